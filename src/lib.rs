@@ -1,0 +1,4 @@
+//! A live controller of the Linux connection tracking table.
+
+pub mod error;
+pub mod model;

@@ -1,0 +1,191 @@
+//! The documents that commands print and the control socket carries (the contract's "JSON").
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::class::Class;
+use super::level::Level;
+use super::plan::ActionRow;
+use super::record::{JournalRecord, Netns};
+use super::snapshot::Drops;
+
+/// How every document begins.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// Always 1.
+    pub schema: u32,
+    /// RFC 3339, UTC.
+    pub taken_at: String,
+    /// Where.
+    pub netns: Netns,
+}
+
+/// Where counts come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Basis {
+    Agent,
+    Dump,
+}
+
+/// One row of `top-sources`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct SourceRow {
+    /// Address, or prefix in CIDR form.
+    pub source: String,
+    /// `None` for the default zone alone where zones are not in use is never printed: it is 0 then.
+    pub zone: Option<u16>,
+    pub entries: u64,
+    pub share_percent: f64,
+    pub new_per_second: Option<f64>,
+    pub tcp: u64,
+    pub udp: u64,
+    pub icmp: u64,
+    pub other: u64,
+    pub assured: Option<u64>,
+    pub unreplied: Option<u64>,
+    pub idle: Option<u64>,
+}
+
+/// Counts of one source, before they become a row.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[allow(missing_docs)]
+pub struct SourceCount {
+    pub address: IpAddr,
+    pub zone: u16,
+    pub entries: u64,
+    pub tcp: u64,
+    pub udp: u64,
+    pub icmp: u64,
+    pub other: u64,
+    pub assured: Option<u64>,
+    pub unreplied: Option<u64>,
+    pub idle: Option<u64>,
+}
+
+/// `top-sources`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct TopSources {
+    #[serde(flatten)]
+    pub header: Header,
+    pub basis: Basis,
+    pub synced: bool,
+    pub entries: u64,
+    pub sources_total: u64,
+    pub sources: Vec<SourceRow>,
+}
+
+/// `status`' bounds of max.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Bounds {
+    pub max_ceiling: u64,
+    pub bytes_per_entry: u64,
+    pub memory_budget_bytes: u64,
+    pub reason: String,
+}
+
+/// `status`' row of a timeout.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct TimeoutRow {
+    pub name: String,
+    pub baseline_seconds: Option<u32>,
+    pub current_seconds: u32,
+    pub floor_seconds: u32,
+}
+
+/// `status`' row of a class.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ClassRow {
+    pub class: Class,
+    pub entries: u64,
+    pub oldest_idle_seconds: u32,
+    pub would_free: u64,
+}
+
+/// `status`' part on the agent.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct AgentStatus {
+    pub pid: u32,
+    pub started_at: String,
+    pub version: String,
+    pub dry_run: bool,
+    pub paused: bool,
+    pub synced: bool,
+    pub overruns: u64,
+    pub lost_events: u64,
+    pub resyncs: u64,
+    pub events: u64,
+    pub sources: u64,
+    pub journal_ok: bool,
+    pub regret_percent: Option<f64>,
+    pub capabilities: Vec<String>,
+}
+
+/// `status`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Status {
+    #[serde(flatten)]
+    pub header: Header,
+    pub level: Level,
+    pub entries: u64,
+    pub max: u64,
+    pub limit: u64,
+    pub buckets: u64,
+    pub usage_percent: f64,
+    pub new_per_second: Option<f64>,
+    pub net_growth_per_second: Option<f64>,
+    pub seconds_to_full: Option<f64>,
+    pub drops: Drops,
+    pub bounds: Bounds,
+    pub timeouts: Vec<TimeoutRow>,
+    pub classes: Option<Vec<ClassRow>>,
+    pub protected: Option<u64>,
+    pub waiting: Vec<String>,
+    pub agent: Option<AgentStatus>,
+    pub last_actions: Vec<JournalRecord>,
+}
+
+/// `plan`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct PlanDocument {
+    #[serde(flatten)]
+    pub header: Header,
+    pub level: Level,
+    pub reasons: Vec<String>,
+    pub actions: Vec<ActionRow>,
+}
+
+/// One value that `revert` dealt with.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RevertRow {
+    /// Name of the value (`max`, `tcp_timeout_established` …).
+    pub name: String,
+    /// What it was.
+    pub from: u64,
+    /// What it should be.
+    pub to: u64,
+    /// "restored", "waits" or "failed".
+    pub result: String,
+    /// Why, where it is not restored.
+    pub reason: Option<String>,
+}
+
+/// `revert`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct RevertDocument {
+    #[serde(flatten)]
+    pub header: Header,
+    pub values: Vec<RevertRow>,
+    pub waiting: Vec<String>,
+}

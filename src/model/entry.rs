@@ -1,0 +1,172 @@
+//! An entry of the table (`struct nf_conn`), as ctnetlink tells of it, and what happens to it.
+
+use super::tuple::{SourceKey, Tuple};
+
+/// `enum ip_conntrack_status`, include/uapi/linux/netfilter/nf_conntrack_common.h.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Status(pub u32);
+
+impl Status {
+    /// Child of an expectation.
+    pub const EXPECTED: u32 = 1 << 0;
+    /// Packets were seen in both directions.
+    pub const SEEN_REPLY: u32 = 1 << 1;
+    /// The kernel's early drop leaves it alone.
+    pub const ASSURED: u32 = 1 << 2;
+    /// In the hash.
+    pub const CONFIRMED: u32 = 1 << 3;
+    /// Source address is translated.
+    pub const SRC_NAT: u32 = 1 << 4;
+    /// Destination address is translated.
+    pub const DST_NAT: u32 = 1 << 5;
+    /// On its way out.
+    pub const DYING: u32 = 1 << 9;
+    /// No packet refreshes its timeout.
+    pub const FIXED_TIMEOUT: u32 = 1 << 10;
+    /// A helper is attached.
+    pub const HELPER: u32 = 1 << 13;
+    /// Its packets go through a flowtable and do not refresh it.
+    pub const OFFLOAD: u32 = 1 << 14;
+    /// The same, in hardware.
+    pub const HW_OFFLOAD: u32 = 1 << 15;
+
+    /// True if any bit of `mask` is set.
+    pub fn any(self, mask: u32) -> bool {
+        self.0 & mask != 0
+    }
+    /// ASSURED.
+    pub fn assured(self) -> bool {
+        self.any(Self::ASSURED)
+    }
+    /// SEEN_REPLY.
+    pub fn seen_reply(self) -> bool {
+        self.any(Self::SEEN_REPLY)
+    }
+}
+
+/// `enum tcp_conntrack`, include/uapi/linux/netfilter/nf_conntrack_tcp.h.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum TcpState {
+    None,
+    SynSent,
+    SynRecv,
+    Established,
+    FinWait,
+    CloseWait,
+    LastAck,
+    TimeWait,
+    Close,
+    SynSent2,
+    Unknown(u8),
+}
+
+impl TcpState {
+    /// The state of a `CTA_PROTOINFO_TCP_STATE` value.
+    pub fn from_kernel(value: u8) -> Self {
+        match value {
+            0 => Self::None,
+            1 => Self::SynSent,
+            2 => Self::SynRecv,
+            3 => Self::Established,
+            4 => Self::FinWait,
+            5 => Self::CloseWait,
+            6 => Self::LastAck,
+            7 => Self::TimeWait,
+            8 => Self::Close,
+            9 => Self::SynSent2,
+            other => Self::Unknown(other),
+        }
+    }
+
+    /// The kernel's number of this state.
+    pub fn to_kernel(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::SynSent => 1,
+            Self::SynRecv => 2,
+            Self::Established => 3,
+            Self::FinWait => 4,
+            Self::CloseWait => 5,
+            Self::LastAck => 6,
+            Self::TimeWait => 7,
+            Self::Close => 8,
+            Self::SynSent2 => 9,
+            Self::Unknown(other) => other,
+        }
+    }
+}
+
+/// `CTA_PROTOINFO_TCP`: the state and the flags of both directions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TcpInfo {
+    /// The state.
+    pub state: TcpState,
+    /// `IP_CT_TCP_FLAG_*` of the original direction.
+    pub flags_original: u8,
+    /// `IP_CT_TCP_FLAG_*` of the reply direction.
+    pub flags_reply: u8,
+}
+
+impl TcpInfo {
+    /// `IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED`.
+    pub const UNACKNOWLEDGED: u8 = 0x10;
+}
+
+/// An entry of the table. Copied, never allocated.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Entry {
+    /// `CTA_ID`.
+    pub id: u32,
+    /// Zone of the original direction (`CTA_ZONE`, or the zone inside `CTA_TUPLE_ORIG`).
+    pub zone: u16,
+    /// Original direction.
+    pub original: Tuple,
+    /// Reply direction.
+    pub reply: Option<Tuple>,
+    /// Status bits.
+    pub status: Status,
+    /// `CTA_TIMEOUT`, seconds left; offloaded entries and DESTROY events have none.
+    pub timeout_seconds: Option<u32>,
+    /// TCP alone.
+    pub tcp: Option<TcpInfo>,
+    /// `CTA_MARK`; 0 where there is none.
+    pub mark: u32,
+    /// `CTA_HELP` is present.
+    pub helper: bool,
+    /// `CTA_TUPLE_MASTER`: the original tuple of the entry that expected this one.
+    pub master: Option<Tuple>,
+    /// Packets of both directions together, where accounting is on.
+    pub packets: Option<u64>,
+    /// `CTA_TIMESTAMP_START` in seconds of the Unix epoch, where timestamps are on.
+    pub started_unix_seconds: Option<u64>,
+}
+
+impl Entry {
+    /// Who this entry is counted for.
+    pub fn source_key(&self) -> SourceKey {
+        SourceKey { address: self.original.source, zone: self.zone }
+    }
+}
+
+/// A message of the event stream.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// The entry as the message shows it.
+    pub entry: Entry,
+    /// `nlmsghdr.nlmsg_pid` is not 0: another ctnetlink user caused it.
+    pub foreign: bool,
+}
+
+/// What happened to an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventKind {
+    /// IPCT_NEW.
+    New,
+    /// Any other change.
+    Update,
+    /// IPCT_DESTROY.
+    Destroy,
+}

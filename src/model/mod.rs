@@ -1,0 +1,30 @@
+//! Nouns: what the kernel holds, what the operator wants, what was decided and what came of it.
+//!
+//! Nothing here acts, reads a clock or knows another module; every other module speaks in these types.
+
+mod answer;
+mod class;
+mod entry;
+mod level;
+mod outcome;
+mod plan;
+mod record;
+mod settings;
+mod snapshot;
+mod timeouts;
+mod tuple;
+
+pub use answer::{
+    AgentStatus, Basis, Bounds, ClassRow, Header, PlanDocument, RevertDocument, RevertRow, SourceCount,
+    SourceRow, Status as StatusDocument, TimeoutRow, TopSources,
+};
+pub use class::*;
+pub use entry::*;
+pub use level::*;
+pub use outcome::*;
+pub use plan::*;
+pub use record::*;
+pub use settings::*;
+pub use snapshot::*;
+pub use timeouts::*;
+pub use tuple::*;

@@ -1,0 +1,37 @@
+//! What came of an action.
+
+use super::plan::Action;
+
+/// How it ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Ended {
+    /// Done, in whole or as far as there was something to do.
+    Done,
+    /// Not done by intent (dry run) and nothing was changed.
+    DryRun,
+    /// Not now; why.
+    Deferred(String),
+    /// The kernel refused; what it said.
+    Failed(String),
+}
+
+/// What came of an action.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Outcome {
+    /// The action.
+    pub action: Action,
+    /// How it ended.
+    pub ended: Ended,
+    /// Entries asked for (flush) or 1.
+    pub requested: u64,
+    /// Entries deleted, or 1.
+    pub achieved: u64,
+    /// Entries that were gone already when their turn came.
+    pub already_gone: u64,
+    /// How long it took.
+    pub duration_seconds: f64,
+    /// Usage of the limit before, in percent.
+    pub usage_before_percent: f64,
+    /// Usage of the limit after, in percent.
+    pub usage_after_percent: f64,
+}

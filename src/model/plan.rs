@@ -1,0 +1,145 @@
+//! What the policy wants done. A plan names classes, cut-offs and budgets, never entries.
+
+use serde::{Deserialize, Serialize};
+
+use super::class::Class;
+use super::level::Level;
+use super::timeouts::Timeout;
+
+/// Who pays at fair share, and how much is left to each.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Payer {
+    /// Address or prefix.
+    pub source: String,
+    /// Entries to give up.
+    pub entries: u64,
+}
+
+/// A flush of one class.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Flush {
+    /// Which class.
+    pub class: Class,
+    /// Only what is idle for certain at least this long.
+    pub idle_over_seconds: u32,
+    /// At most so many.
+    pub budget: u64,
+    /// Fair share alone: the level that every payer is cut to.
+    pub share_level: Option<u64>,
+    /// Fair share alone: who pays.
+    pub payers: Option<Vec<Payer>>,
+}
+
+/// One thing to do.
+#[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs)]
+pub enum Act {
+    RaiseMax { from: u64, to: u64 },
+    LowerMax { from: u64, to: u64 },
+    ResizeBuckets { from: u64, to: u64 },
+    SetTimeout { timeout: Timeout, from: u32, to: u32 },
+    RestoreTimeout { timeout: Timeout, from: u32, to: u32 },
+    SecondChance(Flush),
+    Flush(Flush),
+}
+
+impl Act {
+    /// The contract's name of the action.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Act::RaiseMax { .. } => "raise-max",
+            Act::LowerMax { .. } => "lower-max",
+            Act::ResizeBuckets { .. } => "resize-buckets",
+            Act::SetTimeout { .. } => "set-timeout",
+            Act::RestoreTimeout { .. } => "restore-timeout",
+            Act::SecondChance(_) => "second-chance",
+            Act::Flush(_) => "flush",
+        }
+    }
+}
+
+/// One thing to do, and why.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Action {
+    /// What.
+    pub act: Act,
+    /// A sentence with the measured value and the limit.
+    pub reason: String,
+}
+
+/// How fast entries may go.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Pace {
+    /// Deletions a second.
+    pub per_second: u64,
+    /// From this many entries in the table on, `urgent_per_second` holds, in the middle of a flush too.
+    pub urgent_at_entries: u64,
+    /// Deletions a second from there on.
+    pub urgent_per_second: u64,
+    /// A flush ends as soon as the table has come down to this many entries.
+    pub enough_at_entries: u64,
+}
+
+/// What to do now.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Plan {
+    /// The level that it answers.
+    pub level: Level,
+    /// What the policy sees, in sentences.
+    pub reasons: Vec<String>,
+    /// What to do, in this order.
+    pub actions: Vec<Action>,
+    /// A scan is wanted before more can be decided; it reaps what has expired, too.
+    pub scan: bool,
+    /// How fast.
+    pub pace: Pace,
+    /// What has to wait, in sentences (a value that cannot go back yet).
+    pub waiting: Vec<String>,
+}
+
+/// An action as the contract shows it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct ActionRow {
+    pub action: String,
+    pub name: Option<String>,
+    pub from: Option<u64>,
+    pub to: Option<u64>,
+    pub class: Option<Class>,
+    pub idle_over_seconds: Option<u32>,
+    pub budget: Option<u64>,
+    pub share_level: Option<u64>,
+    pub payers: Option<Vec<Payer>>,
+    pub reason: String,
+}
+
+impl From<&Action> for ActionRow {
+    fn from(action: &Action) -> Self {
+        let row = ActionRow {
+            action: action.act.name().into(),
+            reason: action.reason.clone(),
+            ..ActionRow::default()
+        };
+        let value = |name: &str, from: u64, to: u64| ActionRow {
+            name: Some(name.into()),
+            from: Some(from),
+            to: Some(to),
+            ..row.clone()
+        };
+        match &action.act {
+            Act::RaiseMax { from, to } | Act::LowerMax { from, to } => value("max", *from, *to),
+            Act::ResizeBuckets { from, to } => value("buckets", *from, *to),
+            Act::SetTimeout { timeout, from, to } | Act::RestoreTimeout { timeout, from, to } => {
+                value(timeout.name(), (*from).into(), (*to).into())
+            }
+            Act::Flush(flush) | Act::SecondChance(flush) => ActionRow {
+                class: Some(flush.class),
+                idle_over_seconds: Some(flush.idle_over_seconds),
+                budget: Some(flush.budget),
+                share_level: flush.share_level,
+                payers: flush.payers.clone(),
+                ..row
+            },
+        }
+    }
+}

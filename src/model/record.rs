@@ -1,0 +1,140 @@
+//! A line of the journal.
+
+use serde::{Deserialize, Serialize};
+
+use super::class::Class;
+use super::level::Level;
+
+/// A network namespace as answers and journal name it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Netns {
+    /// `host`, the name that `ip netns` knows, or nothing.
+    pub name: Option<String>,
+    /// Inode of the namespace.
+    pub inode: u64,
+}
+
+impl Netns {
+    /// The key that names its files: its name, or `net-INODE`.
+    pub fn key(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("net-{}", self.inode))
+    }
+}
+
+/// What a record tells of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum RecordEvent {
+    Intend,
+    Done,
+    Failed,
+    Deferred,
+    Reverted,
+    Level,
+    Drift,
+}
+
+impl RecordEvent {
+    /// The contract's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Intend => "intend",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Deferred => "deferred",
+            Self::Reverted => "reverted",
+            Self::Level => "level",
+            Self::Drift => "drift",
+        }
+    }
+}
+
+/// A line of `journal.jsonl`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct JournalRecord {
+    /// Always 1.
+    pub schema: u32,
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// Counts up for ever.
+    pub seq: u64,
+    /// The act that this record belongs to.
+    pub id: u64,
+    /// /proc/sys/kernel/random/boot_id.
+    pub boot_id: String,
+    /// Where.
+    pub netns: Netns,
+    /// What happened.
+    pub event: RecordEvent,
+    /// Level at that time.
+    pub level: Option<Level>,
+    /// `raise-max`, `flush` …
+    pub action: Option<String>,
+    /// Name of the value, for actions that set one.
+    pub name: Option<String>,
+    /// Class, for actions on entries.
+    pub class: Option<Class>,
+    /// Value before.
+    pub from: Option<u64>,
+    /// Value after.
+    pub to: Option<u64>,
+    /// Entries asked for.
+    pub requested: Option<u64>,
+    /// Entries that went.
+    pub achieved: Option<u64>,
+    /// How long it took.
+    pub duration_seconds: Option<f64>,
+    /// Why, as a sentence.
+    pub reason: String,
+    /// Usage before.
+    pub usage_before_percent: Option<f64>,
+    /// Usage after.
+    pub usage_after_percent: Option<f64>,
+    /// Nothing was changed.
+    pub dry_run: bool,
+}
+
+/// A record before the journal gives it its time, number, boot and namespace.
+#[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs)]
+pub struct Draft {
+    pub id: u64,
+    pub event: RecordEvent,
+    pub level: Option<Level>,
+    pub action: Option<String>,
+    pub name: Option<String>,
+    pub class: Option<Class>,
+    pub from: Option<u64>,
+    pub to: Option<u64>,
+    pub requested: Option<u64>,
+    pub achieved: Option<u64>,
+    pub duration_seconds: Option<f64>,
+    pub reason: String,
+    pub usage_before_percent: Option<f64>,
+    pub usage_after_percent: Option<f64>,
+    pub dry_run: bool,
+}
+
+impl Draft {
+    /// A record that says nothing but what happened and why.
+    pub fn new(id: u64, event: RecordEvent, reason: impl Into<String>) -> Self {
+        Draft {
+            id,
+            event,
+            level: None,
+            action: None,
+            name: None,
+            class: None,
+            from: None,
+            to: None,
+            requested: None,
+            achieved: None,
+            duration_seconds: None,
+            reason: reason.into(),
+            usage_before_percent: None,
+            usage_after_percent: None,
+            dry_run: false,
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! What the operator wants: the configuration, with its defaults (the contract's "Configuration").
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::timeouts::{TIMEOUTS, Timeout};
+
+/// The whole configuration.
+#[derive(Clone, PartialEq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Settings {
+    pub agent: AgentSettings,
+    pub pressure: PressureSettings,
+    pub capacity: CapacitySettings,
+    pub flush: FlushSettings,
+    pub timeouts: TimeoutSettings,
+    pub protect: ProtectSettings,
+    pub metrics: MetricsSettings,
+    pub log: LogSettings,
+}
+
+/// `[agent]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AgentSettings {
+    /// Namespaces to watch, by name or path; empty: the caller's.
+    pub netns: Vec<String>,
+    /// Control socket; `None`: `/run/ctctl/KEY.sock`.
+    pub socket: Option<PathBuf>,
+    /// Directory of baseline and journal; `None`: `/var/lib/ctctl/KEY`.
+    pub state_dir: Option<PathBuf>,
+    /// Decide and journal, change nothing.
+    pub dry_run: bool,
+    /// Milliseconds between two looks at the table when nothing wakes the agent earlier.
+    pub interval_ms: u64,
+    /// Group that may read from the control socket.
+    pub socket_group: String,
+    /// What SIGTERM and SIGINT put back.
+    pub restore_on_exit: RestoreOnExit,
+    /// Whether `nf_conntrack_events` is set to 1 while the agent runs.
+    pub events: EventsSetting,
+}
+
+/// `restore_on_exit`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RestoreOnExit {
+    /// Put every changed value back.
+    Stop,
+    /// Leave them, for a restart.
+    Never,
+}
+
+/// `events`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventsSetting {
+    /// Set `nf_conntrack_events` to 1, so that every entry ends with an event.
+    On,
+    /// Leave it.
+    Keep,
+}
+
+/// `[pressure]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PressureSettings {
+    /// Relief brings usage down to this.
+    pub target_percent: f64,
+    /// Below this, for `calm_seconds`, is calm.
+    pub low_percent: f64,
+    /// At this, level high.
+    pub high_percent: f64,
+    /// At this, level critical.
+    pub critical_percent: f64,
+    /// Full within this is high too.
+    pub horizon_seconds: f64,
+    /// How long usage stays low before values go back.
+    pub calm_seconds: f64,
+}
+
+/// `[capacity]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CapacitySettings {
+    /// Whether max may be raised.
+    pub enabled: bool,
+    /// Share of memory that the table may take.
+    pub memory_percent: f64,
+    /// Share of memory that stays available whatever happens.
+    pub keep_available_percent: f64,
+    /// Upper bound of max; 0: memory alone decides.
+    pub ceiling: u64,
+    /// Quota of this namespace; 0: max.
+    pub limit: u64,
+    /// Whether buckets may be sized at start.
+    pub buckets: BucketsSetting,
+    /// The longest stall, in milliseconds, that sizing them may cost.
+    pub stall_budget_ms: f64,
+}
+
+/// `buckets`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BucketsSetting {
+    /// Once at start, if the stall stays inside the budget.
+    Start,
+    /// Never.
+    Never,
+}
+
+/// `[flush]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FlushSettings {
+    /// Whether entries may be deleted.
+    pub enabled: bool,
+    /// What counts as proof of idleness.
+    pub idle_proof: IdleProof,
+    /// Deletions a second at level high.
+    pub per_second_high: u64,
+    /// Deletions a second at level critical.
+    pub per_second_critical: u64,
+    /// Whether fair share may act at critical.
+    pub fair_share: bool,
+    /// Prefix lengths that stand for one source, IPv4 and IPv6.
+    pub source_prefix: (u8, u8),
+    /// Weights of sources that stand for many.
+    pub source_weights: Vec<(IpNet, f64)>,
+    /// Floor of class closed.
+    pub closed_idle_floor_seconds: u32,
+    /// Floor of class unreplied.
+    pub unreplied_idle_floor_seconds: u32,
+    /// Ports of class udp-short.
+    pub udp_short_ports: Vec<u16>,
+    /// Floor of class udp-short.
+    pub udp_short_idle_floor_seconds: u32,
+    /// Floor of class udp.
+    pub udp_idle_floor_seconds: u32,
+    /// Floor of class other.
+    pub other_idle_floor_seconds: u32,
+    /// Floor of class established.
+    pub established_idle_floor_seconds: u32,
+    /// Nothing idle for less than this goes, whatever happens.
+    pub emergency_idle_floor_seconds: u32,
+    /// Time left that second chance gives.
+    pub grace_seconds: u32,
+}
+
+/// `idle_proof`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IdleProof {
+    /// Arithmetic where it is certain, observation elsewhere.
+    Auto,
+    /// Base timeout less time left, alone.
+    Arithmetic,
+    /// Two scans with the same expiry, alone.
+    Observed,
+}
+
+/// `[timeouts]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TimeoutSettings {
+    /// Whether timeouts may be shortened.
+    pub enabled: bool,
+    /// Floors that the operator set; the others are [`TIMEOUTS`]' own.
+    pub floors_seconds: BTreeMap<Timeout, u32>,
+}
+
+impl TimeoutSettings {
+    /// The floor of a timeout in seconds; `None` where the agent never touches it.
+    pub fn floor_seconds(&self, timeout: Timeout) -> Option<u32> {
+        timeout.spec().floor_key?;
+        Some(self.floors_seconds.get(&timeout).copied().unwrap_or(timeout.spec().floor_seconds))
+    }
+
+    /// The timeout whose floor a configuration key sets.
+    pub fn timeout_of_key(key: &str) -> Option<Timeout> {
+        let spec = TIMEOUTS.iter().find(|t| t.floor_key == Some(key))?;
+        Timeout::named(spec.name)
+    }
+}
+
+/// `[protect]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ProtectSettings {
+    /// Original-direction sources that are never flushed.
+    pub sources: Vec<IpNet>,
+    /// Destinations, as the client addressed them or as they are after DNAT.
+    pub destinations: Vec<IpNet>,
+    /// Services on the gateway's own addresses.
+    pub ports: Vec<u16>,
+    /// Marks: value and mask.
+    pub marks: Vec<Mark>,
+    /// Zones.
+    pub zones: Vec<u16>,
+    /// Entries with a helper, their masters and children.
+    pub helpers: bool,
+    /// SSH sessions with the gateway itself.
+    pub own_ssh: bool,
+    /// Share of the table above which protection alarms.
+    pub max_percent: f64,
+}
+
+/// A mark under a mask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mark {
+    /// Wanted value.
+    pub value: u32,
+    /// Bits that count.
+    pub mask: u32,
+}
+
+impl Mark {
+    /// True if `mark` has the wanted value under the mask.
+    pub fn matches(self, mark: u32) -> bool {
+        mark & self.mask == self.value & self.mask
+    }
+}
+
+/// `[metrics]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MetricsSettings {
+    /// `ADDRESS:PORT`, `unix:PATH`, or empty.
+    pub listen: String,
+    /// How many sources get a metric of their own.
+    pub top_sources: usize,
+}
+
+/// `[log]`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LogSettings {
+    /// Where and how.
+    pub format: LogFormat,
+}
+
+/// `format`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// journald where standard error is connected to it, else text.
+    Auto,
+    /// journald.
+    Journald,
+    /// Text on standard error.
+    Text,
+    /// JSON Lines on standard error.
+    Json,
+}
+
+impl Default for AgentSettings {
+    fn default() -> Self {
+        AgentSettings {
+            netns: Vec::new(),
+            socket: None,
+            state_dir: None,
+            dry_run: false,
+            interval_ms: 250,
+            socket_group: "ctctl".into(),
+            restore_on_exit: RestoreOnExit::Stop,
+            events: EventsSetting::On,
+        }
+    }
+}
+
+impl Default for PressureSettings {
+    fn default() -> Self {
+        PressureSettings {
+            target_percent: 70.0,
+            low_percent: 75.0,
+            high_percent: 80.0,
+            critical_percent: 95.0,
+            horizon_seconds: 30.0,
+            calm_seconds: 60.0,
+        }
+    }
+}
+
+impl Default for CapacitySettings {
+    fn default() -> Self {
+        CapacitySettings {
+            enabled: true,
+            memory_percent: 10.0,
+            keep_available_percent: 10.0,
+            ceiling: 0,
+            limit: 0,
+            buckets: BucketsSetting::Start,
+            stall_budget_ms: 20.0,
+        }
+    }
+}
+
+impl Default for FlushSettings {
+    fn default() -> Self {
+        FlushSettings {
+            enabled: true,
+            idle_proof: IdleProof::Auto,
+            per_second_high: 20_000,
+            per_second_critical: 200_000,
+            fair_share: true,
+            source_prefix: (32, 64),
+            source_weights: Vec::new(),
+            closed_idle_floor_seconds: 5,
+            unreplied_idle_floor_seconds: 35,
+            udp_short_ports: vec![53, 123],
+            udp_short_idle_floor_seconds: 10,
+            udp_idle_floor_seconds: 120,
+            other_idle_floor_seconds: 240,
+            established_idle_floor_seconds: 7440,
+            emergency_idle_floor_seconds: 60,
+            grace_seconds: 60,
+        }
+    }
+}
+
+impl FlushSettings {
+    /// The least idleness at which an entry of `class` may go, in seconds.
+    pub fn floor_seconds(&self, class: super::Class) -> u32 {
+        use super::Class::*;
+        match class {
+            Closed => self.closed_idle_floor_seconds,
+            Unreplied => self.unreplied_idle_floor_seconds,
+            UdpShort => self.udp_short_idle_floor_seconds,
+            Udp => self.udp_idle_floor_seconds,
+            Other => self.other_idle_floor_seconds,
+            Established => self.established_idle_floor_seconds,
+            FairShare => self.emergency_idle_floor_seconds,
+        }
+    }
+}
+
+impl Default for TimeoutSettings {
+    fn default() -> Self {
+        TimeoutSettings { enabled: true, floors_seconds: BTreeMap::new() }
+    }
+}
+
+impl Default for ProtectSettings {
+    fn default() -> Self {
+        ProtectSettings {
+            sources: Vec::new(),
+            destinations: Vec::new(),
+            ports: Vec::new(),
+            marks: Vec::new(),
+            zones: Vec::new(),
+            helpers: true,
+            own_ssh: true,
+            max_percent: 20.0,
+        }
+    }
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        MetricsSettings { listen: "127.0.0.1:9466".into(), top_sources: 0 }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        LogSettings { format: LogFormat::Auto }
+    }
+}

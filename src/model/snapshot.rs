@@ -1,0 +1,159 @@
+//! Facts at one moment: everything that the policy decides from.
+
+use serde::{Deserialize, Serialize};
+
+use super::class::Class;
+use super::timeouts::TimeoutValues;
+
+/// The per-CPU statistics of the table, summed (`struct ip_conntrack_stat`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Drops {
+    pub drop: u64,
+    pub early_drop: u64,
+    pub insert_failed: u64,
+    pub chaintoolong: u64,
+}
+
+/// What the host's memory allows.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct MemoryFacts {
+    /// MemTotal.
+    pub total_bytes: u64,
+    /// MemAvailable.
+    pub available_bytes: u64,
+    /// Memory set aside as huge pages.
+    pub huge_pages_bytes: u64,
+    /// What one entry costs, its extensions included.
+    pub bytes_per_entry: u64,
+    /// How that is known: "measured on this kernel: …" or "assumed: …".
+    pub bytes_per_entry_basis: String,
+    /// Entries of all namespaces together (`nf_conntrack` objects in use), where slabinfo can be read.
+    pub entries_all_namespaces: Option<u64>,
+    /// Other network namespaces whose entries count against the same max, as far as can be seen.
+    pub other_namespaces: u64,
+}
+
+/// Logarithmic histogram of seconds, four bins to an octave.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Histogram {
+    bins: Vec<u64>,
+}
+
+impl Histogram {
+    fn bin(seconds: u32) -> usize {
+        if seconds < 4 {
+            return seconds as usize;
+        }
+        let octave = 31 - seconds.leading_zeros();
+        ((octave - 1) * 4 + ((seconds >> (octave - 2)) & 3)) as usize
+    }
+
+    /// The least number of seconds that falls into a bin.
+    fn edge(bin: usize) -> u32 {
+        if bin < 4 {
+            return bin as u32;
+        }
+        let (octave, quarter) = (bin / 4 + 1, bin % 4);
+        ((4 + quarter) << (octave - 2)) as u32
+    }
+
+    /// Counts one value.
+    pub fn add(&mut self, seconds: u32) {
+        let bin = Self::bin(seconds);
+        if self.bins.len() <= bin {
+            self.bins.resize(bin + 1, 0);
+        }
+        self.bins[bin] += 1;
+    }
+
+    /// How many values lie in bins that begin at or over `seconds`: never more than there are.
+    pub fn at_least(&self, seconds: u32) -> u64 {
+        self.bins.iter().enumerate().filter(|(bin, _)| Self::edge(*bin) >= seconds).map(|(_, n)| n).sum()
+    }
+
+    /// All values.
+    pub fn total(&self) -> u64 {
+        self.bins.iter().sum()
+    }
+
+    /// The largest bin edge, not under `floor`, at or over which at least `wanted` values lie; `floor` itself where
+    /// no edge has that many.
+    pub fn cut_for(&self, wanted: u64, floor: u32) -> u32 {
+        let mut sum = 0;
+        for (bin, n) in self.bins.iter().enumerate().rev() {
+            let edge = Self::edge(bin);
+            if edge < floor {
+                break;
+            }
+            sum += n;
+            if sum >= wanted {
+                return edge;
+            }
+        }
+        floor
+    }
+}
+
+/// What a scan saw of one class.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ClassScan {
+    /// Which.
+    pub class: Class,
+    /// Entries of the class, protected ones and those of unknown idleness included.
+    pub entries: u64,
+    /// Entries idle for certain, past the class's floor and not protected: what a flush of it would free.
+    pub would_free: u64,
+    /// The longest certain idleness, protected entries excluded.
+    pub oldest_idle_seconds: u32,
+    /// Certain idleness of the unprotected entries.
+    pub idle: Histogram,
+}
+
+/// What a scan of the whole table saw.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Scan {
+    /// When it ended, `Snapshot::now_seconds`' clock.
+    pub at_seconds: f64,
+    /// How long it took.
+    pub duration_seconds: f64,
+    /// Entries seen.
+    pub entries: u64,
+    /// Entries that are protected.
+    pub protected: u64,
+    /// False if the dump may be partial or doubled (buckets resized, far from the count): never acted on.
+    pub trusted: bool,
+    /// One for each of [`Class::ALL`], in that order.
+    pub classes: Vec<ClassScan>,
+}
+
+/// Facts at one moment.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// CLOCK_BOOTTIME in seconds.
+    pub now_seconds: f64,
+    /// `nf_conntrack_count` of the namespace.
+    pub entries: u64,
+    /// `nf_conntrack_max`; 0 means no limit.
+    pub max: u64,
+    /// `nf_conntrack_buckets`.
+    pub buckets: u64,
+    /// Statistics.
+    pub drops: Drops,
+    /// Memory.
+    pub memory: MemoryFacts,
+    /// Current timeouts.
+    pub timeouts: TimeoutValues,
+    /// New entries a second, from events.
+    pub new_per_second: Option<f64>,
+    /// New less ended entries a second.
+    pub net_growth_per_second: Option<f64>,
+    /// The last scan.
+    pub scan: Option<Scan>,
+    /// This agent may write host-wide values (max, buckets).
+    pub owns_host_values: bool,
+    /// This agent may write the namespace's timeouts.
+    pub may_set_timeouts: bool,
+    /// This agent may delete entries.
+    pub may_flush: bool,
+}

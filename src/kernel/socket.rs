@@ -1,0 +1,166 @@
+//! A NETLINK_NETFILTER socket in the calling thread's network namespace.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeVal;
+
+use super::attribute::{Message, Messages, NLMSG_DONE, NLMSG_ERROR};
+use super::receive;
+use crate::error::{Error, Result};
+
+/// The kernel fills at most 32 KiB a recv (`netlink_dump`); twice that never truncates.
+const ROOM: usize = 64 * 1024;
+/// An answer that takes longer than this is none: walking 2^20 empty buckets takes 0.2 s.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A socket for requests and dumps. `netlink_sys::Socket` is `Clone` over a raw descriptor (a clone closes twice),
+/// so it stays private here.
+pub struct Netlink {
+    socket: Socket,
+    sequence: u32,
+    room: Vec<u8>,
+}
+
+impl Netlink {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel has no nfnetlink.
+    pub fn open() -> Result<Self> {
+        let open = || -> io::Result<Socket> {
+            let mut socket = Socket::new(NETLINK_NETFILTER)?;
+            socket.bind_auto()?;
+            // Errors come back without the request that they answer.
+            socket.set_cap_ack(true)?;
+            let patience = TimeVal::new(PATIENCE.as_secs() as _, 0);
+            setsockopt(&socket, sockopt::ReceiveTimeout, &patience)?;
+            Ok(socket)
+        };
+        let socket = open().map_err(|error| {
+            Error::unreachable("netlink", error).hint("the kernel needs nfnetlink: modprobe nfnetlink")
+        })?;
+        Ok(Netlink { socket, sequence: 0, room: vec![0; ROOM] })
+    }
+
+    /// The next sequence number; never 0.
+    pub fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        self.sequence
+    }
+
+    /// Sends bytes to the kernel.
+    ///
+    /// # Errors
+    /// As sendto(2).
+    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        loop {
+            match self.socket.send_to(bytes, &SocketAddr::new(0, 0), 0) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Receives one datagram of the kernel's; what others send is dropped.
+    ///
+    /// # Errors
+    /// As recvmsg(2); `InvalidData` for a datagram that does not fit its room, `TimedOut` for silence.
+    pub fn receive(&mut self, flags: libc::c_int) -> io::Result<&[u8]> {
+        let length = loop {
+            let mut room: &mut [u8] = &mut self.room;
+            match self.socket.recv_from(&mut room, flags | libc::MSG_TRUNC) {
+                Ok((length, sender)) if sender.port_number() == 0 => break length,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && flags & libc::MSG_DONTWAIT == 0 => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the kernel does not answer"));
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        self.room.get(..length).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a truncated message"))
+    }
+
+    /// Sends a request and hands every message of its answer to `each`, until the answer ends.
+    ///
+    /// # Errors
+    /// The errno that the kernel answers; `InvalidData` for what cannot be read.
+    pub fn ask(&mut self, request: &[u8], sequence: u32, mut each: impl FnMut(&Message<'_>)) -> io::Result<()> {
+        self.send(request)?;
+        let started = Instant::now();
+        loop {
+            for message in Messages(self.receive(0)?) {
+                let message = message.map_err(invalid)?;
+                if message.sequence != sequence {
+                    continue;
+                }
+                match message.kind {
+                    NLMSG_DONE | NLMSG_ERROR => {
+                        return match message.errno().map_err(invalid)? {
+                            0 => Ok(()),
+                            errno => Err(io::Error::from_raw_os_error(errno)),
+                        };
+                    }
+                    _ => each(&message),
+                }
+                // Only NLM_F_MULTI answers go on.
+                if message.flags & 2 == 0 {
+                    return Ok(());
+                }
+            }
+            if started.elapsed() > PATIENCE {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the answer does not end"));
+            }
+        }
+    }
+
+    /// Makes room for at least `bytes` of queued messages; what the kernel gave.
+    pub fn reserve(&self, bytes: usize) -> usize {
+        // The kernel doubles what is asked (sock_setsockopt), and its own bound is an int.
+        let half = (bytes / 2).min(i32::MAX as usize / 2);
+        if setsockopt(&self.socket, sockopt::RcvBufForce, &half).is_err() {
+            // Without CAP_NET_ADMIN in the first user namespace: up to net.core.rmem_max.
+            let _ = self.socket.set_rx_buf_sz(half as libc::c_int);
+        }
+        self.socket.get_rx_buf_sz().unwrap_or(0)
+    }
+
+    /// Joins a multicast group (`enum nfnetlink_groups`).
+    ///
+    /// # Errors
+    /// EPERM without CAP_NET_ADMIN over the namespace.
+    pub fn join(&self, group: u32) -> io::Result<()> {
+        self.socket.add_membership(group)
+    }
+
+    /// Delivery goes on after a loss, which then shows in [`Netlink::lost`] alone.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn set_no_enobufs(&self) -> io::Result<()> {
+        self.socket.set_no_enobufs(true)
+    }
+
+    /// Messages lost since the socket was opened.
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn lost(&self) -> io::Result<u32> {
+        receive::lost(self.socket.as_fd())
+    }
+
+    /// The descriptor, to wait on.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// An [`io::Error`] for bytes that are no netlink.
+pub(super) fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}

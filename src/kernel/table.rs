@@ -7,7 +7,7 @@ use super::attribute::{Attributes, Malformed, Messages, NLMSG_DONE, NLMSG_ERROR,
 use super::decode;
 use super::request;
 use super::socket::{Netlink, invalid};
-use crate::model::{Drops, Entry};
+use crate::model::{Drops, Entry, TimeoutPolicy};
 
 /// One recv of a dump.
 pub struct Chunk<'a> {
@@ -219,15 +219,6 @@ pub fn count_and_max(netlink: &mut Netlink) -> io::Result<(u64, Option<u64>)> {
     })?;
     let count = count.ok_or_else(|| invalid(Malformed("no CTA_STATS_GLOBAL_ENTRIES")))?;
     Ok((count.into(), max.map(u64::from)))
-}
-
-/// A timeout policy: flows under it have bases of their own, and a dump does not say which flows those are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimeoutPolicy {
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Its timeouts, whatever their states.
-    pub seconds: Vec<u32>,
 }
 
 /// The policies of nfnetlink_cttimeout and the `ct timeout` objects of nftables.

@@ -137,3 +137,12 @@ impl<'de> serde::Deserialize<'de> for Timeout {
         Timeout::named(&name).ok_or_else(|| serde::de::Error::custom(format!("no timeout is called {name}")))
     }
 }
+
+/// A timeout policy: flows under it have bases of their own, and a dump does not say which flows those are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeoutPolicy {
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Its timeouts, whatever their states.
+    pub seconds: Vec<u32>,
+}

@@ -1,0 +1,88 @@
+//! Back: what was changed returns when it is calm, and says so while it waits.
+
+use super::{Memory, ceiling, limit, share, usage_percent};
+use crate::model::{Act, Action, Level, Plan, Settings, Snapshot, Timeout};
+
+const HOUR_SECONDS: f64 = 3600.0;
+
+/// Adds what goes back to the plan.
+pub(super) fn step_back(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
+    let now = snapshot.now_seconds;
+    memory.barren = None;
+    if usage_percent(snapshot, settings) >= settings.pressure.low_percent {
+        memory.low_since_seconds = None;
+        return;
+    }
+    let since = *memory.low_since_seconds.get_or_insert(now);
+    let needed = memory.calm_needed_seconds.max(settings.pressure.calm_seconds);
+    if now - since < needed {
+        return;
+    }
+    restore_timeouts(snapshot, memory, plan, since);
+    lower_max(snapshot, memory, settings, plan, since);
+}
+
+fn restore_timeouts(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan, since: f64) {
+    let now = snapshot.now_seconds;
+    let held: Vec<(Timeout, u32, u32)> = held_timeouts(snapshot, memory).collect();
+    if held.is_empty() {
+        return;
+    }
+    // Pressure soon after the last time they went back was a relapse: the next calm has to last twice as long.
+    let relapse = memory.restored_at_seconds.is_some_and(|at| now - at < HOUR_SECONDS);
+    let calm = now - since;
+    memory.calm_needed_seconds = if relapse { (calm * 2.0).min(HOUR_SECONDS) } else { 0.0 };
+    memory.restored_at_seconds = Some(now);
+    for (timeout, from, to) in held {
+        let reason = format!("usage has been low for {calm:.0} s; {} returns to what it was", timeout.name());
+        plan.actions.push(Action { act: Act::RestoreTimeout { timeout, from, to }, reason });
+    }
+}
+
+/// Timeouts below their baseline: only the agent shortens them (another's new value becomes the baseline).
+fn held_timeouts(snapshot: &Snapshot, memory: &Memory) -> impl Iterator<Item = (Timeout, u32, u32)> {
+    snapshot.timeouts.iter().filter_map(|(timeout, now)| {
+        let baseline = memory.baseline_timeout(*timeout)?;
+        (*now < baseline).then_some((*timeout, *now, baseline))
+    })
+}
+
+/// An hour of calm at a time, to the larger of the baseline and twice the hour's peak.
+fn lower_max(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan, since: f64) {
+    let now = snapshot.now_seconds;
+    let Some(&baseline) = memory.baseline.get("max") else { return };
+    let last = memory.lowered_at_seconds.unwrap_or(since).max(since);
+    if snapshot.max <= baseline || baseline == 0 || !settings.capacity.enabled || now - last < HOUR_SECONDS {
+        return;
+    }
+    let safe = (snapshot.entries as f64 * 100.0 / settings.pressure.low_percent).ceil() as u64;
+    let to = baseline.max(memory.peak_entries.saturating_mul(2)).max(safe);
+    let peak = memory.peak_entries;
+    (memory.lowered_at_seconds, memory.peak_entries) = (Some(now), snapshot.entries);
+    if to < snapshot.max && snapshot.owns_host_values {
+        let reason = format!("an hour of calm with at most {peak} entries; max was {baseline} before the pressure");
+        plan.actions.push(Action { act: Act::LowerMax { from: snapshot.max, to }, reason });
+    }
+}
+
+/// What is held away from its baseline, and until when.
+pub(super) fn tell_waiting(snapshot: &Snapshot, memory: &Memory, settings: &Settings, plan: &mut Plan) {
+    let calm = memory.calm_needed_seconds.max(settings.pressure.calm_seconds);
+    for (timeout, now, baseline) in held_timeouts(snapshot, memory) {
+        let name = timeout.name();
+        plan.waiting.push(format!("{name} is {now} s and returns to {baseline} s after {calm:.0} s of calm"));
+    }
+    if let Some(&baseline) = memory.baseline.get("max")
+        && snapshot.max > baseline
+        && baseline > 0
+    {
+        plan.waiting.push(format!("max is {} and returns toward {baseline} after an hour of calm", snapshot.max));
+    }
+    if plan.level == Level::Normal || settings.capacity.ceiling == 0 {
+        return;
+    }
+    let bound = ceiling(snapshot, settings);
+    if limit(snapshot, settings).is_some_and(|l| bound.entries < l && snapshot.entries > share(bound.entries, 100.0)) {
+        plan.waiting.push(format!("the table holds more than the ceiling allows: {}", bound.reason));
+    }
+}

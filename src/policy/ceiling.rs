@@ -1,0 +1,70 @@
+//! How far max may be raised: by memory, by what is promised already, by buckets, by the operator.
+
+use crate::model::{MemoryFacts, Settings, Snapshot};
+
+/// Beyond 8 entries a bucket chains grow long; beyond about 20 inserts fail (`chaintoolong`, max_chainlen in
+/// nf_conntrack_core.c).
+const ENTRIES_PER_BUCKET: u64 = 8;
+
+/// The bounds of max.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ceiling {
+    /// max may be raised so far and no further.
+    pub entries: u64,
+    /// Memory that the table may take, in bytes.
+    pub memory_budget_bytes: u64,
+    /// Which bound it is, in a sentence.
+    pub reason: String,
+}
+
+/// Derives the ceiling.
+pub fn ceiling(snapshot: &Snapshot, settings: &Settings) -> Ceiling {
+    let facts = &snapshot.memory;
+    let cost = facts.bytes_per_entry.max(1);
+    let usable = facts.total_bytes.saturating_sub(facts.huge_pages_bytes);
+    let memory_budget_bytes = (usable as f64 * settings.capacity.memory_percent / 100.0) as u64;
+    let mut bounds = vec![
+        (
+            memory_budget_bytes / cost,
+            format!(
+                "memory_percent {} of {} MiB is {} MiB at {cost} bytes an entry",
+                settings.capacity.memory_percent,
+                mib(usable),
+                mib(memory_budget_bytes)
+            ),
+        ),
+        available(snapshot, settings, cost),
+        (
+            snapshot.buckets.saturating_mul(ENTRIES_PER_BUCKET),
+            format!("{ENTRIES_PER_BUCKET} entries a bucket at {} buckets", snapshot.buckets),
+        ),
+    ];
+    if settings.capacity.ceiling > 0 {
+        bounds.push((settings.capacity.ceiling, format!("the configured ceiling {}", settings.capacity.ceiling)));
+    }
+    let (entries, why) = bounds.into_iter().min_by_key(|(entries, _)| *entries).unwrap_or_default();
+    Ceiling { entries, memory_budget_bytes, reason: format!("max may rise to {entries}: {why}") }
+}
+
+/// What MemAvailable allows once `keep_available_percent` is kept. max is a promise to every namespace: what each of
+/// them may still take of it is spoken for.
+fn available(snapshot: &Snapshot, settings: &Settings, cost: u64) -> (u64, String) {
+    let facts: &MemoryFacts = &snapshot.memory;
+    let keep = (facts.total_bytes as f64 * settings.capacity.keep_available_percent / 100.0) as u64;
+    let free = facts.available_bytes.saturating_sub(keep);
+    let held = facts.entries_all_namespaces.unwrap_or(snapshot.entries).max(snapshot.entries);
+    let namespaces = facts.other_namespaces + 1;
+    let entries = (held + free / cost) / namespaces;
+    let among = if namespaces > 1 { format!(", shared by {namespaces} namespaces") } else { String::new() };
+    let why = format!(
+        "{} MiB are available, {} of them kept back by keep_available_percent {}{among}",
+        mib(facts.available_bytes),
+        mib(keep.min(facts.available_bytes)),
+        settings.capacity.keep_available_percent
+    );
+    (entries, why)
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes >> 20
+}

@@ -1,0 +1,73 @@
+//! How pressed the table is, with hysteresis.
+
+use super::{Memory, limit, seconds_to_full, share, usage_percent};
+use crate::model::{Level, Plan, Settings, Snapshot};
+
+/// Samples that foresee a full table before it counts, at least this far apart.
+const SAMPLES: u32 = 3;
+const SAMPLE_SECONDS: f64 = 0.2;
+
+/// Sets the plan's level and the memory's, with a sentence for what it rests on.
+pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
+    let pressure = &settings.pressure;
+    let Some(limit) = limit(snapshot, settings) else {
+        plan.reasons.push("nf_conntrack_max is 0: the kernel sets no limit, so there is no pressure".into());
+        (memory.level, memory.relieving) = (Level::Normal, false);
+        return;
+    };
+    let usage = usage_percent(snapshot, settings);
+    let at = format!("usage is {usage:.1} % ({} of {limit} entries)", snapshot.entries);
+    let dropped = refused(snapshot, memory);
+    let foreseen = foresee(snapshot, memory, settings);
+    let level = if usage >= pressure.critical_percent {
+        plan.reasons.push(format!("{at}, at or over critical_percent {}", pressure.critical_percent));
+        Level::Critical
+    } else if dropped > 0 && usage >= pressure.high_percent {
+        let why = format!("{at} and {dropped} packets more were dropped for want of room since the last look");
+        plan.reasons.push(why);
+        Level::Critical
+    } else if memory.level == Level::Critical && usage >= pressure.high_percent {
+        plan.reasons.push(format!("{at}, still at or over high_percent {} after critical", pressure.high_percent));
+        Level::Critical
+    } else if usage >= pressure.high_percent {
+        plan.reasons.push(format!("{at}, at or over high_percent {}", pressure.high_percent));
+        Level::High
+    } else if foreseen {
+        let seconds = seconds_to_full(snapshot, settings).unwrap_or(0.0);
+        let horizon = pressure.horizon_seconds;
+        plan.reasons.push(format!("{at} and full in {seconds:.0} s at this growth, within horizon_seconds {horizon}"));
+        Level::High
+    } else if memory.level > Level::Normal && usage >= pressure.low_percent {
+        plan.reasons.push(format!("{at}, not below low_percent {} yet", pressure.low_percent));
+        Level::High
+    } else {
+        plan.reasons.push(format!("{at}, below high_percent {}", pressure.high_percent));
+        Level::Normal
+    };
+    // Relief begins on crossing high, and goes on until the target is reached.
+    let target = share(limit, pressure.target_percent);
+    memory.relieving = usage >= pressure.high_percent
+        || level == Level::Critical
+        || (memory.relieving && level > Level::Normal && snapshot.entries > target);
+    (memory.level, plan.level) = (level, level);
+}
+
+/// Packets dropped because the table was full. `drop` alone proves nothing: two CPUs that send the same new flow
+/// raise it together with `insert_failed` in an empty table (`nf_ct_resolve_clash`).
+fn refused(snapshot: &Snapshot, memory: &Memory) -> u64 {
+    let Some(before) = memory.drops else { return 0 };
+    let grown = |now: u64, then: u64| now.saturating_sub(then);
+    grown(snapshot.drops.drop, before.drop)
+        .saturating_sub(grown(snapshot.drops.insert_failed, before.insert_failed))
+}
+
+fn foresee(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings) -> bool {
+    let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
+    if !soon {
+        memory.foreseen = 0;
+    } else if memory.foreseen == 0 || snapshot.now_seconds - memory.foreseen_at_seconds >= SAMPLE_SECONDS {
+        memory.foreseen = memory.foreseen.saturating_add(1);
+        memory.foreseen_at_seconds = snapshot.now_seconds;
+    }
+    memory.foreseen >= SAMPLES
+}

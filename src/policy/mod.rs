@@ -1,0 +1,105 @@
+//! The policy: the least harm that restores headroom.
+//!
+//! Pure: the same snapshot, memory and settings give the same plan. It names classes, cut-offs and budgets, never
+//! entries, and gives each decision as a sentence with the measured value and the limit.
+
+mod calm;
+mod ceiling;
+mod level;
+mod protect;
+mod relief;
+
+use std::collections::BTreeMap;
+
+pub use ceiling::{Ceiling, ceiling};
+pub use protect::{OwnHost, Protection};
+
+use crate::model::{Drops, Level, Plan, Settings, Snapshot, Timeout};
+
+/// What the policy remembers from one decision to the next.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Memory {
+    /// The level that was decided last.
+    pub level: Level,
+    /// Relief was begun and has not reached the target yet.
+    pub relieving: bool,
+    /// Since when usage has been low.
+    pub low_since_seconds: Option<f64>,
+    /// How long it has to stay low; 0: `calm_seconds`. Doubled after each relapse.
+    pub calm_needed_seconds: f64,
+    /// When values went back last: pressure soon after is a relapse.
+    pub restored_at_seconds: Option<f64>,
+    /// Samples in a row that foresee a full table.
+    pub foreseen: u32,
+    /// When the last of them was taken.
+    pub foreseen_at_seconds: f64,
+    /// Statistics at the last decision.
+    pub drops: Option<Drops>,
+    /// When max was raised last.
+    pub raised_at_seconds: Option<f64>,
+    /// When max was lowered last, or calm began.
+    pub lowered_at_seconds: Option<f64>,
+    /// The most entries of the running hour.
+    pub peak_entries: u64,
+    /// When a scan last found nothing to free, and how often in a row.
+    pub barren: Option<(f64, u32)>,
+    /// Baseline of what the agent may change, by contract name (`max`, `tcp_timeout_established`).
+    pub baseline: BTreeMap<String, u64>,
+}
+
+impl Memory {
+    /// What a timeout was before the agent came.
+    pub fn baseline_timeout(&self, timeout: Timeout) -> Option<u32> {
+        self.baseline.get(timeout.name()).and_then(|v| u32::try_from(*v).ok())
+    }
+}
+
+/// How many entries the namespace may hold: max, or the quota below it. `None`: no limit at all (max 0 up to 6.18).
+pub fn limit(snapshot: &Snapshot, settings: &Settings) -> Option<u64> {
+    match (settings.capacity.limit, snapshot.max) {
+        (0, 0) => None,
+        (quota, 0) => Some(quota),
+        (0, max) => Some(max),
+        (quota, max) => Some(quota.min(max)),
+    }
+}
+
+/// Usage of the limit in percent; 0 without a limit.
+pub fn usage_percent(snapshot: &Snapshot, settings: &Settings) -> f64 {
+    limit(snapshot, settings).map_or(0.0, |limit| percent(snapshot.entries, limit))
+}
+
+/// Seconds until the table is full at the present growth; `None` where it does not grow.
+pub fn seconds_to_full(snapshot: &Snapshot, settings: &Settings) -> Option<f64> {
+    let growth = snapshot.net_growth_per_second.filter(|growth| *growth >= 1.0)?;
+    let room = limit(snapshot, settings)?.saturating_sub(snapshot.entries);
+    Some(room as f64 / growth)
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
+}
+
+/// Entries that are `percent` of `limit`, rounded down.
+fn share(limit: u64, percent: f64) -> u64 {
+    (limit as f64 * percent / 100.0) as u64
+}
+
+/// Decides what to do now.
+pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Plan, Memory) {
+    let mut memory = memory.clone();
+    memory.peak_entries = memory.peak_entries.max(snapshot.entries);
+    let mut plan = Plan::default();
+    level::judge(snapshot, &mut memory, settings, &mut plan);
+    if plan.level > Level::Normal {
+        relief::relieve(snapshot, &mut memory, settings, &mut plan);
+    } else {
+        calm::step_back(snapshot, &mut memory, settings, &mut plan);
+    }
+    calm::tell_waiting(snapshot, &memory, settings, &mut plan);
+    memory.drops = Some(snapshot.drops);
+    (plan, memory)
+}
+
+#[cfg(test)]
+mod tests;

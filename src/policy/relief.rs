@@ -1,0 +1,179 @@
+//! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
+
+use super::{Memory, ceiling, limit, share};
+use crate::model::{Act, Action, Class, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout};
+
+/// Adds what relieves to the plan.
+pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
+    let Some(before) = limit(snapshot, settings) else { return };
+    memory.low_since_seconds = None;
+    let limit = raise(snapshot, memory, settings, plan).unwrap_or(before);
+    let pressure = &settings.pressure;
+    plan.pace = Pace {
+        per_second: match plan.level {
+            Level::Critical => settings.flush.per_second_critical,
+            _ => settings.flush.per_second_high,
+        },
+        urgent_at_entries: share(limit, pressure.critical_percent),
+        urgent_per_second: settings.flush.per_second_critical,
+        enough_at_entries: share(limit, pressure.target_percent),
+    };
+    let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries);
+    if excess == 0 && !plan.actions.is_empty() {
+        return;
+    }
+    let Some(scan) = trusted_scan(snapshot, memory, plan) else { return };
+    if excess == 0 || !memory.relieving {
+        return;
+    }
+    shorten(snapshot, scan, excess, settings, plan);
+    let freed = flush(snapshot, scan, excess, settings, plan);
+    if freed == 0 {
+        barren(snapshot, memory, scan, plan, excess);
+    } else {
+        memory.barren = None;
+    }
+}
+
+/// Raises max by half at least, once a second at most, to what the target needs, at most to the ceiling. The limit
+/// that holds afterwards, if it changes.
+fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) -> Option<u64> {
+    let quota = settings.capacity.limit;
+    let max = snapshot.max;
+    if max == 0 || (quota > 0 && quota <= max) {
+        return None;
+    }
+    if !settings.capacity.enabled {
+        plan.reasons.push("max is not raised: [capacity] enabled = false".into());
+        return None;
+    }
+    if !snapshot.owns_host_values {
+        plan.reasons.push("max is not raised: this agent may not write the host's nf_conntrack_max".into());
+        return None;
+    }
+    let bound = ceiling(snapshot, settings);
+    let needed = (snapshot.entries as f64 * 100.0 / settings.pressure.target_percent).ceil() as u64;
+    let to = needed.max(max.saturating_add(max / 2)).min(bound.entries);
+    if to <= max {
+        plan.reasons.push(format!("max stays at {max}: {}", bound.reason));
+        return None;
+    }
+    let waited = memory.raised_at_seconds.is_none_or(|at| snapshot.now_seconds - at >= 1.0);
+    if !waited {
+        plan.reasons.push("max was raised less than a second ago".into());
+        return None;
+    }
+    memory.raised_at_seconds = Some(snapshot.now_seconds);
+    let why = plan.reasons.first().cloned().unwrap_or_default();
+    let reason = format!("{why}; {needed} would bring it to target_percent, and {}", bound.reason);
+    plan.actions.push(Action { act: Act::RaiseMax { from: max, to }, reason });
+    Some(if quota > 0 { quota.min(to) } else { to })
+}
+
+/// The last scan, if it is young enough to act on; otherwise asks for one. A scan is also a reap: the kernel frees
+/// what has expired but is still counted while it walks (`ctnetlink_dump_table`).
+fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) -> Option<&'a Scan> {
+    let now = snapshot.now_seconds;
+    let keep = |scan: &Scan| match (plan.level, memory.barren) {
+        // Nothing was there to free: time makes entries idle, but looking all the time would cost a core.
+        (_, Some((_, times))) => f64::from(times.min(10)).max(1.0).max(10.0 * scan.duration_seconds),
+        (Level::Critical, None) => (4.0 * scan.duration_seconds).max(2.0),
+        (_, None) => (20.0 * scan.duration_seconds).max(10.0),
+    };
+    let young = |scan: &&Scan| now - scan.at_seconds <= keep(scan);
+    match snapshot.scan.as_ref().filter(young) {
+        Some(scan) if scan.trusted => Some(scan),
+        // A dump in doubt (buckets resized meanwhile) is repeated, but not in a frenzy.
+        Some(scan) => {
+            plan.scan = now - scan.at_seconds > (2.0 * scan.duration_seconds).max(0.2);
+            None
+        }
+        None => {
+            plan.scan = true;
+            None
+        }
+    }
+}
+
+/// Shortens the timeout of each class to the largest value that would cover the excess, never below its floor, once.
+/// It frees nothing of what is idle already: it is for the entries to come.
+fn shorten(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, plan: &mut Plan) {
+    if !settings.timeouts.enabled || !snapshot.may_set_timeouts {
+        return;
+    }
+    let of = [
+        ("tcp_timeout_established", Class::Established),
+        ("udp_timeout_stream", Class::Udp),
+        ("generic_timeout", Class::Other),
+        ("tcp_timeout_time_wait", Class::Closed),
+        ("tcp_timeout_syn_sent", Class::Unreplied),
+    ];
+    for (name, class) in of {
+        let Some(timeout) = Timeout::named(name) else { continue };
+        let (Some(&now), Some(floor)) = (snapshot.timeouts.get(&timeout), settings.timeouts.floor_seconds(timeout))
+        else {
+            continue;
+        };
+        let Some(seen) = scan.classes.iter().find(|c| c.class == class) else { continue };
+        let covered = seen.idle.at_least(floor);
+        // A class that has nothing past the floor is not the one that fills the table.
+        if now <= floor || covered == 0 {
+            continue;
+        }
+        let to = match seen.idle.cut_for(excess, floor) {
+            cut if covered >= excess => cut.max(floor),
+            _ if plan.level == Level::Critical => floor,
+            _ => continue,
+        };
+        if to >= now {
+            continue;
+        }
+        let reason = format!(
+            "{covered} {class} entries are idle for {floor} s or more and {excess} entries are too many; \
+             {to} s keeps new ones from staying as long, and the floor is {floor} s ({})",
+            timeout.spec().source
+        );
+        plan.actions.push(Action { act: Act::SetTimeout { timeout, from: now, to }, reason });
+    }
+}
+
+/// Flushes class after class, only as many as are too many. How many that may free.
+fn flush(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, plan: &mut Plan) -> u64 {
+    if !settings.flush.enabled || !snapshot.may_flush {
+        plan.reasons.push(match settings.flush.enabled {
+            true => "nothing is flushed: this agent may not delete entries".into(),
+            false => "nothing is flushed: [flush] enabled = false".into(),
+        });
+        return 0;
+    }
+    let mut left = excess;
+    for seen in scan.classes.iter().filter(|c| c.would_free > 0) {
+        if left == 0 {
+            break;
+        }
+        let floor = settings.flush.floor_seconds(seen.class);
+        let idle_over_seconds = if seen.would_free > left { seen.idle.cut_for(left, floor) } else { floor };
+        let reason = format!(
+            "{left} entries are over target_percent {}; {} {} entries are idle for {floor} s or more, the longest for {} s",
+            settings.pressure.target_percent, seen.would_free, seen.class, seen.oldest_idle_seconds
+        );
+        let flush = Flush { class: seen.class, idle_over_seconds, budget: left, share_level: None, payers: None };
+        plan.actions.push(Action { act: Act::Flush(flush), reason });
+        left -= seen.would_free.min(left);
+    }
+    excess - left
+}
+
+fn barren(snapshot: &Snapshot, memory: &mut Memory, scan: &Scan, plan: &mut Plan, excess: u64) {
+    plan.reasons.push(format!(
+        "{excess} entries are over the target, but of {} none is idle for certain past its floor and unprotected \
+         ({} are protected): they count as live and stay",
+        scan.entries, scan.protected
+    ));
+    let times = match memory.barren {
+        Some((at, times)) if at >= scan.at_seconds => times,
+        Some((_, times)) => times.saturating_add(1),
+        None => 1,
+    };
+    memory.barren = Some((snapshot.now_seconds, times));
+}

@@ -1,0 +1,220 @@
+//! Which timeout a packet may have set: the bases from which time left is counted down.
+//!
+//! Each packet sets an entry's timeout to the base of its state, so idle = base - left. A dump does not say which
+//! base it was. All that it could have been are kept, and the least idleness that any of them allows is what is
+//! certain.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{
+    DCCP, Entry, GRE, ICMP, ICMPV6, SCTP, Status, TCP, TcpState, Timeout, TimeoutPolicy, TimeoutValues, UDP, UDPLITE,
+};
+
+/// Every value that each timeout sysctl is known to have had: an entry keeps the base of its last packet, whatever
+/// the sysctl says by now. The kernel's compiled-in values belong to them, for the time before anyone looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeoutHistory(BTreeMap<Timeout, BTreeSet<u32>>);
+
+impl Default for TimeoutHistory {
+    fn default() -> Self {
+        let default = |t: Timeout| (t, BTreeSet::from([t.spec().kernel_default_seconds]));
+        TimeoutHistory(Timeout::all().map(default).collect())
+    }
+}
+
+impl TimeoutHistory {
+    /// Remembers current values.
+    pub fn saw(&mut self, values: &TimeoutValues) {
+        for (timeout, seconds) in values {
+            self.saw_one(*timeout, *seconds);
+        }
+    }
+
+    /// Remembers one value (from a baseline, from a file).
+    pub fn saw_one(&mut self, timeout: Timeout, seconds: u32) {
+        self.0.entry(timeout).or_default().insert(seconds);
+    }
+
+    fn of(&self, name: &str) -> impl Iterator<Item = u32> {
+        Timeout::named(name).and_then(|t| self.0.get(&t)).into_iter().flatten().copied()
+    }
+}
+
+/// The candidate bases of every kind of entry, sorted.
+#[derive(Clone, Debug, Default)]
+pub struct Bases {
+    tcp: [Vec<u32>; 10],
+    udp: Vec<u32>,
+    udp_replied: Vec<u32>,
+    udp_assured: Vec<u32>,
+    icmp: Vec<u32>,
+    icmpv6: Vec<u32>,
+    gre: Vec<u32>,
+    sctp: Vec<u32>,
+    dccp: Vec<u32>,
+    generic: Vec<u32>,
+}
+
+const TCP_TIMEOUTS: [&str; 10] = [
+    "",
+    "tcp_timeout_syn_sent",
+    "tcp_timeout_syn_recv",
+    "tcp_timeout_established",
+    "tcp_timeout_fin_wait",
+    "tcp_timeout_close_wait",
+    "tcp_timeout_last_ack",
+    "tcp_timeout_time_wait",
+    "tcp_timeout_close",
+    // SYN_SENT2 (net/netfilter/nf_conntrack_proto_tcp.c: tcp_timeouts).
+    "tcp_timeout_syn_sent",
+];
+
+impl Bases {
+    /// From what timeouts were and are, the timeout policies, and, where flowtables are in use, how much a flow that
+    /// leaves one loses (`flow_offload_fixup_ct`: base - `nf_flowtable_tcp_timeout`).
+    pub fn new(history: &TimeoutHistory, policies: &[TimeoutPolicy], flowtable_seconds: &[u32]) -> Self {
+        let prefixed = |prefix: &str| -> Vec<u32> {
+            Timeout::all().filter(|t| t.name().starts_with(prefix)).flat_map(|t| history.of(t.name())).collect()
+        };
+        let list = |protocols: &[u8], names: &[&str]| -> Vec<u32> {
+            let mut all: BTreeSet<u32> = names.iter().flat_map(|name| history.of(name)).collect();
+            let own: Vec<u32> = all.iter().copied().collect();
+            let left = own.iter().flat_map(|b| flowtable_seconds.iter().map(move |f| b.saturating_sub(*f)));
+            all.extend(left);
+            all.extend(policies.iter().filter(|p| protocols.contains(&p.protocol)).flat_map(|p| &p.seconds));
+            all.into_iter().collect()
+        };
+        let mut bases = Bases {
+            udp: list(&[UDP, UDPLITE], &["udp_timeout"]),
+            udp_replied: list(&[UDP, UDPLITE], &["udp_timeout", "udp_timeout_stream"]),
+            // A two-way UDP flow is ASSURED by the packet that first sets the stream's timeout
+            // (nf_conntrack_udp_packet), and no later packet sets another.
+            udp_assured: list(&[UDP, UDPLITE], &["udp_timeout_stream"]),
+            icmp: list(&[ICMP], &["icmp_timeout"]),
+            icmpv6: list(&[ICMPV6], &["icmpv6_timeout"]),
+            gre: list(&[GRE], &["gre_timeout", "gre_timeout_stream"]),
+            generic: list(&(0..=255).collect::<Vec<u8>>(), &["generic_timeout"]),
+            ..Bases::default()
+        };
+        for (state, name) in TCP_TIMEOUTS.iter().enumerate().skip(1) {
+            // Data in flight, retransmissions and a zero window lend another base while the state stays; so does a
+            // RST that may be forged (nf_conntrack_tcp_packet).
+            let names = [name, "tcp_timeout_unacknowledged", "tcp_timeout_max_retrans", "tcp_timeout_close"];
+            bases.tcp[state] = list(&[TCP], &names);
+        }
+        for (protocol, prefix, kept) in
+            [(SCTP, "sctp_timeout_", &mut bases.sctp), (DCCP, "dccp_timeout_", &mut bases.dccp)]
+        {
+            *kept = list(&[protocol], &[]);
+            kept.extend(prefixed(prefix));
+            kept.sort_unstable();
+        }
+        bases
+    }
+
+    fn of(&self, entry: &Entry) -> &[u32] {
+        match entry.original.protocol {
+            TCP => match entry.tcp.map(|tcp| tcp.state) {
+                None | Some(TcpState::None | TcpState::Unknown(_)) => &[],
+                Some(state) => &self.tcp[state.to_kernel() as usize],
+            },
+            UDP | UDPLITE if entry.status.assured() => &self.udp_assured,
+            UDP | UDPLITE if entry.status.seen_reply() => &self.udp_replied,
+            UDP | UDPLITE => &self.udp,
+            ICMP => &self.icmp,
+            ICMPV6 => &self.icmpv6,
+            GRE => &self.gre,
+            SCTP => &self.sctp,
+            DCCP => &self.dccp,
+            _ => &self.generic,
+        }
+    }
+
+    /// For how many seconds an entry has been idle at least, by arithmetic alone; `None` where nothing is certain:
+    /// no time left is told (offloaded), more is left than any base allows, or packets do not set the timeout.
+    pub fn least_idle_seconds(&self, entry: &Entry) -> Option<u32> {
+        let unknown = Status::FIXED_TIMEOUT | Status::OFFLOAD | Status::HW_OFFLOAD | Status::HELPER | Status::EXPECTED;
+        if entry.helper || entry.master.is_some() || entry.status.any(unknown) {
+            return None;
+        }
+        let left = entry.timeout_seconds?;
+        let bases = self.of(entry);
+        // Sorted: the first base that is not under the time left gives the least idleness.
+        bases.get(bases.partition_point(|base| *base < left)).map(|base| base - left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{L4, TcpInfo, Tuple};
+
+    fn tcp(state: TcpState, left: u32) -> Entry {
+        let l4 = L4::Ports { source: 1, destination: 2 };
+        let original = Tuple { protocol: TCP, l4, ..Tuple::default() };
+        Entry {
+            original,
+            status: Status(Status::SEEN_REPLY | Status::ASSURED),
+            timeout_seconds: Some(left),
+            tcp: Some(TcpInfo { state, flags_original: 0, flags_reply: 0 }),
+            ..Entry::default()
+        }
+    }
+
+    fn stock() -> Bases {
+        Bases::new(&TimeoutHistory::default(), &[], &[])
+    }
+
+    #[test]
+    fn a_zero_window_is_not_five_days_of_silence() {
+        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 293)), Some(7));
+        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 424_000)), Some(8000));
+        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 180)), Some(120));
+    }
+
+    #[test]
+    fn more_left_than_any_base_is_unknown() {
+        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 432_001)), None);
+        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Unknown(12), 1)), None);
+    }
+
+    #[test]
+    fn a_policy_and_an_older_sysctl_are_bases_too() {
+        let policy = TimeoutPolicy { protocol: TCP, seconds: vec![3600] };
+        let with = Bases::new(&TimeoutHistory::default(), &[policy], &[]);
+        assert_eq!(with.least_idle_seconds(&tcp(TcpState::Established, 3590)), Some(10));
+        let mut history = TimeoutHistory::default();
+        let established = Timeout::named("tcp_timeout_established").unwrap();
+        history.saw(&[(established, 86_400)].into());
+        let changed = Bases::new(&history, &[], &[]);
+        assert_eq!(changed.least_idle_seconds(&tcp(TcpState::Established, 86_390)), Some(10));
+        assert_eq!(changed.least_idle_seconds(&tcp(TcpState::Established, 431_990)), Some(10));
+    }
+
+    #[test]
+    fn what_packets_do_not_refresh_is_unknown() {
+        for status in [Status::FIXED_TIMEOUT, Status::OFFLOAD, Status::HW_OFFLOAD, Status::HELPER, Status::EXPECTED] {
+            let entry = Entry { status: Status(status), ..tcp(TcpState::Established, 100) };
+            assert_eq!(stock().least_idle_seconds(&entry), None);
+        }
+        let offloaded = Entry { timeout_seconds: None, ..tcp(TcpState::Established, 0) };
+        assert_eq!(stock().least_idle_seconds(&offloaded), None);
+    }
+
+    #[test]
+    fn a_flow_out_of_a_flowtable_lost_thirty_seconds_that_were_not_silence() {
+        let bases = Bases::new(&TimeoutHistory::default(), &[], &[30]);
+        assert_eq!(bases.least_idle_seconds(&tcp(TcpState::Established, 431_969)), Some(1));
+    }
+
+    #[test]
+    fn udp_depends_on_what_the_flow_has_been() {
+        let mut entry = tcp(TcpState::Established, 25);
+        entry.original.protocol = UDP;
+        entry.tcp = None;
+        let idle = |status: u32| stock().least_idle_seconds(&Entry { status: Status(status), ..entry });
+        assert_eq!(idle(0), Some(5));
+        assert_eq!(idle(Status::SEEN_REPLY), Some(5));
+        assert_eq!(idle(Status::SEEN_REPLY | Status::ASSURED), Some(95));
+    }
+}

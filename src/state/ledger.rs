@@ -1,0 +1,205 @@
+//! Who holds how many entries: exact, because every entry is known by its identity.
+//!
+//! Counting NEW up and DESTROY down is not enough: an event may come after the dump that showed its effect, an entry
+//! without event state ends in silence and its tuple begins again with the same `CTA_ID`. A set of identities makes
+//! each event idempotent: what is in it cannot begin again, what is not cannot end. It costs 8 to 16 bytes an entry.
+
+use std::hash::{BuildHasher, Hasher};
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+
+use crate::model::{Entry, ProtocolGroup, SourceCount, SourceKey, Tuple};
+
+/// Turns identities into 64-bit fingerprints, keyed by a random seed: at a million entries two of them meet with a
+/// probability of 3e-8, and nobody outside can make them meet. Clones share the seed.
+#[derive(Clone, Debug, Default)]
+pub struct Identify(DefaultHashBuilder);
+
+impl Identify {
+    /// Of an entry: original tuple, zone, `CTA_ID`.
+    pub fn entry(&self, entry: &Entry) -> u64 {
+        self.0.hash_one((&entry.original, entry.zone, entry.id))
+    }
+
+    /// Of a tuple in a zone, whatever the id: how an expected child names its master.
+    pub fn tuple(&self, tuple: &Tuple, zone: u16) -> u64 {
+        self.0.hash_one((tuple, zone))
+    }
+}
+
+/// A fingerprint is a hash already.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// Hashes fingerprints by themselves.
+pub type BuildAsIs = std::hash::BuildHasherDefault<AsIs>;
+
+/// Entries of one source, by protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Count {
+    pub tcp: u32,
+    pub udp: u32,
+    pub icmp: u32,
+    pub other: u32,
+}
+
+impl Count {
+    /// All of them.
+    pub fn entries(&self) -> u64 {
+        u64::from(self.tcp) + u64::from(self.udp) + u64::from(self.icmp) + u64::from(self.other)
+    }
+
+    fn of(&mut self, group: ProtocolGroup) -> &mut u32 {
+        match group {
+            ProtocolGroup::Tcp => &mut self.tcp,
+            ProtocolGroup::Udp => &mut self.udp,
+            ProtocolGroup::Icmp => &mut self.icmp,
+            ProtocolGroup::Other => &mut self.other,
+        }
+    }
+}
+
+/// The counts and the identities behind them.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    live: HashSet<u64, BuildAsIs>,
+    sources: HashMap<SourceKey, Count>,
+}
+
+impl Ledger {
+    /// An entry is there; false if it was known to be.
+    pub fn insert(&mut self, fingerprint: u64, key: SourceKey, group: ProtocolGroup) -> bool {
+        let fresh = self.live.insert(fingerprint);
+        if fresh {
+            *self.sources.entry(key).or_default().of(group) += 1;
+        }
+        fresh
+    }
+
+    /// An entry is gone; false if it was not known.
+    pub fn remove(&mut self, fingerprint: u64, key: SourceKey, group: ProtocolGroup) -> bool {
+        if !self.live.remove(&fingerprint) {
+            return false;
+        }
+        if let Some(count) = self.sources.get_mut(&key) {
+            let n = count.of(group);
+            *n = n.saturating_sub(1);
+            if count.entries() == 0 {
+                self.sources.remove(&key);
+            }
+        }
+        self.shrink();
+        true
+    }
+
+    /// Forged sources come by the hundred thousand and go: so does their memory.
+    fn shrink(&mut self) {
+        const WORTH_IT: usize = 1 << 16;
+        if self.sources.capacity() > WORTH_IT && self.sources.len() < self.sources.capacity() / 8 {
+            self.sources.shrink_to(self.sources.len() * 2);
+        }
+        if self.live.capacity() > WORTH_IT && self.live.len() < self.live.capacity() / 8 {
+            self.live.shrink_to(self.live.len() * 2);
+        }
+    }
+
+    /// Entries.
+    pub fn entries(&self) -> u64 {
+        self.live.len() as u64
+    }
+
+    /// Sources that hold any.
+    pub fn sources(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// The `limit` largest sources (0: all), largest first, ties by address and zone.
+    pub fn top(&self, limit: usize) -> Vec<SourceCount> {
+        let mut all: Vec<(&SourceKey, &Count)> = self.sources.iter().collect();
+        let order = |a: &(&SourceKey, &Count), b: &(&SourceKey, &Count)| {
+            b.1.entries().cmp(&a.1.entries()).then_with(|| a.0.cmp(b.0))
+        };
+        if limit != 0 && limit < all.len() {
+            all.select_nth_unstable_by(limit - 1, order);
+            all.truncate(limit);
+        }
+        all.sort_unstable_by(order);
+        all.into_iter().map(|(key, count)| row(key, count)).collect()
+    }
+}
+
+fn row(key: &SourceKey, count: &Count) -> SourceCount {
+    SourceCount {
+        address: key.address,
+        zone: key.zone,
+        entries: count.entries(),
+        tcp: count.tcp.into(),
+        udp: count.udp.into(),
+        icmp: count.icmp.into(),
+        other: count.other.into(),
+        assured: None,
+        unreplied: None,
+        idle: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(last: u8) -> SourceKey {
+        SourceKey { address: [10, 0, 0, last].into(), zone: 0 }
+    }
+
+    #[test]
+    fn an_entry_counts_once_however_often_it_is_told() {
+        let mut ledger = Ledger::default();
+        assert!(ledger.insert(1, key(1), ProtocolGroup::Tcp));
+        assert!(!ledger.insert(1, key(1), ProtocolGroup::Tcp));
+        assert_eq!(ledger.entries(), 1);
+        assert_eq!(ledger.top(0)[0].tcp, 1);
+        assert!(ledger.remove(1, key(1), ProtocolGroup::Tcp));
+        assert!(!ledger.remove(1, key(1), ProtocolGroup::Tcp));
+        assert_eq!((ledger.entries(), ledger.sources()), (0, 0));
+    }
+
+    #[test]
+    fn the_largest_come_first_and_ties_go_by_address() {
+        let mut ledger = Ledger::default();
+        for (fingerprint, last) in [(1, 9), (2, 3), (3, 7), (4, 7)] {
+            ledger.insert(fingerprint, key(last), ProtocolGroup::Udp);
+        }
+        let order = |rows: Vec<SourceCount>| rows.iter().map(|r| r.address.to_string()).collect::<Vec<_>>();
+        assert_eq!(order(ledger.top(0)), ["10.0.0.7", "10.0.0.3", "10.0.0.9"]);
+        assert_eq!(order(ledger.top(2)), ["10.0.0.7", "10.0.0.3"]);
+    }
+
+    #[test]
+    fn memory_goes_when_forged_sources_go() {
+        let mut ledger = Ledger::default();
+        let forged = |n: u32| SourceKey { address: std::net::Ipv4Addr::from(n).into(), zone: 0 };
+        for n in 0..300_000u32 {
+            ledger.insert(n.into(), forged(n), ProtocolGroup::Udp);
+        }
+        let full = ledger.sources.capacity();
+        for n in 0..300_000u32 {
+            ledger.remove(n.into(), forged(n), ProtocolGroup::Udp);
+        }
+        assert!(ledger.sources.capacity() < full / 4, "{} of {full}", ledger.sources.capacity());
+    }
+}

@@ -1,0 +1,15 @@
+//! What is known: events and dumps become counts, scans become histograms, expiries become proofs of idleness.
+//!
+//! No clock, no file, no socket: time and kernel answers are arguments.
+
+mod audit;
+mod bases;
+mod ledger;
+mod proof;
+mod sync;
+
+pub use audit::{Audit, Finding, Look};
+pub use bases::{Bases, TimeoutHistory};
+pub use ledger::{Count, Identify, Ledger};
+pub use proof::{Idle, Observations, Proofs, Sightings};
+pub use sync::{Sync, Tally};

@@ -1,0 +1,202 @@
+//! The merge of a dump with the events that come while it runs.
+//!
+//! An identity that an event touched since the dump was asked for is as its last event says; any other is as the dump
+//! says. NEW is delivered after the entry is in the hash (`nf_ct_deliver_cached_events`), DESTROY before it leaves
+//! (`nf_ct_delete`): so a dump that begins after the listener sees all that the listener was not told.
+
+use std::collections::HashMap;
+
+use super::ledger::{BuildAsIs, Identify, Ledger};
+use crate::model::{Event, EventKind, ProtocolGroup, SourceKey};
+
+/// Totals since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Tally {
+    pub events: u64,
+    pub new: u64,
+    pub destroyed: u64,
+    pub resyncs: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Touch {
+    alive: bool,
+    key: SourceKey,
+    group: ProtocolGroup,
+}
+
+/// The counts as events keep them, and a dump under way.
+#[derive(Debug, Default)]
+pub struct Sync {
+    identify: Identify,
+    ledger: Ledger,
+    touched: Option<HashMap<u64, Touch, BuildAsIs>>,
+    tally: Tally,
+}
+
+impl Sync {
+    /// Nothing is known yet.
+    pub fn new(identify: Identify) -> Self {
+        Sync { identify, ..Sync::default() }
+    }
+
+    /// Takes an event, in the order of the stream.
+    pub fn event(&mut self, event: &Event) {
+        self.tally.events += 1;
+        let alive = match event.kind {
+            EventKind::New => true,
+            EventKind::Destroy => false,
+            EventKind::Update => return,
+        };
+        let entry = &event.entry;
+        let fingerprint = self.identify.entry(entry);
+        let (key, group) = (entry.source_key(), ProtocolGroup::of(entry.original.protocol));
+        if let Some(touched) = &mut self.touched {
+            touched.insert(fingerprint, Touch { alive, key, group });
+        }
+        if alive {
+            self.tally.new += 1;
+            self.ledger.insert(fingerprint, key, group);
+        } else {
+            self.tally.destroyed += 1;
+            self.ledger.remove(fingerprint, key, group);
+        }
+    }
+
+    /// A dump is about to be asked for: from here on, what events touch is theirs. Forgets an earlier one.
+    pub fn begin(&mut self) {
+        self.touched = Some(HashMap::default());
+    }
+
+    /// The dump has ended and is good: it becomes the counts, corrected by what events touched meanwhile.
+    /// False if no dump was under way.
+    pub fn adopt(&mut self, mut dumped: Ledger) -> bool {
+        let Some(touched) = self.touched.take() else { return false };
+        for (fingerprint, Touch { alive, key, group }) in touched {
+            if alive {
+                dumped.insert(fingerprint, key, group);
+            } else {
+                dumped.remove(fingerprint, key, group);
+            }
+        }
+        self.ledger = dumped;
+        self.tally.resyncs += 1;
+        true
+    }
+
+    /// The dump is worth nothing (events were lost meanwhile, buckets were resized).
+    pub fn abandon(&mut self) {
+        self.touched = None;
+    }
+
+    /// The counts.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The totals.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Entry, L4, Tuple};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn entry(n: u8) -> Entry {
+        let l4 = L4::Ports { source: 1, destination: 2 };
+        let original =
+            Tuple { source: [10, 0, 0, n % 5].into(), destination: [10, 1, 0, n].into(), protocol: 6, l4 };
+        Entry { id: 7, original, ..Entry::default() }
+    }
+
+    fn event(n: u8, kind: EventKind) -> Event {
+        Event { kind, entry: entry(n), foreign: false }
+    }
+
+    /// What a kernel does to identity `n`, and whether its end is told.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Toggle(u8),
+        SilentEnd(u8),
+    }
+
+    fn counts(ledger: &Ledger) -> BTreeMap<String, u64> {
+        ledger.top(0).into_iter().map(|r| (r.address.to_string(), r.entries)).collect()
+    }
+
+    proptest! {
+        /// A modelled kernel of 20 identities, each dumped at a moment of its own while events go on, and told late:
+        /// after the merge and the end of the queue, the counts are the kernel's.
+        #[test]
+        fn a_dump_among_events_counts_each_entry_once(
+            before in prop::collection::vec(0u8..20, 0..40),
+            blind in prop::collection::hash_set(0u8..20, 0..8),
+            during in prop::collection::vec(prop_oneof![3 => (0u8..20).prop_map(Step::Toggle), 1 => (0u8..20).prop_map(Step::SilentEnd)], 0..60),
+            visits in prop::collection::vec(0usize..60, 20),
+            lag in 0usize..30,
+        ) {
+            // Entries older than the listener: those in `blind` have no event state and end in silence.
+            let mut alive: BTreeMap<u8, bool> = BTreeMap::new();
+            for n in before { if alive.remove(&n).is_none() { alive.insert(n, !blind.contains(&n)); } }
+            let identify = Identify::default();
+            let mut sync = Sync::new(identify.clone());
+            sync.begin();
+            let mut dumped = Ledger::default();
+            let mut queue = std::collections::VecDeque::new();
+            for (at, step) in during.iter().enumerate() {
+                for n in (0u8..20).filter(|n| visits[*n as usize] == at && alive.contains_key(n)) {
+                    dumped.insert(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp);
+                }
+                match *step {
+                    Step::Toggle(n) => match alive.remove(&n) {
+                        Some(told) => if told { queue.push_back(event(n, EventKind::Destroy)) },
+                        None => { alive.insert(n, true); queue.push_back(event(n, EventKind::New)) }
+                    },
+                    // An end in silence before the dump comes by is all that a dump can see of it.
+                    Step::SilentEnd(n) => if visits[n as usize] > at && alive.get(&n) == Some(&false) { alive.remove(&n); },
+                }
+                if queue.len() > lag { sync.event(&queue.pop_front().unwrap()); }
+            }
+            for n in (0u8..20).filter(|n| visits[*n as usize] >= during.len() && alive.contains_key(n)) {
+                dumped.insert(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp);
+            }
+            // A blind entry that the dump saw and that ended afterwards is the audit's business, not the merge's.
+            let unseen_end = (0u8..20).any(|n| !alive.contains_key(&n) && {
+                let mut probe = dumped.clone();
+                probe.remove(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp)
+                    && blind.contains(&n)
+            });
+            prop_assume!(!unseen_end);
+            prop_assert!(sync.adopt(dumped));
+            for late in queue { sync.event(&late); }
+            let mut expected = BTreeMap::new();
+            for n in alive.keys() { *expected.entry(entry(*n).original.source.to_string()).or_insert(0) += 1; }
+            prop_assert_eq!(counts(sync.ledger()), expected);
+        }
+    }
+
+    #[test]
+    fn new_destroy_new_of_one_identity_is_one_entry() {
+        let mut sync = Sync::default();
+        for kind in [EventKind::New, EventKind::Destroy, EventKind::New] {
+            sync.event(&event(1, kind));
+        }
+        assert_eq!(sync.ledger().entries(), 1);
+    }
+
+    #[test]
+    fn an_abandoned_dump_changes_nothing() {
+        let mut sync = Sync::default();
+        sync.event(&event(1, EventKind::New));
+        sync.begin();
+        sync.abandon();
+        assert!(!sync.adopt(Ledger::default()));
+        assert_eq!(sync.ledger().entries(), 1);
+    }
+}

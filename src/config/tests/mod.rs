@@ -1,0 +1,6 @@
+//! The contract's keys one by one and together, and the place and words of every kind of fault.
+
+mod accepted;
+mod any_text;
+mod files;
+mod refused;

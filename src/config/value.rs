@@ -1,0 +1,156 @@
+//! One value of the file, with its key and its place, read as the type that its key takes.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fault::{Fault, nearest, shown};
+use crate::model::Mark;
+
+pub(super) type Read<T> = Result<T, Fault>;
+
+/// A value under a key, or an element of it.
+pub(super) struct Value<'t, 'i> {
+    /// The key as written, unquoted.
+    pub(super) key: &'t str,
+    /// The byte at which the key begins.
+    pub(super) key_at: usize,
+    value: &'t Spanned<DeValue<'i>>,
+}
+
+impl<'t, 'i> Value<'t, 'i> {
+    /// The entries of a table as they stand in the file, so that the first fault in it is the one shown.
+    pub(super) fn entries(table: &'t DeTable<'i>) -> Vec<Value<'t, 'i>> {
+        let value = |(key, value): (&'t Spanned<_>, _)| {
+            let name: &std::borrow::Cow<'i, str> = key.get_ref();
+            Value { key: name, key_at: key.span().start, value }
+        };
+        let mut entries: Vec<_> = table.iter().map(value).collect();
+        entries.sort_by_key(|entry| entry.key_at);
+        entries
+    }
+
+    pub(super) fn content(&self) -> &'t DeValue<'i> {
+        self.value.get_ref()
+    }
+
+    fn at(&self) -> usize {
+        self.value.span().start
+    }
+
+    /// The fault of a value that is not `what` its key takes.
+    pub(super) fn takes(&self, what: &str) -> Fault {
+        let found = match self.content() {
+            DeValue::String(text) => format!("\"{}\"", shown(text)),
+            DeValue::Integer(number) => shown(&number.to_string()),
+            DeValue::Float(number) => shown(number.as_str()),
+            DeValue::Boolean(truth) => truth.to_string(),
+            DeValue::Datetime(_) => "a date".into(),
+            DeValue::Array(_) => "a list".into(),
+            DeValue::Table(_) => "a table".into(),
+        };
+        Fault::new(self.at(), format!("`{}` takes {what}, not {found}", shown(self.key)))
+    }
+
+    pub(super) fn truth(&self) -> Read<bool> {
+        self.content().as_bool().ok_or_else(|| self.takes("true or false"))
+    }
+
+    pub(super) fn text(&self, what: &str) -> Read<&'t str> {
+        self.content().as_str().ok_or_else(|| self.takes(what))
+    }
+
+    /// A whole number inside `range`; none overflows, as the range is checked at 128 bits.
+    pub(super) fn whole<T: TryFrom<u64>>(&self, range: RangeInclusive<u64>) -> Read<T> {
+        let number = self.content().as_integer();
+        number
+            .and_then(|n| i128::from_str_radix(n.as_str(), n.radix()).ok())
+            .and_then(|n| u64::try_from(n).ok())
+            .filter(|n| range.contains(n))
+            .and_then(|n| T::try_from(n).ok())
+            .ok_or_else(|| self.takes(&format!("a whole number from {} to {}", range.start(), range.end())))
+    }
+
+    /// A finite number for which `fits` holds.
+    pub(super) fn number(&self, what: &str, fits: impl Fn(f64) -> bool) -> Read<f64> {
+        let number = match self.content() {
+            DeValue::Integer(n) => i128::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
+            DeValue::Float(n) => n.as_str().parse().ok(),
+            _ => None,
+        };
+        number.filter(|n| n.is_finite() && fits(*n)).ok_or_else(|| self.takes(what))
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Read<T> {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let what = format!("\"{}\"", known.join("\" or \""));
+        let found = self.text(&what)?;
+        match words.iter().find(|(word, _)| *word == found) {
+            Some((_, value)) => Ok(*value),
+            None => {
+                let fault = self.takes(&what);
+                let meant = nearest(found, &known);
+                Err(match meant {
+                    Some(word) => fault.hint(format!("did you mean \"{word}\"?")),
+                    None => fault,
+                })
+            }
+        }
+    }
+
+    /// A list, each element read by `element`.
+    pub(super) fn list<T>(&self, what: &str, element: impl Fn(&Self) -> Read<T>) -> Read<Vec<T>> {
+        let elements = self.elements().ok_or_else(|| self.takes(what).hint("a list is written [a, b]"))?;
+        elements.iter().map(element).collect()
+    }
+
+    /// The elements of a list.
+    pub(super) fn elements(&self) -> Option<Vec<Self>> {
+        let array = self.content().as_array()?;
+        Some(array.iter().map(|value| Value { key: self.key, key_at: self.key_at, value }).collect())
+    }
+
+    /// A network in CIDR form, or a host. Host bits are cleared, as iptables and conntrack do.
+    pub(super) fn network(&self) -> Read<IpNet> {
+        const WHAT: &str = "addresses and networks such as \"10.0.0.1\" and \"fd00::/8\"";
+        network(self.text(WHAT)?).ok_or_else(|| self.takes(WHAT))
+    }
+
+    /// A mark, `VALUE` or `VALUE/MASK`, in hexadecimal or decimal.
+    pub(super) fn mark(&self) -> Read<Mark> {
+        const WHAT: &str = "marks such as \"0x1/0xff\" and \"7\"";
+        if self.content().is_integer() {
+            return Ok(Mark { value: self.whole(0..=u32::MAX.into())?, mask: u32::MAX });
+        }
+        let text = self.text(WHAT)?;
+        let (value, mask) = text.split_once('/').unwrap_or((text, "0xffffffff"));
+        let (Some(value), Some(mask)) = (mark_bits(value), mark_bits(mask)) else {
+            return Err(self.takes(WHAT));
+        };
+        if mask == 0 {
+            return Err(self.takes("marks with a mask").hint("under the mask 0 every entry matches"));
+        }
+        if value & !mask != 0 {
+            let hint = format!("under that mask it would mean {:#x}/{mask:#x}", value & mask);
+            return Err(self.takes("marks inside their mask").hint(hint));
+        }
+        Ok(Mark { value, mask })
+    }
+}
+
+/// A network, or a host without prefix length.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse::<IpNet>().ok();
+    network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(|network| network.trunc())
+}
+
+fn mark_bits(text: &str) -> Option<u32> {
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let (digits, radix) = hex.map_or((text, 10), |digits| (digits, 16));
+    // from_str_radix takes a sign; a mark has none.
+    digits.starts_with(|c: char| c.is_digit(radix)).then(|| u32::from_str_radix(digits, radix).ok())?
+}

@@ -1,0 +1,117 @@
+//! What the agent and the commands say while they run: to the journal, or to standard error.
+//!
+//! In the journal the fields of an event carry the prefix `CTCTL_` (`netns` is `CTCTL_NETNS`, `action`
+//! `CTCTL_ACTION`, `class` `CTCTL_CLASS`, `id` `CTCTL_ID`), as names without one belong to systemd
+//! (systemd.journal-fields(7)); so `journalctl CTCTL_NETNS=gw1` finds one namespace.
+//! A line that cannot be written is lost and nothing else happens: the agent does not end because its
+//! reader did.
+
+use std::env;
+use std::io::{self, IsTerminal};
+
+use nix::sys::stat::fstat;
+use tracing::level_filters::LevelFilter;
+use tracing_journald::{Priority, PriorityMappings};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::model::LogFormat;
+
+/// The variable that sets levels by target, over `-v` and `-q`: `debug`, `warn,ctctl::journal=trace`.
+pub const FILTER_VARIABLE: &str = "CTCTL_LOG";
+
+type Output = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Sends the events of this process where `format` says, from now on. `verbosity` 0 shows info and above;
+/// each step up shows one level more (debug, trace), each step down one less (warn, error, nothing).
+/// Only the first call of a process has an effect.
+///
+/// Without the journal's socket `journald` becomes text with a warning, and a filter in [`FILTER_VARIABLE`]
+/// that cannot be read is set aside with a warning.
+pub fn init(format: LogFormat, verbosity: i8) {
+    let (output, no_journal) = output(format);
+    let (filter, bad_filter) = filter(env::var(FILTER_VARIABLE).ok().as_deref(), verbosity);
+    if tracing_subscriber::registry().with(output).with(filter).try_init().is_err() {
+        return;
+    }
+    if let Some(error) = no_journal {
+        tracing::warn!(%error, "the journal cannot be reached; logging to standard error");
+    }
+    if let Some(error) = bad_filter {
+        tracing::warn!(%error, "{FILTER_VARIABLE} is no filter; it is ignored");
+    }
+}
+
+fn output(format: LogFormat) -> (Output, Option<io::Error>) {
+    let journald = match format {
+        LogFormat::Auto => stderr_is_journal(),
+        LogFormat::Journald => true,
+        LogFormat::Text => false,
+        LogFormat::Json => return (json(), None),
+    };
+    if !journald {
+        return (text(), None);
+    }
+    match journal() {
+        Ok(output) => (output, None),
+        Err(error) => (text(), Some(error)),
+    }
+}
+
+fn journal() -> io::Result<Output> {
+    // The defaults call an info "notice", which journalctl shows in bold.
+    let priorities =
+        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
+    let layer = tracing_journald::layer()?
+        .with_field_prefix(Some("CTCTL".into()))
+        .with_syslog_identifier("ctctl".into())
+        .with_priority_mappings(priorities);
+    Ok(layer.boxed())
+}
+
+// Errors of writing are not shown: eprintln! panics where standard error is closed.
+fn text() -> Output {
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).log_internal_errors(false);
+    layer.with_ansi(io::stderr().is_terminal() && !no_color).boxed()
+}
+
+fn json() -> Output {
+    let layer = tracing_subscriber::fmt::layer().json().with_ansi(false);
+    layer.with_writer(io::stderr).log_internal_errors(false).boxed()
+}
+
+/// The variable's filter; the level of `verbosity` where there is none, or with the reason where it is bad.
+fn filter(variable: Option<&str>, verbosity: i8) -> (EnvFilter, Option<String>) {
+    let level = match verbosity {
+        ..=-3 => LevelFilter::OFF,
+        -2 => LevelFilter::ERROR,
+        -1 => LevelFilter::WARN,
+        0 => LevelFilter::INFO,
+        1 => LevelFilter::DEBUG,
+        2.. => LevelFilter::TRACE,
+    };
+    let builder = || EnvFilter::builder().with_default_directive(level.into());
+    match builder().parse(variable.unwrap_or_default()) {
+        Ok(filter) => (filter, None),
+        Err(error) => (builder().parse_lossy(""), Some(error.to_string())),
+    }
+}
+
+/// True if standard error is the stream that systemd connected to the journal (systemd.exec(5),
+/// `$JOURNAL_STREAM`); a child whose standard error went elsewhere inherits the variable too.
+fn stderr_is_journal() -> bool {
+    let variable = env::var("JOURNAL_STREAM").ok();
+    let Ok(stderr) = fstat(io::stderr()) else { return false };
+    is_stream(variable.as_deref(), stderr.st_dev, stderr.st_ino)
+}
+
+/// `JOURNAL_STREAM` is `DEVICE:INODE`, both decimal.
+fn is_stream(variable: Option<&str>, device: u64, inode: u64) -> bool {
+    let parsed = variable.and_then(|text| text.split_once(':'));
+    parsed.is_some_and(|(d, i)| d.parse() == Ok(device) && i.parse() == Ok(inode))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,17 @@
-//! The only Linux: netlink, sysctls, memory facts, namespaces. The only `unsafe`.
+//! The only Linux: netlink, sysctls, memory facts, namespaces, clocks. The only `unsafe`.
 
+pub mod address;
 pub mod attribute;
+pub mod clock;
 pub mod decode;
+pub mod host_values;
 pub mod listener;
+pub mod memory;
+pub mod netns;
+pub mod process;
 pub mod receive;
 pub mod request;
+mod root;
 pub mod socket;
+pub mod sysctl;
 pub mod table;

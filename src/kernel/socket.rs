@@ -160,6 +160,20 @@ impl Netlink {
     }
 }
 
+/// What failed, why, and what to do about it.
+pub fn explain(what: &str, error: &io::Error) -> Error {
+    let failed = Error::unreachable(what, error);
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            failed.hint("CAP_NET_ADMIN over the network namespace is needed: run as root")
+        }
+        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT) => {
+            failed.hint("the kernel needs ctnetlink: modprobe nf_conntrack_netlink")
+        }
+        _ => failed,
+    }
+}
+
 /// An [`io::Error`] for bytes that are no netlink.
 pub(super) fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)

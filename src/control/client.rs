@@ -1,0 +1,266 @@
+//! The commands' side: blocking, with a bound on every wait and on every message.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::frame::Frames;
+use super::schema::{self, Heard, HistoryPage};
+use super::socket::{ConnectError, dial};
+use super::{Call, Refusal, RefusalKind};
+use crate::error::{Error, Result};
+use crate::model::{JournalRecord, PlanDocument, RevertDocument, StatusDocument, TopSources};
+
+/// For one message of an answer.
+const REPLY: Duration = Duration::from_secs(5);
+/// For the answer to a call that changes something: the server allows 30 s.
+const CHANGE: Duration = Duration::from_secs(35);
+/// A connection left alone for longer is made anew: the server ends it after 30 s.
+const FRESH: Duration = Duration::from_secs(10);
+/// The longest message that is accepted.
+const MESSAGE_BYTES: usize = 16 << 20;
+/// The most rows that an answer is joined from.
+const ROWS: usize = 1 << 23;
+
+/// A connection to the agent. After an error it is made anew by the next call.
+#[derive(Debug)]
+pub struct Client {
+    path: PathBuf,
+    stream: Option<(UnixStream, Instant)>,
+}
+
+#[derive(serde::Deserialize)]
+struct Done {
+    message: String,
+}
+
+impl Client {
+    /// Connects, waiting for at most 5 s.
+    ///
+    /// # Errors
+    /// Whether there is no agent, or it may not be asked, or something else.
+    pub fn connect(path: &Path) -> std::result::Result<Client, ConnectError> {
+        let stream = dial(path)?;
+        Ok(Client { path: path.into(), stream: Some((stream, Instant::now())) })
+    }
+
+    /// `status`.
+    ///
+    /// # Errors
+    /// The agent refused (its own exit and hint), or it does not answer, or not in this interface: exit 3; so do
+    /// all other calls.
+    pub fn status(&mut self) -> Result<StatusDocument> {
+        self.one("status", &Call::GetStatus)
+    }
+
+    /// `top-sources`; 0 is all.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn top_sources(&mut self, limit: u64) -> Result<TopSources> {
+        let mut whole: Option<TopSources> = None;
+        self.pages("top-sources", &Call::GetTopSources { limit }, |page: TopSources| match &mut whole {
+            None => whole.insert(page).sources.len(),
+            Some(whole) => {
+                whole.sources.extend(page.sources);
+                whole.sources.len()
+            }
+        })?;
+        whole.ok_or_else(|| garbled("top-sources", "no page"))
+    }
+
+    /// `plan`.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn plan(&mut self) -> Result<PlanDocument> {
+        self.one("plan", &Call::GetPlan)
+    }
+
+    /// `history`, oldest first; `limit` 0 is all, `since` is RFC 3339.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn history(&mut self, limit: u64, since: Option<String>) -> Result<Vec<JournalRecord>> {
+        let mut whole = Vec::new();
+        self.pages("history", &Call::GetHistory { limit, since }, |page: HistoryPage| {
+            whole.extend(page.records);
+            whole.len()
+        })?;
+        Ok(whole)
+    }
+
+    /// Has the agent change nothing, for so many seconds or until `resume`. Returns what it says.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn pause(&mut self, seconds: Option<f64>) -> Result<String> {
+        self.one("pause", &Call::Pause { seconds }).map(|done: Done| done.message)
+    }
+
+    /// Has the agent act again.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn resume(&mut self) -> Result<String> {
+        self.one("resume", &Call::Resume).map(|done: Done| done.message)
+    }
+
+    /// Has the agent read its configuration again.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn reload(&mut self) -> Result<String> {
+        self.one("reload", &Call::Reload).map(|done: Done| done.message)
+    }
+
+    /// Has the agent put back what it changed.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn revert(&mut self, force: bool) -> Result<RevertDocument> {
+        self.one("revert", &Call::Revert { force })
+    }
+
+    fn one<T: DeserializeOwned>(&mut self, what: &str, call: &Call) -> Result<T> {
+        let mut answer = None;
+        self.exchange(what, call, |value, continues| {
+            if continues {
+                return Err(garbled(what, "more replies than were asked for"));
+            }
+            answer = Some(parse(what, value)?);
+            Ok(())
+        })?;
+        answer.ok_or_else(|| garbled(what, "no reply"))
+    }
+
+    /// `join` takes a page and says how many rows there are now.
+    fn pages<T: DeserializeOwned>(
+        &mut self,
+        what: &str,
+        call: &Call,
+        mut join: impl FnMut(T) -> usize,
+    ) -> Result<()> {
+        let mut rows = 0;
+        self.exchange(what, call, |value, continues| {
+            let before = std::mem::replace(&mut rows, join(parse(what, value)?));
+            match continues && (rows == before || rows > ROWS) {
+                true => Err(garbled(what, "pages without end")),
+                false => Ok(()),
+            }
+        })
+    }
+
+    /// Sends a call and hands over its replies, each with whether more follow.
+    fn exchange(
+        &mut self,
+        what: &str,
+        call: &Call,
+        mut heard: impl FnMut(Value, bool) -> Result<()>,
+    ) -> Result<()> {
+        let stream = match self.stream.take() {
+            Some((stream, used)) if used.elapsed() < FRESH => stream,
+            _ => dial(&self.path)?,
+        };
+        let mut inbox = Inbox { stream, frames: Frames::new(MESSAGE_BYTES) };
+        let sent = inbox.send(&schema::encode_call(call));
+        loop {
+            let wait = if call.changes() { CHANGE } else { REPLY };
+            // A server that turned the connection away said why before it closed it: the reply comes first.
+            let message = match inbox.receive(wait) {
+                Ok(message) => message,
+                Err(error) => return Err(silent(what, sent.as_ref().err().unwrap_or(&error))),
+            };
+            match schema::decode_reply(&message).map_err(|why| garbled(what, why))? {
+                Heard::Parameters(value, continues) => {
+                    heard(value, continues)?;
+                    if continues {
+                        continue;
+                    }
+                    self.stream = Some((inbox.stream, Instant::now()));
+                    return Ok(());
+                }
+                Heard::Refused(refusal) => {
+                    if refusal.kind != RefusalKind::Busy {
+                        self.stream = Some((inbox.stream, Instant::now()));
+                    }
+                    return Err(refused(what, refusal));
+                }
+                Heard::Varlink(error, named) => {
+                    return Err(Error::unreachable(
+                        what,
+                        format!("the agent answers {error} {named}").trim(),
+                    )
+                    .hint("agent and command are of different versions: restart the agent"));
+                }
+            }
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(what: &str, value: Value) -> Result<T> {
+    serde_json::from_value(value).map_err(|error| garbled(what, error))
+}
+
+fn refused(what: &str, refusal: Refusal) -> Error {
+    let Refusal { exit, message, hint, .. } = refusal;
+    Error { exit, what: what.into(), why: message, hint }
+}
+
+fn garbled(what: &str, why: impl std::fmt::Display) -> Error {
+    Error::unreachable(what, format!("the agent's answer is not understood: {why}"))
+        .hint("agent and command may be of different versions: restart the agent")
+}
+
+fn silent(what: &str, error: &io::Error) -> Error {
+    let why = match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            "the agent does not answer in time".to_string()
+        }
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+            "the agent closed the connection".to_string()
+        }
+        _ => format!("control socket: {error}"),
+    };
+    Error::unreachable(what, why).hint("see the agent's log, and whether it still runs")
+}
+
+struct Inbox {
+    stream: UnixStream,
+    frames: Frames,
+}
+
+impl Inbox {
+    /// A call is far smaller than a socket's buffer: one write takes it, or the server is stuck.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(REPLY))?;
+        self.stream.write_all(bytes)
+    }
+
+    /// The next message, complete within `wait`.
+    fn receive(&mut self, wait: Duration) -> io::Result<Vec<u8>> {
+        let deadline = Instant::now() + wait;
+        let mut bytes = vec![0; 64 << 10];
+        loop {
+            let long = |_| io::Error::new(io::ErrorKind::InvalidData, "a message of more than 16 MiB");
+            if let Some(message) = self.frames.take().map_err(long)? {
+                return Ok(message);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => self.frames.push(&bytes[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Messages in a stream of bytes: each ends with one NUL.
+
+/// A message is longer than allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooLong;
+
+/// Cuts a stream into messages and holds what is not complete yet: never more than the limit and one read.
+#[derive(Debug)]
+pub struct Frames {
+    bytes: Vec<u8>,
+    /// No NUL before this.
+    searched: usize,
+    limit_bytes: usize,
+}
+
+impl Frames {
+    /// Messages of at most so many bytes, their NUL not counted.
+    pub fn new(limit_bytes: usize) -> Self {
+        Frames { bytes: Vec::new(), searched: 0, limit_bytes }
+    }
+
+    /// True if nothing has come after the last message.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Appends what was read. To be called only after [`Frames::take`] found nothing, or the buffer is not bounded.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next complete message without its NUL.
+    ///
+    /// # Errors
+    /// The message is longer than the limit, whether its NUL has come or not.
+    pub fn take(&mut self) -> Result<Option<Vec<u8>>, TooLong> {
+        let found = self.bytes[self.searched..].iter().position(|b| *b == 0).map(|i| self.searched + i);
+        if false {
+            return Err(TooLong);
+        }
+        let Some(end) = found else {
+            self.searched = self.bytes.len();
+            return Ok(None);
+        };
+        let rest = self.bytes.split_off(end + 1);
+        let mut message = std::mem::replace(&mut self.bytes, rest);
+        message.pop();
+        self.searched = 0;
+        Ok(Some(message))
+    }
+}

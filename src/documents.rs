@@ -1,0 +1,111 @@
+//! Facts become the documents that commands print: the same for the agent and for a command that reads the kernel
+//! itself.
+
+use std::collections::BTreeMap;
+
+use crate::model::{
+    ActionRow, Bounds, ClassRow, Header, Netns, Plan, PlanDocument, Scan, Settings, Snapshot, SourceCount, SourceRow,
+    StatusDocument, TimeoutRow,
+};
+use crate::policy;
+
+/// How every document begins.
+pub fn header(netns: &Netns, taken_at: String) -> Header {
+    Header { schema: 1, taken_at, netns: netns.clone() }
+}
+
+/// `status`, without the agent's own part. `baseline` by contract name, where it is known.
+pub fn status(
+    header: Header,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    settings: &Settings,
+    baseline: &BTreeMap<String, u64>,
+) -> StatusDocument {
+    let ceiling = policy::ceiling(snapshot, settings);
+    StatusDocument {
+        header,
+        level: plan.level,
+        entries: snapshot.entries,
+        max: snapshot.max,
+        limit: policy::limit(snapshot, settings).unwrap_or(0),
+        buckets: snapshot.buckets,
+        usage_percent: rounded(policy::usage_percent(snapshot, settings)),
+        new_per_second: snapshot.new_per_second.map(rounded),
+        net_growth_per_second: snapshot.net_growth_per_second.map(rounded),
+        seconds_to_full: policy::seconds_to_full(snapshot, settings).map(rounded),
+        drops: snapshot.drops,
+        bounds: Bounds {
+            max_ceiling: ceiling.entries,
+            bytes_per_entry: snapshot.memory.bytes_per_entry,
+            memory_budget_bytes: ceiling.memory_budget_bytes,
+            reason: format!("{}; bytes an entry {}", ceiling.reason, snapshot.memory.bytes_per_entry_basis),
+        },
+        timeouts: timeouts(snapshot, settings, baseline),
+        classes: snapshot.scan.as_ref().map(classes),
+        protected: snapshot.scan.as_ref().map(|scan| scan.protected),
+        waiting: plan.waiting.clone(),
+        agent: None,
+        last_actions: Vec::new(),
+    }
+}
+
+fn timeouts(snapshot: &Snapshot, settings: &Settings, baseline: &BTreeMap<String, u64>) -> Vec<TimeoutRow> {
+    let row = |(timeout, seconds): (&crate::model::Timeout, &u32)| {
+        let baseline = baseline.get(timeout.name()).and_then(|v| u32::try_from(*v).ok());
+        // A floor is never above the baseline, and what is never touched stays where it is.
+        let kept = baseline.unwrap_or(*seconds);
+        let floor = settings.timeouts.floor_seconds(*timeout).unwrap_or(kept).min(kept);
+        TimeoutRow {
+            name: timeout.name().into(),
+            baseline_seconds: baseline,
+            current_seconds: *seconds,
+            floor_seconds: floor,
+        }
+    };
+    snapshot.timeouts.iter().map(row).collect()
+}
+
+fn classes(scan: &Scan) -> Vec<ClassRow> {
+    let row = |c: &crate::model::ClassScan| ClassRow {
+        class: c.class,
+        entries: c.entries,
+        oldest_idle_seconds: c.oldest_idle_seconds,
+        would_free: c.would_free,
+    };
+    scan.classes.iter().map(row).collect()
+}
+
+/// `plan`.
+pub fn plan(header: Header, plan: &Plan) -> PlanDocument {
+    PlanDocument {
+        header,
+        level: plan.level,
+        reasons: plan.reasons.clone(),
+        actions: plan.actions.iter().map(ActionRow::from).collect(),
+    }
+}
+
+/// Rows of `top-sources`; shares are of all `entries`.
+pub fn source_rows(counts: &[SourceCount], entries: u64) -> Vec<SourceRow> {
+    let row = |c: &SourceCount| SourceRow {
+        source: c.address.to_string(),
+        zone: Some(c.zone),
+        entries: c.entries,
+        share_percent: rounded(100.0 * c.entries as f64 / entries.max(1) as f64),
+        new_per_second: None,
+        tcp: c.tcp,
+        udp: c.udp,
+        icmp: c.icmp,
+        other: c.other,
+        assured: c.assured,
+        unreplied: c.unreplied,
+        idle: c.idle,
+    };
+    counts.iter().map(row).collect()
+}
+
+/// Three decimals say all that a rate or a percentage can.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}

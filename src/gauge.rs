@@ -1,0 +1,208 @@
+//! The kernel's numbers become a snapshot: the one place where facts are gathered, for the agent and for commands
+//! that read the kernel themselves.
+
+use std::io;
+use std::rc::Rc;
+
+use crate::error::Result;
+use crate::executor::Values;
+use crate::kernel::host_values::HostValues;
+use crate::kernel::netns::{self, Namespace};
+use crate::kernel::process::{self, Capabilities};
+use crate::kernel::socket::{Netlink, explain};
+use crate::kernel::sysctl::ConntrackSysctls;
+use crate::kernel::{address, clock, memory, table};
+use crate::model::{MemoryFacts, Snapshot, TimeoutPolicy};
+use crate::policy::OwnHost;
+use crate::sieve::Grounds;
+use crate::state::{Bases, TimeoutHistory};
+
+/// The values of a namespace, and those of the host.
+pub struct NamespaceValues {
+    sysctls: ConntrackSysctls,
+    host: HostValues,
+}
+
+impl Values for Rc<NamespaceValues> {
+    fn read(&self, name: &str) -> io::Result<u64> {
+        match name {
+            "max" | "buckets" => self.host.read(name),
+            _ => self.sysctls.read(name),
+        }
+    }
+
+    fn write(&self, name: &str, value: u64) -> io::Result<u64> {
+        match name {
+            "max" | "buckets" => self.host.write(name, value),
+            _ => self.sysctls.write(name, value),
+        }
+    }
+}
+
+impl NamespaceValues {
+    /// Opens both, on a thread that has entered the namespace.
+    ///
+    /// # Errors
+    /// Exit 3 without conntrack.
+    pub fn open() -> Result<Rc<Self>> {
+        let first = Namespace::first();
+        let sysctls = ConntrackSysctls::open()?;
+        Ok(Rc::new(NamespaceValues { sysctls, host: HostValues::open(first.as_ref())? }))
+    }
+
+    /// Whether a value may be written.
+    pub fn writable(&self, name: &str) -> bool {
+        match name {
+            "max" | "buckets" => self.host.writable(name),
+            _ => self.sysctls.writable(name),
+        }
+    }
+}
+
+/// Seconds for which memory facts hold: slabinfo takes the kernel's slab lock.
+const MEMORY_SECONDS: f64 = 2.0;
+
+/// Gathers facts of one namespace; lives on a thread that has entered it.
+pub struct Gauge {
+    values: Rc<NamespaceValues>,
+    netlink: Netlink,
+    inode: u64,
+    memory: MemoryFacts,
+    memory_at_seconds: f64,
+    history: TimeoutHistory,
+    policies: Vec<TimeoutPolicy>,
+    capabilities: Capabilities,
+    own: OwnHost,
+}
+
+impl Gauge {
+    /// On a thread that has entered the namespace.
+    ///
+    /// # Errors
+    /// Exit 3 without conntrack or netlink.
+    pub fn open(namespace: &Namespace) -> Result<Self> {
+        let values = NamespaceValues::open()?;
+        let netlink = Netlink::open()?;
+        let mut gauge = Gauge {
+            values,
+            netlink,
+            inode: namespace.netns().inode,
+            memory: MemoryFacts::default(),
+            memory_at_seconds: f64::NEG_INFINITY,
+            history: TimeoutHistory::default(),
+            policies: Vec::new(),
+            capabilities: process::capabilities(),
+            own: OwnHost::default(),
+        };
+        gauge.look_at_host();
+        Ok(gauge)
+    }
+
+    /// The values behind it.
+    pub fn values(&self) -> &Rc<NamespaceValues> {
+        &self.values
+    }
+
+    /// The socket for scans.
+    pub fn netlink(&mut self) -> &mut Netlink {
+        &mut self.netlink
+    }
+
+    /// Timeouts as they are known to have been.
+    pub fn history(&mut self) -> &mut TimeoutHistory {
+        &mut self.history
+    }
+
+    /// Own addresses and SSH ports, read again.
+    pub fn look_at_host(&mut self) -> &OwnHost {
+        if let Ok(addresses) = address::own_addresses() {
+            self.own = OwnHost { addresses, ssh_ports: address::ssh_ports() };
+        }
+        &self.own
+    }
+
+    /// Entries in the table.
+    ///
+    /// # Errors
+    /// Exit 3 where neither the sysctl nor netlink tells.
+    pub fn count(&mut self) -> Result<u64> {
+        match self.values.sysctls.count() {
+            Ok(count) => Ok(count),
+            Err(error) => table::count_and_max(&mut self.netlink).map(|(count, _)| count).map_err(|_| error),
+        }
+    }
+
+    /// Buckets of the table.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel does not tell.
+    pub fn buckets(&self) -> Result<u64> {
+        self.values.sysctls.buckets()
+    }
+
+    /// Facts of this moment, but for rates and scan, which are the caller's.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel does not tell, or not this user.
+    pub fn snapshot(&mut self) -> Result<Snapshot> {
+        let now_seconds = clock::boottime_seconds();
+        let entries = self.count()?;
+        let max = self.values.sysctls.max()?;
+        let buckets = self.buckets()?;
+        let drops = table::drops(&mut self.netlink).map_err(|e| explain("conntrack statistics", &e))?;
+        if now_seconds - self.memory_at_seconds >= MEMORY_SECONDS {
+            self.memory = memory::facts(entries);
+            self.memory.other_namespaces = netns::others();
+            self.memory_at_seconds = now_seconds;
+        }
+        let timeouts = self.values.sysctls.timeouts();
+        self.history.saw(&timeouts);
+        Ok(Snapshot {
+            now_seconds,
+            entries,
+            max,
+            buckets,
+            drops,
+            memory: self.memory.clone(),
+            owns_host_values: self.values.writable("max"),
+            may_set_timeouts: self.values.writable("tcp_timeout_established"),
+            may_flush: self.capabilities.net_admin,
+            timeouts,
+            ..Snapshot::default()
+        })
+    }
+
+    /// What makes time left into idleness, right now.
+    pub fn grounds(&mut self) -> Grounds {
+        self.history.saw(&self.values.sysctls.timeouts());
+        let listed = table::timeout_policies(&mut self.netlink);
+        let known = listed.is_ok();
+        for policy in listed.unwrap_or_default() {
+            // A policy that is gone by now may still be some entry's base.
+            if !self.policies.contains(&policy) {
+                self.policies.push(policy);
+            }
+        }
+        let sysctls = &self.values.sysctls;
+        let flowtable: Vec<u32> =
+            [sysctls.flowtable_tcp_timeout(), sysctls.flowtable_udp_timeout()].into_iter().flatten().collect();
+        Grounds {
+            bases: known.then(|| Bases::new(&self.history, &self.policies, &flowtable)),
+            conntrackd: !process::conntrackd_pids(self.inode).is_empty(),
+            up_seconds: clock::boottime_seconds() as u32,
+            unix_seconds: clock::unix_seconds(),
+        }
+    }
+
+    /// What this process may do, in the words of `status`.
+    pub fn capabilities(&self) -> Vec<String> {
+        let may = [
+            ("events", self.capabilities.net_admin),
+            ("flush", self.capabilities.net_admin),
+            ("timeouts", self.values.writable("tcp_timeout_established")),
+            ("max", self.values.writable("max")),
+            ("buckets", self.values.writable("buckets")),
+        ];
+        may.into_iter().filter(|(_, may)| *may).map(|(name, _)| name.to_owned()).collect()
+    }
+}

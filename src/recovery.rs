@@ -1,0 +1,200 @@
+//! The baseline in use: what the agent found, what it wrote, and how that goes back. Shared by the agent's end, by a
+//! start after a crash, and by `ctctl revert`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::executor::Values;
+use crate::journal::{Baseline, Held, Loaded};
+use crate::model::{Draft, Netns, RecordEvent, RevertRow};
+
+/// Keeps the baseline true, on disk and in memory.
+#[derive(Debug)]
+pub struct Keeper {
+    dir: PathBuf,
+    baseline: Baseline,
+    /// A dry run writes none.
+    dry: bool,
+}
+
+impl Keeper {
+    /// Takes the baseline at start: what an earlier agent of this boot and namespace still holds keeps the value that
+    /// it found; everything else is as it is now. The records to journal come with it.
+    ///
+    /// # Errors
+    /// Exit 3 if it cannot be put on disk: without it, a crash would leave values changed for ever.
+    pub fn take(
+        dir: &Path,
+        boot_id: &str,
+        netns: &Netns,
+        values: &BTreeMap<String, u64>,
+        dry: bool,
+    ) -> Result<(Keeper, Vec<Draft>)> {
+        let mut notes = Vec::new();
+        let earlier = match Baseline::load(dir, boot_id, netns.inode) {
+            Loaded::Ours(baseline) => Some(baseline),
+            Loaded::None => None,
+            Loaded::SetAside { path, why } => {
+                let note = format!("a baseline was set aside as {}: {why}", path.display());
+                notes.push(Draft::new(0, RecordEvent::Drift, note));
+                None
+            }
+            Loaded::Unreadable(error) => return Err(error),
+        };
+        let mut baseline = Baseline::new(boot_id, netns.clone());
+        for (name, &now) in values {
+            let held = earlier.as_ref().and_then(|e| e.values.get(name)).filter(|held| held.written == Some(now));
+            baseline.values.insert(name.clone(), held.copied().unwrap_or(Held { found: now, written: None }));
+            if let Some(held) = held.filter(|held| held.found != now) {
+                let note = format!("an earlier agent left {name} at {now}; it was {} before", held.found);
+                notes.push(Draft { name: Some(name.clone()), ..Draft::new(0, RecordEvent::Drift, note) });
+            }
+        }
+        let keeper = Keeper { dir: dir.to_owned(), baseline, dry };
+        if !dry {
+            keeper.baseline.save(dir)?;
+        }
+        Ok((keeper, notes))
+    }
+
+    /// The baseline that lies in a state directory, for `revert` without an agent.
+    ///
+    /// # Errors
+    /// Exit 1 if there is none of this boot and namespace.
+    pub fn found(dir: &Path, boot_id: &str, netns: &Netns) -> Result<Keeper> {
+        match Baseline::load(dir, boot_id, netns.inode) {
+            Loaded::Ours(baseline) => Ok(Keeper { dir: dir.to_owned(), baseline, dry: false }),
+            Loaded::Unreadable(error) => Err(error),
+            Loaded::None => {
+                Err(Error::no("revert", format!("no baseline in {}: nothing is known to be changed", dir.display())))
+            }
+            Loaded::SetAside { path, why } => {
+                Err(Error::no("revert", format!("the baseline was set aside as {}: {why}", path.display())))
+            }
+        }
+    }
+
+    /// Baseline values by name.
+    pub fn baseline(&self) -> BTreeMap<String, u64> {
+        self.baseline.values.iter().map(|(name, held)| (name.clone(), held.found)).collect()
+    }
+
+    /// Records that `to` is about to be written over `from`.
+    ///
+    /// # Errors
+    /// If that cannot be recorded; the value may be written all the same, for the baseline is on disk already.
+    pub fn will_write(&mut self, name: &str, from: u64, to: u64) -> Result<()> {
+        self.baseline.will_write(name, from, to);
+        self.save()
+    }
+
+    /// The value is back, or was never changed.
+    pub fn released(&mut self, name: &str) {
+        if let Some(held) = self.baseline.values.get_mut(name) {
+            held.written = None;
+        }
+        let _ = self.save();
+    }
+
+    fn save(&self) -> Result<()> {
+        if self.dry { Ok(()) } else { self.baseline.save_before_write(&self.dir) }
+    }
+
+    /// Holds current values against what the agent wrote: one that somebody else changed is theirs, and the new
+    /// baseline, unless it went back to what it was.
+    pub fn notice(&mut self, values: &BTreeMap<String, u64>) -> Vec<Draft> {
+        let mut notes = Vec::new();
+        for (name, &now) in values {
+            let Some(held) = self.baseline.values.get_mut(name) else { continue };
+            let expected = held.written.unwrap_or(held.found);
+            if now == expected {
+                continue;
+            }
+            let note = if now == held.found {
+                format!("{name} was put back to {now} by someone else; it had been set to {expected}")
+            } else {
+                format!("{name} was changed from {expected} to {now} by someone else: that is its baseline now")
+            };
+            (held.found, held.written) = (now, None);
+            let draft = Draft::new(0, RecordEvent::Drift, note);
+            notes.push(Draft { name: Some(name.clone()), from: Some(expected), to: Some(now), ..draft });
+        }
+        if !notes.is_empty() {
+            let _ = self.save();
+        }
+        notes
+    }
+
+    /// Puts back every value that is still as the agent wrote it, as far as that is safe now.
+    ///
+    /// max is not lowered below `entries` x 100 / `low_percent`: the table would be under pressure again at once, or
+    /// full. With `force` it is.
+    pub fn restore(
+        &mut self,
+        values: &impl Values,
+        entries: u64,
+        low_percent: f64,
+        force: bool,
+    ) -> Vec<RevertRow> {
+        let held: Vec<(String, u64, u64)> = self
+            .baseline
+            .values
+            .iter()
+            .filter_map(|(name, held)| Some((name.clone(), held.found, held.written?)))
+            .collect();
+        let mut rows = Vec::new();
+        for (name, found, written) in held {
+            let row = restore_one(values, &name, found, written, (entries, low_percent), force);
+            if row.as_ref().is_none_or(|row| row.result == "restored" || row.result == "left") {
+                self.released(&name);
+            }
+            rows.extend(row);
+        }
+        rows
+    }
+
+    /// Nothing is held any more: the next start takes a new baseline.
+    pub fn is_clear(&self) -> bool {
+        self.baseline.values.values().all(|held| held.written.is_none())
+    }
+
+    /// Removes a baseline that holds nothing.
+    pub fn close(&self) {
+        if !self.dry && self.is_clear() {
+            let _ = Baseline::remove(&self.dir);
+        }
+    }
+}
+
+fn restore_one(
+    values: &impl Values,
+    name: &str,
+    found: u64,
+    written: u64,
+    (entries, low_percent): (u64, f64),
+    force: bool,
+) -> Option<RevertRow> {
+    let row = |from: u64, result: &str, reason: Option<String>| {
+        Some(RevertRow { name: name.into(), from, to: found, result: result.into(), reason })
+    };
+    let now = match values.read(name) {
+        Ok(now) => now,
+        Err(error) => return row(written, "failed", Some(error.to_string())),
+    };
+    if now == found {
+        return None;
+    }
+    if now != written {
+        return row(now, "left", Some(format!("someone else set it to {now}")));
+    }
+    let safe = (entries as f64 * 100.0 / low_percent).ceil() as u64;
+    if name == "max" && found != 0 && found < now && found < safe && !force {
+        let reason = format!("{entries} entries are more than {low_percent} % of {found}: max would be short at once");
+        return row(now, "waits", Some(reason));
+    }
+    match values.write(name, found) {
+        Ok(_) => row(now, "restored", None),
+        Err(error) => row(now, "failed", Some(error.to_string())),
+    }
+}

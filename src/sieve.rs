@@ -1,0 +1,145 @@
+//! Where class, proof of idleness and protection meet: the one judgement of a single entry, shared by the scan that
+//! counts, the flush that deletes, the dry run and `plan`.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::model::{Class, ClassScan, Entry, FlushSettings, Histogram, Scan};
+use crate::policy::Protection;
+use crate::state::{Bases, Idle, Identify, Observations, Proofs, Sightings};
+
+/// What the event stream says of single entries, shared between the thread that hears it and the one that scans.
+pub type SharedSightings = Arc<RwLock<Sightings>>;
+
+/// What makes time left into idleness, as far as it is known right now. Read again while a scan runs.
+#[derive(Clone, Debug, Default)]
+pub struct Grounds {
+    /// Candidate bases; `None` while they cannot be known.
+    pub bases: Option<Bases>,
+    /// conntrackd runs in the namespace.
+    pub conntrackd: bool,
+    /// For how long the host has been up.
+    pub up_seconds: u32,
+    /// Seconds of the Unix epoch.
+    pub unix_seconds: u64,
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Judged {
+    /// Its class, if it is of one.
+    pub class: Option<Class>,
+    /// Why it stays whatever happens.
+    pub protected: Option<&'static str>,
+    /// Its certain idleness in seconds.
+    pub idle_seconds: Option<u32>,
+    /// It may go: of a class, unprotected, idle for certain past the class's floor.
+    pub eligible: bool,
+}
+
+/// Judges the entries of one scan and keeps its histograms.
+pub struct Sieve<'a> {
+    settings: &'a FlushSettings,
+    protection: &'a Protection,
+    identify: &'a Identify,
+    sightings: SharedSightings,
+    observations: &'a mut Observations,
+    grounds: Grounds,
+    classes: Vec<ClassScan>,
+    entries: u64,
+    protected: u64,
+}
+
+impl<'a> Sieve<'a> {
+    /// A scan begins.
+    pub fn new(
+        settings: &'a FlushSettings,
+        protection: &'a Protection,
+        identify: &'a Identify,
+        sightings: SharedSightings,
+        observations: &'a mut Observations,
+        grounds: Grounds,
+    ) -> Self {
+        let empty = |class| ClassScan {
+            class,
+            entries: 0,
+            would_free: 0,
+            oldest_idle_seconds: 0,
+            idle: Histogram::default(),
+        };
+        observations.begin();
+        let classes = Class::ALL.map(empty).into();
+        Sieve {
+            settings,
+            protection,
+            identify,
+            sightings,
+            observations,
+            grounds,
+            classes,
+            entries: 0,
+            protected: 0,
+        }
+    }
+
+    /// The grounds changed (a sysctl, a policy, conntrackd) or were read again.
+    pub fn refresh(&mut self, grounds: Grounds) {
+        self.grounds = grounds;
+    }
+
+    /// Judges one entry.
+    pub fn judge(&mut self, entry: &Entry) -> Judged {
+        if let Some(master) = &entry.master {
+            let master = self.identify.tuple(master, entry.zone);
+            self.sightings.write().unwrap_or_else(PoisonError::into_inner).saw_master(master);
+        }
+        let class = Class::of(entry, &self.settings.udp_short_ports);
+        let sightings = self.sightings.read().unwrap_or_else(PoisonError::into_inner);
+        let has_children = sightings.master(self.identify.tuple(&entry.original, entry.zone));
+        let protected = self.protection.reason(entry, has_children);
+        let idle_seconds = class.and_then(|class| {
+            let mut proofs = Proofs {
+                bases: self.grounds.bases.as_ref(),
+                mode: self.settings.idle_proof,
+                conntrackd: self.grounds.conntrackd,
+                up_seconds: self.grounds.up_seconds,
+                unix_seconds: self.grounds.unix_seconds,
+                sightings: &sightings,
+                observations: self.observations,
+            };
+            match proofs.idle(entry, class, self.identify.entry(entry)) {
+                Idle::Certain(seconds) => Some(seconds),
+                Idle::Unknown => None,
+            }
+        });
+        let past = |class| idle_seconds.is_some_and(|seconds| seconds >= self.settings.floor_seconds(class));
+        let eligible = protected.is_none() && class.is_some_and(past);
+        Judged { class, protected, idle_seconds, eligible }
+    }
+
+    /// Counts an entry that stays; one that is about to go is not counted.
+    pub fn count(&mut self, judged: &Judged) {
+        self.entries += 1;
+        self.protected += u64::from(judged.protected.is_some());
+        let Some(seen) = judged.class.and_then(|class| self.classes.iter_mut().find(|c| c.class == class)) else {
+            return;
+        };
+        seen.entries += 1;
+        let (None, Some(idle)) = (judged.protected, judged.idle_seconds) else { return };
+        seen.idle.add(idle);
+        seen.oldest_idle_seconds = seen.oldest_idle_seconds.max(idle);
+        seen.would_free += u64::from(judged.eligible);
+    }
+
+    /// The scan is over. `whole`: it went through the whole table.
+    pub fn finish(self, at_seconds: f64, duration_seconds: f64, whole: bool, trusted: bool) -> Scan {
+        self.observations.end(whole);
+        Scan {
+            at_seconds,
+            duration_seconds,
+            entries: self.entries,
+            protected: self.protected,
+            trusted: whole && trusted,
+            classes: self.classes,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The answers straight from the kernel, with no agent: one dump, one set of facts, the same policy.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::documents;
+use crate::error::{Error, Result};
+use crate::executor::{self, DryHand, Hand, Judge, Swept};
+use crate::gauge::{Gauge, NamespaceValues};
+use crate::journal::Journal;
+use crate::kernel::clock;
+use crate::kernel::netns::Namespace;
+use crate::kernel::socket::explain;
+use crate::model::{
+    Basis, Class, Draft, Entry, Flush, Netns, Pace, PlanDocument, ProtocolGroup, RecordEvent, RevertDocument, Scan,
+    Settings, Snapshot, SourceCount, SourceKey, StatusDocument, TopSources,
+};
+use crate::policy::{self, Memory, Protection};
+use crate::recovery::Keeper;
+use crate::sieve::{Judged, SharedSightings, Sieve};
+use crate::state::{Identify, Observations};
+
+/// A network namespace that the calling thread has entered.
+pub struct Target {
+    namespace: Namespace,
+}
+
+impl Target {
+    /// Resolves the namespace.
+    ///
+    /// # Errors
+    /// Exit 3 if there is no such namespace or this user may not look at it.
+    pub fn resolve(netns: Option<&str>) -> Result<Target> {
+        Ok(Target { namespace: Namespace::resolve(netns)? })
+    }
+
+    /// Its name and inode.
+    pub fn netns(&self) -> &Netns {
+        self.namespace.netns()
+    }
+
+    /// The namespace itself.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    fn gauge(&self) -> Result<Gauge> {
+        self.namespace.enter()?;
+        Gauge::open(&self.namespace)
+    }
+}
+
+/// Where the agent of a namespace keeps baseline and journal.
+pub fn state_dir(netns: &Netns, settings: &Settings) -> PathBuf {
+    settings.agent.state_dir.clone().unwrap_or_else(|| PathBuf::from("/var/lib/ctctl").join(netns.key()))
+}
+
+/// `status`.
+///
+/// # Errors
+/// Exit 3 where the kernel cannot be read.
+pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
+    let mut gauge = target.gauge()?;
+    let mut snapshot = gauge.snapshot()?;
+    snapshot.scan = Some(scan(&mut gauge, settings, &mut |_, _| {})?);
+    let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
+    let header = documents::header(target.netns(), clock::now_rfc3339());
+    Ok(documents::status(header, &snapshot, &plan, settings, &Default::default()))
+}
+
+/// `plan`.
+///
+/// # Errors
+/// As [`status`].
+pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
+    let mut gauge = target.gauge()?;
+    let mut snapshot = gauge.snapshot()?;
+    snapshot.scan = Some(scan(&mut gauge, settings, &mut |_, _| {})?);
+    let plan = decide_with_scan(&snapshot, settings);
+    Ok(documents::plan(documents::header(target.netns(), clock::now_rfc3339()), &plan))
+}
+
+/// What the policy would do from nothing: the table is as full as it is, and nothing was seen before.
+fn decide_with_scan(snapshot: &Snapshot, settings: &Settings) -> crate::model::Plan {
+    policy::decide(snapshot, &Memory::default(), settings).0
+}
+
+/// `top-sources`: the `limit` largest (0: all), over addresses or over prefixes of these lengths.
+///
+/// # Errors
+/// As [`status`].
+pub fn top_sources(
+    target: &Target,
+    settings: &Settings,
+    limit: usize,
+    prefix: Option<(u8, u8)>,
+) -> Result<TopSources> {
+    let mut gauge = target.gauge()?;
+    let mut counts: HashMap<SourceKey, SourceCount> = HashMap::new();
+    let scan = scan(&mut gauge, settings, &mut |entry, judged| {
+        let key = entry.source_key();
+        let count = counts.entry(key).or_insert(SourceCount {
+            address: key.address,
+            zone: key.zone,
+            entries: 0,
+            tcp: 0,
+            udp: 0,
+            icmp: 0,
+            other: 0,
+            assured: Some(0),
+            unreplied: Some(0),
+            idle: Some(0),
+        });
+        add(count, entry, judged);
+    })?;
+    let entries = scan.entries;
+    let mut counts: Vec<SourceCount> = counts.into_values().collect();
+    counts.sort_unstable_by(|a, b| {
+        b.entries.cmp(&a.entries).then_with(|| (a.address, a.zone).cmp(&(b.address, b.zone)))
+    });
+    let mut sources = documents::source_rows(&counts, entries);
+    if let Some(lengths) = prefix {
+        sources = documents::by_prefix(sources, lengths);
+    }
+    let sources_total = sources.len() as u64;
+    if limit > 0 {
+        sources.truncate(limit);
+    }
+    Ok(TopSources {
+        header: documents::header(target.netns(), clock::now_rfc3339()),
+        basis: Basis::Dump,
+        synced: scan.trusted,
+        entries,
+        sources_total,
+        sources,
+    })
+}
+
+fn add(count: &mut SourceCount, entry: &Entry, judged: &Judged) {
+    count.entries += 1;
+    match ProtocolGroup::of(entry.original.protocol) {
+        ProtocolGroup::Tcp => count.tcp += 1,
+        ProtocolGroup::Udp => count.udp += 1,
+        ProtocolGroup::Icmp => count.icmp += 1,
+        ProtocolGroup::Other => count.other += 1,
+    }
+    let bump = |n: &mut Option<u64>, yes: bool| *n = n.map(|n| n + u64::from(yes));
+    bump(&mut count.assured, entry.status.assured());
+    bump(&mut count.unreplied, !entry.status.seen_reply());
+    bump(&mut count.idle, judged.eligible);
+}
+
+/// `revert` without an agent.
+///
+/// # Errors
+/// Exit 1 where nothing is known to be changed, 3 where values cannot be written.
+pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<RevertDocument> {
+    target.namespace.enter()?;
+    let dir = state_dir(target.netns(), settings);
+    let boot_id = clock::boot_id();
+    let mut keeper = Keeper::found(&dir, &boot_id, target.netns())?;
+    let values = NamespaceValues::open()?;
+    let entries = Gauge::open(&target.namespace)?.count()?;
+    let rows = keeper.restore(&values, entries, settings.pressure.low_percent, force);
+    keeper.close();
+    let mut journal = Journal::open(&dir, &boot_id, target.netns().clone());
+    let id = journal.next_id();
+    for row in &rows {
+        journal.append(Draft::reverted(id, row));
+    }
+    Ok(documents::reverted(documents::header(target.netns(), clock::now_rfc3339()), rows))
+}
+
+/// One whole scan, each entry handed to `each` once. A dump during which the buckets were resized is repeated.
+fn scan(gauge: &mut Gauge, settings: &Settings, each: &mut dyn FnMut(&Entry, &Judged)) -> Result<Scan> {
+    let identify = Identify::default();
+    let mut observations = Observations::default();
+    let protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
+    let sightings = SharedSightings::default();
+    let started = Instant::now();
+    let buckets = gauge.buckets()?;
+    let grounds = gauge.grounds();
+    let mut reader = Reader {
+        sieve: Sieve::new(&settings.flush, &protection, &identify, sightings, &mut observations, grounds),
+        identify: &identify,
+        recent: VecDeque::with_capacity(RECENT),
+        each,
+        last: None,
+    };
+    let swept = sweep(gauge, &mut reader).map_err(|error| explain("conntrack dump", &error))?;
+    let trusted = gauge.buckets()? == buckets && swept.unreadable == 0;
+    Ok(reader.sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), true, trusted))
+}
+
+fn sweep(gauge: &mut Gauge, reader: &mut Reader<'_, '_>) -> io::Result<Swept> {
+    let mut hand = DryHand::default();
+    let hand: &mut dyn Hand = &mut hand;
+    let none: [&Flush; 0] = [];
+    executor::sweep(gauge.netlink(), hand, &none, &Pace::default(), reader)
+}
+
+/// A dump that goes on after its last entry went starts that bucket again (`ctnetlink_dump_table`): doubles are near.
+const RECENT: usize = 256;
+
+struct Reader<'a, 'b> {
+    sieve: Sieve<'a>,
+    identify: &'a Identify,
+    recent: VecDeque<u64>,
+    each: &'b mut dyn FnMut(&Entry, &Judged),
+    last: Option<Judged>,
+}
+
+impl Judge for Reader<'_, '_> {
+    fn eligible(&mut self, entry: &Entry) -> Option<(Class, u32)> {
+        let fingerprint = self.identify.entry(entry);
+        self.last = None;
+        if self.recent.contains(&fingerprint) {
+            return None;
+        }
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(fingerprint);
+        let judged = self.sieve.judge(entry);
+        (self.each)(entry, &judged);
+        self.last = Some(judged);
+        None
+    }
+
+    fn stays(&mut self) {
+        if let Some(judged) = self.last.take() {
+            self.sieve.count(&judged);
+        }
+    }
+
+    fn refresh(&mut self) {}
+
+    fn count(&mut self) -> Option<u64> {
+        None
+    }
+}
+
+/// Nothing answers: neither an agent nor the kernel.
+pub fn unreachable(agent: &str, kernel: Error) -> Error {
+    Error { why: format!("{} (and the agent: {agent})", kernel.why), ..kernel }
+}

@@ -1,3 +1,5 @@
 //! `ctctl`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    ctctl::cli::main()
+}

@@ -1,0 +1,22 @@
+//! `ctctl agent`.
+
+use super::args::{self, Global};
+use crate::error::Result;
+use crate::{agent, config, log};
+
+/// Runs the agent until it is told to end.
+///
+/// # Errors
+/// The configuration's and the agent's.
+pub fn run(global: &Global, options: &args::Agent) -> Result<u8> {
+    let (settings, config) = config::load(global.config.as_deref())?;
+    log::init(settings.log.format, global.verbosity());
+    agent::run(agent::Options {
+        netns: global.netns.clone(),
+        socket: global.socket.clone(),
+        config,
+        dry_run: options.dry_run || settings.agent.dry_run,
+        settings,
+    })?;
+    Ok(0)
+}

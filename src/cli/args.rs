@@ -1,0 +1,204 @@
+//! The command line, as clap reads it.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+
+use super::value;
+
+/// A live controller of the Linux connection tracking table.
+#[derive(Parser, Debug)]
+#[command(
+    name = "ctctl",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = false,
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  ctctl status\n  ctctl top-sources -n 5\n  ctctl --netns blue plan"
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command, before or after its name.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Network namespace, by its `ip netns` name or by a path such as /proc/PID/ns/net [default: the caller's]
+    #[arg(long, global = true, value_name = "NAME|PATH")]
+    pub netns: Option<String>,
+    /// Control socket of the agent [default: /run/ctctl/KEY.sock, KEY being the namespace's name or `host`]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Configuration [default: /etc/ctctl/ctctl.toml if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One JSON document (history: JSON Lines) and nothing else on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colour; auto is on for a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+    /// Say more; twice for more still
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say less
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub quiet: u8,
+}
+
+impl Global {
+    /// `-v` counts up, `-q` down.
+    pub fn verbosity(&self) -> i8 {
+        let level = i16::from(self.verbose) - i16::from(self.quiet);
+        level.clamp(i8::MIN.into(), i8::MAX.into()) as i8
+    }
+}
+
+/// `--color`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// One subcommand.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the agent in the foreground: subscribe, count, decide, act, journal
+    #[command(after_help = "Examples:\n  ctctl agent --dry-run -v\n  ctctl --netns blue agent")]
+    Agent(Agent),
+    /// Usage, level, bounds, timeouts, drops, the agent's health, what waits, last actions
+    #[command(after_help = "Examples:\n  ctctl status\n  ctctl status --check\n  ctctl status --json\n\n\
+        Exit code of --check: 0 normal, 1 high, 2 critical, 3 anything else.")]
+    Status(Status),
+    /// Who fills the table
+    #[command(after_help = "Examples:\n  ctctl top-sources -n 5\n  ctctl top-sources --prefix 24,64\n  \
+        ctctl top-sources -n 0 --direct --json")]
+    TopSources(TopSources),
+    /// What the policy would do now, and why; touches nothing
+    #[command(after_help = "Example:\n  ctctl plan")]
+    Plan,
+    /// The journal: what was done, why, what it achieved
+    #[command(after_help = "Examples:\n  ctctl history -n 5\n  ctctl history --since 2h\n  \
+        ctctl history --since '2026-11-20 08:00' --json")]
+    History(History),
+    /// The agent watches on and touches nothing, until `ctctl resume`
+    #[command(after_help = "Examples:\n  ctctl pause --for 10m\n  ctctl pause")]
+    Pause(Pause),
+    /// The agent acts again
+    #[command(after_help = "Example:\n  ctctl resume")]
+    Resume,
+    /// The agent reads its configuration again
+    #[command(after_help = "Example:\n  ctctl reload")]
+    Reload,
+    /// Put back every value that the agent changed, as far as that is safe now; say what waits
+    #[command(after_help = "Examples:\n  ctctl revert\n  ctctl revert --force\n\n\
+        Exit code: 1 if a value waits or could not be put back.")]
+    Revert(Revert),
+}
+
+/// `agent`.
+#[derive(Args, Debug)]
+pub struct Agent {
+    /// Decide and journal, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `status`.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// One line with perfdata for a monitoring system, and its exit code
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `top-sources`.
+#[derive(Args, Debug)]
+pub struct TopSources {
+    /// How many; 0 is all
+    #[arg(short = 'n', value_name = "N", default_value_t = 20, allow_negative_numbers = true)]
+    pub limit: u64,
+    /// Sort by this
+    #[arg(long, value_enum, default_value_t = By::Entries)]
+    pub by: By,
+    /// Read the kernel, whether an agent runs or not
+    #[arg(long)]
+    pub direct: bool,
+    /// Sum by prefixes of these lengths; IPv6 alone is 64 where only one is given
+    #[arg(long, value_name = "V4[,V6]", value_parser = value::prefix, allow_hyphen_values = true)]
+    pub prefix: Option<(u8, u8)>,
+}
+
+/// `--by`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum By {
+    Entries,
+}
+
+/// `history`.
+#[derive(Args, Debug)]
+pub struct History {
+    /// The last N records; 0 is all [default: 20, with --since all]
+    #[arg(short = 'n', value_name = "N", allow_negative_numbers = true)]
+    pub limit: Option<u64>,
+    /// From then on: RFC 3339, `YYYY-MM-DD[ HH:MM[:SS]]`, `HH:MM`, or a duration ago (90s, 10m, 2h, 1d)
+    #[arg(long, value_name = "T", value_parser = value::since, allow_hyphen_values = true)]
+    pub since: Option<Timestamp>,
+}
+
+/// `pause`.
+#[derive(Args, Debug)]
+pub struct Pause {
+    /// Act again after this time (90s, 10m, 2h, 1d, 1h30m)
+    #[arg(long = "for", value_name = "DURATION", value_parser = value::pause, allow_hyphen_values = true)]
+    pub seconds: Option<u64>,
+}
+
+/// `revert`.
+#[derive(Args, Debug)]
+pub struct Revert {
+    /// Also what is not safe now
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Arguments::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = format!("ctctl {}", command.get_name());
+            let elsewhere = format!("ctctl --netns blue {}", command.get_name());
+            assert!(help.contains(&example) || help.contains(&elsewhere), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn global_options_go_before_and_after_the_command() {
+        for line in [["ctctl", "--json", "-vv", "plan"], ["ctctl", "plan", "-vv", "--json"]] {
+            let arguments = Arguments::try_parse_from(line).expect("both are right");
+            assert!(arguments.global.json);
+            assert_eq!(arguments.global.verbosity(), 2);
+        }
+        let quiet = Arguments::try_parse_from(["ctctl", "-q", "plan"]).expect("right");
+        assert_eq!(quiet.global.verbosity(), -1);
+    }
+}

@@ -1,0 +1,42 @@
+//! `ctctl history`.
+
+use super::args;
+use super::place::Place;
+use super::reach::{self, Without};
+use super::{output, render};
+use crate::error::Result;
+use crate::journal;
+use crate::model::JournalRecord;
+
+/// How many records are shown where the operator asks for neither a number nor a time.
+const DEFAULT_RECORDS: u64 = 20;
+
+/// Prints the journal: the agent's where it is there, else the file.
+///
+/// # Errors
+/// Where neither can be read.
+pub fn run(place: &Place, options: &args::History) -> Result<u8> {
+    let records = records(place, options)?;
+    output::print(|out| match place.json {
+        true => records.iter().try_for_each(|record| output::json(out, record)),
+        false => render::history::write(out, &records, &place.style),
+    })?;
+    Ok(0)
+}
+
+fn records(place: &Place, options: &args::History) -> Result<Vec<JournalRecord>> {
+    let limit = options.limit.unwrap_or(if options.since.is_some() { 0 } else { DEFAULT_RECORDS });
+    let asked = reach::agent(&place.socket, place.target.netns()).and_then(|mut client| {
+        let since = options.since.map(|moment| moment.to_string());
+        let failed = |error: crate::error::Error| {
+            Without::Failed(place.socket.display().to_string(), error.to_string())
+        };
+        client.history(limit, since).map_err(failed)
+    });
+    let (records, _) = reach::or_else(asked, || {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let warn = |text: String| output::notice(&format!("journal: {text}"));
+        journal::read(&place.state_dir, limit, options.since, warn)
+    })?;
+    Ok(records)
+}

@@ -1,0 +1,46 @@
+//! `ctctl pause`, and the form that all commands to the agent share.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::args;
+use super::place::Place;
+use super::render::text::escape;
+use super::{output, reach};
+use crate::control::Client;
+use crate::error::Result;
+use crate::model::Header;
+
+/// Makes the agent watch on and touch nothing.
+///
+/// # Errors
+/// Where no agent for this namespace can be reached, or it refuses.
+pub fn run(place: &Place, options: &args::Pause) -> Result<u8> {
+    tell(place, |client| client.pause(options.seconds.map(|seconds| seconds as f64)))
+}
+
+/// What the agent says to a command, as a document.
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    header: Header,
+    message: String,
+}
+
+/// Sends a command that only an agent can follow, and prints what it says.
+///
+/// # Errors
+/// Where no agent for this namespace can be reached, or it refuses.
+pub fn tell(place: &Place, command: impl FnOnce(&mut Client) -> Result<String>) -> Result<u8> {
+    let netns = place.target.netns();
+    let mut client = reach::agent(&place.socket, netns).map_err(reach::Without::into_error)?;
+    let message = command(&mut client)?;
+    output::print(|out| match place.json {
+        true => {
+            let header = Header { schema: 1, taken_at: Timestamp::now().to_string(), netns: netns.clone() };
+            output::json(out, &Told { header, message })
+        }
+        false => writeln!(out, "{}", escape(&message)),
+    })?;
+    Ok(0)
+}

@@ -1,0 +1,102 @@
+//! Where a command works: settings, namespace, socket and state directory, and how it prints.
+
+use std::path::{Path, PathBuf};
+
+use super::args::Global;
+use super::render::Style;
+use crate::config;
+use crate::error::{Error, Result};
+use crate::model::{Netns, Settings};
+use crate::survey::Target;
+
+/// Where a command works.
+pub struct Place {
+    /// The configuration.
+    pub settings: Settings,
+    /// The namespace that the operator means.
+    pub target: Target,
+    /// The agent's socket.
+    pub socket: PathBuf,
+    /// The agent's state.
+    pub state_dir: PathBuf,
+    /// `--json`.
+    pub json: bool,
+    /// How text looks.
+    pub style: Style,
+}
+
+impl Place {
+    /// Reads the configuration and finds the namespace.
+    ///
+    /// # Errors
+    /// A configuration that is wrong or that names several namespaces, and a namespace that cannot be found.
+    pub fn find(global: &Global) -> Result<Place> {
+        let (settings, _) = config::load(global.config.as_deref())?;
+        let target = Target::resolve(namespace(global.netns.as_deref(), &settings)?)?;
+        let socket = socket(global.socket.as_deref(), &settings, target.netns());
+        let state_dir = state_dir(&settings, target.netns());
+        let style = Style::of_stdout(global.color, global.verbosity());
+        Ok(Place { settings, target, socket, state_dir, json: global.json, style })
+    }
+}
+
+/// The option, else the configuration's one namespace, else the caller's.
+fn namespace<'a>(option: Option<&'a str>, settings: &'a Settings) -> Result<Option<&'a str>> {
+    match (option, settings.agent.netns.as_slice()) {
+        (Some(netns), _) => Ok(Some(netns)),
+        (None, []) => Ok(None),
+        (None, [one]) => Ok(Some(one)),
+        (None, several) => {
+            let why = format!("the configuration names {}: {}", several.len(), several.join(", "));
+            Err(Error::usage("netns", why).hint("say which one with --netns"))
+        }
+    }
+}
+
+fn socket(option: Option<&Path>, settings: &Settings, netns: &Netns) -> PathBuf {
+    let configured = option.or(settings.agent.socket.as_deref());
+    configured.map_or_else(|| Path::new("/run/ctctl").join(format!("{}.sock", netns.key())), PathBuf::from)
+}
+
+fn state_dir(settings: &Settings, netns: &Netns) -> PathBuf {
+    let configured = settings.agent.state_dir.clone();
+    configured.unwrap_or_else(|| Path::new("/var/lib/ctctl").join(netns.key()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Exit;
+
+    fn with(netns: &[&str]) -> Settings {
+        let mut settings = Settings::default();
+        settings.agent.netns = netns.iter().map(ToString::to_string).collect();
+        settings
+    }
+
+    #[test]
+    fn the_namespace_is_the_options_the_configurations_or_the_callers() {
+        assert_eq!(namespace(Some("blue"), &with(&["red"])), Ok(Some("blue")));
+        assert_eq!(namespace(Some("blue"), &with(&["red", "green"])), Ok(Some("blue")));
+        assert_eq!(namespace(None, &with(&["red"])), Ok(Some("red")));
+        assert_eq!(namespace(None, &with(&[])), Ok(None));
+        let error = namespace(None, &with(&["red", "green"])).expect_err("two");
+        assert_eq!(error.exit, Exit::Usage);
+        assert_eq!(error.to_string(), "netns: the configuration names 2: red, green");
+    }
+
+    #[test]
+    fn paths_follow_the_namespaces_key() {
+        let blue = Netns { name: Some("blue".into()), inode: 7 };
+        let unnamed = Netns { name: None, inode: 7 };
+        let mut settings = Settings::default();
+        assert_eq!(socket(None, &settings, &blue), Path::new("/run/ctctl/blue.sock"));
+        assert_eq!(socket(None, &settings, &unnamed), Path::new("/run/ctctl/net-7.sock"));
+        assert_eq!(state_dir(&settings, &blue), Path::new("/var/lib/ctctl/blue"));
+        settings.agent.socket = Some("/s".into());
+        settings.agent.state_dir = Some("/d".into());
+        assert_eq!(socket(None, &settings, &blue), Path::new("/s"));
+        assert_eq!(socket(Some(Path::new("/o")), &settings, &blue), Path::new("/o"));
+        assert_eq!(state_dir(&settings, &blue), Path::new("/d"));
+    }
+}

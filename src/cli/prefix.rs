@@ -1,0 +1,154 @@
+//! Sources summed by prefix, zones apart.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::{SourceRow, TopSources};
+
+/// The sources of `all` (which must be every source) summed by the prefixes that `lengths` (IPv4, IPv6) give; the
+/// `limit` largest of them, ties by address, 0 being all. A prefix of one address is shown as the address.
+pub fn aggregate(all: TopSources, lengths: (u8, u8), limit: usize) -> TopSources {
+    let mut sums: BTreeMap<(Key, Option<u16>), SourceRow> = BTreeMap::new();
+    for row in all.sources {
+        let key = (Key::of(&row.source, lengths), row.zone);
+        match sums.get_mut(&key) {
+            Some(sum) => add(sum, &row),
+            None => {
+                let source = key.0.to_string();
+                sums.insert(key, SourceRow { source, ..row });
+            }
+        }
+    }
+    let sources_total = sums.len() as u64;
+    let mut sources: Vec<SourceRow> = sums.into_values().collect();
+    // The map is in the order of addresses and the sort is stable: ties stay so.
+    sources.sort_by_key(|row| std::cmp::Reverse(row.entries));
+    if limit > 0 {
+        sources.truncate(limit);
+    }
+    for row in &mut sources {
+        row.share_percent = match all.entries {
+            0 => 0.0,
+            entries => row.entries as f64 * 100.0 / entries as f64,
+        };
+    }
+    TopSources { sources_total, sources, ..all }
+}
+
+/// A prefix; what is no address stays as it is, after all prefixes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Prefix(IpNet),
+    Text(String),
+}
+
+impl Key {
+    fn of(source: &str, (v4, v6): (u8, u8)) -> Key {
+        let net = source.parse::<IpAddr>().ok().and_then(|address| {
+            let length = if address.is_ipv4() { v4 } else { v6 };
+            IpNet::new(address, length).ok()
+        });
+        net.map_or_else(|| Key::Text(source.into()), |net| Key::Prefix(net.trunc()))
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::Prefix(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
+            Key::Prefix(net) => net.fmt(f),
+            Key::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+fn add(sum: &mut SourceRow, row: &SourceRow) {
+    sum.entries = sum.entries.saturating_add(row.entries);
+    sum.tcp = sum.tcp.saturating_add(row.tcp);
+    sum.udp = sum.udp.saturating_add(row.udp);
+    sum.icmp = sum.icmp.saturating_add(row.icmp);
+    sum.other = sum.other.saturating_add(row.other);
+    sum.new_per_second = both(sum.new_per_second, row.new_per_second, |a, b| a + b);
+    sum.assured = both(sum.assured, row.assured, u64::saturating_add);
+    sum.unreplied = both(sum.unreplied, row.unreplied, u64::saturating_add);
+    sum.idle = both(sum.idle, row.idle, u64::saturating_add);
+}
+
+/// A sum with a part that is not known is not known.
+fn both<N>(a: Option<N>, b: Option<N>, sum: fn(N, N) -> N) -> Option<N> {
+    Some(sum(a?, b?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::render::canned;
+
+    fn rows(top: &TopSources) -> Vec<(&str, Option<u16>, u64)> {
+        top.sources.iter().map(|row| (row.source.as_str(), row.zone, row.entries)).collect()
+    }
+
+    fn all() -> TopSources {
+        let sources = [
+            ("10.0.0.1", 0, 5),
+            ("10.0.0.200", 0, 6),
+            ("10.0.0.3", 1, 11),
+            ("10.0.1.1", 0, 11),
+            ("2001:db8::1", 0, 3),
+            ("2001:db8::ffff:0:0:1", 0, 4),
+        ];
+        canned::top_sources(&sources)
+    }
+
+    #[test]
+    fn prefixes_are_summed_and_zones_kept_apart() {
+        let top = aggregate(all(), (24, 64), 0);
+        let expected = [
+            ("10.0.0.0/24", Some(0), 11),
+            ("10.0.0.0/24", Some(1), 11),
+            ("10.0.1.0/24", Some(0), 11),
+            ("2001:db8::/64", Some(0), 7),
+        ];
+        assert_eq!(rows(&top), expected);
+        assert_eq!((top.entries, top.sources_total), (40, 4));
+        assert_eq!(top.sources[0].share_percent, 27.5);
+        assert_eq!(top.sources.iter().map(|row| row.tcp).sum::<u64>(), 40);
+    }
+
+    #[test]
+    fn the_limit_holds_after_the_sum() {
+        let top = aggregate(all(), (0, 0), 1);
+        assert_eq!(rows(&top), [("0.0.0.0/0", Some(0), 22)]);
+        assert_eq!(top.sources_total, 3);
+    }
+
+    #[test]
+    fn whole_addresses_stay_addresses() {
+        let top = aggregate(all(), (32, 128), 1);
+        assert_eq!(rows(&top), [("10.0.0.3", Some(1), 11)]);
+        assert_eq!(top.sources_total, 6);
+    }
+
+    #[test]
+    fn what_is_unknown_of_one_is_unknown_of_the_sum() {
+        let mut known = all();
+        known.sources.iter_mut().for_each(|row| row.idle = Some(1));
+        assert_eq!(aggregate(known.clone(), (24, 64), 1).sources[0].idle, Some(2));
+        known.sources[1].idle = None;
+        assert_eq!(aggregate(known, (24, 64), 1).sources[0].idle, None);
+    }
+
+    #[test]
+    fn an_empty_table_and_a_source_that_is_no_address_do_no_harm() {
+        assert_eq!(aggregate(canned::top_sources(&[]), (24, 64), 0).sources_total, 0);
+        let vast = canned::top_sources(&[("10.0.0.1", 0, 1)]).sources.remove(0);
+        let vast = vec![SourceRow { entries: u64::MAX, ..vast }; 2];
+        let top = aggregate(TopSources { sources: vast, ..canned::top_sources(&[]) }, (24, 64), 0);
+        assert_eq!(top.sources[0].entries, u64::MAX);
+        let odd = canned::top_sources(&[("?", 0, 0)]);
+        let top = aggregate(odd, (24, 64), 0);
+        assert_eq!((rows(&top), top.sources[0].share_percent), (vec![("?", Some(0), 0)], 0.0));
+    }
+}

@@ -1,0 +1,151 @@
+//! Documents that the tests of rendering start from.
+
+use jiff::tz::TimeZone;
+
+use super::Style;
+use crate::model::{
+    AgentStatus, Basis, Bounds, Class, ClassRow, Header, JournalRecord, Level, Netns, RecordEvent,
+    RevertDocument, RevertRow, SourceRow, StatusDocument, TimeoutRow, TopSources,
+};
+
+/// Plain, two hours east.
+pub fn style(width: Option<usize>) -> Style {
+    Style { width, colour: false, zone: TimeZone::fixed(jiff::tz::offset(2)), verbosity: 0 }
+}
+
+/// The first namespace.
+pub fn netns() -> Netns {
+    Netns { name: Some("host".into()), inode: 4_026_531_840 }
+}
+
+/// The head of every document.
+pub fn header() -> Header {
+    Header { schema: 1, taken_at: "2026-11-21T02:49:52Z".into(), netns: netns() }
+}
+
+/// A quiet gateway.
+pub fn status() -> StatusDocument {
+    let timeout = |name: &str, baseline, current, floor| TimeoutRow {
+        name: name.into(),
+        baseline_seconds: Some(baseline),
+        current_seconds: current,
+        floor_seconds: floor,
+    };
+    let class =
+        |class, entries, idle, free| ClassRow { class, entries, oldest_idle_seconds: idle, would_free: free };
+    StatusDocument {
+        header: header(),
+        level: Level::Normal,
+        entries: 7900,
+        max: 65_536,
+        limit: 65_536,
+        buckets: 65_536,
+        usage_percent: 12.054,
+        new_per_second: Some(120.0),
+        net_growth_per_second: Some(3.2),
+        seconds_to_full: Some(17_990.0),
+        drops: Default::default(),
+        bounds: Bounds {
+            max_ceiling: 262_144,
+            bytes_per_entry: 384,
+            memory_budget_bytes: 100_663_296,
+            reason: "memory_percent (10 %) of memory".into(),
+        },
+        timeouts: vec![
+            timeout("tcp_timeout_established", 432_000, 7440, 7440),
+            timeout("tcp_timeout_close", 10, 10, 10),
+            timeout("udp_timeout_stream", 120, 120, 60),
+        ],
+        classes: Some(vec![class(Class::Closed, 300, 59, 280), class(Class::Established, 7000, 7440, 0)]),
+        protected: Some(12),
+        waiting: vec!["max goes back below 49152 entries".into()],
+        agent: Some(agent()),
+        last_actions: vec![JournalRecord {
+            action: Some("raise-max".into()),
+            name: Some("max".into()),
+            from: Some(32_768),
+            to: Some(65_536),
+            ..record(RecordEvent::Done)
+        }],
+    }
+}
+
+fn agent() -> AgentStatus {
+    AgentStatus {
+        pid: 812,
+        started_at: "2026-11-21T01:00:00Z".into(),
+        version: "0.1.0".into(),
+        synced: true,
+        events: 12_345,
+        sources: 2,
+        journal_ok: true,
+        regret_percent: Some(0.1),
+        capabilities: vec!["CAP_NET_ADMIN".into()],
+        ..AgentStatus::default()
+    }
+}
+
+/// A record that says nothing but what happened.
+pub fn record(event: RecordEvent) -> JournalRecord {
+    JournalRecord {
+        schema: 1,
+        at: "2026-11-21T02:49:52.5Z".into(),
+        seq: 1,
+        id: 1,
+        boot_id: "b".into(),
+        netns: netns(),
+        event,
+        level: None,
+        action: None,
+        name: None,
+        class: None,
+        from: None,
+        to: None,
+        requested: None,
+        achieved: None,
+        duration_seconds: None,
+        reason: "because".into(),
+        usage_before_percent: None,
+        usage_after_percent: None,
+        dry_run: false,
+    }
+}
+
+/// Sources (address, zone, entries), all of them TCP.
+pub fn top_sources(sources: &[(&str, u16, u64)]) -> TopSources {
+    let entries: u64 = sources.iter().map(|(.., n)| n).sum();
+    let row = |&(source, zone, n): &(&str, u16, u64)| SourceRow {
+        source: source.into(),
+        zone: Some(zone),
+        entries: n,
+        share_percent: n as f64 * 100.0 / entries.max(1) as f64,
+        new_per_second: None,
+        tcp: n,
+        udp: 0,
+        icmp: 0,
+        other: 0,
+        assured: None,
+        unreplied: None,
+        idle: None,
+    };
+    TopSources {
+        header: header(),
+        basis: Basis::Agent,
+        synced: true,
+        entries,
+        sources_total: sources.len() as u64,
+        sources: sources.iter().map(row).collect(),
+    }
+}
+
+/// Values of max that came back so.
+pub fn revert(results: &[&str]) -> RevertDocument {
+    let row = |result: &&str| RevertRow {
+        name: "max".into(),
+        from: 98_304,
+        to: 65_536,
+        result: result.to_string(),
+        reason: None,
+    };
+    RevertDocument { header: header(), values: results.iter().map(row).collect(), waiting: Vec::new() }
+}

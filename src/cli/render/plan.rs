@@ -1,0 +1,87 @@
+//! `plan` as text.
+
+use std::io::{self, Write};
+
+use super::Style;
+use super::history::unit;
+use super::quantity::{counted, duration};
+use super::text::{escape, paragraph};
+use crate::cli::reach::Without;
+use crate::model::{ActionRow, PlanDocument};
+
+/// Payers shown without `-v`.
+const FEW_PAYERS: usize = 5;
+
+/// Writes the level, what the policy sees, and what it would do, each with its reason.
+///
+/// # Errors
+/// The writer's.
+pub fn write(
+    out: &mut dyn Write,
+    plan: &PlanDocument,
+    without: Option<&Without>,
+    style: &Style,
+) -> io::Result<()> {
+    writeln!(out, "Level: {}", style.level(plan.level))?;
+    if let Some(without) = without.filter(|_| style.verbosity >= 0) {
+        paragraph(out, style.width, "", 0, &format!("Read from the kernel ({without})"))?;
+    }
+    for reason in &plan.reasons {
+        paragraph(out, style.width, "", 0, reason)?;
+    }
+    writeln!(out)?;
+    if plan.actions.is_empty() {
+        return writeln!(out, "Nothing to do.");
+    }
+    for (at, action) in plan.actions.iter().enumerate() {
+        let first = format!("{:>2}. ", at + 1);
+        paragraph(out, style.width, &first, 4, &sentence(action))?;
+        paragraph(out, style.width, "    ", 4, &action.reason)?;
+        payers(out, action, style)?;
+    }
+    Ok(())
+}
+
+/// What an action would do, without its reason.
+fn sentence(action: &ActionRow) -> String {
+    let name = action.name.as_deref().unwrap_or("a value");
+    let verb = match action.action.as_str() {
+        "raise-max" => "raise max".into(),
+        "lower-max" => "lower max".into(),
+        "resize-buckets" => "resize the buckets".into(),
+        "set-timeout" => format!("set {name}"),
+        "restore-timeout" => format!("restore {name}"),
+        "second-chance" => "give a second chance to".into(),
+        other => other.replace('-', " "),
+    };
+    if let (Some(from), Some(to)) = (action.from, action.to) {
+        return format!("{verb} from {from} to {to}{}", unit(action.name.as_deref()));
+    }
+    let budget = match action.budget {
+        Some(n) => format!(" up to {n}"),
+        None => String::new(),
+    };
+    let class = action.class.map_or(String::new(), |class| format!(" {class}"));
+    let noun = if action.budget == Some(1) { "entry" } else { "entries" };
+    let idle =
+        action.idle_over_seconds.map_or(String::new(), |s| format!(" idle over {}", duration(s.into())));
+    let share = action.share_level.map_or(String::new(), |level| format!(", each payer down to {level}"));
+    format!("{verb}{budget}{class} {noun}{idle}{share}")
+}
+
+fn payers(out: &mut dyn Write, action: &ActionRow, style: &Style) -> io::Result<()> {
+    let payers = action.payers.as_deref().unwrap_or_default();
+    let shown = if style.verbosity > 0 { payers.len() } else { payers.len().min(FEW_PAYERS) };
+    for payer in &payers[..shown] {
+        let entries = counted(payer.entries, "entry", "entries");
+        writeln!(out, "    {} gives up {entries}", escape(&payer.source))?;
+    }
+    match payers.len() - shown {
+        0 => Ok(()),
+        rest => writeln!(out, "    and {rest} more payers (-v shows them all)"),
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,121 @@
+//! Durations, sizes, shares and moments as people read them.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::text::escape;
+
+/// What is not known.
+pub const UNKNOWN: &str = "-";
+
+/// `45 s`, `12 min`, `3 h 5 min`, `4 d 23 h`: two units at most, rounded down.
+pub fn duration(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return UNKNOWN.into();
+    }
+    let whole = seconds as u64;
+    let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| match small {
+        0 => format!("{large} {large_unit}"),
+        _ => format!("{large} {large_unit} {small} {small_unit}"),
+    };
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => two(whole / 60, "min", whole % 60, "s"),
+        3600..86_400 => two(whole / 3600, "h", whole % 3600 / 60, "min"),
+        _ => two(whole / 86_400, "d", whole % 86_400 / 3600, "h"),
+    }
+}
+
+/// How long an act took: milliseconds where seconds say nothing.
+pub fn took(seconds: f64) -> String {
+    match seconds {
+        s if !s.is_finite() || s < 0.0 => UNKNOWN.into(),
+        s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
+        s => format!("{s:.1} s"),
+    }
+}
+
+/// `12.1 %`.
+pub fn percent(value: f64) -> String {
+    if value.is_finite() { format!("{value:.1} %") } else { UNKNOWN.into() }
+}
+
+/// `96.0 MiB`.
+pub fn bytes(value: u64) -> String {
+    let mut amount = value as f64;
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    if value < 1024 {
+        return format!("{value} B");
+    }
+    let mut unit = units[0];
+    for larger in units {
+        unit = larger;
+        amount /= 1024.0;
+        if amount < 1024.0 {
+            break;
+        }
+    }
+    format!("{amount:.1} {unit}")
+}
+
+/// A rate, one digit after the point; `None` is not known.
+pub fn rate(value: Option<f64>) -> String {
+    value.filter(|v| v.is_finite()).map_or_else(|| UNKNOWN.into(), |v| format!("{v:.1}"))
+}
+
+/// A count; `None` is not known.
+pub fn count(value: Option<u64>) -> String {
+    value.map_or_else(|| UNKNOWN.into(), |v| v.to_string())
+}
+
+/// `1 entry`, `2 entries`.
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// `2026-11-21 02:49:52` in `zone`, the form that `--since` reads; what is no RFC 3339 time stays, escaped.
+pub fn moment(text: &str, zone: &TimeZone) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => escape(text).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        for (seconds, text) in [
+            (0.4, "0 s"),
+            (59.9, "59 s"),
+            (60.0, "1 min"),
+            (7440.0, "2 h 4 min"),
+            (432_000.0, "5 d"),
+            (431_999.0, "4 d 23 h"),
+            (f64::NAN, "-"),
+            (f64::INFINITY, "-"),
+            (-1.0, "-"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+        assert!(duration(f64::MAX).ends_with(" h"));
+    }
+
+    #[test]
+    fn sizes_and_times() {
+        assert_eq!(
+            [bytes(1023), bytes(1024), bytes(100_663_296), bytes(u64::MAX)],
+            ["1023 B", "1.0 KiB", "96.0 MiB", "16777216.0 TiB"]
+        );
+        assert_eq!([took(0.0312), took(1.25), took(f64::NAN)], ["31 ms", "1.2 s", "-"]);
+    }
+
+    #[test]
+    fn moments_are_shown_in_the_zone_given() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        assert_eq!(moment("2026-11-21T23:30:00.123Z", &zone), "2026-11-22 01:30:00");
+        assert_eq!(moment("soon\x1b", &zone), "soon\\u{1b}");
+    }
+}

@@ -1,0 +1,13 @@
+//! `ctctl resume`.
+
+use super::pause::tell;
+use super::place::Place;
+use crate::error::Result;
+
+/// Makes a paused agent act again.
+///
+/// # Errors
+/// Where no agent for this namespace can be reached, or it refuses.
+pub fn run(place: &Place) -> Result<u8> {
+    tell(place, |client| client.resume())
+}

@@ -1,0 +1,32 @@
+//! `ctctl top-sources`.
+
+use super::args::{self, By};
+use super::place::Place;
+use super::{output, prefix, reach, render};
+use crate::error::Result;
+use crate::survey;
+
+/// Prints who fills the table.
+///
+/// # Errors
+/// Where neither the agent nor the kernel answers.
+pub fn run(place: &Place, options: &args::TopSources) -> Result<u8> {
+    let By::Entries = options.by;
+    let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
+    let kernel = || survey::top_sources(&place.target, &place.settings, limit, options.prefix);
+    let (top, without) = if options.direct {
+        reach::direct(kernel)?
+    } else {
+        let ask = |client: &mut crate::control::Client| match options.prefix {
+            None => client.top_sources(options.limit),
+            // Prefixes are summed over every source: the first few addresses say nothing of them.
+            Some(lengths) => client.top_sources(0).map(|all| prefix::aggregate(all, lengths, limit)),
+        };
+        reach::answer(&place.socket, place.target.netns(), ask, kernel)?
+    };
+    output::print(|out| match place.json {
+        true => output::json(out, &top),
+        false => render::sources::write(out, &top, without.as_ref(), &place.style),
+    })?;
+    Ok(0)
+}

@@ -1,0 +1,157 @@
+//! Values that the command line takes: durations, moments, prefix lengths.
+
+use std::fmt;
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::{SignedDuration, Timestamp, Zoned};
+
+/// A value that cannot be read: why, and what to write instead.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BadValue {
+    /// Why, in one line.
+    pub why: String,
+    /// What to write instead.
+    pub hint: &'static str,
+}
+
+impl fmt::Display for BadValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for BadValue {}
+
+const DURATION_HINT: &str = "write a number and its unit: 90s, 10m, 2h, 1d, 1h30m";
+const SINCE_HINT: &str =
+    "write 2026-11-20T08:00:00Z, '2026-11-20 08:00', 2026-11-20, 08:00, or how long ago: 90s, 10m, 2h, 1d";
+const PREFIX_HINT: &str = "write a length for IPv4 of at most 32, and for IPv6 of at most 128: 24 or 24,64";
+
+/// A hundred years: over it the sum of a clock and a duration stops meaning anything.
+const MAX_SECONDS: u64 = 36_525 * 86_400;
+
+/// The IPv6 length where only that of IPv4 is given: a site's subnet (RFC 4291, 2.5.4).
+const DEFAULT_V6: u8 = 64;
+
+/// Seconds of `90s`, `10m`, `2h`, `1d`, `1h30m`: whole numbers, the larger unit first, each once.
+///
+/// # Errors
+/// Anything else, a bare number too, and what is over a hundred years.
+pub fn duration(text: &str) -> Result<u64, BadValue> {
+    let bad = |why: &str| BadValue { why: why.into(), hint: DURATION_HINT };
+    if text.is_empty() {
+        return Err(bad("a duration is missing"));
+    }
+    let (mut rest, mut total, mut last_unit) = (text, 0u64, u64::MAX);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        if number.is_empty() {
+            return Err(bad("not a duration"));
+        }
+        let mut units = after.chars();
+        let unit = match units.next() {
+            Some('s') => 1,
+            Some('m') => 60,
+            Some('h') => 3600,
+            Some('d') => 86_400,
+            Some(_) => return Err(bad("no such unit")),
+            None => return Err(bad("a number without a unit")),
+        };
+        if unit >= last_unit {
+            return Err(bad("units are out of order"));
+        }
+        // A number that u64 cannot hold is too long, not malformed.
+        let part = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+        total = part.and_then(|p| p.checked_add(total)).unwrap_or(u64::MAX);
+        if total > MAX_SECONDS {
+            return Err(bad("longer than a hundred years"));
+        }
+        (rest, last_unit) = (units.as_str(), unit);
+    }
+    Ok(total)
+}
+
+/// A duration that is longer than nothing.
+///
+/// # Errors
+/// As [`duration`], and `0s`.
+pub fn pause(text: &str) -> Result<u64, BadValue> {
+    match duration(text)? {
+        0 => Err(BadValue { why: "a pause of no length".into(), hint: DURATION_HINT }),
+        seconds => Ok(seconds),
+    }
+}
+
+/// `--since`, seen from this moment and in the local time zone.
+///
+/// # Errors
+/// As [`since_at`].
+pub fn since(text: &str) -> Result<Timestamp, BadValue> {
+    since_at(text, &Zoned::now())
+}
+
+/// The moment that `text` names, seen from `now`: RFC 3339; a local date, with or without a time; a local time,
+/// the last time that it was so late; or a duration ago.
+///
+/// # Errors
+/// Anything else.
+pub fn since_at(text: &str, now: &Zoned) -> Result<Timestamp, BadValue> {
+    let bad = |why: &str| BadValue { why: why.into(), hint: SINCE_HINT };
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Ok(moment);
+    }
+    let local = |at: DateTime| at.to_zoned(now.time_zone().clone()).map(|z| z.timestamp());
+    if let Some(at) = civil(text) {
+        return local(at).map_err(|_| bad("out of range"));
+    }
+    if let Some(time) = time(text) {
+        let today = local(now.date().to_datetime(time)).map_err(|_| bad("out of range"))?;
+        if today <= now.timestamp() {
+            return Ok(today);
+        }
+        let yesterday = now.date().yesterday().and_then(|day| local(day.to_datetime(time)));
+        return yesterday.map_err(|_| bad("out of range"));
+    }
+    match duration(text) {
+        Ok(seconds) => {
+            let ago = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+            now.timestamp().checked_sub(ago).map_err(|_| bad("out of range"))
+        }
+        Err(why) if text.starts_with(|c: char| c.is_ascii_digit()) => {
+            Err(bad(&format!("not a moment, and as a duration: {}", why.why)))
+        }
+        Err(_) => Err(bad("not a moment")),
+    }
+}
+
+fn civil(text: &str) -> Option<DateTime> {
+    if let Ok(date) = Date::strptime("%Y-%m-%d", text) {
+        return Some(date.to_datetime(Time::midnight()));
+    }
+    let formats = ["%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"];
+    formats.iter().find_map(|format| DateTime::strptime(format, text).ok())
+}
+
+fn time(text: &str) -> Option<Time> {
+    ["%H:%M", "%H:%M:%S"].iter().find_map(|format| Time::strptime(format, text).ok())
+}
+
+/// Prefix lengths: `24` or `24,64`.
+///
+/// # Errors
+/// What is not a length of IPv4, or of IPv6 after the comma.
+pub fn prefix(text: &str) -> Result<(u8, u8), BadValue> {
+    let length = |text: &str, most: u8, family: &str| match text.trim().parse::<u8>() {
+        Ok(length) if length <= most => Ok(length),
+        _ => Err(BadValue { why: format!("not a prefix length of {family}"), hint: PREFIX_HINT }),
+    };
+    match text.split_once(',') {
+        Some((v4, v6)) => Ok((length(v4, 32, "IPv4")?, length(v6, 128, "IPv6")?)),
+        None => Ok((length(text, 32, "IPv4")?, DEFAULT_V6)),
+    }
+}
+
+#[cfg(test)]
+#[path = "value_tests.rs"]
+mod tests;

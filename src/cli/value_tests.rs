@@ -1,0 +1,104 @@
+use super::*;
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+#[test]
+fn durations() {
+    for (text, seconds) in [
+        ("0s", 0),
+        ("90s", 90),
+        ("10m", 600),
+        ("2h", 7200),
+        ("1d", 86_400),
+        ("1h30m", 5400),
+        ("1d2h3m4s", 93_784),
+    ] {
+        assert_eq!(duration(text), Ok(seconds), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_duration_says_why() {
+    for (text, why) in [
+        ("", "a duration is missing"),
+        ("90", "a number without a unit"),
+        ("1h30", "a number without a unit"),
+        ("-1s", "not a duration"),
+        ("s", "not a duration"),
+        ("1.5h", "no such unit"),
+        ("1w", "no such unit"),
+        ("1 h", "no such unit"),
+        ("1S", "no such unit"),
+        ("30m1h", "units are out of order"),
+        ("1h1h", "units are out of order"),
+        ("99999999999999999999s", "longer than a hundred years"),
+        ("18446744073709551615d", "longer than a hundred years"),
+        ("36526d", "longer than a hundred years"),
+        ("36525d1s", "longer than a hundred years"),
+    ] {
+        assert_eq!(duration(text), Err(BadValue { why: why.into(), hint: DURATION_HINT }), "{text}");
+    }
+    assert!(pause("0s").is_err());
+    assert_eq!(pause("1s"), Ok(1));
+}
+
+fn now() -> Zoned {
+    let zone = TimeZone::fixed(jiff::tz::offset(2));
+    "2026-11-21T02:30:00Z".parse::<Timestamp>().expect("a moment").to_zoned(zone)
+}
+
+#[test]
+fn moments_are_local_unless_they_say_otherwise() {
+    for (text, moment) in [
+        ("2026-11-20T08:00:00Z", "2026-11-20T08:00:00Z"),
+        ("2026-11-20T08:00:00+01:00", "2026-11-20T07:00:00Z"),
+        ("2026-11-20T08:00:00.25Z", "2026-11-20T08:00:00.25Z"),
+        ("2026-11-20", "2026-11-19T22:00:00Z"),
+        ("2026-11-20 08:00", "2026-11-20T06:00:00Z"),
+        ("2026-11-20 08:00:30", "2026-11-20T06:00:30Z"),
+        // 04:30 here and now: 04:00 was today, 05:00 and 23:00 were yesterday.
+        ("04:00", "2026-11-21T02:00:00Z"),
+        ("05:00", "2026-11-20T03:00:00Z"),
+        ("23:00", "2026-11-20T21:00:00Z"),
+        ("90s", "2026-11-21T02:28:30Z"),
+        ("1d", "2026-11-20T02:30:00Z"),
+    ] {
+        assert_eq!(since_at(text, &now()), Ok(moment.parse().expect("a moment")), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_moment_is_refused() {
+    for text in [
+        "",
+        "yesterday",
+        "2026-13-01",
+        "2026-02-30",
+        "25:00",
+        "10",
+        "-10m",
+        "2026-11-20 8",
+        "99999999999999d",
+    ] {
+        let error = since_at(text, &now()).expect_err(text);
+        assert_eq!(error.hint, SINCE_HINT);
+    }
+}
+
+#[test]
+fn prefixes() {
+    assert_eq!(prefix("24"), Ok((24, 64)));
+    assert_eq!(prefix("16,48"), Ok((16, 48)));
+    assert_eq!(prefix("0,0"), Ok((0, 0)));
+    assert_eq!(prefix("32,128"), Ok((32, 128)));
+    for text in ["", "33", "24,129", "24,", ",64", "-1", "a", "24,64,1", "256"] {
+        assert!(prefix(text).is_err(), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(text in "\\PC{0,24}|[0-9smhdTZ:+. -]{0,24}") {
+        let _ = (duration(&text), since_at(&text, &now()), prefix(&text));
+    }
+}

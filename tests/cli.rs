@@ -1,0 +1,184 @@
+//! The real binary as a process: arguments, errors, exit codes. Needs no root and no agent.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Output, Stdio};
+
+const COMMANDS: [&str; 9] =
+    ["agent", "status", "top-sources", "plan", "history", "pause", "resume", "reload", "revert"];
+
+fn ctctl() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ctctl"));
+    command.env_remove("NO_COLOR").env_remove("COLUMNS").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    ctctl().args(arguments).output().expect("the binary starts")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("text")
+}
+
+/// Exit code 2, nothing on standard output, `ctctl: usage: …` and `hint: …` and no third line; gives both.
+fn refused(output: &Output) -> (String, String) {
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(output.stdout.is_empty());
+    let lines: Vec<&str> = error.lines().collect();
+    let [why, hint] = lines[..] else { panic!("two lines: {error}") };
+    assert!(why.starts_with("ctctl: usage: ") && hint.starts_with("hint: "), "{error}");
+    (why.into(), hint.into())
+}
+
+#[test]
+fn help_of_every_command_has_an_example() {
+    for command in COMMANDS {
+        let output = run(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        let help = text(&output.stdout);
+        assert!(help.contains("Example") && help.contains("  ctctl "), "{help}");
+        for global in ["--netns", "--socket", "--config", "--json", "--color"] {
+            assert!(help.contains(global), "{command}: {global}");
+        }
+        assert!(output.stderr.is_empty());
+    }
+    let all = run(&["--help"]);
+    assert_eq!(all.status.code(), Some(0));
+    COMMANDS.iter().for_each(|command| assert!(text(&all.stdout).contains(command), "{command}"));
+}
+
+#[test]
+fn version_is_the_packages() {
+    let output = run(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), format!("ctctl {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn bad_arguments_are_one_line_and_a_hint() {
+    let (_, hint) = refused(&run(&["statsu"]));
+    assert!(hint.contains("status"), "{hint}");
+    let (_, hint) = refused(&run(&["status", "--jsn"]));
+    assert!(hint.contains("--json"), "{hint}");
+    let (why, hint) = refused(&run(&["pause", "--for", "90"]));
+    assert!(why.contains("without a unit") && hint.contains("90s"), "{why} {hint}");
+    for line in [
+        &[][..],
+        &["top-sources", "-n", "99999999999999999999"],
+        &["top-sources", "-n", "-1"],
+        &["top-sources", "-n", ""],
+        &["top-sources", "--prefix", "33"],
+        &["top-sources", "--by", "size"],
+        &["pause", "--for", "-1s"],
+        &["pause", "--for", ""],
+        &["pause", "--for"],
+        &["history", "--since", "never"],
+        &["history", "--since", "two\nlines"],
+        &["status", "--color", "sometimes"],
+        &["plan", "plan"],
+        &["", ""],
+    ] {
+        refused(&run(line));
+    }
+}
+
+#[test]
+fn arguments_that_are_not_utf8_are_refused() {
+    let bytes = OsStr::from_bytes(b"\xff\x1b[2J");
+    for before in [&[][..], &["status"], &["pause", "--for"], &["top-sources", "-n"], &["--netns"]] {
+        let output = ctctl().args(before).arg(bytes).output().expect("the binary starts");
+        refused(&output);
+        assert!(!output.stderr.contains(&0x1b), "an escape sequence went through");
+    }
+}
+
+#[test]
+fn check_never_says_critical_of_a_bad_argument() {
+    for line in [
+        &["status", "--check", "--nonsense"][..],
+        &["--nonsense", "status", "--check"],
+        &["status", "--check=yes"],
+        &["status", "--check", "--json"],
+        &["statsu", "--check"],
+    ] {
+        let output = run(line);
+        assert_eq!(output.status.code(), Some(3), "{line:?}");
+        let said = text(&output.stdout);
+        assert!(said.starts_with("CTCTL UNKNOWN - usage: ") && said.lines().count() == 1, "{said}");
+        assert!(output.stderr.is_empty());
+    }
+}
+
+/// A configuration with a key that does not exist, and its path.
+fn misspelt() -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("ctctl.toml");
+    let mut file = std::fs::File::create(&path).expect("a file");
+    file.write_all(b"[agent]\ndry_rum = true\n").expect("written");
+    (directory, path.display().to_string())
+}
+
+#[test]
+fn an_unknown_key_is_a_configuration_error() {
+    let (_directory, path) = misspelt();
+    for command in ["status", "plan", "agent"] {
+        let output = run(&[command, "--config", &path]);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains("dry_rum") && error.contains(&path), "{error}");
+    }
+    let output = run(&["status", "--check", "--config", &path]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stdout).starts_with("CTCTL UNKNOWN - "));
+}
+
+#[test]
+fn commands_to_the_agent_need_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("none.sock").display().to_string();
+    for command in ["pause", "resume", "reload"] {
+        let output = run(&[command, "--socket", &socket]);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{error}");
+        assert!(error.starts_with(&format!("ctctl: agent: no agent on {socket}\nhint: ")), "{error}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    for line in [&["--help"][..], &["status", "--check", "--nonsense"]] {
+        let mut child = ctctl()
+            .args(line)
+            .stdout(closed_pipe())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut error = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut error).expect("text");
+        assert_eq!((child.wait().expect("ends").code(), error.as_str()), (Some(0), ""), "{line:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let output = ctctl().arg("--help").stdout(full).output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).starts_with("ctctl: standard output: "));
+}
+
+#[test]
+fn a_closed_standard_error_does_not_change_the_exit_code() {
+    let status = ctctl().arg("statsu").stderr(closed_pipe()).status().expect("the binary starts");
+    assert_eq!(status.code(), Some(2));
+}
+
+/// The writing end of a pipe that nobody reads any more.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}

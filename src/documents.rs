@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    ActionRow, Bounds, ClassRow, Header, Netns, Plan, PlanDocument, Scan, Settings, Snapshot, SourceCount, SourceRow,
-    StatusDocument, TimeoutRow,
+    ActionRow, Bounds, ClassRow, Header, Netns, Plan, PlanDocument, RevertDocument, RevertRow, Scan,
+    Settings, Snapshot, SourceCount, SourceRow, StatusDocument, TimeoutRow,
 };
 use crate::policy;
 
@@ -84,6 +84,17 @@ pub fn plan(header: Header, plan: &Plan) -> PlanDocument {
         reasons: plan.reasons.clone(),
         actions: plan.actions.iter().map(ActionRow::from).collect(),
     }
+}
+
+/// `revert`.
+pub fn reverted(header: Header, values: Vec<RevertRow>) -> RevertDocument {
+    let waits = |row: &&RevertRow| row.result == "waits";
+    let tell = |row: &RevertRow| {
+        let reason = row.reason.as_deref().unwrap_or("not now");
+        format!("{} stays at {} instead of {}: {reason}", row.name, row.from, row.to)
+    };
+    let waiting = values.iter().filter(waits).map(tell).collect();
+    RevertDocument { header, values, waiting }
 }
 
 /// Rows of `top-sources`; shares are of all `entries`.

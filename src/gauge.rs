@@ -184,8 +184,10 @@ impl Gauge {
             }
         }
         let sysctls = &self.values.sysctls;
-        let flowtable: Vec<u32> =
-            [sysctls.flowtable_tcp_timeout(), sysctls.flowtable_udp_timeout()].into_iter().flatten().collect();
+        let flowtable: Vec<u32> = [sysctls.flowtable_tcp_timeout(), sysctls.flowtable_udp_timeout()]
+            .into_iter()
+            .flatten()
+            .collect();
         Grounds {
             bases: known.then(|| Bases::new(&self.history, &self.policies, &flowtable)),
             conntrackd: !process::conntrackd_pids(self.inode).is_empty(),

@@ -44,7 +44,8 @@ impl Keeper {
         };
         let mut baseline = Baseline::new(boot_id, netns.clone());
         for (name, &now) in values {
-            let held = earlier.as_ref().and_then(|e| e.values.get(name)).filter(|held| held.written == Some(now));
+            let held =
+                earlier.as_ref().and_then(|e| e.values.get(name)).filter(|held| held.written == Some(now));
             baseline.values.insert(name.clone(), held.copied().unwrap_or(Held { found: now, written: None }));
             if let Some(held) = held.filter(|held| held.found != now) {
                 let note = format!("an earlier agent left {name} at {now}; it was {} before", held.found);
@@ -66,9 +67,10 @@ impl Keeper {
         match Baseline::load(dir, boot_id, netns.inode) {
             Loaded::Ours(baseline) => Ok(Keeper { dir: dir.to_owned(), baseline, dry: false }),
             Loaded::Unreadable(error) => Err(error),
-            Loaded::None => {
-                Err(Error::no("revert", format!("no baseline in {}: nothing is known to be changed", dir.display())))
-            }
+            Loaded::None => Err(Error::no(
+                "revert",
+                format!("no baseline in {}: nothing is known to be changed", dir.display()),
+            )),
             Loaded::SetAside { path, why } => {
                 Err(Error::no("revert", format!("the baseline was set aside as {}: {why}", path.display())))
             }
@@ -97,6 +99,14 @@ impl Keeper {
         let _ = self.save();
     }
 
+    /// The value was not written after all: it is as it was before.
+    pub fn unwritten(&mut self, name: &str, from: u64) {
+        if let Some(held) = self.baseline.values.get_mut(name) {
+            held.written = (from != held.found).then_some(from);
+        }
+        let _ = self.save();
+    }
+
     fn save(&self) -> Result<()> {
         if self.dry { Ok(()) } else { self.baseline.save_before_write(&self.dir) }
     }
@@ -114,7 +124,9 @@ impl Keeper {
             let note = if now == held.found {
                 format!("{name} was put back to {now} by someone else; it had been set to {expected}")
             } else {
-                format!("{name} was changed from {expected} to {now} by someone else: that is its baseline now")
+                format!(
+                    "{name} was changed from {expected} to {now} by someone else: that is its baseline now"
+                )
             };
             (held.found, held.written) = (now, None);
             let draft = Draft::new(0, RecordEvent::Drift, note);
@@ -190,7 +202,8 @@ fn restore_one(
     }
     let safe = (entries as f64 * 100.0 / low_percent).ceil() as u64;
     if name == "max" && found != 0 && found < now && found < safe && !force {
-        let reason = format!("{entries} entries are more than {low_percent} % of {found}: max would be short at once");
+        let reason =
+            format!("{entries} entries are more than {low_percent} % of {found}: max would be short at once");
         return row(now, "waits", Some(reason));
     }
     match values.write(name, found) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::model::{Class, ClassScan, Entry, FlushSettings, Histogram, Scan};
 use crate::policy::Protection;
-use crate::state::{Bases, Idle, Identify, Observations, Proofs, Sightings};
+use crate::state::{Bases, Identify, Idle, Observations, Proofs, Sightings};
 
 /// What the event stream says of single entries, shared between the thread that hears it and the one that scans.
 pub type SharedSightings = Arc<RwLock<Sightings>>;
@@ -120,7 +120,8 @@ impl<'a> Sieve<'a> {
     pub fn count(&mut self, judged: &Judged) {
         self.entries += 1;
         self.protected += u64::from(judged.protected.is_some());
-        let Some(seen) = judged.class.and_then(|class| self.classes.iter_mut().find(|c| c.class == class)) else {
+        let Some(seen) = judged.class.and_then(|class| self.classes.iter_mut().find(|c| c.class == class))
+        else {
             return;
         };
         seen.entries += 1;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::documents;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::executor::{self, DryHand, Hand, Judge, Swept};
 use crate::gauge::{Gauge, NamespaceValues};
 use crate::journal::Journal;
@@ -14,8 +14,8 @@ use crate::kernel::clock;
 use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
 use crate::model::{
-    Basis, Class, Draft, Entry, Flush, Netns, Pace, PlanDocument, ProtocolGroup, RecordEvent, RevertDocument, Scan,
-    Settings, Snapshot, SourceCount, SourceKey, StatusDocument, TopSources,
+    Basis, Class, Draft, Entry, Flush, Netns, Pace, PlanDocument, ProtocolGroup, RevertDocument, Scan,
+    Settings, SourceCount, SourceKey, StatusDocument, TopSources,
 };
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::Keeper;
@@ -78,25 +78,16 @@ pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
     let mut gauge = target.gauge()?;
     let mut snapshot = gauge.snapshot()?;
     snapshot.scan = Some(scan(&mut gauge, settings, &mut |_, _| {})?);
-    let plan = decide_with_scan(&snapshot, settings);
+    // From nothing: the table is as full as it is, and nothing was seen before.
+    let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
     Ok(documents::plan(documents::header(target.netns(), clock::now_rfc3339()), &plan))
 }
 
-/// What the policy would do from nothing: the table is as full as it is, and nothing was seen before.
-fn decide_with_scan(snapshot: &Snapshot, settings: &Settings) -> crate::model::Plan {
-    policy::decide(snapshot, &Memory::default(), settings).0
-}
-
-/// `top-sources`: the `limit` largest (0: all), over addresses or over prefixes of these lengths.
+/// `top-sources`: the `limit` largest (0: all).
 ///
 /// # Errors
 /// As [`status`].
-pub fn top_sources(
-    target: &Target,
-    settings: &Settings,
-    limit: usize,
-    prefix: Option<(u8, u8)>,
-) -> Result<TopSources> {
+pub fn top_sources(target: &Target, settings: &Settings, limit: usize) -> Result<TopSources> {
     let mut gauge = target.gauge()?;
     let mut counts: HashMap<SourceKey, SourceCount> = HashMap::new();
     let scan = scan(&mut gauge, settings, &mut |entry, judged| {
@@ -120,13 +111,9 @@ pub fn top_sources(
     counts.sort_unstable_by(|a, b| {
         b.entries.cmp(&a.entries).then_with(|| (a.address, a.zone).cmp(&(b.address, b.zone)))
     });
-    let mut sources = documents::source_rows(&counts, entries);
-    if let Some(lengths) = prefix {
-        sources = documents::by_prefix(sources, lengths);
-    }
-    let sources_total = sources.len() as u64;
+    let sources_total = counts.len() as u64;
     if limit > 0 {
-        sources.truncate(limit);
+        counts.truncate(limit);
     }
     Ok(TopSources {
         header: documents::header(target.netns(), clock::now_rfc3339()),
@@ -134,7 +121,7 @@ pub fn top_sources(
         synced: scan.trusted,
         entries,
         sources_total,
-        sources,
+        sources: documents::source_rows(&counts, entries),
     })
 }
 
@@ -240,9 +227,4 @@ impl Judge for Reader<'_, '_> {
     fn count(&mut self) -> Option<u64> {
         None
     }
-}
-
-/// Nothing answers: neither an agent nor the kernel.
-pub fn unreachable(agent: &str, kernel: Error) -> Error {
-    Error { why: format!("{} (and the agent: {agent})", kernel.why), ..kernel }
 }

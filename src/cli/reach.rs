@@ -41,9 +41,9 @@ impl Without {
     fn of(socket: &Path, error: ConnectError) -> Without {
         let socket = socket.display().to_string();
         match error {
-            ConnectError::NoAgent => Without::NoAgent(socket),
-            ConnectError::NotPermitted => Without::NotPermitted(socket),
-            ConnectError::Other(why) => Without::Failed(socket, why),
+            ConnectError::NoAgent(_) => Without::NoAgent(socket),
+            ConnectError::NotPermitted(_) => Without::NotPermitted(socket),
+            ConnectError::Other(_, why) => Without::Failed(socket, why),
         }
     }
 

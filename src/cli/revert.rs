@@ -42,7 +42,8 @@ fn may_go_behind(without: &Without, force: bool) -> bool {
 
 /// 1 where a value waits or could not be put back.
 fn exit_code(document: &RevertDocument) -> u8 {
-    let whole = document.waiting.is_empty() && document.values.iter().all(|row| row.result == "restored");
+    let whole = document.waiting.is_empty()
+        && document.values.iter().all(|row| matches!(row.result.as_str(), "restored" | "left"));
     u8::from(!whole)
 }
 

@@ -13,13 +13,17 @@ use crate::survey;
 pub fn run(place: &Place, options: &args::TopSources) -> Result<u8> {
     let By::Entries = options.by;
     let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
-    let kernel = || survey::top_sources(&place.target, &place.settings, limit, options.prefix);
+    // Prefixes are summed over every source: the first few addresses say nothing of them.
+    let kernel = || match options.prefix {
+        None => survey::top_sources(&place.target, &place.settings, limit),
+        Some(lengths) => survey::top_sources(&place.target, &place.settings, 0)
+            .map(|all| prefix::aggregate(all, lengths, limit)),
+    };
     let (top, without) = if options.direct {
         reach::direct(kernel)?
     } else {
         let ask = |client: &mut crate::control::Client| match options.prefix {
             None => client.top_sources(options.limit),
-            // Prefixes are summed over every source: the first few addresses say nothing of them.
             Some(lengths) => client.top_sources(0).map(|all| prefix::aggregate(all, lengths, limit)),
         };
         reach::answer(&place.socket, place.target.netns(), ask, kernel)?

@@ -35,7 +35,7 @@ impl Frames {
     /// The message is longer than the limit, whether its NUL has come or not.
     pub fn take(&mut self) -> Result<Option<Vec<u8>>, TooLong> {
         let found = self.bytes[self.searched..].iter().position(|b| *b == 0).map(|i| self.searched + i);
-        if false {
+        if found.unwrap_or(self.bytes.len()) > self.limit_bytes {
             return Err(TooLong);
         }
         let Some(end) = found else {

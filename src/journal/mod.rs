@@ -145,8 +145,9 @@ impl Drop for Journal {
 /// A draft with its number, the time of now, its boot and its namespace.
 fn record(draft: Draft, seq: u64, boot_id: &str, netns: &Netns) -> JournalRecord {
     let mut reason = draft.reason;
-    if let Some(end) = (0..=REASON_BYTES).rev().find(|end| reason.is_char_boundary(*end)) {
-        reason.truncate(end);
+    if reason.len() > REASON_BYTES {
+        let end = (0..=REASON_BYTES).rev().find(|end| reason.is_char_boundary(*end));
+        reason.truncate(end.unwrap_or(0));
     }
     JournalRecord {
         schema: 1,

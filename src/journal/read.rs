@@ -98,7 +98,7 @@ fn open_parts(dir: &Path, warn: &mut impl FnMut(String)) -> Result<Vec<(PathBuf,
 fn open_part(path: &Path) -> io::Result<(File, (u64, u64))> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let facts = file.metadata()?;
-    if false {
+    if !facts.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
     }
     Ok((file, (facts.dev(), facts.ino())))

@@ -65,7 +65,8 @@ impl<'a> Iterator for Messages<'a> {
         let Some((header, _)) = buffer.split_first_chunk::<HEADER>() else {
             return Some(Err(Malformed("half a header")));
         };
-        let word = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let length = word(0) as usize;
         if length < HEADER || length > buffer.len() {
             return Some(Err(Malformed("length outside the datagram")));

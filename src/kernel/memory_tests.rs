@@ -31,6 +31,8 @@ fn meminfo_is_bytes_and_huge_pages_of_every_size_count() {
     );
     let facts = cost(&tree.root(), 4096, 0);
     assert_eq!((facts.available_bytes, facts.huge_pages_bytes), (7 << 10, 1_050_624 << 10));
+    tree.put("proc/meminfo", "HugePages_Total: 3\nHugepagesize: 2048 kB\n");
+    assert_eq!(cost(&tree.root(), 4096, 0).huge_pages_bytes, 6144 << 10, "before there was Hugetlb");
     tree.put("proc/meminfo", "MemTotal: lots\nHugePages_Total: 18446744073709551615\nHugepagesize: 9 kB");
     assert_eq!(cost(&tree.root(), 4096, 0).total_bytes, 0);
 }

@@ -74,14 +74,19 @@ impl Namespace {
         }
     }
 
-    /// The first namespace: the caller's own if that is it, else that of process 1 if that is it and may be
-    /// entered. In a container process 1 is the container's, and there is none.
+    /// The first namespace: the caller's own if that is it, else that of any process that lives there and may be
+    /// inspected. Process 1 may refuse (ptrace_may_access), and in a container it is the container's; kernel threads
+    /// live in the first one for certain.
     pub fn first() -> Option<Namespace> {
         let own = Namespace::resolve(None).ok()?;
         if own.first {
             return Some(own);
         }
-        Namespace::open(Path::new("/proc/1/ns/net"), false).ok().filter(|n| n.first)
+        let mut tried = HashSet::from([own.identity]);
+        let root = Root::default();
+        let candidates = pids(&root).map(|pid| root.join(format!("proc/{pid}/ns/net")));
+        let fresh = candidates.filter(|path| Identity::at(path).is_ok_and(|identity| tried.insert(identity)));
+        fresh.filter_map(|path| Namespace::open(&path, false).ok()).find(|n| n.first)
     }
 
     fn open(path: &Path, named: bool) -> Result<Namespace> {
@@ -233,7 +238,7 @@ enum Unusable {
 fn open_checked(path: &Path) -> std::result::Result<File, Unusable> {
     // O_NONBLOCK: a path to a FIFO would wait for a writer for ever.
     let file =
-        OpenOptions::new().read(true).custom_flags(0).open(path).map_err(Unusable::Io)?;
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(Unusable::Io)?;
     let filesystem = fstatfs(&file).map_err(|e| Unusable::Io(e.into()))?;
     if filesystem.filesystem_type() != NSFS_MAGIC {
         return Err(Unusable::NotNamespace);

@@ -5,7 +5,9 @@
 //! [`delete`], which takes an entry, and the encoded bytes are read back and compared before they may be sent.
 
 use netlink_packet_core::{DefaultNla, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage};
-use netlink_packet_netfilter::conntrack::{ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol};
+use netlink_packet_netfilter::conntrack::{
+    ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol,
+};
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily, NetfilterSubsystem,
 };
@@ -41,7 +43,8 @@ pub fn stats(sequence: u32) -> Vec<u8> {
 
 /// The per-CPU statistics (`ctnetlink_ct_stat_cpu_dump`).
 pub fn stats_cpu(sequence: u32) -> Vec<u8> {
-    let message = ConntrackMessage::Other { message_type: IPCTNL_MSG_CT_GET_STATS_CPU, attributes: Vec::new() };
+    let message =
+        ConntrackMessage::Other { message_type: IPCTNL_MSG_CT_GET_STATS_CPU, attributes: Vec::new() };
     encode(NetfilterProtoFamily::Unspec, message, NLM_F_DUMP, sequence)
 }
 
@@ -96,7 +99,8 @@ fn identity(entry: &Entry) -> Vec<ConntrackAttribute> {
         ConntrackAttribute::Other(DefaultNla::new(CTA_ID, entry.id.to_be_bytes().to_vec())),
     ];
     if entry.zone != 0 {
-        attributes.push(ConntrackAttribute::Other(DefaultNla::new(CTA_ZONE, entry.zone.to_be_bytes().to_vec())));
+        attributes
+            .push(ConntrackAttribute::Other(DefaultNla::new(CTA_ZONE, entry.zone.to_be_bytes().to_vec())));
     }
     attributes
 }
@@ -123,7 +127,8 @@ fn tuple(tuple: &Tuple) -> Vec<netlink_packet_netfilter::conntrack::Tuple> {
             proto.push(other(base + 2, &[code]));
         }
     }
-    let addresses = vec![IPTuple::SourceAddress(tuple.source), IPTuple::DestinationAddress(tuple.destination)];
+    let addresses =
+        vec![IPTuple::SourceAddress(tuple.source), IPTuple::DestinationAddress(tuple.destination)];
     vec![Typed::Ip(addresses), Typed::Proto(proto)]
 }
 

@@ -77,20 +77,29 @@ impl Netlink {
                 Ok((length, sender)) if sender.port_number() == 0 => break length,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && flags & libc::MSG_DONTWAIT == 0 => {
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock && flags & libc::MSG_DONTWAIT == 0 =>
+                {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "the kernel does not answer"));
                 }
                 Err(error) => return Err(error),
             }
         };
-        self.room.get(..length).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a truncated message"))
+        self.room
+            .get(..length)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a truncated message"))
     }
 
     /// Sends a request and hands every message of its answer to `each`, until the answer ends.
     ///
     /// # Errors
     /// The errno that the kernel answers; `InvalidData` for what cannot be read.
-    pub fn ask(&mut self, request: &[u8], sequence: u32, mut each: impl FnMut(&Message<'_>)) -> io::Result<()> {
+    pub fn ask(
+        &mut self,
+        request: &[u8],
+        sequence: u32,
+        mut each: impl FnMut(&Message<'_>),
+    ) -> io::Result<()> {
         self.send(request)?;
         let started = Instant::now();
         loop {

@@ -174,7 +174,7 @@ pub struct RevertRow {
     pub from: u64,
     /// What it should be.
     pub to: u64,
-    /// "restored", "waits" or "failed".
+    /// "restored", "left" (someone else set it meanwhile), "waits" or "failed".
     pub result: String,
     /// Why, where it is not restored.
     pub reason: Option<String>,

@@ -117,6 +117,27 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// What came of putting a value back.
+    pub fn reverted(id: u64, row: &super::RevertRow) -> Self {
+        let event = match row.result.as_str() {
+            "restored" | "left" => RecordEvent::Reverted,
+            "waits" => RecordEvent::Deferred,
+            _ => RecordEvent::Failed,
+        };
+        let reason = match &row.reason {
+            None => format!("{} is back to what it was before the agent came", row.name),
+            Some(reason) => reason.clone(),
+        };
+        let action = if row.name == "max" { "lower-max" } else { "restore-timeout" };
+        Draft {
+            action: Some(action.into()),
+            name: Some(row.name.clone()),
+            from: Some(row.from),
+            to: Some(row.to),
+            ..Draft::new(id, event, reason)
+        }
+    }
+
     /// A record that says nothing but what happened and why.
     pub fn new(id: u64, event: RecordEvent, reason: impl Into<String>) -> Self {
         Draft {

@@ -72,6 +72,15 @@ impl Histogram {
         self.bins.iter().enumerate().filter(|(bin, _)| Self::edge(*bin) >= seconds).map(|(_, n)| n).sum()
     }
 
+    /// Takes `n` values away, the largest first.
+    pub fn remove_largest(&mut self, mut n: u64) {
+        for bin in self.bins.iter_mut().rev() {
+            let taken = n.min(*bin);
+            *bin -= taken;
+            n -= taken;
+        }
+    }
+
     /// All values.
     pub fn total(&self) -> u64 {
         self.bins.iter().sum()
@@ -125,6 +134,18 @@ pub struct Scan {
     pub trusted: bool,
     /// One for each of [`Class::ALL`], in that order.
     pub classes: Vec<ClassScan>,
+}
+
+impl Scan {
+    /// `n` entries of a class went since.
+    pub fn freed(&mut self, class: Class, n: u64) {
+        self.entries = self.entries.saturating_sub(n);
+        if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
+            seen.entries = seen.entries.saturating_sub(n);
+            seen.would_free = seen.would_free.saturating_sub(n);
+            seen.idle.remove_largest(n);
+        }
+    }
 }
 
 /// Facts at one moment.

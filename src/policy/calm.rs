@@ -60,7 +60,8 @@ fn lower_max(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan
     let peak = memory.peak_entries;
     (memory.lowered_at_seconds, memory.peak_entries) = (Some(now), snapshot.entries);
     if to < snapshot.max && snapshot.owns_host_values {
-        let reason = format!("an hour of calm with at most {peak} entries; max was {baseline} before the pressure");
+        let reason =
+            format!("an hour of calm with at most {peak} entries; max was {baseline} before the pressure");
         plan.actions.push(Action { act: Act::LowerMax { from: snapshot.max, to }, reason });
     }
 }
@@ -76,13 +77,16 @@ pub(super) fn tell_waiting(snapshot: &Snapshot, memory: &Memory, settings: &Sett
         && snapshot.max > baseline
         && baseline > 0
     {
-        plan.waiting.push(format!("max is {} and returns toward {baseline} after an hour of calm", snapshot.max));
+        plan.waiting
+            .push(format!("max is {} and returns toward {baseline} after an hour of calm", snapshot.max));
     }
     if plan.level == Level::Normal || settings.capacity.ceiling == 0 {
         return;
     }
     let bound = ceiling(snapshot, settings);
-    if limit(snapshot, settings).is_some_and(|l| bound.entries < l && snapshot.entries > share(bound.entries, 100.0)) {
+    if limit(snapshot, settings)
+        .is_some_and(|l| bound.entries < l && snapshot.entries > share(bound.entries, 100.0))
+    {
         plan.waiting.push(format!("the table holds more than the ceiling allows: {}", bound.reason));
     }
 }

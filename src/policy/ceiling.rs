@@ -4,7 +4,7 @@ use crate::model::{MemoryFacts, Settings, Snapshot};
 
 /// Beyond 8 entries a bucket chains grow long; beyond about 20 inserts fail (`chaintoolong`, max_chainlen in
 /// nf_conntrack_core.c).
-const ENTRIES_PER_BUCKET: u64 = 8;
+pub(super) const ENTRIES_PER_BUCKET: u64 = 8;
 
 /// The bounds of max.
 #[derive(Clone, PartialEq, Debug)]
@@ -40,7 +40,10 @@ pub fn ceiling(snapshot: &Snapshot, settings: &Settings) -> Ceiling {
         ),
     ];
     if settings.capacity.ceiling > 0 {
-        bounds.push((settings.capacity.ceiling, format!("the configured ceiling {}", settings.capacity.ceiling)));
+        bounds.push((
+            settings.capacity.ceiling,
+            format!("the configured ceiling {}", settings.capacity.ceiling),
+        ));
     }
     let (entries, why) = bounds.into_iter().min_by_key(|(entries, _)| *entries).unwrap_or_default();
     Ceiling { entries, memory_budget_bytes, reason: format!("max may rise to {entries}: {why}") }

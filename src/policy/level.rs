@@ -23,11 +23,13 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
         plan.reasons.push(format!("{at}, at or over critical_percent {}", pressure.critical_percent));
         Level::Critical
     } else if dropped > 0 && usage >= pressure.high_percent {
-        let why = format!("{at} and {dropped} packets more were dropped for want of room since the last look");
+        let why =
+            format!("{at} and {dropped} packets more were dropped for want of room since the last look");
         plan.reasons.push(why);
         Level::Critical
     } else if memory.level == Level::Critical && usage >= pressure.high_percent {
-        plan.reasons.push(format!("{at}, still at or over high_percent {} after critical", pressure.high_percent));
+        plan.reasons
+            .push(format!("{at}, still at or over high_percent {} after critical", pressure.high_percent));
         Level::Critical
     } else if usage >= pressure.high_percent {
         plan.reasons.push(format!("{at}, at or over high_percent {}", pressure.high_percent));
@@ -35,7 +37,9 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
     } else if foreseen {
         let seconds = seconds_to_full(snapshot, settings).unwrap_or(0.0);
         let horizon = pressure.horizon_seconds;
-        plan.reasons.push(format!("{at} and full in {seconds:.0} s at this growth, within horizon_seconds {horizon}"));
+        plan.reasons.push(format!(
+            "{at} and full in {seconds:.0} s at this growth, within horizon_seconds {horizon}"
+        ));
         Level::High
     } else if memory.level > Level::Normal && usage >= pressure.low_percent {
         plan.reasons.push(format!("{at}, not below low_percent {} yet", pressure.low_percent));

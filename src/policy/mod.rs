@@ -3,6 +3,7 @@
 //! Pure: the same snapshot, memory and settings give the same plan. It names classes, cut-offs and budgets, never
 //! entries, and gives each decision as a sentence with the measured value and the limit.
 
+mod buckets;
 mod calm;
 mod ceiling;
 mod level;
@@ -11,6 +12,7 @@ mod relief;
 
 use std::collections::BTreeMap;
 
+pub use buckets::buckets_at_start;
 pub use ceiling::{Ceiling, ceiling};
 pub use protect::{OwnHost, Protection};
 

@@ -110,7 +110,8 @@ fn shorten(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, p
     ];
     for (name, class) in of {
         let Some(timeout) = Timeout::named(name) else { continue };
-        let (Some(&now), Some(floor)) = (snapshot.timeouts.get(&timeout), settings.timeouts.floor_seconds(timeout))
+        let (Some(&now), Some(floor)) =
+            (snapshot.timeouts.get(&timeout), settings.timeouts.floor_seconds(timeout))
         else {
             continue;
         };
@@ -157,7 +158,8 @@ fn flush(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, pla
             "{left} entries are over target_percent {}; {} {} entries are idle for {floor} s or more, the longest for {} s",
             settings.pressure.target_percent, seen.would_free, seen.class, seen.oldest_idle_seconds
         );
-        let flush = Flush { class: seen.class, idle_over_seconds, budget: left, share_level: None, payers: None };
+        let flush =
+            Flush { class: seen.class, idle_over_seconds, budget: left, share_level: None, payers: None };
         plan.actions.push(Action { act: Act::Flush(flush), reason });
         left -= seen.would_free.min(left);
     }

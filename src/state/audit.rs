@@ -48,7 +48,15 @@ pub struct Audit {
 impl Default for Audit {
     fn default() -> Self {
         let not_before_seconds = f64::NEG_INFINITY;
-        Audit { synced: false, residual: 0, last: 0, ticks: 0, asked_for: None, resyncing: false, not_before_seconds }
+        Audit {
+            synced: false,
+            residual: 0,
+            last: 0,
+            ticks: 0,
+            asked_for: None,
+            resyncing: false,
+            not_before_seconds,
+        }
     }
 }
 

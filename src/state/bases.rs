@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    DCCP, Entry, GRE, ICMP, ICMPV6, SCTP, Status, TCP, TcpState, Timeout, TimeoutPolicy, TimeoutValues, UDP, UDPLITE,
+    DCCP, Entry, GRE, ICMP, ICMPV6, SCTP, Status, TCP, TcpState, Timeout, TimeoutPolicy, TimeoutValues, UDP,
+    UDPLITE,
 };
 
 /// Every value that each timeout sysctl is known to have had: an entry keeps the base of its last packet, whatever
@@ -74,7 +75,10 @@ impl Bases {
     /// leaves one loses (`flow_offload_fixup_ct`: base - `nf_flowtable_tcp_timeout`).
     pub fn new(history: &TimeoutHistory, policies: &[TimeoutPolicy], flowtable_seconds: &[u32]) -> Self {
         let prefixed = |prefix: &str| -> Vec<u32> {
-            Timeout::all().filter(|t| t.name().starts_with(prefix)).flat_map(|t| history.of(t.name())).collect()
+            Timeout::all()
+                .filter(|t| t.name().starts_with(prefix))
+                .flat_map(|t| history.of(t.name()))
+                .collect()
         };
         let list = |protocols: &[u8], names: &[&str]| -> Vec<u32> {
             let mut all: BTreeSet<u32> = names.iter().flat_map(|name| history.of(name)).collect();
@@ -133,7 +137,8 @@ impl Bases {
     /// For how many seconds an entry has been idle at least, by arithmetic alone; `None` where nothing is certain:
     /// no time left is told (offloaded), more is left than any base allows, or packets do not set the timeout.
     pub fn least_idle_seconds(&self, entry: &Entry) -> Option<u32> {
-        let unknown = Status::FIXED_TIMEOUT | Status::OFFLOAD | Status::HW_OFFLOAD | Status::HELPER | Status::EXPECTED;
+        let unknown =
+            Status::FIXED_TIMEOUT | Status::OFFLOAD | Status::HW_OFFLOAD | Status::HELPER | Status::EXPECTED;
         if entry.helper || entry.master.is_some() || entry.status.any(unknown) {
             return None;
         }
@@ -193,7 +198,9 @@ mod tests {
 
     #[test]
     fn what_packets_do_not_refresh_is_unknown() {
-        for status in [Status::FIXED_TIMEOUT, Status::OFFLOAD, Status::HW_OFFLOAD, Status::HELPER, Status::EXPECTED] {
+        for status in
+            [Status::FIXED_TIMEOUT, Status::OFFLOAD, Status::HW_OFFLOAD, Status::HELPER, Status::EXPECTED]
+        {
             let entry = Entry { status: Status(status), ..tcp(TcpState::Established, 100) };
             assert_eq!(stock().least_idle_seconds(&entry), None);
         }

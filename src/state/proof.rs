@@ -298,7 +298,8 @@ mod tests {
     #[test]
     fn a_fixed_timeout_runs_down_whatever_comes() {
         let mut scene = Scene::new();
-        let fixed = |left| Entry { status: Status(Status::SEEN_REPLY | Status::FIXED_TIMEOUT), ..entry(left) };
+        let fixed =
+            |left| Entry { status: Status(Status::SEEN_REPLY | Status::FIXED_TIMEOUT), ..entry(left) };
         scene.scan(&fixed(1000), Class::Established, 50, IdleProof::Observed);
         assert_eq!(scene.scan(&fixed(900), Class::Established, 150, IdleProof::Observed), Idle::Unknown);
     }

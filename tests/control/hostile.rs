@@ -34,10 +34,20 @@ fn besieged(agent: &Agent, attack: impl FnOnce()) {
     };
     std::thread::scope(|scope| {
         let asking = scope.spawn(ask);
+        // Also where the attack fails the test.
+        let end = Finally(&over);
         attack();
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         asking.join().unwrap();
     });
+}
+
+struct Finally<'a>(&'a AtomicBool);
+
+impl Drop for Finally<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Waits until the server has closed its end, without reading.
@@ -125,7 +135,7 @@ fn a_reader_that_never_reads() {
 
 #[test]
 fn a_reader_that_reads_a_little() {
-    let limits = Limits { pages: Duration::from_millis(500), write: PATIENCE, ..Limits::default() };
+    let limits = Limits { pages: Duration::from_millis(500), write: 3 * PATIENCE, ..Limits::default() };
     let agent = Agent::start(Canned::new(20_000, 1), limits);
     besieged(&agent, || {
         let mut raw = agent.raw();

@@ -1,0 +1,141 @@
+//! What was decided and what came of it, to the journal and to the log, in the same words.
+
+use std::time::Duration;
+
+use crate::journal::Journal;
+use crate::model::{
+    Act, Action, ActionRow, Draft, Ended, JournalRecord, Level, Netns, Outcome, Plan, RecordEvent,
+};
+
+/// Before a value is set its intent is on disk, but a disk that hangs holds up nothing for longer than this.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// The journal and the log.
+pub struct Chronicle {
+    journal: Journal,
+    netns: Netns,
+    dry_run: bool,
+}
+
+impl Chronicle {
+    /// Writes into `journal`.
+    pub fn new(journal: Journal, netns: Netns, dry_run: bool) -> Self {
+        Chronicle { journal, netns, dry_run }
+    }
+
+    /// A number for an act.
+    pub fn next_id(&mut self) -> u64 {
+        self.journal.next_id()
+    }
+
+    /// False while records cannot be written.
+    pub fn ok(&self) -> bool {
+        self.journal.ok()
+    }
+
+    /// The newest records of acts, oldest first.
+    pub fn last_actions(&self, n: usize) -> Vec<JournalRecord> {
+        let told = |r: &JournalRecord| r.action.is_some() && r.event != RecordEvent::Intend;
+        let mut records: Vec<JournalRecord> =
+            self.journal.tail(usize::MAX).into_iter().filter(told).collect();
+        records.drain(..records.len().saturating_sub(n));
+        records
+    }
+
+    /// A record that waits for nothing.
+    pub fn note(&mut self, draft: Draft) {
+        let draft = Draft { dry_run: self.dry_run, ..draft };
+        self.tell(&draft);
+        self.journal.append(draft);
+    }
+
+    /// A record that is on disk before this returns, unless the disk hangs.
+    pub fn durably(&mut self, draft: Draft) {
+        self.journal.append_durably(Draft { dry_run: self.dry_run, ..draft }, PATIENCE);
+    }
+
+    /// A level was left for another.
+    pub fn level(&mut self, before: Level, plan: &Plan, usage: f64) {
+        let why = plan.reasons.first().cloned().unwrap_or_default();
+        let draft = Draft::new(0, RecordEvent::Level, format!("from {before} to {}: {why}", plan.level));
+        self.note(Draft { level: Some(plan.level), usage_before_percent: Some(usage), ..draft });
+    }
+
+    /// A value is about to be set.
+    pub fn intend(&mut self, action: &Action, level: Level, usage: f64) -> u64 {
+        let id = self.next_id();
+        self.durably(draft(id, RecordEvent::Intend, action, level, usage));
+        id
+    }
+
+    /// Entries are about to be deleted: that cannot be undone, so it waits for no disk.
+    pub fn intend_lightly(&mut self, action: &Action, level: Level, usage: f64) -> u64 {
+        let id = self.next_id();
+        self.journal
+            .append(Draft { dry_run: self.dry_run, ..draft(id, RecordEvent::Intend, action, level, usage) });
+        id
+    }
+
+    /// What came of it.
+    pub fn outcome(&mut self, id: u64, outcome: &Outcome, level: Level) {
+        let (event, why) = match &outcome.ended {
+            Ended::Done | Ended::DryRun => (RecordEvent::Done, None),
+            Ended::Deferred(why) => (RecordEvent::Deferred, Some(why)),
+            Ended::Failed(why) => (RecordEvent::Failed, Some(why)),
+        };
+        let mut record = draft(id, event, &outcome.action, level, outcome.usage_before_percent);
+        if let Some(why) = why {
+            record.reason = format!("{why} (wanted: {})", record.reason);
+        }
+        self.note(Draft {
+            requested: Some(outcome.requested),
+            achieved: Some(outcome.achieved),
+            duration_seconds: Some(outcome.duration_seconds),
+            usage_after_percent: Some(outcome.usage_after_percent),
+            ..record
+        });
+    }
+
+    /// journald can be asked for each of these fields.
+    fn tell(&self, draft: &Draft) {
+        let netns = self.netns.key();
+        let action = draft.action.as_deref().unwrap_or("");
+        let name = draft.name.as_deref().unwrap_or("");
+        let class = draft.class.map_or("", |class| class.name());
+        let (id, achieved) = (draft.id, draft.achieved.unwrap_or(0));
+        let (from, to) = (draft.from.unwrap_or(0), draft.to.unwrap_or(0));
+        let (event, reason, dry_run) = (draft.event.name(), draft.reason.as_str(), draft.dry_run);
+        match draft.event {
+            RecordEvent::Failed => {
+                tracing::warn!(netns, action, name, class, id, dry_run, "{event}: {reason}")
+            }
+            RecordEvent::Level => {
+                let level = draft.level.map_or("", |level| level.name());
+                tracing::info!(netns, level, "{reason}");
+            }
+            _ if action == "flush" => {
+                tracing::info!(netns, action, class, id, achieved, dry_run, "{event}: {reason}");
+            }
+            _ => tracing::info!(netns, action, name, id, from, to, dry_run, "{event}: {reason}"),
+        }
+    }
+}
+
+fn draft(id: u64, event: RecordEvent, action: &Action, level: Level, usage: f64) -> Draft {
+    let row = ActionRow::from(action);
+    let requested = match &action.act {
+        Act::Flush(flush) | Act::SecondChance(flush) => Some(flush.budget),
+        _ => None,
+    };
+    Draft {
+        level: Some(level),
+        action: Some(row.action),
+        name: row.name,
+        class: row.class,
+        from: row.from,
+        to: row.to,
+        requested,
+        usage_before_percent: Some(usage),
+        ..Draft::new(id, event, row.reason)
+    }
+}

@@ -1,0 +1,81 @@
+//! One agent a namespace, one owner of what belongs to the host: locks that end with their process.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::error::{Error, Result};
+
+/// A lock that is held until it is dropped or the process ends.
+pub struct Lease {
+    _lock: Flock<File>,
+}
+
+impl Lease {
+    /// The only agent of a namespace, by its inode.
+    ///
+    /// # Errors
+    /// Exit 3, naming the agent that runs.
+    pub fn namespace(directory: &Path, inode: u64) -> Result<Lease> {
+        match take(&directory.join(format!("netns-{inode}.lock")))? {
+            Ok(lease) => Ok(lease),
+            Err(owner) => Err(Error::unreachable("agent", format!("{owner} watches this namespace already"))
+                .hint("stop it first, or ask it with `ctctl status`")),
+        }
+    }
+
+    /// The owner of max and buckets; `Err` says who it is.
+    ///
+    /// # Errors
+    /// Exit 3 where the lock cannot be made.
+    pub fn host(directory: &Path) -> Result<std::result::Result<Lease, String>> {
+        take(&directory.join("host.lock"))
+    }
+}
+
+fn take(path: &Path) -> Result<std::result::Result<Lease, String>> {
+    let failed = |error: std::io::Error| Error::unreachable("agent", format!("{}: {error}", path.display()));
+    let mut options = OpenOptions::new();
+    let file =
+        options.read(true).write(true).create(true).truncate(false).mode(0o644).open(path).map_err(failed)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            let write = |lock: &mut File| -> std::io::Result<()> {
+                lock.set_len(0)?;
+                lock.rewind()?;
+                writeln!(lock, "{}", std::process::id())
+            };
+            write(&mut lock).map_err(failed)?;
+            Ok(Ok(Lease { _lock: lock }))
+        }
+        Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
+            let mut text = String::new();
+            let _ = file.take(32).read_to_string(&mut text);
+            Ok(Err(match text.trim() {
+                "" => "another agent".to_owned(),
+                pid => format!("an agent with pid {pid}"),
+            }))
+        }
+        Err((_, errno)) => Err(failed(errno.into())),
+    }
+}
+
+/// Where locks live: `/run/ctctl`, or where this user can write, beside its socket.
+///
+/// # Errors
+/// Exit 3 where there is no such place.
+pub fn directory(socket: &Path) -> Result<PathBuf> {
+    let usual = Path::new("/run/ctctl");
+    let beside = socket.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let usable = |path: &Path| {
+        let made = std::fs::create_dir_all(path).is_ok();
+        made && nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
+    };
+    [usual, beside].into_iter().find(|path| usable(path)).map(Path::to_owned).ok_or_else(|| {
+        let why = format!("neither {} nor {} can be written", usual.display(), beside.display());
+        Error::unreachable("agent", why).hint("run as root, or name a --socket in a directory of yours")
+    })
+}

@@ -1,0 +1,117 @@
+//! The agent: three threads a namespace, bounded channels between them, and one service thread for all.
+//!
+//! `watch` hears and counts, `hand` decides (by asking `policy`) and acts, `service` answers from copies. None of them
+//! waits for another: a dump may block for a tenth of a second inside send(2), a disk or a client for longer.
+
+mod chronicle;
+mod hand;
+mod introduction;
+mod lease;
+mod pipeline;
+mod rates;
+mod service;
+mod shared;
+mod sweeper;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::control;
+use crate::error::{Error, Result};
+use crate::model::Settings;
+use pipeline::Pipeline;
+
+/// How `ctctl agent` was called.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `--netns`.
+    pub netns: Option<String>,
+    /// `--socket`.
+    pub socket: Option<PathBuf>,
+    /// The file that the settings are from, to be read again on reload.
+    pub config: Option<PathBuf>,
+    /// `--dry-run`.
+    pub dry_run: bool,
+    /// The settings.
+    pub settings: Settings,
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Exit 2 for a configuration that cannot be followed, 3 where the kernel refuses or another agent runs.
+pub fn run(options: Options) -> Result<()> {
+    let namespaces: Vec<Option<String>> = match (&options.netns, options.settings.agent.netns.as_slice()) {
+        (Some(netns), _) => vec![Some(netns.clone())],
+        (None, []) => vec![None],
+        (None, several) => several.iter().cloned().map(Some).collect(),
+    };
+    let shared_path = options.socket.is_some()
+        || options.settings.agent.socket.is_some()
+        || options.settings.agent.state_dir.is_some();
+    if namespaces.len() > 1 && shared_path {
+        return Err(Error::usage("configuration", "several namespaces cannot share one socket or state_dir")
+            .hint("leave socket and state_dir out: each namespace then has its own under its name"));
+    }
+    let mut pipelines = Vec::new();
+    for netns in namespaces {
+        match Pipeline::start(netns.as_deref(), &options) {
+            Ok(pipeline) => pipelines.push(pipeline),
+            Err(error) => {
+                pipelines.into_iter().for_each(Pipeline::stop);
+                return Err(error);
+            }
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let served = match runtime {
+        Ok(runtime) => runtime.block_on(serve(&pipelines, &options)),
+        Err(error) => Err(Error::unreachable("agent", error)),
+    };
+    pipelines.into_iter().for_each(Pipeline::stop);
+    served
+}
+
+/// Sockets and signals, until it is time to stop.
+async fn serve(pipelines: &[Pipeline], options: &Options) -> Result<()> {
+    let failed = |error: std::io::Error| Error::unreachable("agent", error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut guards = Vec::new();
+    let mut servers = tokio::task::JoinSet::new();
+    for pipeline in pipelines {
+        let (listener, guard) = control::bind(&pipeline.socket, &options.settings.agent.socket_group)?;
+        guards.push(guard);
+        let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
+        let answers = Arc::new(pipeline.answers());
+        servers.spawn(control::serve(listener, answers, control::Limits::default(), stopped.clone()));
+        tracing::info!(netns = %pipeline.netns.key(), socket = %pipeline.socket.display(), "ready");
+    }
+    let mut look = tokio::time::interval(std::time::Duration::from_secs(2));
+    let ended = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            _ = hangup.recv() => {
+                for pipeline in pipelines {
+                    if let Err(refusal) = pipeline.answers().reload().await {
+                        tracing::error!(netns = %pipeline.netns.key(), "not reloaded: {}", refusal.message);
+                    }
+                }
+            }
+            _ = look.tick() => {
+                if let Some(why) = pipelines.iter().find_map(Pipeline::ended) {
+                    break Err(why);
+                }
+            }
+        }
+    };
+    let _ = stop.send(true);
+    while servers.join_next().await.is_some() {}
+    ended
+}

@@ -1,0 +1,192 @@
+//! One namespace: its threads, and what holds them together.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+
+use super::lease::{self, Lease};
+use super::service::Answers;
+use super::shared::{Command, Numbers, Order, SharedView, Watch};
+use super::{Options, hand, watch};
+use crate::error::{Error, Result};
+use crate::kernel::clock;
+use crate::kernel::listener::BYTES_PER_QUEUED_EVENT;
+use crate::kernel::netns::Namespace;
+use crate::model::Netns;
+use crate::sieve::SharedSightings;
+use crate::state::Identify;
+use crate::survey;
+
+/// Room for queued events: 100,000 a second while the events thread cannot run for a second. It is a bound; only
+/// what waits takes memory.
+const QUEUED_EVENTS: usize = 100_000;
+
+/// One namespace under watch.
+pub struct Pipeline {
+    /// Where.
+    pub netns: Netns,
+    /// Its control socket.
+    pub socket: PathBuf,
+    namespace: Namespace,
+    started_at: String,
+    config: Option<PathBuf>,
+    state_dir: PathBuf,
+    numbers: Arc<Numbers>,
+    view: SharedView,
+    watch: Watch,
+    hand: SyncSender<Order>,
+    watcher: JoinHandle<()>,
+    acting: JoinHandle<()>,
+    _leases: Vec<Lease>,
+}
+
+impl Pipeline {
+    /// Starts the threads, and returns once both stand.
+    ///
+    /// # Errors
+    /// Exit 3 where something is missing or another agent runs.
+    pub fn start(spec: Option<&str>, options: &Options) -> Result<Pipeline> {
+        let settings = &options.settings;
+        let namespace = Namespace::resolve(spec)?;
+        let netns = namespace.netns().clone();
+        let configured = options.socket.clone().or_else(|| settings.agent.socket.clone());
+        let socket = configured.unwrap_or_else(|| PathBuf::from(format!("/run/ctctl/{}.sock", netns.key())));
+        let directory = lease::directory(&socket)?;
+        let mut leases = vec![Lease::namespace(&directory, netns.inode)?];
+        let owns_host = match Lease::host(&directory)? {
+            Ok(lease) => {
+                leases.push(lease);
+                true
+            }
+            Err(owner) => {
+                tracing::info!(netns = %netns.key(), "{owner} owns nf_conntrack_max and the buckets; they are left alone");
+                false
+            }
+        };
+        let clone = || namespace.try_clone().map_err(|error| Error::unreachable("network namespace", error));
+        let failed = |error: std::io::Error| Error::unreachable("agent", error);
+        let (watch, commands) = Watch::pair().map_err(failed)?;
+        let (hand, orders) = sync_channel(64);
+        let (identify, sightings) = (Identify::default(), SharedSightings::default());
+        let numbers = Arc::new(Numbers::default());
+        let view: SharedView = Arc::new(Mutex::new(None));
+        let state_dir = survey::state_dir(&netns, settings);
+        let watching = watch::Ground {
+            namespace: clone()?,
+            identify: identify.clone(),
+            sightings: sightings.clone(),
+            numbers: numbers.clone(),
+            commands,
+            hand: hand.clone(),
+            buffer_bytes: QUEUED_EVENTS * BYTES_PER_QUEUED_EVENT,
+        };
+        let acting = hand::Ground {
+            namespace: clone()?,
+            settings: settings.clone(),
+            dry_run: options.dry_run || settings.agent.dry_run,
+            owns_host,
+            state_dir: state_dir.clone(),
+            identify,
+            sightings,
+            numbers: numbers.clone(),
+            view: view.clone(),
+            watch: watch.clone(),
+            orders,
+        };
+        // The listener stands before the hand looks: what is created from now on is heard.
+        let watcher = spawn("events", move || watch::Watcher::open(watching), watch::Watcher::run)?;
+        let key = netns.key();
+        let introduce = move || {
+            let mut acting = hand::Acting::open(acting)?;
+            for line in acting.introduction()? {
+                tracing::info!(netns = %key, "{line}");
+            }
+            Ok(acting)
+        };
+        let acting = match spawn("hand", introduce, hand::Acting::run) {
+            Ok(acting) => acting,
+            Err(error) => {
+                watch.send(Command::Stop);
+                let _ = watcher.join();
+                return Err(error);
+            }
+        };
+        Ok(Pipeline {
+            netns,
+            socket,
+            namespace,
+            started_at: clock::now_rfc3339(),
+            config: options.config.clone(),
+            state_dir,
+            numbers,
+            view,
+            watch,
+            hand,
+            watcher,
+            acting,
+            _leases: leases,
+        })
+    }
+
+    /// What answers its control socket.
+    pub fn answers(&self) -> Answers {
+        Answers {
+            netns: self.netns.clone(),
+            started_at: self.started_at.clone(),
+            config: self.config.clone(),
+            state_dir: self.state_dir.clone(),
+            numbers: self.numbers.clone(),
+            view: self.view.clone(),
+            watch: self.watch.clone(),
+            hand: self.hand.clone(),
+        }
+    }
+
+    /// Why there is nothing to watch any more, if so. Deleting a namespace by name gives a subscriber no error.
+    pub fn ended(&self) -> Option<Error> {
+        if !self.namespace.still_there() {
+            let why = format!("{} is gone; there is nothing to watch any more", self.netns.key());
+            return Some(Error::unreachable("network namespace", why));
+        }
+        let threads = [("events", &self.watcher), ("hand", &self.acting)];
+        let (name, _) = threads.into_iter().find(|(_, thread)| thread.is_finished())?;
+        Some(
+            Error::unreachable("agent", format!("the {name} thread ended"))
+                .hint("this is a bug; please report it"),
+        )
+    }
+
+    /// Puts back what is to be put back, and ends the threads.
+    pub fn stop(self) {
+        let _ = self.hand.send(Order::Stop);
+        let _ = self.acting.join();
+        self.watch.send(Command::Stop);
+        let _ = self.watcher.join();
+    }
+}
+
+/// A thread that first says whether it stands.
+fn spawn<T>(
+    name: &str,
+    open: impl FnOnce() -> Result<T> + Send + 'static,
+    run: impl FnOnce(T) + Send + 'static,
+) -> Result<JoinHandle<()>> {
+    let (ready, stands) = mpsc::channel();
+    let body = move || match open() {
+        Ok(state) => {
+            let _ = ready.send(Ok(()));
+            run(state);
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
+    };
+    let failed = |error: std::io::Error| Error::unreachable("agent", error);
+    let thread = std::thread::Builder::new().name(name.into()).spawn(body).map_err(failed)?;
+    match stands.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(Error::unreachable("agent", format!("the {name} thread ended at once"))),
+    }
+}

@@ -1,0 +1,59 @@
+//! Rates from totals, smoothed over two seconds or so.
+
+/// New entries and net growth a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    last: Option<(f64, u64, u64)>,
+    new: Option<f64>,
+    growth: Option<f64>,
+}
+
+impl Rates {
+    const SECONDS: f64 = 2.0;
+    /// Samples closer than this say more of the scheduler than of the table.
+    const SHORTEST_SECONDS: f64 = 0.05;
+
+    /// Takes the totals of one moment: entries in the table, entries that were ever new.
+    pub fn sample(&mut self, now_seconds: f64, entries: u64, new: u64) {
+        let Some((then, entries_then, new_then)) = self.last else {
+            self.last = Some((now_seconds, entries, new));
+            return;
+        };
+        let passed = now_seconds - then;
+        if passed < Self::SHORTEST_SECONDS {
+            return;
+        }
+        self.last = Some((now_seconds, entries, new));
+        let weight = 1.0 - (-passed / Self::SECONDS).exp();
+        let mix = |before: Option<f64>, rate: f64| Some(before.map_or(rate, |b| b + weight * (rate - b)));
+        self.new = mix(self.new, new.saturating_sub(new_then) as f64 / passed);
+        self.growth = mix(self.growth, (entries as f64 - entries_then as f64) / passed);
+    }
+
+    /// New entries a second.
+    pub fn new_per_second(&self) -> Option<f64> {
+        self.new
+    }
+
+    /// New less ended entries a second.
+    pub fn net_growth_per_second(&self) -> Option<f64> {
+        self.growth
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_stream_is_its_rate_and_the_first_sample_none() {
+        let mut rates = Rates::default();
+        rates.sample(0.0, 100, 0);
+        assert_eq!(rates.new_per_second(), None);
+        for tick in 1..40u64 {
+            rates.sample(tick as f64 * 0.25, 100 + tick * 10, tick * 25);
+        }
+        assert!((rates.new_per_second().unwrap() - 100.0).abs() < 1e-6);
+        assert!((rates.net_growth_per_second().unwrap() - 40.0).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,133 @@
+//! The service thread's answers: from copies, or through the threads that own what is asked for.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::shared::{Command, Numbers, Order, Reply1, SharedView, Watch};
+use crate::config;
+use crate::control::{Answer, Call, Refusal, Reply, Service};
+use crate::documents;
+use crate::error::Error;
+use crate::journal;
+use crate::kernel::clock;
+use crate::model::{AgentStatus, Basis, Netns, TopSources};
+
+/// One namespace's answers.
+#[derive(Clone)]
+pub struct Answers {
+    /// Where.
+    pub netns: Netns,
+    /// RFC 3339.
+    pub started_at: String,
+    /// Read again at `reload`.
+    pub config: Option<PathBuf>,
+    /// For `history`.
+    pub state_dir: PathBuf,
+    /// Of the events thread.
+    pub numbers: Arc<Numbers>,
+    /// Of the hand.
+    pub view: SharedView,
+    /// The events thread.
+    pub watch: Watch,
+    /// The hand.
+    pub hand: SyncSender<Order>,
+}
+
+impl Service for Answers {
+    fn answer(&self, call: Call) -> Answer {
+        let this = self.clone();
+        Box::pin(async move {
+            match call {
+                Call::GetStatus => this.status(),
+                Call::GetTopSources { limit } => this.top_sources(limit).await,
+                Call::GetHistory { limit, since } => this.history(limit, since).await,
+                Call::GetPlan => this.order(Order::Plan).await,
+                Call::Pause { seconds } => this.order(|reply| Order::Pause(seconds, reply)).await,
+                Call::Resume => this.order(Order::Resume).await,
+                Call::Revert { force } => this.order(|reply| Order::Revert(force, reply)).await,
+                Call::Reload => this.reload().await,
+            }
+        })
+    }
+}
+
+impl Answers {
+    /// Reads the configuration again; a bad one changes nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it, or a hand that is gone.
+    pub async fn reload(&self) -> Result<Reply, Refusal> {
+        let (settings, _) = config::load(self.config.as_deref()).map_err(|error| {
+            Refusal::from(Error { why: format!("{}; the running one stays", error.why), ..error })
+        })?;
+        self.order(|reply| Order::Reload(Box::new(settings), reply)).await
+    }
+
+    async fn order(&self, make: impl FnOnce(Reply1) -> Order) -> Result<Reply, Refusal> {
+        let (send, receive) = oneshot::channel();
+        self.hand.try_send(make(send)).map_err(|_| Refusal::busy("the agent is busy or about to stop"))?;
+        receive.await.map_err(|_| Refusal::busy("the agent is about to stop"))?
+    }
+
+    fn status(&self) -> Result<Reply, Refusal> {
+        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(view) = view else { return Err(Refusal::busy("the agent is only starting")) };
+        let header = documents::header(&self.netns, clock::now_rfc3339());
+        let mut status =
+            documents::status(header, &view.snapshot, &view.plan, &view.settings, &view.baseline);
+        let numbers = &self.numbers;
+        status.waiting.extend(view.notes.iter().cloned());
+        status.last_actions = view.last_actions.clone();
+        status.agent = Some(AgentStatus {
+            pid: std::process::id(),
+            started_at: self.started_at.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            dry_run: view.dry_run,
+            paused: view.paused,
+            synced: numbers.synced.load(Relaxed),
+            overruns: numbers.overruns.load(Relaxed),
+            lost_events: numbers.lost.load(Relaxed),
+            resyncs: numbers.resyncs.load(Relaxed),
+            events: numbers.events.load(Relaxed),
+            sources: numbers.sources.load(Relaxed),
+            journal_ok: view.journal_ok,
+            regret_percent: None,
+            capabilities: view.capabilities.clone(),
+        });
+        Ok(Reply::Status(Box::new(status)))
+    }
+
+    async fn top_sources(&self, limit: u64) -> Result<Reply, Refusal> {
+        let (reply, receive) = oneshot::channel();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if !self.watch.send(Command::Top { limit, reply }) {
+            return Err(Refusal::busy("too many questions are waiting already"));
+        }
+        let top = receive.await.map_err(|_| Refusal::busy("the agent is about to stop"))?;
+        Ok(Reply::TopSources(TopSources {
+            header: documents::header(&self.netns, clock::now_rfc3339()),
+            basis: Basis::Agent,
+            synced: top.synced,
+            entries: top.entries,
+            sources_total: top.sources_total,
+            sources: documents::source_rows(&top.counts, top.entries),
+        }))
+    }
+
+    async fn history(&self, limit: u64, since: Option<String>) -> Result<Reply, Refusal> {
+        let since = match since.map(|text| text.parse::<jiff::Timestamp>()).transpose() {
+            Ok(since) => since,
+            Err(error) => return Err(Refusal::from(Error::usage("since", error))),
+        };
+        let directory = self.state_dir.clone();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let warn = |why: String| tracing::warn!("{why}");
+        let read = tokio::task::spawn_blocking(move || journal::read(&directory, limit, since, warn));
+        let records = read.await.map_err(|error| Refusal::failed(error.to_string()))?;
+        Ok(Reply::History(records.map_err(Refusal::from)?))
+    }
+}

@@ -1,0 +1,167 @@
+//! What the agent's threads share: numbers, copies for queries, and the bounded ways in which they wake each other.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::control::{Refusal, Reply};
+use crate::model::{JournalRecord, Plan, Settings, Snapshot, SourceCount};
+use crate::state::Ledger;
+
+/// Numbers that the events thread publishes.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Numbers {
+    pub entries: AtomicU64,
+    pub sources: AtomicU64,
+    pub events: AtomicU64,
+    pub new: AtomicU64,
+    pub destroyed: AtomicU64,
+    pub resyncs: AtomicU64,
+    pub lost: AtomicU64,
+    pub overruns: AtomicU64,
+    pub forged: AtomicU64,
+    pub synced: AtomicBool,
+    /// Crossing this many entries upward wakes the hand at once; two marks, high and critical.
+    pub marks: [AtomicU64; 2],
+}
+
+/// What the hand last saw and decided, copied for queries.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct View {
+    pub snapshot: Snapshot,
+    pub plan: Plan,
+    pub baseline: BTreeMap<String, u64>,
+    pub settings: Arc<Settings>,
+    pub paused: bool,
+    pub dry_run: bool,
+    pub journal_ok: bool,
+    pub capabilities: Vec<String>,
+    pub last_actions: Vec<JournalRecord>,
+    pub notes: Vec<String>,
+}
+
+/// The last view, if there is one yet.
+pub type SharedView = Arc<Mutex<Option<Arc<View>>>>;
+
+/// Where an answer goes.
+pub type Reply1 = oneshot::Sender<Result<Reply, Refusal>>;
+
+/// What the hand is asked to do.
+pub enum Order {
+    /// A watermark was crossed.
+    Wake,
+    /// Dump the table for the counts.
+    Census,
+    /// Act no more, for so long or for good.
+    Pause(Option<f64>, Reply1),
+    /// Act again.
+    Resume(Reply1),
+    /// Other settings hold from now on.
+    Reload(Box<Settings>, Reply1),
+    /// Put everything back.
+    Revert(bool, Reply1),
+    /// What would be done now.
+    Plan(Reply1),
+    /// The end.
+    Stop,
+}
+
+/// The largest sources, as the events thread knows them.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Top {
+    pub counts: Vec<SourceCount>,
+    pub entries: u64,
+    pub sources_total: u64,
+    pub synced: bool,
+}
+
+/// What the events thread is asked to do.
+pub enum Command {
+    /// A dump has ended.
+    Adopt {
+        /// What it saw.
+        ledger: Box<Ledger>,
+        /// How long it took.
+        duration: Duration,
+    },
+    /// A dump came to nothing.
+    Abandon {
+        /// How long it took.
+        duration: Duration,
+    },
+    /// The `limit` largest sources.
+    Top {
+        /// 0: all.
+        limit: usize,
+        /// Where they go.
+        reply: oneshot::Sender<Top>,
+    },
+    /// The end.
+    Stop,
+}
+
+/// Commands to the events thread, which sleeps in poll(2): a queue and a byte down a socket.
+#[derive(Clone)]
+pub struct Watch {
+    queue: Arc<Mutex<VecDeque<Command>>>,
+    waker: Arc<UnixStream>,
+}
+
+/// The events thread's end of [`Watch`].
+pub struct WatchEnd {
+    queue: Arc<Mutex<VecDeque<Command>>>,
+    woken: UnixStream,
+}
+
+impl Watch {
+    /// More than this many unanswered commands are refused.
+    const BOUND: usize = 64;
+
+    /// Both ends.
+    ///
+    /// # Errors
+    /// As socketpair(2).
+    pub fn pair() -> std::io::Result<(Watch, WatchEnd)> {
+        let (waker, woken) = UnixStream::pair()?;
+        waker.set_nonblocking(true)?;
+        woken.set_nonblocking(true)?;
+        let queue = Arc::new(Mutex::new(VecDeque::new()));
+        Ok((Watch { queue: queue.clone(), waker: Arc::new(waker) }, WatchEnd { queue, woken }))
+    }
+
+    /// Sends a command; false if too many are waiting.
+    pub fn send(&self, command: Command) -> bool {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.len() >= Self::BOUND && matches!(command, Command::Top { .. }) {
+            return false;
+        }
+        queue.push_back(command);
+        drop(queue);
+        // A full pipe wakes as well as one byte more.
+        let _ = (&*self.waker).write(&[1]);
+        true
+    }
+}
+
+impl WatchEnd {
+    /// What was sent since the last call.
+    pub fn take(&mut self) -> VecDeque<Command> {
+        let mut bytes = [0; 64];
+        while matches!(self.woken.read(&mut bytes), Ok(n) if n > 0) {}
+        std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// To wait on.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.woken.as_fd()
+    }
+}

@@ -1,0 +1,150 @@
+//! Goes through the table for the hand, and remembers what it saw.
+
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::executor::{self, Hand, Judge, Swept};
+use crate::gauge::Gauge;
+use crate::kernel::clock;
+use crate::kernel::socket::{Netlink, explain};
+use crate::model::{Class, Entry, Flush, Pace, ProtocolGroup, Scan, Settings};
+use crate::policy::{OwnHost, Protection};
+use crate::sieve::{Judged, SharedSightings, Sieve};
+use crate::state::{Identify, Ledger, Observations};
+
+/// Counts a dump by source while it is swept.
+pub struct CensusTaker {
+    identify: Identify,
+    /// What was counted.
+    pub ledger: Ledger,
+}
+
+impl CensusTaker {
+    /// Nothing counted yet.
+    pub fn new(identify: Identify) -> Self {
+        CensusTaker { identify, ledger: Ledger::default() }
+    }
+
+    fn see(&mut self, entry: &Entry) {
+        let group = ProtocolGroup::of(entry.original.protocol);
+        self.ledger.insert(self.identify.entry(entry), entry.source_key(), group);
+    }
+}
+
+/// What sweeps need and leave behind.
+pub struct Sweeper {
+    protection: Protection,
+    identify: Identify,
+    sightings: SharedSightings,
+    observations: Observations,
+    /// The last scan; after a flush that stopped early, corrected by what went.
+    pub last: Option<Scan>,
+}
+
+impl Sweeper {
+    /// With the protection that holds now.
+    pub fn new(settings: &Settings, own: OwnHost, identify: &Identify, sightings: &SharedSightings) -> Self {
+        Sweeper {
+            protection: Protection::new(settings.protect.clone(), own),
+            identify: identify.clone(),
+            sightings: sightings.clone(),
+            observations: Observations::default(),
+            last: None,
+        }
+    }
+
+    /// Other settings hold; what was seen under the old ones is forgotten.
+    pub fn configure(&mut self, settings: &Settings, own: OwnHost) {
+        self.protection = Protection::new(settings.protect.clone(), own);
+        self.last = None;
+    }
+
+    /// One sweep; see [`executor::sweep`].
+    ///
+    /// # Errors
+    /// Exit 3 where the table cannot be dumped.
+    pub fn sweep(
+        &mut self,
+        gauge: &mut Gauge,
+        hand: &mut dyn Hand,
+        flushes: &[&Flush],
+        pace: &Pace,
+        settings: &Settings,
+        census: Option<&mut CensusTaker>,
+    ) -> Result<Swept> {
+        let started = Instant::now();
+        self.protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
+        let (buckets, before) = (gauge.buckets()?, gauge.count()?);
+        let grounds = gauge.grounds();
+        let sieve = Sieve::new(
+            &settings.flush,
+            &self.protection,
+            &self.identify,
+            self.sightings.clone(),
+            &mut self.observations,
+            grounds,
+        );
+        // The dump holds one socket while counts and grounds are read through another.
+        let mut netlink = Netlink::open()?;
+        let mut eye = Eye { sieve, gauge, census, last: None, seen: 0 };
+        let swept = executor::sweep(&mut netlink, hand, flushes, pace, &mut eye);
+        let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
+        let Eye { sieve, gauge, seen, .. } = eye;
+        let after = gauge.count()?;
+        // What came and went meanwhile may be missing or seen; more than that is a dump in doubt.
+        let slack = 1000 + before.max(after) / 20 + before.abs_diff(after);
+        let expected = before.max(after).saturating_add(swept.deleted.gone());
+        let near = seen <= expected + slack && (!swept.whole || seen + slack >= before.min(after));
+        let trusted = gauge.buckets()? == buckets && swept.unreadable == 0 && near;
+        let scan =
+            sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), swept.whole, trusted);
+        if swept.whole {
+            self.last = Some(scan);
+        } else if let Some(last) = &mut self.last {
+            for (flush, freed) in flushes.iter().zip(&swept.freed) {
+                last.freed(flush.class, *freed);
+            }
+        }
+        Ok(swept)
+    }
+}
+
+struct Eye<'a, 'b> {
+    sieve: Sieve<'a>,
+    gauge: &'b mut Gauge,
+    census: Option<&'b mut CensusTaker>,
+    last: Option<Judged>,
+    seen: u64,
+}
+
+impl Judge for Eye<'_, '_> {
+    fn eligible(&mut self, entry: &Entry) -> Option<(Class, u32)> {
+        self.seen += 1;
+        if let Some(census) = &mut self.census {
+            census.see(entry);
+        }
+        let judged = self.sieve.judge(entry);
+        self.last = Some(judged);
+        match judged {
+            Judged { eligible: true, class: Some(class), idle_seconds: Some(idle), .. } => {
+                Some((class, idle))
+            }
+            _ => None,
+        }
+    }
+
+    fn stays(&mut self) {
+        if let Some(judged) = self.last.take() {
+            self.sieve.count(&judged);
+        }
+    }
+
+    fn refresh(&mut self) {
+        let grounds = self.gauge.grounds();
+        self.sieve.refresh(grounds);
+    }
+
+    fn count(&mut self) -> Option<u64> {
+        self.gauge.count().ok()
+    }
+}

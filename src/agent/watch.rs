@@ -1,0 +1,275 @@
+//! The events thread: receives, decodes, counts. The only writer of state.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::shared::{Command, Numbers, Order, Top, WatchEnd};
+use crate::error::Result;
+use crate::kernel::clock;
+use crate::kernel::listener::Listener;
+use crate::kernel::netns::Namespace;
+use crate::kernel::sysctl::ConntrackSysctls;
+use crate::model::Event;
+use crate::sieve::SharedSightings;
+use crate::state::{Audit, Finding, Identify, Look, Sightings, Sync};
+
+/// System calls in a row before commands and ticks have their turn.
+const BATCHES: usize = 32;
+/// The audit looks so often, whatever the agent's interval.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What the thread is made of.
+pub struct Ground {
+    /// Where.
+    pub namespace: Namespace,
+    /// Shared with the hand, so that both name entries alike.
+    pub identify: Identify,
+    /// Shared with the hand.
+    pub sightings: SharedSightings,
+    /// Published.
+    pub numbers: Arc<Numbers>,
+    /// Commands.
+    pub commands: WatchEnd,
+    /// The hand.
+    pub hand: SyncSender<Order>,
+    /// Room for queued events.
+    pub buffer_bytes: usize,
+}
+
+/// The thread's state.
+pub struct Watcher {
+    ground: Ground,
+    listener: Listener,
+    sysctls: ConntrackSysctls,
+    sync: Sync,
+    audit: Audit,
+    /// Lost or unreadable events, ever.
+    lost: u64,
+    unreadable: u64,
+    /// `lost` when the dump under way was asked for.
+    lost_before_census: u64,
+    census_took: Duration,
+    events_at_tick: u64,
+    lost_at_tick: u64,
+    below: [bool; 2],
+    behind: bool,
+}
+
+impl Watcher {
+    /// Subscribes, on a thread of its own that enters the namespace.
+    ///
+    /// # Errors
+    /// Exit 3 without the right to enter or to subscribe.
+    pub fn open(ground: Ground) -> Result<Self> {
+        ground.namespace.enter()?;
+        let listener = Listener::open(ground.buffer_bytes)?;
+        let sync = Sync::new(ground.identify.clone());
+        Ok(Watcher {
+            listener,
+            sysctls: ConntrackSysctls::open()?,
+            sync,
+            ground,
+            audit: Audit::default(),
+            lost: 0,
+            unreadable: 0,
+            lost_before_census: 0,
+            census_took: Duration::ZERO,
+            events_at_tick: 0,
+            lost_at_tick: 0,
+            below: [true; 2],
+            behind: false,
+        })
+    }
+
+    /// Bytes of queued events that the socket holds.
+    pub fn buffer_bytes(&self) -> usize {
+        self.listener.buffer_bytes()
+    }
+
+    /// Runs until told to stop.
+    pub fn run(mut self) {
+        let mut next_tick = Instant::now();
+        loop {
+            self.wait(next_tick.saturating_duration_since(Instant::now()));
+            self.drain();
+            for command in self.ground.commands.take() {
+                match command {
+                    Command::Stop => return,
+                    Command::Adopt { ledger, duration } => self.adopt(*ledger, duration),
+                    Command::Abandon { duration } => self.abandon(duration),
+                    Command::Top { limit, reply } => {
+                        let _ = reply.send(self.top(limit));
+                    }
+                }
+            }
+            self.cross_marks();
+            if Instant::now() >= next_tick {
+                self.tick();
+                next_tick = Instant::now() + TICK;
+            }
+        }
+    }
+
+    fn wait(&self, at_most: Duration) {
+        if self.behind {
+            return;
+        }
+        let timeout = PollTimeout::try_from(at_most.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        let mut fds = [
+            PollFd::new(self.listener.descriptor(), PollFlags::POLLIN),
+            PollFd::new(self.ground.commands.descriptor(), PollFlags::POLLIN),
+        ];
+        // EINTR and a timeout are as good as an event: everything is looked at anyway.
+        let _ = poll(&mut fds, timeout);
+    }
+
+    fn drain(&mut self) {
+        let (sync, sightings) = (&mut self.sync, &self.ground.sightings);
+        let mut noted: Vec<Event> = Vec::new();
+        let mut any_foreign = read(sightings).any_foreign();
+        let drained = self.listener.drain(BATCHES, |event| {
+            sync.event(event);
+            any_foreign |= event.foreign;
+            if Sightings::concerns(event, any_foreign) {
+                noted.push(*event);
+            }
+        });
+        if !noted.is_empty() {
+            let mut sightings = sightings.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            for event in &noted {
+                sightings.event(event, &self.ground.identify);
+            }
+        }
+        match drained {
+            Ok(met) => {
+                self.behind = met.more;
+                self.unreadable += met.unreadable;
+                self.ground.numbers.forged.fetch_add(met.forged, Relaxed);
+            }
+            Err(error) => {
+                // A socket that fails tells nothing: as good as lost.
+                self.behind = false;
+                self.unreadable += 1;
+                tracing::warn!(%error, "the event stream cannot be read");
+                std::thread::sleep(TICK);
+            }
+        }
+    }
+
+    /// Everything that was lost, now.
+    fn total_lost(&mut self) -> u64 {
+        if let Ok(lost) = self.listener.lost() {
+            // The kernel counts in 32 bits.
+            let grown = lost.wrapping_sub(self.lost as u32);
+            self.lost += u64::from(grown);
+        }
+        self.lost + self.unreadable
+    }
+
+    fn tick(&mut self) {
+        let lost = self.total_lost();
+        let tally = self.sync.tally();
+        let now_seconds = clock::boottime_seconds();
+        let newly_lost = lost - self.lost_at_tick;
+        if newly_lost > 0 {
+            self.ground.numbers.overruns.fetch_add(1, Relaxed);
+            self.audit.hurry(now_seconds, self.census_took.as_secs_f64());
+            tracing::warn!(
+                lost = newly_lost,
+                "events were lost; the counts are in doubt until the next dump"
+            );
+        }
+        if let Ok(count) = self.sysctls.count() {
+            let look = Look {
+                count,
+                sum: self.sync.ledger().entries(),
+                events: tally.events - self.events_at_tick,
+                lost: newly_lost > 0,
+                behind: self.behind,
+                now_seconds,
+            };
+            if self.audit.look(look) == Finding::Resync {
+                self.begin_census(lost, now_seconds);
+            }
+        }
+        (self.lost_at_tick, self.events_at_tick) = (lost, tally.events);
+        self.publish(lost);
+    }
+
+    fn begin_census(&mut self, lost: u64, now_seconds: f64) {
+        self.lost_before_census = lost;
+        self.sync.begin();
+        if self.ground.hand.try_send(Order::Census).is_err() {
+            self.sync.abandon();
+            self.audit.failed(now_seconds, self.census_took.as_secs_f64());
+        }
+    }
+
+    fn adopt(&mut self, ledger: crate::state::Ledger, duration: Duration) {
+        // What happened while the dump ran is in the queue: take it all in before the merge.
+        for _ in 0..1000 {
+            self.drain();
+            if !self.behind {
+                break;
+            }
+        }
+        let lost = self.total_lost();
+        if lost != self.lost_before_census || self.behind {
+            return self.abandon(duration);
+        }
+        self.census_took = duration;
+        if self.sync.adopt(ledger) {
+            self.audit.resynced(clock::boottime_seconds(), duration.as_secs_f64());
+        }
+        self.publish(lost);
+    }
+
+    fn abandon(&mut self, duration: Duration) {
+        self.census_took = duration;
+        self.sync.abandon();
+        self.audit.failed(clock::boottime_seconds(), duration.as_secs_f64());
+    }
+
+    fn top(&self, limit: usize) -> Top {
+        let ledger = self.sync.ledger();
+        Top {
+            counts: ledger.top(limit),
+            entries: ledger.entries(),
+            sources_total: ledger.sources() as u64,
+            synced: self.audit.synced(),
+        }
+    }
+
+    /// Wakes the hand on the way up; on the way down nothing is urgent.
+    fn cross_marks(&mut self) {
+        let entries = self.sync.ledger().entries();
+        for (below, mark) in self.below.iter_mut().zip(&self.ground.numbers.marks) {
+            let mark = mark.load(Relaxed);
+            let over = mark > 0 && entries >= mark;
+            if over && *below {
+                let _ = self.ground.hand.try_send(Order::Wake);
+            }
+            *below = !over;
+        }
+    }
+
+    fn publish(&self, lost: u64) {
+        let (numbers, tally, ledger) = (&self.ground.numbers, self.sync.tally(), self.sync.ledger());
+        numbers.entries.store(ledger.entries(), Relaxed);
+        numbers.sources.store(ledger.sources() as u64, Relaxed);
+        numbers.events.store(tally.events, Relaxed);
+        numbers.new.store(tally.new, Relaxed);
+        numbers.destroyed.store(tally.destroyed, Relaxed);
+        numbers.resyncs.store(tally.resyncs, Relaxed);
+        numbers.lost.store(lost, Relaxed);
+        numbers.synced.store(self.audit.synced(), Relaxed);
+    }
+}
+
+fn read(sightings: &SharedSightings) -> std::sync::RwLockReadGuard<'_, Sightings> {
+    sightings.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

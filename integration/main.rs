@@ -1,0 +1,124 @@
+//! The real kernel: fresh namespaces for every test, real traffic through a NAT gateway, the real binary.
+//!
+//! As root everything runs. As an ordinary user the suite runs again inside a user namespace, without the tests that
+//! write host-wide values. What cannot run is reported as ignored with its reason; under CI=true it fails.
+
+mod agent;
+mod cleanup;
+mod environment;
+mod fill;
+mod flow;
+mod hostwide;
+mod living;
+mod namespace;
+mod netlink;
+mod table;
+mod tool;
+mod topology;
+mod traffic;
+mod wait;
+
+mod test_ceiling;
+mod test_collisions;
+mod test_counts;
+mod test_dry_run;
+mod test_edges;
+mod test_harness;
+mod test_live;
+mod test_operator;
+mod test_pressure;
+mod test_protect;
+mod test_rescue;
+mod test_restore;
+
+use environment::{Allowed, Need};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A test: its name says the behaviour.
+#[derive(Clone, Copy, Debug)]
+pub struct Test {
+    name: &'static str,
+    needs: &'static [Need],
+    run: fn(),
+}
+
+/// A test that runs wherever namespaces do.
+pub const fn test(name: &'static str, run: fn()) -> Test {
+    Test { name, needs: &[], run }
+}
+
+impl Test {
+    /// The same, where the machine also allows `needs`.
+    pub const fn needs(self, needs: &'static [Need]) -> Test {
+        Test { needs, ..self }
+    }
+
+    fn alone(&self) -> bool {
+        self.needs.contains(&Need::HostWide)
+    }
+
+    /// Runs it under the lock, and checks that the host's values are what they were.
+    fn perform(self) -> Result<(), Failed> {
+        let _lock = hostwide::lock(self.alone());
+        let values = || [hostwide::MAX, hostwide::BUCKETS].map(hostwide::read);
+        let before = values();
+        {
+            let _restore = self.alone().then(hostwide::Restore::new);
+            (self.run)();
+        }
+        let after = values();
+        if before == after {
+            return Ok(());
+        }
+        Err(format!("the host's max and buckets were {before:?} and are {after:?}").into())
+    }
+
+    fn trial(self, allowed: Allowed, ci: bool) -> Trial {
+        let Err(reason) = allowed else { return Trial::test(self.name, move || self.perform()) };
+        eprintln!("{}: {}: {reason}", if ci { "FAILS" } else { "IGNORED" }, self.name);
+        let fails = move || Err(Failed::from(reason));
+        Trial::test(self.name, fails).with_kind("not possible here").with_ignored_flag(!ci)
+    }
+}
+
+fn tests() -> Vec<Test> {
+    let mut all = [
+        test_harness::TESTS,
+        test_live::TESTS,
+        test_counts::TESTS,
+        test_pressure::TESTS,
+        test_protect::TESTS,
+        test_dry_run::TESTS,
+        test_operator::TESTS,
+        test_edges::TESTS,
+        test_collisions::TESTS,
+        test_rescue::TESTS,
+        test_restore::TESTS,
+        test_ceiling::TESTS,
+    ]
+    .concat();
+    // Those that run alone come last, so that the others do not wait behind them.
+    all.sort_by_key(Test::alone);
+    all
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    let list = |test: Test| Trial::test(test.name, || Ok(()));
+    if arguments.list {
+        libtest_mimic::run(&arguments, tests().into_iter().map(list).collect()).exit();
+    }
+    // One line and no backtrace: the place says which expectation failed, the report at the end repeats why.
+    std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+    let environment = environment::settle();
+    cleanup::on_interrupt();
+    // More side by side than this would measure the machine, not the program.
+    arguments.test_threads.get_or_insert(2);
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    let trial = |test: Test| {
+        let allowed = environment.allows(test.needs);
+        // A user namespace is enough for CI; only a machine that allows nothing fails there.
+        test.trial(allowed, ci && environment.namespaces.is_err())
+    };
+    libtest_mimic::run(&arguments, tests().into_iter().map(trial).collect()).exit();
+}

@@ -1,0 +1,180 @@
+//! The agent's counts equal a dump, whatever came and went meanwhile.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::agent::Setup;
+use crate::fill::{Writer, churn, fill};
+use crate::flow::{self, Flow, L4, source, source6};
+use crate::table::{BySource, Counts, by_source, by_source_of_conntrack, rows};
+use crate::test_harness::one_of_each;
+use crate::topology::{SERVER4, SERVER6, Topology};
+use crate::{Test, test, wait};
+
+/// How soon after quiet the counts have to be right.
+const QUIET: Duration = Duration::from_secs(15);
+const SOURCES: u32 = 3000;
+
+/// Nothing to do but count.
+const COUNT_ONLY: &str = "[capacity]\nenabled = false\nbuckets = \"never\"\n[flush]\nenabled = false\n[timeouts]\nenabled = false\n";
+
+pub const TESTS: &[Test] = &[
+    test("counts::equal_a_dump_after_60k_flows_a_second_over_3000_sources", after_churn),
+    test("counts::equal_a_dump_after_3_s_of_sigstop_under_load", after_sigstop),
+    test("counts::equal_a_dump_after_older_entries_ended_silently", after_silent_ends),
+    test("counts::equal_a_dump_when_one_identity_comes_goes_and_comes", same_identity),
+    test("counts::keep_zones_families_and_protocols_apart", apart),
+];
+
+/// The contract's rows as counts; panics on a row that says nothing sensible.
+pub fn counts_of(document: &Value) -> BySource {
+    let rows = document["sources"].as_array().expect("sources");
+    let number = |row: &Value, name: &str| row[name].as_u64().unwrap_or_else(|| panic!("{name} in {row}"));
+    let parse = |row: &Value| {
+        let source: IpAddr = row["source"].as_str().and_then(|s| s.parse().ok()).expect("an address");
+        let counts = ["tcp", "udp", "icmp", "other"].map(|name| number(row, name));
+        assert_eq!(counts.iter().sum::<u64>(), number(row, "entries"), "{row}");
+        let [tcp, udp, icmp, other] = counts;
+        ((source, number(row, "zone") as u16), Counts { tcp, udp, icmp, other })
+    };
+    rows.iter().map(parse).collect()
+}
+
+/// Waits until the agent, our dump and conntrack(8) say the same.
+fn until_equal(setup: &Setup, topology: &Topology) -> BySource {
+    wait::until("the agent's counts to equal a dump", QUIET, || {
+        let document = setup.try_json(&["top-sources", "-n", "0"])?;
+        assert_eq!(document["basis"], "agent", "a dump equals a dump: no proof");
+        let counts = counts_of(&document);
+        let dumped = by_source(&rows(&topology.gateway));
+        let shown = (document["sources_total"].as_u64(), document["synced"].as_bool());
+        if counts != dumped {
+            let wrong = dumped.iter().find(|(key, value)| counts.get(key) != Some(value));
+            let extra = counts.iter().find(|(key, value)| dumped.get(key) != Some(value));
+            return Err(format!("{shown:?}: dumped {wrong:?} (of {}), counted {extra:?}", dumped.len()));
+        }
+        let listed = by_source_of_conntrack(&topology.gateway);
+        if listed != counts {
+            return Err("conntrack -L differs from our own dump".into());
+        }
+        if shown != (Some(counts.len() as u64), Some(true)) {
+            return Err(format!("sources_total and synced are {shown:?}"));
+        }
+        Ok(counts)
+    })
+}
+
+/// TCP and UDP in turn, long-lived.
+fn flow(n: u32) -> Flow {
+    let (from, port) = (source(n % SOURCES), (1024 + n / SOURCES) as u16);
+    if n.is_multiple_of(2) {
+        Flow::established(from, SERVER4, port, 0)
+    } else {
+        Flow::new(from, SERVER4, L4::Udp(port, 4500), 600)
+    }
+}
+
+fn after_churn() {
+    let topology = Topology::new();
+    let setup = Setup::new(&topology.gateway, COUNT_ONLY);
+    let agent = setup.start();
+    let mut writer = Writer::new(&topology.gateway);
+    let rate = churn(&mut writer, 60_000, 240_000, 30_000, flow);
+    assert!(writer.refused.is_empty(), "{:?}", writer.refused);
+    eprintln!("counts: churned at {rate:.0} flows a second");
+    let counts = until_equal(&setup, &topology);
+    assert_eq!(counts.len(), SOURCES as usize);
+    assert_eq!(topology.count(), 30_000);
+    assert_eq!(agent.stop(), 0);
+}
+
+fn after_sigstop() {
+    let topology = Topology::new();
+    let setup = Setup::new(&topology.gateway, COUNT_ONLY);
+    let agent = setup.start();
+    let mut writer = Writer::new(&topology.gateway);
+    churn(&mut writer, 60_000, 30_000, 20_000, flow);
+    agent.signal(Signal::SIGSTOP);
+    churn(&mut writer, 60_000, 180_000, 20_000, |n| flow(n + 30_000));
+    agent.signal(Signal::SIGCONT);
+    churn(&mut writer, 60_000, 30_000, 20_000, |n| flow(n + 210_000));
+    assert!(writer.refused.is_empty(), "{:?}", writer.refused);
+    until_equal(&setup, &topology);
+    let health = &agent.status()["agent"];
+    let sum: u64 =
+        ["overruns", "lost_events", "resyncs"].iter().filter_map(|name| health[name].as_u64()).sum();
+    assert!(sum > 0, "3 s at 60k/s must have lost events, or the test proves nothing: {health}");
+}
+
+fn after_silent_ends() {
+    let topology = Topology::new();
+    // Without a listener and with nf_conntrack_events = 2, entries get no event state: no DESTROY ever.
+    topology.gateway.set_sysctl("net/netfilter/nf_conntrack_events", 2);
+    let soon = |flow: Flow| Flow { left_seconds: 6, ..flow };
+    let all: Vec<Flow> = flow::established(20_000, 500, 0).collect();
+    fill(&topology.gateway, all[..15_000].iter().cloned());
+    fill(&topology.gateway, all[15_000..].iter().cloned().map(soon));
+    let setup = Setup::new(&topology.gateway, COUNT_ONLY);
+    let agent = setup.start();
+    let mut writer = Writer::new(&topology.gateway);
+    all[..5000].iter().for_each(|flow| writer.delete(flow));
+    writer.flush();
+    wait::until("5,000 entries to expire", Duration::from_secs(20), || {
+        let left = rows(&topology.gateway).len();
+        if left == 10_000 { Ok(()) } else { Err(format!("{left} left")) }
+    });
+    assert!(writer.refused.is_empty(), "{:?}", writer.refused);
+    let counts = until_equal(&setup, &topology);
+    assert_eq!(counts.values().map(|counts| counts.tcp).sum::<u64>(), 10_000);
+    assert_eq!(agent.stop(), 0);
+}
+
+fn same_identity() {
+    let topology = Topology::new();
+    let setup = Setup::new(&topology.gateway, COUNT_ONLY);
+    let _agent = setup.start();
+    let all: Vec<Flow> = flow::established(3000, 100, 0).collect();
+    let mut writer = Writer::new(&topology.gateway);
+    for flow in &all {
+        for _ in 0..4 {
+            writer.create(flow);
+            writer.delete(flow);
+        }
+        writer.create(flow);
+    }
+    writer.flush();
+    let counts = until_equal(&setup, &topology);
+    assert_eq!(counts.values().map(|counts| counts.tcp).sum::<u64>(), 3000);
+    for flow in &all[..1500] {
+        writer.delete(flow);
+        writer.create(flow);
+        writer.delete(flow);
+    }
+    writer.flush();
+    let counts = until_equal(&setup, &topology);
+    assert_eq!(counts.values().map(|counts| counts.tcp).sum::<u64>(), 1500);
+    assert!(writer.refused.is_empty(), "{:?}", writer.refused);
+}
+
+fn apart() {
+    let topology = Topology::new();
+    let mut older = one_of_each();
+    let six = |n: u32| Flow::new(source6(n % 50), SERVER6, L4::Udp((1024 + n / 50) as u16, 53), 600);
+    older.extend((0..500).map(six));
+    fill(&topology.gateway, older);
+    let setup = Setup::new(&topology.gateway, COUNT_ONLY);
+    let _agent = setup.start();
+    until_equal(&setup, &topology);
+    let many = (0..60).flat_map(|n| (0..3).map(move |zone| (n, zone)));
+    fill(
+        &topology.gateway,
+        many.map(|(n, zone)| Flow { zone, ..Flow::established(source(n + 100), SERVER4, 1024, 0) }),
+    );
+    fill(&topology.gateway, (500..1000).map(six));
+    let counts = until_equal(&setup, &topology);
+    let of_source = |n: u32| counts.keys().filter(|(from, _)| *from == source(n)).count();
+    assert_eq!(of_source(100), 3, "one row for each zone");
+}

@@ -1,0 +1,129 @@
+//! Pressure while the table fills: nothing new is refused as long as something dead can go.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::agent::{Setup, limit};
+use crate::environment::Need;
+use crate::fill::{Writer, fill, paced};
+use crate::flow::{self, ESTABLISHED_SECONDS, Flow, source};
+use crate::hostwide::Restore;
+use crate::table::rows;
+use crate::topology::{SERVER4, Topology};
+use crate::{Test, test, wait};
+
+const MAX: u32 = 65_536;
+const IDLE_SECONDS: u32 = 8000;
+
+pub const TESTS: &[Test] = &[
+    test("pressure::a_quota_is_held_while_live_entries_come_at_30k_a_second", quota_held).needs(&[Need::Age]),
+    test("pressure::timeouts_shorten_to_no_less_than_their_floor", timeouts_shorten).needs(&[Need::Age]),
+    test("pressure::below_high_nothing_is_touched", calm_is_untouched).needs(&[Need::Age]),
+    test("pressure::nothing_new_is_refused_while_idle_entries_remain", nothing_refused)
+        .needs(&[Need::HostWide, Need::Age]),
+];
+
+/// A table 70 % full of what is idle past the floor.
+fn seventy_percent(topology: &Topology) {
+    fill(&topology.gateway, flow::established(MAX * 7 / 10, 500, IDLE_SECONDS));
+}
+
+/// Live entries, one source for each hundred.
+fn live(n: u32) -> Flow {
+    Flow::established(source(10_000 + n / 100), SERVER4, (1024 + n % 100) as u16, 0)
+}
+
+/// Adds live entries at 30k/s; gives the largest count seen.
+fn add_live(topology: &Topology, writer: &mut Writer, total: u32) -> u64 {
+    let peak = Cell::new(0);
+    let each = |writer: &mut Writer, n| writer.create(&live(n));
+    let rate = paced(writer, 30_000, total, each, |_| peak.set(peak.get().max(topology.count())));
+    assert!(rate > 20_000.0, "reached {rate:.0} of 30,000 a second");
+    peak.get()
+}
+
+/// That every live entry which was written is there.
+fn all_live(topology: &Topology, total: u32) {
+    let recent = |left: Option<u32>| left.is_some_and(|left| left > ESTABLISHED_SECONDS - 1000);
+    let kept = rows(&topology.gateway).into_iter().filter(|row| recent(row.left_seconds)).count();
+    assert_eq!(kept, total as usize, "live entries");
+}
+
+fn nothing_refused() {
+    const TOTAL: u32 = 60_000;
+    let restore = Restore::new();
+    let topology = Topology::new();
+    restore.pin_max(MAX.into());
+    seventy_percent(&topology);
+    let setup = Setup::new(&topology.gateway, &format!("[capacity]\nbuckets = \"never\"\nceiling = {MAX}\n"));
+    let agent = setup.start();
+    let mut writer = Writer::new(&topology.gateway);
+    add_live(&topology, &mut writer, TOTAL);
+    let idle = rows(&topology.gateway).len() as i64 - i64::from(TOTAL);
+    assert!(
+        writer.refused.is_empty(),
+        "refused by errno {:?} while {idle} idle entries remained",
+        writer.refused
+    );
+    all_live(&topology, TOTAL);
+    assert_eq!(agent.stop(), 0);
+}
+
+/// The same against a quota. The kernel does not know it, so the agent may pass it by what comes between two looks.
+fn quota_held() {
+    const TOTAL: u32 = 45_000;
+    let topology = Topology::new();
+    seventy_percent(&topology);
+    let setup = Setup::new(&topology.gateway, &limit(MAX.into()));
+    let agent = setup.start();
+    let mut writer = Writer::new(&topology.gateway);
+    let peak = add_live(&topology, &mut writer, TOTAL);
+    assert!(peak <= u64::from(MAX), "{peak} entries against a quota of {MAX}");
+    all_live(&topology, TOTAL);
+    wait::until("the table to leave the levels", Duration::from_secs(10), || {
+        let count = topology.count();
+        if count * 100 <= u64::from(MAX) * 80 { Ok(()) } else { Err(format!("{count} entries")) }
+    });
+    all_live(&topology, TOTAL);
+    assert_eq!(agent.stop(), 0);
+}
+
+const ESTABLISHED: &str = "net/netfilter/nf_conntrack_tcp_timeout_established";
+
+fn timeouts_shorten() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(20_000, 100, 100_000));
+    let setup = Setup::new(&topology.gateway, &format!("{}[flush]\nenabled = false\n", limit(20_000)));
+    let agent = setup.start();
+    let shortened = wait::until("a shorter timeout", Duration::from_secs(10), || {
+        let now = topology.gateway.sysctl_number(ESTABLISHED);
+        if now < u64::from(ESTABLISHED_SECONDS) { Ok(now) } else { Err("unchanged") }
+    });
+    // tcp_established_floor_seconds; RFC 5382 REQ-5.
+    assert!((7440..=100_000).contains(&shortened), "{shortened}");
+    let status = agent.status();
+    let rows = status["timeouts"].as_array().expect("timeouts");
+    let row = rows.iter().find(|row| row["name"] == "tcp_timeout_established").expect("its row");
+    assert_eq!(row["baseline_seconds"], ESTABLISHED_SECONDS);
+    assert_eq!(row["floor_seconds"], 7440);
+    for name in ["fin_wait", "close_wait"] {
+        let now = topology.gateway.sysctl_number(&format!("net/netfilter/nf_conntrack_tcp_timeout_{name}"));
+        assert_eq!(now, if name == "fin_wait" { 120 } else { 60 }, "{name} is never touched");
+    }
+    assert_eq!(topology.count(), 20_000, "shortening deletes nothing, and flushing is off");
+    assert_eq!(agent.stop(), 0);
+    assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), u64::from(ESTABLISHED_SECONDS), "put back");
+}
+
+fn calm_is_untouched() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(10_000, 100, 100_000));
+    let setup = Setup::new(&topology.gateway, &limit(13_500));
+    let agent = setup.start();
+    wait::throughout("74 % is no pressure", Duration::from_secs(3), || {
+        let count = topology.count();
+        if count == 10_000 { Ok(()) } else { Err(format!("{count} entries")) }
+    });
+    assert_eq!(agent.status()["level"], "normal");
+    assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), u64::from(ESTABLISHED_SECONDS));
+}

@@ -1,0 +1,160 @@
+//! What the agent changed goes back: on SIGTERM, after SIGKILL and a restart, by `revert`; never under the count.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::agent::{Agent, Setup};
+use crate::environment::Need;
+use crate::fill::{Writer, fill};
+use crate::flow::{self, Flow};
+use crate::hostwide::{self, MAX, Restore};
+use crate::topology::Topology;
+use crate::{Test, test, wait};
+
+pub const TESTS: &[Test] = &[
+    test("restore::sigterm_puts_max_back", on_sigterm).needs(&[Need::HostWide]),
+    test("restore::sigint_puts_max_back", on_sigint).needs(&[Need::HostWide]),
+    test("restore::after_sigkill_the_next_agent_knows_the_baseline", after_sigkill).needs(&[Need::HostWide]),
+    test("restore::revert_without_an_agent_puts_max_back", revert_alone).needs(&[Need::HostWide]),
+    test("restore::revert_asks_the_running_agent", revert_asks).needs(&[Need::HostWide]),
+    test("restore::max_is_never_lowered_under_the_count", never_under_count).needs(&[Need::HostWide]),
+    test("restore::restore_on_exit_never_leaves_max", never_restored).needs(&[Need::HostWide]),
+];
+
+const FIRST: u64 = 20_000;
+const SECTIONS: &str = "[capacity]\nbuckets = \"never\"\nceiling = 40000\n[flush]\nenabled = false\n[timeouts]\nenabled = false\n";
+
+/// A gateway whose live table drives max up.
+struct Gateway {
+    topology: Topology,
+    setup: Setup,
+    live: Vec<Flow>,
+    _restore: Restore,
+}
+
+impl Gateway {
+    fn new() -> Self {
+        let restore = Restore::new();
+        let topology = Topology::new();
+        restore.pin_max(FIRST);
+        let live: Vec<_> = flow::established(19_500, 200, 0).collect();
+        fill(&topology.gateway, live.clone());
+        let setup = Setup::new(&topology.gateway, SECTIONS);
+        Gateway { topology, setup, live, _restore: restore }
+    }
+
+    /// An agent that has raised max.
+    fn raised(&self) -> Agent<'_> {
+        let agent = self.setup.start();
+        wait::until("max to be raised", Duration::from_secs(10), || {
+            if hostwide::read(MAX) > FIRST { Ok(()) } else { Err("not yet") }
+        });
+        agent
+    }
+
+    fn drain(&self) {
+        let mut writer = Writer::new(&self.topology.gateway);
+        self.live.iter().for_each(|flow| writer.delete(flow));
+        writer.flush();
+        assert_eq!(self.topology.count(), 0, "{:?}", writer.refused);
+    }
+
+    fn restored(&self) {
+        assert_eq!(
+            hostwide::read(MAX),
+            FIRST,
+            "max as the agent found it; journal: {:#?}",
+            self.setup.acts()
+        );
+    }
+}
+
+fn on_signal(signal: Signal) {
+    let gateway = Gateway::new();
+    let mut agent = gateway.raised();
+    gateway.drain();
+    agent.signal(signal);
+    assert_eq!(agent.ended(), 0);
+    gateway.restored();
+}
+
+fn on_sigterm() {
+    on_signal(Signal::SIGTERM);
+}
+
+fn on_sigint() {
+    on_signal(Signal::SIGINT);
+}
+
+fn after_sigkill() {
+    let gateway = Gateway::new();
+    gateway.raised().killed();
+    assert!(hostwide::read(MAX) > FIRST, "nobody put it back");
+    gateway.drain();
+    let next = gateway.setup.start();
+    assert_eq!(next.stop(), 0);
+    gateway.restored();
+}
+
+fn revert_alone() {
+    let gateway = Gateway::new();
+    gateway.raised().killed();
+    gateway.drain();
+    let reverted = gateway.setup.json(&["revert"]);
+    assert_eq!(reverted["schema"], 1);
+    gateway.restored();
+    assert_eq!(gateway.setup.ctctl(&["revert"]).code, 0, "nothing left to revert is no error");
+    gateway.restored();
+}
+
+fn revert_asks() {
+    let gateway = Gateway::new();
+    let agent = gateway.raised();
+    gateway.drain();
+    let reverted = gateway.setup.ctctl(&["revert"]);
+    assert_eq!(reverted.code, 0, "{}{}", reverted.stdout, reverted.stderr);
+    gateway.restored();
+    wait::throughout("the agent does not raise it again", Duration::from_secs(1), || {
+        if hostwide::read(MAX) == FIRST { Ok(()) } else { Err(hostwide::read(MAX)) }
+    });
+    assert_eq!(agent.stop(), 0);
+    gateway.restored();
+}
+
+fn never_under_count() {
+    let gateway = Gateway::new();
+    let agent = gateway.raised();
+    // A table that the first max would not hold.
+    let mut writer = Writer::new(&gateway.topology.gateway);
+    let more: Vec<_> = flow::established(22_000, 200, 0).skip(gateway.live.len()).collect();
+    more.iter().for_each(|flow| writer.create(flow));
+    writer.flush();
+    assert!(writer.refused.is_empty(), "{:?}", writer.refused);
+    agent.stop();
+    let max = hostwide::read(MAX);
+    assert!(max >= 22_000, "max {max} under the count");
+    let waits = gateway.setup.ctctl(&["revert"]);
+    assert_eq!(waits.code, 1, "something waits: {}{}", waits.stdout, waits.stderr);
+    assert!(waits.stdout.contains("max"), "it says what waits: {}", waits.stdout);
+    assert!(hostwide::read(MAX) >= 22_000, "max under the count");
+    more.iter().for_each(|flow| writer.delete(flow));
+    writer.flush();
+    gateway.drain();
+    let reverted = gateway.setup.ctctl(&["revert"]);
+    assert_eq!(reverted.code, 0, "{}{}", reverted.stdout, reverted.stderr);
+    gateway.restored();
+}
+
+fn never_restored() {
+    let gateway = Gateway::new();
+    gateway.setup.write("restore_on_exit = \"never\"", SECTIONS);
+    let agent = gateway.raised();
+    gateway.drain();
+    assert_eq!(agent.stop(), 0);
+    assert!(hostwide::read(MAX) > FIRST, "left for the next start");
+    // The next start still knows what was there before the first.
+    gateway.setup.write("", SECTIONS);
+    assert_eq!(gateway.setup.start().stop(), 0);
+    gateway.restored();
+}

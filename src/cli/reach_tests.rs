@@ -47,7 +47,7 @@ fn an_agent_that_fails_is_named_and_the_kernel_read() {
 
 #[test]
 fn where_both_fail_both_are_named() {
-    let without = Without::of(Path::new(SOCKET), ConnectError::NotPermitted);
+    let without = Without::of(Path::new(SOCKET), ConnectError::NotPermitted("/run/x.sock".into()));
     let failed = || Err(Error::no("conntrack dump", "Operation not permitted"));
     let error = or_else::<PlanDocument>(Err(without), failed).expect_err("both");
     assert_eq!(error.exit, Exit::Unreachable);
@@ -59,7 +59,7 @@ fn where_both_fail_both_are_named() {
 
 #[test]
 fn no_agent_is_no_news_on_standard_error() {
-    let without = Without::of(Path::new(SOCKET), ConnectError::NoAgent);
+    let without = Without::of(Path::new(SOCKET), ConnectError::NoAgent("/run/x.sock".into()));
     assert_eq!(without.notice(), None);
     assert_eq!(Without::Direct.notice(), None);
 }

@@ -91,22 +91,27 @@ impl Setup {
         run(self.client(args), "", PATIENCE)
     }
 
+    /// The agent's status, asked for at its socket: nothing of that needs the configuration, which may be broken.
+    fn status(&self) -> Result<Value, String> {
+        let mut command = Command::new(CTCTL);
+        command.args(["--netns", &self.netns, "--socket"]).arg(self.socket()).args(["status", "--json"]);
+        parse(run(command, "", PATIENCE))
+    }
+
     /// Runs a client that has to succeed, and parses its one document.
     pub fn json(&self, args: &[&str]) -> Value {
         self.try_json(args).unwrap_or_else(|why| panic!("ctctl {args:?} --json: {why}"))
     }
 
     pub fn try_json(&self, args: &[&str]) -> Result<Value, String> {
-        let answer = self.ctctl(&[args, &["--json"]].concat());
-        if answer.code != 0 {
-            return Err(format!("exit {}: {}{}", answer.code, answer.stdout, answer.stderr));
-        }
-        serde_json::from_str(&answer.stdout).map_err(|error| format!("{error}: {:?}", answer.stdout))
+        parse(self.ctctl(&[args, &["--json"]].concat()))
     }
 
     /// The records of the journal, as other programs read it.
     pub fn journal(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.state().join("journal.jsonl")).unwrap_or_default();
+        // The agent may be in the middle of its last line.
+        let text = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
             .collect()
@@ -151,6 +156,13 @@ impl Setup {
     }
 }
 
+fn parse(answer: Answer) -> Result<Value, String> {
+    if answer.code != 0 {
+        return Err(format!("exit {}: {}{}", answer.code, answer.stdout, answer.stderr));
+    }
+    serde_json::from_str(&answer.stdout).map_err(|error| format!("{error}: {:?}", answer.stdout))
+}
+
 fn child_of(parent: &mut Child) -> Option<i32> {
     let pid = parent.id();
     let children = format!("/proc/{pid}/task/{pid}/children");
@@ -183,7 +195,7 @@ impl Agent<'_> {
                 self.guards.drain(..).for_each(Guard::forget);
                 panic!("the agent ended while it started: {status}\n{}", self.log());
             }
-            let status = self.setup.try_json(&["status"])?;
+            let status = self.setup.status()?;
             let agent = &status["agent"];
             let ready = agent["pid"] == self.pid && agent["synced"] == true;
             if ready { Ok(()) } else { Err(format!("agent is {agent}\n{}", self.log())) }
@@ -191,7 +203,7 @@ impl Agent<'_> {
     }
 
     pub fn status(&self) -> Value {
-        self.setup.json(&["status"])
+        self.setup.status().unwrap_or_else(|why| panic!("ctctl status: {why}"))
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -235,9 +247,10 @@ impl Drop for Agent<'_> {
             eprintln!("--- the agent's log ({}), the last lines:\n  {tail}\n---", self.setup.netns);
         }
         if !self.guards.is_empty() {
-            // The agent first, so that unshare ends of itself; then both are waited for.
-            self.guards.drain(..).rev().for_each(drop);
+            // Only the agent: unshare reaps it and ends of itself. Killed together, they would leave a zombie.
+            let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
             let _ = self.child.wait();
+            self.guards.drain(..).for_each(Guard::forget);
         }
     }
 }

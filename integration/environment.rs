@@ -1,6 +1,6 @@
 //! What this machine allows the suite: everything as root, a namespace of its own as an ordinary user, or nothing.
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::namespace::{Namespace, unique};
@@ -111,7 +111,7 @@ fn is_root() -> bool {
 }
 
 /// Where root is not ours, runs the whole suite again inside a user namespace, with a /run of its own for
-/// `ip netns`, and ends with its exit code. Comes back where the suite runs as it is, with what it may.
+/// `ip netns`. Comes back where the suite runs as it is, with what it may.
 pub fn settle() -> Environment {
     if is_root() {
         let environment = Environment::probe();
@@ -137,6 +137,7 @@ pub fn settle() -> Environment {
     }
     let mut again = Command::new(std::env::current_exe().expect("the suite's own path"));
     again.args(std::env::args_os().skip(1));
-    let status = within(again).env(INSIDE, "1").status().expect("the suite, again");
-    std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
+    // In place of this process, so that signals reach the suite itself.
+    let error = within(again).env(INSIDE, "1").exec();
+    Environment::nothing(format!("the suite could not be run again: {error}"))
 }

@@ -14,6 +14,9 @@ use crate::{Test, test, wait};
 
 const IDLE: u32 = 20_000;
 
+/// The target of [`all_must_go`] is 30; a deletion that came too late for its entry may leave a few more.
+const NEAR_TARGET: u64 = 40;
+
 pub const TESTS: &[Test] = &[
     test("live::a_server_that_answers_50_s_after_the_clients_fin_is_heard", late_answer).needs(&[Need::Age]),
     test("live::flows_survive_a_flush_of_all_else", survive).needs(&[Need::Age]),
@@ -64,7 +67,7 @@ fn survive() {
     fill_idle(&topology);
     let setup = Setup::new(&topology.gateway, &all_must_go());
     let agent = setup.start();
-    until_at_most(&topology, 30);
+    until_at_most(&topology, NEAR_TARGET);
     wait::throughout("live flows keep their entries", Duration::from_secs(4), || {
         living.in_table()?;
         still_there(&topology, &before)
@@ -106,7 +109,7 @@ fn committed_meanwhile() {
     setup.write("", &all_must_go());
     let reloaded = setup.ctctl(&["reload"]);
     assert_eq!(reloaded.code, 0, "{}", reloaded.stderr);
-    until_at_most(&topology, 30);
+    until_at_most(&topology, NEAR_TARGET);
     wait::throughout("committed flows stay", Duration::from_secs(4), || still_there(&topology, &kept));
     assert_eq!(agent.stop(), 0);
 }
@@ -121,7 +124,7 @@ fn parent() {
     fill_idle(&topology);
     let setup = Setup::new(&topology.gateway, &all_must_go());
     let _agent = setup.start();
-    until_at_most(&topology, 30);
+    until_at_most(&topology, NEAR_TARGET);
     wait::throughout("parent and child stay", Duration::from_secs(3), || still_there(&topology, &kept));
 }
 

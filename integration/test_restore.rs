@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::agent::{Agent, Setup};
+use crate::agent::{Agent, Setup, limit};
 use crate::environment::Need;
 use crate::fill::{Writer, fill};
 use crate::flow::{self, Flow};
@@ -13,6 +13,8 @@ use crate::topology::Topology;
 use crate::{Test, test, wait};
 
 pub const TESTS: &[Test] = &[
+    test("restore::timeouts_go_back_after_sigkill_and_a_restart", timeouts_after_sigkill).needs(&[Need::Age]),
+    test("restore::timeouts_go_back_by_revert_without_an_agent", timeouts_by_revert).needs(&[Need::Age]),
     test("restore::sigterm_puts_max_back", on_sigterm).needs(&[Need::HostWide]),
     test("restore::sigint_puts_max_back", on_sigint).needs(&[Need::HostWide]),
     test("restore::after_sigkill_the_next_agent_knows_the_baseline", after_sigkill).needs(&[Need::HostWide]),
@@ -24,6 +26,36 @@ pub const TESTS: &[Test] = &[
 
 const FIRST: u64 = 20_000;
 const SECTIONS: &str = "[capacity]\nbuckets = \"never\"\nceiling = 40000\n[flush]\nenabled = false\n[timeouts]\nenabled = false\n";
+
+const ESTABLISHED: &str = "net/netfilter/nf_conntrack_tcp_timeout_established";
+
+/// A gateway whose agent shortened a timeout and was killed: per namespace, so no host-wide value is at stake.
+fn shortened_and_killed() -> (Topology, Setup) {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(5000, 100, 100_000));
+    let setup = Setup::new(&topology.gateway, &format!("{}[flush]\nenabled = false\n", limit(5000)));
+    let agent = setup.start();
+    wait::until("a shorter timeout", Duration::from_secs(10), || {
+        let now = topology.gateway.sysctl_number(ESTABLISHED);
+        if now < 432_000 { Ok(()) } else { Err("unchanged") }
+    });
+    agent.killed();
+    assert!(topology.gateway.sysctl_number(ESTABLISHED) < 432_000, "nobody put it back");
+    (topology, setup)
+}
+
+fn timeouts_after_sigkill() {
+    let (topology, setup) = shortened_and_killed();
+    assert_eq!(setup.start().stop(), 0);
+    assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 432_000);
+}
+
+fn timeouts_by_revert() {
+    let (topology, setup) = shortened_and_killed();
+    let reverted = setup.json(&["revert"]);
+    assert_eq!(reverted["schema"], 1);
+    assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 432_000);
+}
 
 /// A gateway whose live table drives max up.
 struct Gateway {

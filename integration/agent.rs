@@ -79,9 +79,10 @@ impl Setup {
         ["--netns", &self.netns, "--config", &config].map(String::from).into()
     }
 
-    /// A client's command line.
+    /// A client's command line. One that reads the kernel itself is held to the same proofs of idleness as an agent:
+    /// nothing has been idle for longer than the host is up, so it ages with it.
     pub fn client(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(CTCTL);
+        let mut command = if self.aged { aged() } else { Command::new(CTCTL) };
         command.args(self.options()).arg("--socket").arg(self.socket()).args(args);
         command
     }
@@ -134,13 +135,7 @@ impl Setup {
     pub fn spawn(&self, args: &[&str]) -> Agent<'_> {
         let log = self.dir.join(format!("log-{}", unique()));
         let file = File::create(&log).expect("a log");
-        let mut command = if self.aged {
-            let mut unshare = tool("unshare");
-            unshare.args(["--time", "--boottime", BOOTTIME_SECONDS, "--kill-child", "--fork", CTCTL]);
-            unshare
-        } else {
-            Command::new(CTCTL)
-        };
+        let mut command = if self.aged { aged() } else { Command::new(CTCTL) };
         command.args(self.options()).arg("agent").args(args).stdin(Stdio::null());
         command.stdout(file.try_clone().expect("a log")).stderr(file);
         let started = Instant::now();
@@ -154,6 +149,13 @@ impl Setup {
         }
         Agent { setup: self, child, pid, started, log, guards }
     }
+}
+
+/// `ctctl` on a host that has been up for days.
+fn aged() -> Command {
+    let mut unshare = tool("unshare");
+    unshare.args(["--time", "--boottime", BOOTTIME_SECONDS, "--kill-child", "--fork", CTCTL]);
+    unshare
 }
 
 fn parse(answer: Answer) -> Result<Value, String> {

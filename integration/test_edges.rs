@@ -56,8 +56,8 @@ fn ipv6() {
     assert_eq!(echo.answered(20), 20);
     let top = setup.json(&["top-sources", "-n", "0"]);
     assert!(counts_of(&top).keys().all(|(from, _)| from.is_ipv6()), "{top}");
-    let ten = setup.json(&["top-sources", "-n", "10", "-f", "ipv4"]);
-    assert_eq!(ten["sources"], serde_json::json!([]), "no IPv4 source");
+    let ten = setup.json(&["top-sources", "-n", "10"]);
+    assert_eq!(ten["sources"].as_array().map(Vec::len), Some(10), "{ten}");
     assert_eq!(agent.stop(), 0);
 }
 

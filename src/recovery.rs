@@ -62,15 +62,16 @@ impl Keeper {
     /// The baseline that lies in a state directory, for `revert` without an agent.
     ///
     /// # Errors
-    /// Exit 1 if there is none of this boot and namespace.
+    /// Exit 1 if there is one, but of another boot or namespace.
     pub fn found(dir: &Path, boot_id: &str, netns: &Netns) -> Result<Keeper> {
         match Baseline::load(dir, boot_id, netns.inode) {
             Loaded::Ours(baseline) => Ok(Keeper { dir: dir.to_owned(), baseline, dry: false }),
             Loaded::Unreadable(error) => Err(error),
-            Loaded::None => Err(Error::no(
-                "revert",
-                format!("no baseline in {}: nothing is known to be changed", dir.display()),
-            )),
+            // No agent of this boot left anything changed.
+            Loaded::None => {
+                let baseline = Baseline::new(boot_id, netns.clone());
+                Ok(Keeper { dir: dir.to_owned(), baseline, dry: false })
+            }
             Loaded::SetAside { path, why } => {
                 Err(Error::no("revert", format!("the baseline was set aside as {}: {why}", path.display())))
             }

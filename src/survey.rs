@@ -152,10 +152,12 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
     let entries = Gauge::open(&target.namespace)?.count()?;
     let rows = keeper.restore(&values, entries, settings.pressure.low_percent, force);
     keeper.close();
-    let mut journal = Journal::open(&dir, &boot_id, target.netns().clone());
-    let id = journal.next_id();
-    for row in &rows {
-        journal.append(Draft::reverted(id, row));
+    if !rows.is_empty() {
+        let mut journal = Journal::open(&dir, &boot_id, target.netns().clone());
+        let id = journal.next_id();
+        for row in &rows {
+            journal.append(Draft::reverted(id, row));
+        }
     }
     Ok(documents::reverted(documents::header(target.netns(), clock::now_rfc3339()), rows))
 }

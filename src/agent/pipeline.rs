@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::kernel::clock;
 use crate::kernel::listener::BYTES_PER_QUEUED_EVENT;
 use crate::kernel::netns::Namespace;
+use crate::kernel::process;
 use crate::model::Netns;
 use crate::sieve::SharedSightings;
 use crate::state::Identify;
@@ -52,6 +53,13 @@ impl Pipeline {
         let netns = namespace.netns().clone();
         let configured = options.socket.clone().or_else(|| settings.agent.socket.clone());
         let socket = configured.unwrap_or_else(|| PathBuf::from(format!("/run/ctctl/{}.sock", netns.key())));
+        if !process::capabilities().net_admin {
+            return Err(Error::unreachable(
+                "agent",
+                "CAP_NET_ADMIN is missing: without it nothing can be heard or done",
+            )
+            .hint("run as root, or in a user namespace of your own (unshare --user --map-root-user --net)"));
+        }
         let directory = lease::directory(&socket)?;
         let mut leases = vec![Lease::namespace(&directory, netns.inode)?];
         let owns_host = match Lease::host(&directory)? {

@@ -127,6 +127,10 @@ pub trait Judge {
     fn refresh(&mut self);
     /// Entries in the table right now.
     fn count(&mut self) -> Option<u64>;
+    /// The sweep is to end here (a stop, a pause).
+    fn halted(&self) -> bool {
+        false
+    }
 }
 
 /// What a sweep came to.
@@ -172,6 +176,10 @@ pub fn sweep(
         if refreshed.elapsed() >= REFRESH {
             judge.refresh();
             refreshed = Instant::now();
+        }
+        if judge.halted() {
+            swept.whole = false;
+            return false;
         }
         let ready = throttle.ready();
         let mut taken = vec![0u64; flushes.len()];

@@ -1,4 +1,43 @@
 //! A live controller of the Linux connection tracking table.
+//!
+//! One way through the house. Facts, choice and act are three things with three types:
+//!
+//! ```text
+//!            events            ┌───────┐   what single entries are
+//!  kernel ───────────▶ state ──┤       ├──────────────────────────────┐
+//!    │                   │     │ sieve │◀── protection (policy)       │
+//!    │  dump             │     └───┬───┘                              │
+//!    ├─────────────────▶─┘    Scan │ histograms by class              │ which entries
+//!    │  counts, sysctls,       ▼   ▼                                  ▼
+//!    └──────────────▶ gauge ─▶ Snapshot ─▶ policy ─▶ Plan ─▶ executor ─▶ Outcome ─▶ journal
+//!       memory, drops                        ▲                  │
+//!                            Settings, Memory┘                  └─▶ kernel: the only hand on it,
+//!                                                                   or none (dry run)
+//! ```
+//!
+//! A plan names classes, cut-offs and budgets, never entries; the executor matches it against the stream of a sweep
+//! through the [`sieve`], so that plan, dry run and real run share the code that decides. The same snapshot, memory
+//! and settings give the same plan. Time is an argument everywhere left of the executor.
+//!
+//! | place | what lives there |
+//! |---|---|
+//! | [`model`] | nouns: entry, event, snapshot, plan, outcome, the documents that commands print |
+//! | [`kernel`] | the only Linux: netlink, sysctls, memory facts, namespaces, clocks; the only `unsafe` |
+//! | [`state`] | events and dumps become counts; the audit; proofs of idleness |
+//! | [`policy`] | pure: level, ceiling, relief, calm, protection |
+//! | [`sieve`] | where class, proof and protection meet: the one judgement of an entry |
+//! | [`gauge`] | the kernel's numbers become a snapshot |
+//! | [`executor`] | plan to outcomes; looks again at the moment of acting; decides nothing |
+//! | [`journal`] | intent before the act, outcome after; the baseline on disk |
+//! | [`recovery`] | the baseline in use: what was found, what was written, how it goes back |
+//! | [`documents`] | facts become the contract's documents, for the agent and without one |
+//! | [`agent`] | the loop and its three threads: events, hand, service |
+//! | [`survey`] | the same answers with no agent, straight from the kernel |
+//! | [`control`] | the socket: Varlink server, client, one interface file |
+//! | [`config`], [`log`] | the configuration with its positions; where log lines go |
+//! | [`cli`] | one file a subcommand, rendering apart |
+//!
+//! `tests/architecture.rs` holds the imports of every file against this.
 
 pub mod agent;
 pub mod cli;

@@ -117,7 +117,8 @@ impl Keeper {
     pub fn notice(&mut self, values: &BTreeMap<String, u64>) -> Vec<Draft> {
         let mut notes = Vec::new();
         for (name, &now) in values {
-            let Some(held) = self.baseline.values.get_mut(name) else { continue };
+            // A value that became this agent's only now begins with what it is.
+            let held = self.baseline.values.entry(name.clone()).or_insert(Held { found: now, written: None });
             let expected = held.written.unwrap_or(held.found);
             if now == expected {
                 continue;

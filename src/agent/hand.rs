@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::chronicle::Chronicle;
+use super::lease::HostLease;
 use super::rates::Rates;
 use super::shared::{Command, Numbers, Order, Reply1, SharedView, View, Watch};
 use super::sweeper::{CensusTaker, Sweeper};
@@ -37,8 +38,8 @@ pub struct Ground {
     pub settings: Settings,
     /// Decide and journal, change nothing.
     pub dry_run: bool,
-    /// Max and buckets are this agent's.
-    pub owns_host: bool,
+    /// Whose max and buckets are.
+    pub host: HostLease,
     /// Where baseline and journal live.
     pub state_dir: std::path::PathBuf,
     /// Shared with the events thread.
@@ -90,13 +91,15 @@ impl Acting {
     ///
     /// # Errors
     /// Exit 3 where the kernel cannot be read or the baseline cannot be written.
-    pub fn open(ground: Ground) -> Result<Self> {
+    pub fn open(mut ground: Ground) -> Result<Self> {
         ground.namespace.enter()?;
         let netns = ground.namespace.netns().clone();
         let mut gauge = Gauge::open(&ground.namespace)?;
         let snapshot = gauge.snapshot()?;
         let boot_id = clock::boot_id();
-        let owned = owned_values(&gauge, &snapshot, ground.owns_host);
+        let settings = Arc::new(ground.settings.clone());
+        let owns_host = holds_host(&mut ground, &snapshot, &settings);
+        let owned = owned_values(&gauge, &snapshot, owns_host);
         let (keeper, notes) = Keeper::take(&ground.state_dir, &boot_id, &netns, &owned, ground.dry_run)?;
         for (name, found) in keeper.baseline() {
             // What timeouts were before an earlier agent shortened them may still be some entry's base.
@@ -111,9 +114,13 @@ impl Acting {
         let journal = Journal::open(&ground.state_dir, &boot_id, netns.clone());
         let chronicle = Chronicle::new(journal, netns.clone(), ground.dry_run);
         let memory = Memory { baseline: keeper.baseline(), ..Memory::default() };
-        let settings = Arc::new(ground.settings.clone());
-        let sweeper =
-            Sweeper::new(&settings, gauge.look_at_host().clone(), &ground.identify, &ground.sightings);
+        let sweeper = Sweeper::new(
+            &settings,
+            gauge.look_at_host().clone(),
+            &ground.identify,
+            &ground.sightings,
+            &ground.numbers,
+        );
         let mut acting = Acting {
             netns,
             settings,
@@ -155,7 +162,7 @@ impl Acting {
             self.set_events();
         }
         let mut snapshot = snapshot.clone();
-        snapshot.owns_host_values &= self.ground.owns_host;
+        snapshot.owns_host_values &= holds_host(&mut self.ground, &snapshot, &self.settings);
         if let Some(action) = policy::buckets_at_start(&snapshot, &self.settings) {
             self.act(&action, &Plan::default(), &snapshot);
         }
@@ -249,7 +256,7 @@ impl Acting {
 
     fn facts(&mut self) -> Result<Snapshot> {
         let mut snapshot = self.gauge.snapshot()?;
-        snapshot.owns_host_values &= self.ground.owns_host;
+        snapshot.owns_host_values &= holds_host(&mut self.ground, &snapshot, &self.settings);
         self.rates.sample(snapshot.now_seconds, snapshot.entries, self.ground.numbers.new.load(Relaxed));
         snapshot.new_per_second = self.rates.new_per_second();
         snapshot.net_growth_per_second = self.rates.net_growth_per_second();
@@ -416,7 +423,7 @@ impl Acting {
             return;
         }
         self.drift_at_seconds = snapshot.now_seconds;
-        let now = owned_values(&self.gauge, snapshot, self.ground.owns_host);
+        let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values);
         for note in self.keeper.notice(&now) {
             self.chronicle.note(note);
         }
@@ -455,7 +462,12 @@ impl Acting {
 
     /// Does what was asked; false at the end.
     fn obey(&mut self, order: Order) -> bool {
+        self.ground.numbers.halt.store(false, Relaxed);
         match order {
+            Order::Look(seen) => {
+                self.look();
+                let _ = seen.send(());
+            }
             Order::Wake => {}
             Order::Census => self.census(),
             Order::Pause(seconds, reply) => self.pause(seconds, reply),
@@ -472,6 +484,18 @@ impl Acting {
             }
         }
         true
+    }
+
+    /// A scan for those who ask, with nothing done.
+    fn look(&mut self) {
+        let planned = self.facts().map(|snapshot| policy::decide(&snapshot, &self.memory, &self.settings).0);
+        let Ok(plan) = planned else { return };
+        let mut none = DryHand::default();
+        let settings = self.settings.clone();
+        let swept = self.sweeper.sweep(&mut self.gauge, &mut none, &[], &plan.pace, &settings, None);
+        if let (Ok(_), Ok(snapshot)) = (swept, self.facts()) {
+            self.publish(&snapshot, &plan);
+        }
     }
 
     /// One dump for the counts, which is a scan for the policy as well.
@@ -586,6 +610,14 @@ fn words(refused: &Refused) -> String {
         Refused::Changed(now) => format!("someone else set it to {now} meanwhile"),
         Refused::Kernel(why) => why.clone(),
     }
+}
+
+/// True if max and buckets are this agent's to write. A dry run writes nothing and needs no lease; an agent that would
+/// never raise max (a quota below it, `enabled = false`) keeps none from others.
+fn holds_host(ground: &mut Ground, snapshot: &Snapshot, settings: &Settings) -> bool {
+    let capacity = &settings.capacity;
+    let wanted = capacity.enabled && (capacity.limit == 0 || capacity.limit > snapshot.max);
+    ground.dry_run || ground.host.hold(wanted && snapshot.owns_host_values, snapshot.now_seconds)
 }
 
 /// The values that this agent may change, as they are.

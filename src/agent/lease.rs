@@ -26,13 +26,40 @@ impl Lease {
                 .hint("stop it first, or ask it with `ctctl status`")),
         }
     }
+}
 
-    /// The owner of max and buckets; `Err` says who it is.
-    ///
-    /// # Errors
-    /// Exit 3 where the lock cannot be made.
-    pub fn host(directory: &Path) -> Result<std::result::Result<Lease, String>> {
-        take(&directory.join("host.lock"))
+/// The lease on what is one for all namespaces, max and buckets: held by at most one agent of the host, and only by
+/// one that would write them. One that comes too late tries again now and then.
+pub struct HostLease {
+    directory: PathBuf,
+    lease: Option<Lease>,
+    not_before_seconds: f64,
+    told: bool,
+}
+
+impl HostLease {
+    const AGAIN_SECONDS: f64 = 5.0;
+
+    /// Not held yet.
+    pub fn new(directory: PathBuf) -> Self {
+        HostLease { directory, lease: None, not_before_seconds: f64::NEG_INFINITY, told: false }
+    }
+
+    /// True if it is held, from now on or already; tried only if `wanted`.
+    pub fn hold(&mut self, wanted: bool, now_seconds: f64) -> bool {
+        if self.lease.is_none() && wanted && now_seconds >= self.not_before_seconds {
+            self.not_before_seconds = now_seconds + Self::AGAIN_SECONDS;
+            match take(&self.directory.join("host.lock")) {
+                Ok(Ok(lease)) => self.lease = Some(lease),
+                Ok(Err(owner)) if !self.told => {
+                    tracing::info!("{owner} owns nf_conntrack_max and the buckets: they are left alone");
+                    self.told = true;
+                }
+                Ok(Err(_)) => {}
+                Err(error) => tracing::warn!(%error, "no lease on nf_conntrack_max and the buckets"),
+            }
+        }
+        self.lease.is_some()
     }
 }
 

@@ -17,7 +17,7 @@ mod watch;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::control;
 use crate::error::{Error, Result};
@@ -56,31 +56,42 @@ pub fn run(options: Options) -> Result<()> {
         return Err(Error::usage("configuration", "several namespaces cannot share one socket or state_dir")
             .hint("leave socket and state_dir out: each namespace then has its own under its name"));
     }
+    let failed = |error: std::io::Error| Error::unreachable("agent", error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    // Signals are caught before anything is changed: one that comes early still finds everything put back.
+    let signals = runtime.block_on(async { Signals::catch() }).map_err(failed)?;
     let mut pipelines = Vec::new();
+    let mut started = Ok(());
     for netns in namespaces {
         match Pipeline::start(netns.as_deref(), &options) {
             Ok(pipeline) => pipelines.push(pipeline),
-            Err(error) => {
-                pipelines.into_iter().for_each(Pipeline::stop);
-                return Err(error);
-            }
+            Err(error) => started = started.and(Err(error)),
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let served = match runtime {
-        Ok(runtime) => runtime.block_on(serve(&pipelines, &options)),
-        Err(error) => Err(Error::unreachable("agent", error)),
-    };
+    let served = started.and_then(|()| runtime.block_on(serve(&pipelines, &options, signals)));
     pipelines.into_iter().for_each(Pipeline::stop);
     served
 }
 
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Sockets and signals, until it is time to stop.
-async fn serve(pipelines: &[Pipeline], options: &Options) -> Result<()> {
+async fn serve(pipelines: &[Pipeline], options: &Options, mut signals: Signals) -> Result<()> {
     let failed = |error: std::io::Error| Error::unreachable("agent", error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut guards = Vec::new();
     let mut servers = tokio::task::JoinSet::new();
@@ -95,9 +106,9 @@ async fn serve(pipelines: &[Pipeline], options: &Options) -> Result<()> {
     let mut look = tokio::time::interval(std::time::Duration::from_secs(2));
     let ended = loop {
         tokio::select! {
-            _ = terminate.recv() => break Ok(()),
-            _ = interrupt.recv() => break Ok(()),
-            _ = hangup.recv() => {
+            _ = signals.terminate.recv() => break Ok(()),
+            _ = signals.interrupt.recv() => break Ok(()),
+            _ = signals.hangup.recv() => {
                 for pipeline in pipelines {
                     if let Err(refusal) = pipeline.answers().reload().await {
                         tracing::error!(netns = %pipeline.netns.key(), "not reloaded: {}", refusal.message);

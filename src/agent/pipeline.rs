@@ -1,11 +1,12 @@
 //! One namespace: its threads, and what holds them together.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
-use super::lease::{self, Lease};
+use super::lease::{self, HostLease, Lease};
 use super::service::Answers;
 use super::shared::{Command, Numbers, Order, SharedView, Watch};
 use super::{Options, hand, watch};
@@ -39,7 +40,7 @@ pub struct Pipeline {
     hand: SyncSender<Order>,
     watcher: JoinHandle<()>,
     acting: JoinHandle<()>,
-    _leases: Vec<Lease>,
+    _lease: Lease,
 }
 
 impl Pipeline {
@@ -61,17 +62,7 @@ impl Pipeline {
             .hint("run as root, or in a user namespace of your own (unshare --user --map-root-user --net)"));
         }
         let directory = lease::directory(&socket)?;
-        let mut leases = vec![Lease::namespace(&directory, netns.inode)?];
-        let owns_host = match Lease::host(&directory)? {
-            Ok(lease) => {
-                leases.push(lease);
-                true
-            }
-            Err(owner) => {
-                tracing::info!(netns = %netns.key(), "{owner} owns nf_conntrack_max and the buckets; they are left alone");
-                false
-            }
-        };
+        let lease = Lease::namespace(&directory, netns.inode)?;
         let clone = || namespace.try_clone().map_err(|error| Error::unreachable("network namespace", error));
         let failed = |error: std::io::Error| Error::unreachable("agent", error);
         let (watch, commands) = Watch::pair().map_err(failed)?;
@@ -93,7 +84,7 @@ impl Pipeline {
             namespace: clone()?,
             settings: settings.clone(),
             dry_run: options.dry_run || settings.agent.dry_run,
-            owns_host,
+            host: HostLease::new(directory),
             state_dir: state_dir.clone(),
             identify,
             sightings,
@@ -133,7 +124,7 @@ impl Pipeline {
             hand,
             watcher,
             acting,
-            _leases: leases,
+            _lease: lease,
         })
     }
 
@@ -167,6 +158,7 @@ impl Pipeline {
 
     /// Puts back what is to be put back, and ends the threads.
     pub fn stop(self) {
+        self.numbers.halt.store(true, Relaxed);
         let _ = self.hand.send(Order::Stop);
         let _ = self.acting.join();
         self.watch.send(Command::Stop);

@@ -4,17 +4,23 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::shared::{Command, Numbers, Order, Reply1, SharedView, Watch};
+use super::shared::{Command, Numbers, Order, Reply1, SharedView, View, Watch};
 use crate::config;
 use crate::control::{Answer, Call, Refusal, Reply, Service};
 use crate::documents;
 use crate::error::Error;
 use crate::journal;
 use crate::kernel::clock;
-use crate::model::{AgentStatus, Basis, Netns, TopSources};
+use crate::model::{AgentStatus, Basis, Netns, Scan, TopSources};
+
+/// What a scan saw is told for so long.
+const SCAN_SECONDS: f64 = 30.0;
+/// How long `status` waits for a scan: a million entries take half of it.
+const LOOK: Duration = Duration::from_millis(2500);
 
 /// One namespace's answers.
 #[derive(Clone)]
@@ -42,13 +48,13 @@ impl Service for Answers {
         let this = self.clone();
         Box::pin(async move {
             match call {
-                Call::GetStatus => this.status(),
+                Call::GetStatus => this.status().await,
                 Call::GetTopSources { limit } => this.top_sources(limit).await,
                 Call::GetHistory { limit, since } => this.history(limit, since).await,
                 Call::GetPlan => this.order(Order::Plan).await,
-                Call::Pause { seconds } => this.order(|reply| Order::Pause(seconds, reply)).await,
+                Call::Pause { seconds } => this.interrupt(|reply| Order::Pause(seconds, reply)).await,
                 Call::Resume => this.order(Order::Resume).await,
-                Call::Revert { force } => this.order(|reply| Order::Revert(force, reply)).await,
+                Call::Revert { force } => this.interrupt(|reply| Order::Revert(force, reply)).await,
                 Call::Reload => this.reload().await,
             }
         })
@@ -67,15 +73,43 @@ impl Answers {
         self.order(|reply| Order::Reload(Box::new(settings), reply)).await
     }
 
+    /// The hand ends a sweep for this.
+    async fn interrupt(&self, make: impl FnOnce(Reply1) -> Order) -> Result<Reply, Refusal> {
+        self.numbers.halt.store(true, Relaxed);
+        let answer = self.order(make).await;
+        self.numbers.halt.store(false, Relaxed);
+        answer
+    }
+
     async fn order(&self, make: impl FnOnce(Reply1) -> Order) -> Result<Reply, Refusal> {
         let (send, receive) = oneshot::channel();
         self.hand.try_send(make(send)).map_err(|_| Refusal::busy("the agent is busy or about to stop"))?;
         receive.await.map_err(|_| Refusal::busy("the agent is about to stop"))?
     }
 
-    fn status(&self) -> Result<Reply, Refusal> {
-        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    fn view(&self) -> Option<Arc<View>> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From the copy; classes that were seen too long ago are looked at again, or left out.
+    async fn status(&self) -> Result<Reply, Refusal> {
+        let old = |view: &View| {
+            let age = |scan: &Scan| clock::boottime_seconds() - scan.at_seconds;
+            view.snapshot.scan.as_ref().is_none_or(|scan| age(scan) > SCAN_SECONDS)
+        };
+        let mut view = self.view();
+        if view.as_deref().is_some_and(old) {
+            let (seen, look) = oneshot::channel();
+            if self.hand.try_send(Order::Look(seen)).is_ok() {
+                let _ = tokio::time::timeout(LOOK, look).await;
+            }
+            view = self.view();
+        }
         let Some(view) = view else { return Err(Refusal::busy("the agent is only starting")) };
+        let mut view = View::clone(&view);
+        if old(&view) {
+            view.snapshot.scan = None;
+        }
         let header = documents::header(&self.netns, clock::now_rfc3339());
         let mut status =
             documents::status(header, &view.snapshot, &view.plan, &view.settings, &view.baseline);

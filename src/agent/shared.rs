@@ -28,6 +28,8 @@ pub struct Numbers {
     pub overruns: AtomicU64,
     pub forged: AtomicU64,
     pub synced: AtomicBool,
+    /// A sweep under way is to end: somebody wants a stop or a pause.
+    pub halt: AtomicBool,
     /// Crossing this many entries upward wakes the hand at once; two marks, high and critical.
     pub marks: [AtomicU64; 2],
 }
@@ -68,6 +70,8 @@ pub enum Order {
     Reload(Box<Settings>, Reply1),
     /// Put everything back.
     Revert(bool, Reply1),
+    /// Scan and publish, change nothing.
+    Look(oneshot::Sender<()>),
     /// What would be done now.
     Plan(Reply1),
     /// The end.

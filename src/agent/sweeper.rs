@@ -1,7 +1,10 @@
 //! Goes through the table for the hand, and remembers what it saw.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use super::shared::Numbers;
 use crate::error::Result;
 use crate::executor::{self, Hand, Judge, Swept};
 use crate::gauge::Gauge;
@@ -36,6 +39,7 @@ pub struct Sweeper {
     protection: Protection,
     identify: Identify,
     sightings: SharedSightings,
+    numbers: Arc<Numbers>,
     observations: Observations,
     /// The last scan; after a flush that stopped early, corrected by what went.
     pub last: Option<Scan>,
@@ -43,8 +47,15 @@ pub struct Sweeper {
 
 impl Sweeper {
     /// With the protection that holds now.
-    pub fn new(settings: &Settings, own: OwnHost, identify: &Identify, sightings: &SharedSightings) -> Self {
+    pub fn new(
+        settings: &Settings,
+        own: OwnHost,
+        identify: &Identify,
+        sightings: &SharedSightings,
+        numbers: &Arc<Numbers>,
+    ) -> Self {
         Sweeper {
+            numbers: numbers.clone(),
             protection: Protection::new(settings.protect.clone(), own),
             identify: identify.clone(),
             sightings: sightings.clone(),
@@ -86,7 +97,8 @@ impl Sweeper {
         );
         // The dump holds one socket while counts and grounds are read through another.
         let mut netlink = Netlink::open()?;
-        let mut eye = Eye { sieve, gauge, census, last: None, seen: 0 };
+        let halt = self.numbers.clone();
+        let mut eye = Eye { sieve, gauge, census, halt, last: None, seen: 0 };
         let swept = executor::sweep(&mut netlink, hand, flushes, pace, &mut eye);
         let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
         let Eye { sieve, gauge, seen, .. } = eye;
@@ -113,6 +125,7 @@ struct Eye<'a, 'b> {
     sieve: Sieve<'a>,
     gauge: &'b mut Gauge,
     census: Option<&'b mut CensusTaker>,
+    halt: Arc<Numbers>,
     last: Option<Judged>,
     seen: u64,
 }
@@ -146,5 +159,9 @@ impl Judge for Eye<'_, '_> {
 
     fn count(&mut self) -> Option<u64> {
         self.gauge.count().ok()
+    }
+
+    fn halted(&self) -> bool {
+        self.halt.halt.load(Relaxed)
     }
 }

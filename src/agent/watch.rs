@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::shared::{Command, Numbers, Order, Top, WatchEnd};
 use crate::error::Result;
 use crate::kernel::clock;
-use crate::kernel::listener::Listener;
+use crate::kernel::listener::{BYTES_PER_QUEUED_EVENT, Listener};
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::model::Event;
@@ -67,6 +67,8 @@ impl Watcher {
     pub fn open(ground: Ground) -> Result<Self> {
         ground.namespace.enter()?;
         let listener = Listener::open(ground.buffer_bytes)?;
+        let events = listener.buffer_bytes() / BYTES_PER_QUEUED_EVENT;
+        tracing::info!(netns = %ground.namespace.netns().key(), "room for {events} queued events");
         let sync = Sync::new(ground.identify.clone());
         Ok(Watcher {
             listener,
@@ -83,11 +85,6 @@ impl Watcher {
             below: [true; 2],
             behind: false,
         })
-    }
-
-    /// Bytes of queued events that the socket holds.
-    pub fn buffer_bytes(&self) -> usize {
-        self.listener.buffer_bytes()
     }
 
     /// Runs until told to stop.

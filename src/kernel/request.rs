@@ -153,7 +153,7 @@ fn encode<T: Into<NetfilterMessageInner>>(
 fn check_delete(bytes: &[u8], entry: &Entry) -> Result<(), Malformed> {
     let mut messages = Messages(bytes);
     let message = messages.next().ok_or(Malformed("an empty request"))??;
-    if messages.next().is_some() || bytes.len() % 4 != 0 {
+    if messages.next().is_some() || !bytes.len().is_multiple_of(4) {
         return Err(Malformed("a delete that is not one message"));
     }
     if message.kind != u16::from_be_bytes([CTNETLINK, 2]) || message.flags != NLM_F_REQUEST {

@@ -12,7 +12,8 @@ use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::{address, clock, memory, table};
-use crate::model::{MemoryFacts, Snapshot, TimeoutPolicy};
+use crate::journal::TimeoutsSeen;
+use crate::model::{MemoryFacts, Snapshot, Timeout, TimeoutPolicy};
 use crate::policy::OwnHost;
 use crate::sieve::Grounds;
 use crate::state::{Bases, TimeoutHistory};
@@ -111,6 +112,26 @@ impl Gauge {
     /// Timeouts as they are known to have been.
     pub fn history(&mut self) -> &mut TimeoutHistory {
         &mut self.history
+    }
+
+    /// Adds what was seen by agents before this one.
+    pub fn remember(&mut self, seen: &TimeoutsSeen) {
+        for (name, seconds) in &seen.sysctls {
+            if let Some(timeout) = Timeout::named(name) {
+                self.history.saw_one(timeout, *seconds);
+            }
+        }
+        self.policies.extend(seen.policies.iter().filter(|p| !self.policies.contains(p)).cloned().collect::<Vec<_>>());
+    }
+
+    /// All that was ever seen, for agents after this one.
+    pub fn seen(&self, boot_id: &str) -> TimeoutsSeen {
+        TimeoutsSeen {
+            boot_id: boot_id.into(),
+            inode: self.inode,
+            sysctls: self.history.all().map(|(timeout, seconds)| (timeout.name().to_owned(), seconds)).collect(),
+            policies: self.policies.clone(),
+        }
     }
 
     /// Own addresses and SSH ports, read again.

@@ -9,7 +9,7 @@ use crate::documents;
 use crate::error::Result;
 use crate::executor::{self, DryHand, Hand, Judge, Swept};
 use crate::gauge::{Gauge, NamespaceValues};
-use crate::journal::Journal;
+use crate::journal::{Journal, TimeoutsSeen};
 use crate::kernel::clock;
 use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
@@ -46,9 +46,12 @@ impl Target {
         &self.namespace
     }
 
-    fn gauge(&self) -> Result<Gauge> {
+    fn gauge(&self, settings: &Settings) -> Result<Gauge> {
         self.namespace.enter()?;
-        Gauge::open(&self.namespace)
+        let mut gauge = Gauge::open(&self.namespace)?;
+        let dir = state_dir(self.netns(), settings);
+        gauge.remember(&TimeoutsSeen::load(&dir, &clock::boot_id(), self.netns().inode));
+        Ok(gauge)
     }
 }
 
@@ -62,7 +65,7 @@ pub fn state_dir(netns: &Netns, settings: &Settings) -> PathBuf {
 /// # Errors
 /// Exit 3 where the kernel cannot be read.
 pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
-    let mut gauge = target.gauge()?;
+    let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
     snapshot.scan = Some(scan(&mut gauge, settings, &mut |_, _| {})?);
     let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
@@ -75,7 +78,7 @@ pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
 /// # Errors
 /// As [`status`].
 pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
-    let mut gauge = target.gauge()?;
+    let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
     snapshot.scan = Some(scan(&mut gauge, settings, &mut |_, _| {})?);
     // From nothing: the table is as full as it is, and nothing was seen before.
@@ -88,7 +91,7 @@ pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
 /// # Errors
 /// As [`status`].
 pub fn top_sources(target: &Target, settings: &Settings, limit: usize) -> Result<TopSources> {
-    let mut gauge = target.gauge()?;
+    let mut gauge = target.gauge(settings)?;
     let mut counts: HashMap<SourceKey, SourceCount> = HashMap::new();
     let scan = scan(&mut gauge, settings, &mut |entry, judged| {
         let key = entry.source_key();

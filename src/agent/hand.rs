@@ -17,7 +17,7 @@ use crate::documents;
 use crate::error::Result;
 use crate::executor::{DryHand, Hand, KernelHand, Refused, Swept};
 use crate::gauge::{Gauge, NamespaceValues};
-use crate::journal::Journal;
+use crate::journal::{Journal, TimeoutsSeen};
 use crate::kernel::clock;
 use crate::kernel::netns::Namespace;
 use crate::kernel::table::Deleter;
@@ -69,6 +69,9 @@ const REPEAT_SECONDS: f64 = 60.0;
 pub struct Acting {
     ground: Ground,
     netns: Netns,
+    boot_id: String,
+    /// As it is on disk.
+    seen: TimeoutsSeen,
     settings: Arc<Settings>,
     gauge: Gauge,
     hand: Box<dyn Hand>,
@@ -107,6 +110,7 @@ impl Acting {
                 gauge.history().saw_one(timeout, seconds);
             }
         }
+        gauge.remember(&TimeoutsSeen::load(&ground.state_dir, &boot_id, netns.inode));
         let hand: Box<dyn Hand> = match ground.dry_run {
             true => Box::new(DryHand::default()),
             false => Box::new(KernelHand::new(gauge.values().clone(), Deleter::open()?)),
@@ -123,6 +127,8 @@ impl Acting {
         );
         let mut acting = Acting {
             netns,
+            boot_id,
+            seen: TimeoutsSeen::default(),
             settings,
             gauge,
             hand,
@@ -311,6 +317,10 @@ impl Acting {
         if self.sulks(name, snapshot.now_seconds) {
             return false;
         }
+        if let Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } = action.act {
+            self.gauge.history().saw_one(timeout, to);
+            self.save_seen();
+        }
         let usage = policy::usage_percent(snapshot, &self.settings);
         let id = self.chronicle.intend(action, plan.level, usage);
         let recorded = self.keeper.will_write(name, from, to);
@@ -428,6 +438,15 @@ impl Acting {
             self.chronicle.note(note);
         }
         self.memory.baseline = self.keeper.baseline();
+        self.save_seen();
+    }
+
+    /// Timeouts that were in force outlive this agent, for the proofs of the next.
+    fn save_seen(&mut self) {
+        let seen = self.gauge.seen(&self.boot_id);
+        if seen != self.seen && seen.save(&self.ground.state_dir).is_ok() {
+            self.seen = seen;
+        }
     }
 
     fn paused(&self, now: f64) -> bool {

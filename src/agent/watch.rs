@@ -219,6 +219,10 @@ impl Watcher {
             return self.abandon(duration);
         }
         self.census_took = duration;
+        if self.sync.tally().resyncs > 0 {
+            let unheard = ledger.unknown_to(self.sync.ledger());
+            self.ground.sightings.write().unwrap_or_else(std::sync::PoisonError::into_inner).unheard(unheard);
+        }
         if self.sync.adopt(ledger) {
             self.audit.resynced(clock::boottime_seconds(), duration.as_secs_f64());
         }

@@ -151,7 +151,7 @@ fn not_written(dir: &Path, error: &io::Error) -> Error {
 }
 
 /// O_NONBLOCK: a FIFO of that name does not hang. What is no file has no content, and so is broken.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let mut bytes = Vec::new();
     if file.metadata()?.is_file() {
@@ -160,7 +160,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn write_file(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+pub(super) fn write_file(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o640).open(path)?;
     file.write_all(bytes)?;

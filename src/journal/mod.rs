@@ -1,7 +1,7 @@
 //! What was meant, what was done, and what the agent found before it changed anything.
 //!
-//! Two files in the state directory: `journal.jsonl` (one record a line, see [`JournalRecord`]) and
-//! `baseline.json` (see [`Baseline`]).
+//! Three files in the state directory: `journal.jsonl` (one record a line, see [`JournalRecord`]), `baseline.json`
+//! (see [`Baseline`]) and `timeouts-seen.json` (see [`TimeoutsSeen`]).
 //!
 //! What has to last, and how long. A sysctl's value does not outlive a reboot, so nothing here needs to outlive the
 //! loss of power: what a record could lead to undoing is gone then, too. The page cache outlives the process, so a
@@ -11,6 +11,7 @@
 mod baseline;
 mod file;
 mod read;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -24,6 +25,7 @@ use crate::model::{Draft, JournalRecord, Netns};
 
 pub use baseline::{Baseline, Held, Loaded};
 pub use read::read;
+pub use seen::TimeoutsSeen;
 
 use file::RotatingFile;
 #[cfg(test)]

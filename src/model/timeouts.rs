@@ -139,7 +139,7 @@ impl<'de> serde::Deserialize<'de> for Timeout {
 }
 
 /// A timeout policy: flows under it have bases of their own, and a dump does not say which flows those are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TimeoutPolicy {
     /// IP protocol number.
     pub protocol: u8,

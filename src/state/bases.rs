@@ -36,6 +36,11 @@ impl TimeoutHistory {
         self.0.entry(timeout).or_default().insert(seconds);
     }
 
+    /// Every value that was seen, by name.
+    pub fn all(&self) -> impl Iterator<Item = (Timeout, u32)> {
+        self.0.iter().flat_map(|(timeout, seconds)| seconds.iter().map(|s| (*timeout, *s)))
+    }
+
     fn of(&self, name: &str) -> impl Iterator<Item = u32> {
         Timeout::named(name).and_then(|t| self.0.get(&t)).into_iter().flatten().copied()
     }

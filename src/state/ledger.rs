@@ -118,6 +118,11 @@ impl Ledger {
         }
     }
 
+    /// Identities that `other` does not know.
+    pub fn unknown_to<'a>(&'a self, other: &'a Ledger) -> impl Iterator<Item = u64> + 'a {
+        self.live.difference(&other.live).copied()
+    }
+
     /// Entries.
     pub fn entries(&self) -> u64 {
         self.live.len() as u64

@@ -22,6 +22,7 @@ pub struct Sightings {
     foreign: HashSet<u64, BuildAsIs>,
     masters: HashSet<u64, BuildAsIs>,
     overflowed: bool,
+    foreign_ever: bool,
 }
 
 impl Sightings {
@@ -34,6 +35,7 @@ impl Sightings {
         match event.kind {
             EventKind::New | EventKind::Update => {
                 if event.foreign {
+                    self.foreign_ever = true;
                     self.foreign.insert(identify.entry(&event.entry));
                 }
                 if let Some(master) = &event.entry.master {
@@ -57,6 +59,14 @@ impl Sightings {
         match event.kind {
             EventKind::Destroy => any_foreign,
             _ => event.foreign || event.entry.master.is_some(),
+        }
+    }
+
+    /// Entries whose NEW was lost: where another writer is at work, they may be its.
+    pub fn unheard(&mut self, fingerprints: impl Iterator<Item = u64>) {
+        if self.foreign_ever && !self.overflowed {
+            self.foreign.extend(fingerprints);
+            self.overflowed = self.foreign.len() > Self::BOUND;
         }
     }
 
@@ -267,6 +277,17 @@ mod tests {
         let destroyed = Event { kind: EventKind::Destroy, ..event };
         scene.sightings.event(&destroyed, &scene.identify);
         assert!(!scene.sightings.any_foreign());
+    }
+
+    #[test]
+    fn an_entry_whose_birth_was_lost_may_be_another_writers_where_there_is_one() {
+        let mut sightings = Sightings::default();
+        sightings.unheard([1].into_iter());
+        assert!(!sightings.foreign(1), "nobody else writes here");
+        let event = Event { kind: EventKind::New, entry: entry(1), foreign: true };
+        sightings.event(&event, &Identify::default());
+        sightings.unheard([1].into_iter());
+        assert!(sightings.foreign(1));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! What the host's memory allows, and what an entry costs on the running kernel.
 #![allow(unsafe_code)]
 
-use super::netns;
 use super::root::Root;
 use crate::model::MemoryFacts;
 
@@ -16,7 +15,6 @@ const LARGE_EXTENSION_BYTES: u64 = 192;
 /// looks at every process once, so call it at a pace of seconds, and [`refresh`] in between.
 pub fn facts(own_count: u64) -> MemoryFacts {
     let mut facts = cost(&Root::default(), page_bytes(), own_count);
-    facts.other_namespaces = netns::others();
     facts
 }
 

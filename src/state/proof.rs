@@ -21,6 +21,8 @@ pub enum Idle {
 pub struct Sightings {
     foreign: HashSet<u64, BuildAsIs>,
     masters: HashSet<u64, BuildAsIs>,
+    /// Of before the scan under way: what it does not see again is gone.
+    masters_before: HashSet<u64, BuildAsIs>,
     overflowed: bool,
     foreign_ever: bool,
 }
@@ -46,6 +48,9 @@ impl Sightings {
             EventKind::Destroy => {
                 if !self.foreign.is_empty() {
                     self.foreign.remove(&identify.entry(&event.entry));
+                    if self.foreign.capacity() > 1 << 16 && self.foreign.len() < self.foreign.capacity() / 8 {
+                        self.foreign.shrink_to(self.foreign.len() * 2);
+                    }
                 }
             }
         }
@@ -82,7 +87,20 @@ impl Sightings {
 
     /// Children expect this entry (fingerprint of its original tuple).
     pub fn master(&self, tuple: u64) -> bool {
-        self.masters.contains(&tuple)
+        self.masters.contains(&tuple) || self.masters_before.contains(&tuple)
+    }
+
+    /// A scan begins: the masters that it sees, and those that events name meanwhile, are the ones to keep.
+    pub fn scan_begins(&mut self) {
+        let before = std::mem::take(&mut self.masters);
+        self.masters_before.extend(before);
+    }
+
+    /// It is over; `whole` if it saw the whole table.
+    pub fn scan_ends(&mut self, whole: bool) {
+        if whole {
+            self.masters_before = HashSet::default();
+        }
     }
 
     /// A scan saw a child of this entry.

@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use crate::error::Result;
 use crate::executor::Values;
+use crate::journal::TimeoutsSeen;
 use crate::kernel::host_values::HostValues;
 use crate::kernel::netns::{self, Namespace};
 use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::{address, clock, memory, table};
-use crate::journal::TimeoutsSeen;
 use crate::model::{MemoryFacts, Snapshot, Timeout, TimeoutPolicy};
 use crate::policy::OwnHost;
 use crate::sieve::Grounds;
@@ -126,7 +126,8 @@ impl Gauge {
                 self.history.saw_one(timeout, *seconds);
             }
         }
-        self.policies.extend(seen.policies.iter().filter(|p| !self.policies.contains(p)).cloned().collect::<Vec<_>>());
+        self.policies
+            .extend(seen.policies.iter().filter(|p| !self.policies.contains(p)).cloned().collect::<Vec<_>>());
     }
 
     /// All that was ever seen, for agents after this one.
@@ -134,7 +135,11 @@ impl Gauge {
         TimeoutsSeen {
             boot_id: boot_id.into(),
             inode: self.inode,
-            sysctls: self.history.all().map(|(timeout, seconds)| (timeout.name().to_owned(), seconds)).collect(),
+            sysctls: self
+                .history
+                .all()
+                .map(|(timeout, seconds)| (timeout.name().to_owned(), seconds))
+                .collect(),
             policies: self.policies.clone(),
         }
     }

@@ -11,11 +11,10 @@ const EXTENSION_BYTES: u64 = 128;
 /// The next kmalloc size, for entries that carry more.
 const LARGE_EXTENSION_BYTES: u64 = 192;
 
-/// Memory and the cost of an entry, for the calling thread's network namespace. It reads /proc/slabinfo and
-/// looks at every process once, so call it at a pace of seconds, and [`refresh`] in between.
+/// Memory and the cost of an entry, for the calling thread's network namespace. It reads /proc/slabinfo,
+/// so call it at a pace of seconds, and [`refresh`] in between.
 pub fn facts(own_count: u64) -> MemoryFacts {
-    let mut facts = cost(&Root::default(), page_bytes(), own_count);
-    facts
+    cost(&Root::default(), page_bytes(), own_count)
 }
 
 /// Reads again what /proc/meminfo tells, the rest stays.

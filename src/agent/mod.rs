@@ -3,10 +3,12 @@
 //! `watch` hears and counts, `hand` decides (by asking `policy`) and acts, `service` answers from copies. None of them
 //! waits for another: a dump may block for a tenth of a second inside send(2), a disk or a client for longer.
 
+mod acts;
 mod chronicle;
 mod hand;
 mod introduction;
 mod lease;
+mod orders;
 mod pipeline;
 mod rates;
 mod service;

@@ -1,0 +1,174 @@
+//! Plans become acts: recorded first, then done, then told.
+
+use std::time::Instant;
+
+use super::hand::{Acting, REPEAT_SECONDS, SULK_SECONDS};
+use crate::error::Result;
+use crate::executor::{Refused, Swept, Values};
+use crate::model::{Act, Action, Ended, Flush, Outcome, Plan, Snapshot};
+use crate::policy;
+
+impl Acting {
+    /// Does what the plan says, in its order; true if anything came of it.
+    pub(super) fn perform(&mut self, plan: &Plan, snapshot: &Snapshot) -> bool {
+        if plan.actions.is_empty() || self.repeats(plan, snapshot.now_seconds) {
+            return false;
+        }
+        let mut acted = false;
+        let flushes: Vec<&Action> = plan.actions.iter().filter(|a| matches!(a.act, Act::Flush(_))).collect();
+        for action in plan.actions.iter().filter(|a| !matches!(a.act, Act::Flush(_))) {
+            acted |= self.act(action, plan, snapshot);
+        }
+        if !flushes.is_empty() && !self.sulks("flush", snapshot.now_seconds) {
+            acted |= self.flush(&flushes, plan, snapshot);
+        }
+        acted && !self.hand.dry()
+    }
+
+    /// A dry run changes nothing, so that the same plan comes back at every look: it is said once a minute.
+    fn repeats(&mut self, plan: &Plan, now: f64) -> bool {
+        if !self.hand.dry() {
+            return false;
+        }
+        let saying: Vec<&str> = plan.actions.iter().map(|a| a.act.name()).collect();
+        let saying = format!("{}: {}", plan.level, saying.join(", "));
+        let same = self.said.as_ref().is_some_and(|(said, at)| *said == saying && now - at < REPEAT_SECONDS);
+        if !same {
+            self.said = Some((saying, now));
+        }
+        same
+    }
+
+    fn sulks(&self, what: &str, now: f64) -> bool {
+        self.sulking.get(what).is_some_and(|until| now < *until)
+    }
+
+    /// Sets one value: recorded first, then written, then told.
+    pub(super) fn act(&mut self, action: &Action, plan: &Plan, snapshot: &Snapshot) -> bool {
+        let (name, from, to) = match action.act {
+            Act::RaiseMax { from, to } | Act::LowerMax { from, to } => ("max", from, to),
+            Act::ResizeBuckets { from, to } => ("buckets", from, to),
+            Act::SetTimeout { timeout, from, to } | Act::RestoreTimeout { timeout, from, to } => {
+                (timeout.name(), from.into(), to.into())
+            }
+            Act::Flush(_) | Act::SecondChance(_) => return false,
+        };
+        if self.sulks(name, snapshot.now_seconds) {
+            return false;
+        }
+        if let Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } = action.act {
+            self.gauge.history().saw_one(timeout, to);
+            self.save_seen();
+        }
+        let usage = policy::usage_percent(snapshot, &self.settings);
+        let id = self.chronicle.intend(action, plan.level, usage);
+        let recorded = self.keeper.will_write(name, from, to);
+        let started = Instant::now();
+        let set = self.hand.set(name, from, to);
+        let ended = match &set {
+            Ok(Some(_)) => Ended::Done,
+            Ok(None) => Ended::DryRun,
+            Err(refused @ Refused::Changed(_)) => Ended::Deferred(words(refused)),
+            Err(refused) => {
+                self.sulking.insert(name.into(), snapshot.now_seconds + SULK_SECONDS);
+                Ended::Failed(words(refused))
+            }
+        };
+        match &set {
+            // The kernel rounds buckets up: what it kept is what was written.
+            Ok(Some(kept)) if *kept != to => drop(self.keeper.will_write(name, from, *kept)),
+            Ok(Some(now)) if self.keeper.baseline().get(name) == Some(now) => self.keeper.released(name),
+            Ok(_) => {}
+            Err(_) => self.keeper.unwritten(name, from),
+        }
+        if let Err(error) = recorded {
+            tracing::warn!(%error, "the baseline could not be brought up to date");
+        }
+        let done = set.is_ok();
+        let after = self.usage_now(snapshot);
+        let outcome = Outcome {
+            action: action.clone(),
+            ended,
+            requested: 1,
+            achieved: u64::from(done && !self.hand.dry()),
+            already_gone: 0,
+            duration_seconds: started.elapsed().as_secs_f64(),
+            usage_before_percent: usage,
+            usage_after_percent: after,
+        };
+        self.chronicle.outcome(id, &outcome, plan.level);
+        done
+    }
+
+    /// Flushes what the plan names, in one sweep.
+    fn flush(&mut self, actions: &[&Action], plan: &Plan, snapshot: &Snapshot) -> bool {
+        let flushes: Vec<&Flush> = actions
+            .iter()
+            .filter_map(|action| match &action.act {
+                Act::Flush(flush) => Some(flush),
+                _ => None,
+            })
+            .collect();
+        let usage = policy::usage_percent(snapshot, &self.settings);
+        let ids: Vec<u64> =
+            actions.iter().map(|a| self.chronicle.intend_lightly(a, plan.level, usage)).collect();
+        let started = Instant::now();
+        let swept = self.sweep(&flushes, plan);
+        let duration_seconds = started.elapsed().as_secs_f64();
+        let after = self.usage_now(snapshot);
+        let (swept, failure) = match swept {
+            Ok(swept) => (swept, None),
+            Err(error) => {
+                let nothing = vec![0; flushes.len()];
+                (
+                    Swept { freed: nothing.clone(), requested: nothing, ..Swept::default() },
+                    Some(error.to_string()),
+                )
+            }
+        };
+        let refused = swept.deleted.errno.filter(|_| swept.deleted.gone() == 0);
+        if failure.is_some() || refused.is_some() {
+            self.sulking.insert("flush".into(), snapshot.now_seconds + SULK_SECONDS);
+        }
+        for (i, action) in actions.iter().enumerate() {
+            let ended = match (&failure, refused) {
+                (Some(why), _) => Ended::Failed(why.clone()),
+                (None, Some(errno)) => Ended::Failed(std::io::Error::from_raw_os_error(errno).to_string()),
+                _ if self.hand.dry() => Ended::DryRun,
+                _ => Ended::Done,
+            };
+            let outcome = Outcome {
+                action: (*action).clone(),
+                ended,
+                requested: swept.requested[i],
+                achieved: swept.freed[i],
+                already_gone: swept.deleted.already_gone,
+                duration_seconds,
+                usage_before_percent: usage,
+                usage_after_percent: after,
+            };
+            self.chronicle.outcome(ids[i], &outcome, plan.level);
+        }
+        swept.freed.iter().sum::<u64>() > 0
+    }
+
+    pub(super) fn sweep(&mut self, flushes: &[&Flush], plan: &Plan) -> Result<Swept> {
+        let settings = self.settings.clone();
+        self.sweeper.sweep(&mut self.gauge, self.hand.as_mut(), flushes, &plan.pace, &settings, None)
+    }
+
+    fn usage_now(&mut self, snapshot: &Snapshot) -> f64 {
+        let entries = self.gauge.count().unwrap_or(snapshot.entries);
+        let values = self.gauge.values();
+        let max = values.read("max").unwrap_or(snapshot.max);
+        policy::usage_percent(&Snapshot { entries, max, ..Snapshot::default() }, &self.settings)
+    }
+}
+
+/// In the operator's words.
+pub(super) fn words(refused: &Refused) -> String {
+    match refused {
+        Refused::Changed(now) => format!("someone else set it to {now} meanwhile"),
+        Refused::Kernel(why) => why.clone(),
+    }
+}

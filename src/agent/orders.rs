@@ -1,0 +1,162 @@
+//! What the hand is asked for, and its end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::hand::Acting;
+use super::shared::{Command, Order, Reply1};
+use super::sweeper::CensusTaker;
+use crate::control::{Refusal, Reply};
+use crate::documents;
+use crate::executor::DryHand;
+use crate::gauge::NamespaceValues;
+use crate::kernel::clock;
+use crate::model::{Draft, RestoreOnExit, RevertDocument, Settings};
+use crate::policy;
+
+impl Acting {
+    /// Does what was asked; false at the end.
+    pub(super) fn obey(&mut self, order: Order) -> bool {
+        self.ground.numbers.halt.store(false, Relaxed);
+        match order {
+            Order::Look(seen) => {
+                self.look();
+                let _ = seen.send(());
+            }
+            Order::Wake => {}
+            Order::Census => self.census(),
+            Order::Pause(seconds, reply) => self.pause(seconds, reply),
+            Order::Resume(reply) => {
+                let was = self.paused_until_seconds.take().is_some();
+                answer(reply, if was { "acting again" } else { "it was not paused" });
+            }
+            Order::Reload(settings, reply) => self.reload(*settings, reply),
+            Order::Revert(force, reply) => self.revert(force, reply),
+            Order::Plan(reply) => self.answer_plan(reply),
+            Order::Stop => {
+                self.stop();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A scan for those who ask, with nothing done.
+    fn look(&mut self) {
+        let planned = self.facts().map(|snapshot| policy::decide(&snapshot, &self.memory, &self.settings).0);
+        let Ok(plan) = planned else { return };
+        let mut none = DryHand::default();
+        let settings = self.settings.clone();
+        let swept = self.sweeper.sweep(&mut self.gauge, &mut none, &[], &plan.pace, &settings, None);
+        if let (Ok(_), Ok(snapshot)) = (swept, self.facts()) {
+            self.publish(&snapshot, &plan);
+        }
+    }
+
+    /// One dump for the counts, which is a scan for the policy as well.
+    fn census(&mut self) {
+        let started = Instant::now();
+        let mut taker = CensusTaker::new(self.ground.identify.clone());
+        let settings = self.settings.clone();
+        let mut none = DryHand::default();
+        let pace = crate::model::Pace::default();
+        let swept = self.sweeper.sweep(&mut self.gauge, &mut none, &[], &pace, &settings, Some(&mut taker));
+        let duration = started.elapsed();
+        let good = swept.is_ok() && self.sweeper.last.as_ref().is_some_and(|scan| scan.trusted);
+        if let Err(error) = &swept {
+            tracing::warn!(netns = %self.netns.key(), %error, "the table cannot be dumped");
+        }
+        self.ground.watch.send(match good {
+            true => Command::Adopt { ledger: Box::new(taker.ledger), duration },
+            false => Command::Abandon { duration },
+        });
+    }
+
+    fn pause(&mut self, seconds: Option<f64>, reply: Reply1) {
+        let now = clock::boottime_seconds();
+        self.paused_until_seconds = Some(seconds.map_or(f64::INFINITY, |s| now + s));
+        tracing::info!(netns = %self.netns.key(), "paused");
+        answer(
+            reply,
+            &match seconds {
+                Some(seconds) => {
+                    format!("paused for {seconds:.0} s: the agent watches on and changes nothing")
+                }
+                None => "paused until `ctctl resume`: the agent watches on and changes nothing".to_owned(),
+            },
+        );
+    }
+
+    fn reload(&mut self, settings: Settings, reply: Reply1) {
+        let fixed = |s: &Settings| (s.agent.netns.clone(), s.agent.socket.clone(), s.agent.state_dir.clone());
+        let mut message = "the configuration was read again".to_owned();
+        if fixed(&settings) != fixed(&self.settings) || settings.agent.dry_run != self.settings.agent.dry_run
+        {
+            message += "; netns, socket, state_dir and dry_run hold from the next start on";
+        }
+        self.settings = Arc::new(settings);
+        self.sweeper.configure(&self.settings, self.gauge.look_at_host().clone());
+        tracing::info!(netns = %self.netns.key(), "{message}");
+        answer(reply, &message);
+    }
+
+    fn revert(&mut self, force: bool, reply: Reply1) {
+        let document = self.restore(force);
+        let _ = reply.send(Ok(Reply::Reverted(document)));
+    }
+
+    fn restore(&mut self, force: bool) -> RevertDocument {
+        let values: std::rc::Rc<NamespaceValues> = self.gauge.values().clone();
+        // Without a count, no max is known to be safe to lower.
+        let entries = self.gauge.count().unwrap_or(u64::MAX / 200);
+        let rows = match self.hand.dry() {
+            true => Vec::new(),
+            false => self.keeper.restore(&values, entries, self.settings.pressure.low_percent, force),
+        };
+        let id = self.chronicle.next_id();
+        for row in &rows {
+            self.chronicle.note(Draft::reverted(id, row));
+        }
+        documents::reverted(documents::header(&self.netns, clock::now_rfc3339()), rows)
+    }
+
+    fn answer_plan(&mut self, reply: Reply1) {
+        let planned = self.facts().and_then(|snapshot| {
+            let (plan, _) = policy::decide(&snapshot, &self.memory, &self.settings);
+            if !plan.scan {
+                return Ok(plan);
+            }
+            // Only a look: what is seen is kept, nothing is done.
+            let mut none = DryHand::default();
+            let settings = self.settings.clone();
+            self.sweeper.sweep(&mut self.gauge, &mut none, &[], &plan.pace, &settings, None)?;
+            let snapshot = self.facts()?;
+            Ok(policy::decide(&snapshot, &self.memory, &self.settings).0)
+        });
+        let document = planned
+            .map(|plan| documents::plan(documents::header(&self.netns, clock::now_rfc3339()), &plan))
+            .map(Reply::Plan)
+            .map_err(Refusal::from);
+        let _ = reply.send(document);
+    }
+
+    pub(super) fn stop(&mut self) {
+        if self.settings.agent.restore_on_exit == RestoreOnExit::Never {
+            let name = self.netns.key();
+            tracing::info!(netns = %name, "stopped; values stay as they are (restore_on_exit = \"never\")");
+            return;
+        }
+        let document = self.restore(false);
+        for waiting in &document.waiting {
+            tracing::warn!(netns = %self.netns.key(), "{waiting}");
+        }
+        self.keeper.close();
+        let restored = document.values.iter().filter(|row| row.result == "restored").count();
+        tracing::info!(netns = %self.netns.key(), restored, waiting = document.waiting.len(), "stopped");
+    }
+}
+
+fn answer(reply: Reply1, message: &str) {
+    let _ = reply.send(Ok(Reply::Done { message: message.to_owned() }));
+}

@@ -1,0 +1,12 @@
+//! The borrowed decode and the requests, held against the typed messages of netlink-packet-netfilter, against what a
+//! kernel was recorded to send, and against the kernel that runs.
+
+mod bytes;
+mod captures;
+mod forged;
+mod generated;
+mod live;
+mod messages;
+mod namespace;
+mod requests;
+mod typed;

@@ -56,8 +56,8 @@ fn available(snapshot: &Snapshot, settings: &Settings, cost: u64) -> (u64, Strin
     let keep = (facts.total_bytes as f64 * settings.capacity.keep_available_percent / 100.0) as u64;
     let free = facts.available_bytes.saturating_sub(keep);
     let held = facts.entries_all_namespaces.unwrap_or(snapshot.entries).max(snapshot.entries);
-    let namespaces = facts.other_namespaces + 1;
-    let entries = (held + free / cost) / namespaces;
+    let namespaces = facts.other_namespaces.saturating_add(1);
+    let entries = held.saturating_add(free / cost) / namespaces;
     let among = if namespaces > 1 { format!(", shared by {namespaces} namespaces") } else { String::new() };
     let why = format!(
         "{} MiB are available, {} of them kept back by keep_available_percent {}{among}",

@@ -22,16 +22,22 @@ pub(super) fn step_back(snapshot: &Snapshot, memory: &mut Memory, settings: &Set
     lower_max(snapshot, memory, settings, plan, since);
 }
 
+/// Pressure soon after timeouts went back is a relapse: the calm after it has to last twice as long. Once for each
+/// time that they went back.
+pub(super) fn relapse(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings) {
+    let Some(at) = memory.restored_at_seconds.take() else { return };
+    let soon = snapshot.now_seconds - at < HOUR_SECONDS;
+    let needed = memory.calm_needed_seconds.max(settings.pressure.calm_seconds);
+    memory.calm_needed_seconds = if soon { (needed * 2.0).min(HOUR_SECONDS) } else { 0.0 };
+}
+
 fn restore_timeouts(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan, since: f64) {
     let now = snapshot.now_seconds;
     let held: Vec<(Timeout, u32, u32)> = held_timeouts(snapshot, memory).collect();
     if held.is_empty() {
         return;
     }
-    // Pressure soon after the last time they went back was a relapse: the next calm has to last twice as long.
-    let relapse = memory.restored_at_seconds.is_some_and(|at| now - at < HOUR_SECONDS);
     let calm = now - since;
-    memory.calm_needed_seconds = if relapse { (calm * 2.0).min(HOUR_SECONDS) } else { 0.0 };
     memory.restored_at_seconds = Some(now);
     for (timeout, from, to) in held {
         let reason = format!("usage has been low for {calm:.0} s; {} returns to what it was", timeout.name());

@@ -1,12 +1,15 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
-use super::{Memory, ceiling, limit, share};
+use super::{Memory, calm, ceiling, limit, share};
 use crate::model::{Act, Action, Class, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout};
 
 /// Adds what relieves to the plan.
 pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
     let Some(before) = limit(snapshot, settings) else { return };
     memory.low_since_seconds = None;
+    if memory.relieving {
+        calm::relapse(snapshot, memory, settings);
+    }
     let limit = raise(snapshot, memory, settings, plan).unwrap_or(before);
     let pressure = &settings.pressure;
     plan.pace = Pace {

@@ -13,6 +13,10 @@ pub(super) fn step_back(snapshot: &Snapshot, memory: &mut Memory, settings: &Set
         memory.low_since_seconds = None;
         return;
     }
+    if memory.low_since_seconds.is_none() {
+        // The hour begins here: what the pressure held is no part of it.
+        memory.peak_entries = snapshot.entries;
+    }
     let since = *memory.low_since_seconds.get_or_insert(now);
     let needed = memory.calm_needed_seconds.max(settings.pressure.calm_seconds);
     if now - since < needed {

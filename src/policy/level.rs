@@ -73,5 +73,10 @@ fn foresee(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings) -> boo
         memory.foreseen = memory.foreseen.saturating_add(1);
         memory.foreseen_at_seconds = snapshot.now_seconds;
     }
+    foreseen(memory)
+}
+
+/// A full table has been foreseen often enough to count.
+pub(super) fn foreseen(memory: &Memory) -> bool {
     memory.foreseen >= SAMPLES
 }

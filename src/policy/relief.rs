@@ -1,6 +1,6 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
-use super::{Memory, calm, ceiling, limit, share};
+use super::{Memory, calm, ceiling, level, limit, share};
 use crate::model::{Act, Action, Class, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout};
 
 /// Adds what relieves to the plan.
@@ -10,7 +10,9 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     if memory.relieving {
         calm::relapse(snapshot, memory, settings);
     }
-    let limit = raise(snapshot, memory, settings, plan).unwrap_or(before);
+    // High by hysteresis alone: relief has reached its target, and begins again only at high_percent.
+    let wanted = memory.relieving || level::foreseen(memory);
+    let limit = if wanted { raise(snapshot, memory, settings, plan) } else { None }.unwrap_or(before);
     let pressure = &settings.pressure;
     plan.pace = Pace {
         per_second: match plan.level {

@@ -163,10 +163,14 @@ fn flush(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, pla
             "{left} entries are over target_percent {}; {} {} entries are idle for {floor} s or more, the longest for {} s",
             settings.pressure.target_percent, seen.would_free, seen.class, seen.oldest_idle_seconds
         );
-        let flush =
-            Flush { class: seen.class, idle_over_seconds, budget: left, share_level: None, payers: None };
+        let budget = seen.would_free.min(left);
+        let flush = Flush { class: seen.class, idle_over_seconds, budget, share_level: None, payers: None };
         plan.actions.push(Action { act: Act::Flush(flush), reason });
-        left -= seen.would_free.min(left);
+        left -= budget;
+    }
+    // The scan is some seconds old: what has become idle since may make up for what is missing.
+    if let Some(Action { act: Act::Flush(last), .. }) = plan.actions.last_mut() {
+        last.budget += left;
     }
     excess - left
 }

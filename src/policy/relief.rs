@@ -176,11 +176,12 @@ fn flush(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, pla
 }
 
 fn barren(snapshot: &Snapshot, memory: &mut Memory, scan: &Scan, plan: &mut Plan, excess: u64) {
-    plan.reasons.push(format!(
+    let none = scan.classes.iter().all(|seen| seen.would_free == 0);
+    plan.reasons.extend(none.then(|| format!(
         "{excess} entries are over the target, but of {} none is idle for certain past its floor and unprotected \
          ({} are protected): they count as live and stay",
         scan.entries, scan.protected
-    ));
+    )));
     let times = match memory.barren {
         Some((at, times)) if at >= scan.at_seconds => times,
         Some((_, times)) => times.saturating_add(1),

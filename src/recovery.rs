@@ -44,10 +44,11 @@ impl Keeper {
         };
         let mut baseline = Baseline::new(boot_id, netns.clone());
         for (name, &now) in values {
-            let held =
-                earlier.as_ref().and_then(|e| e.values.get(name)).filter(|held| held.written == Some(now));
-            baseline.values.insert(name.clone(), held.copied().unwrap_or(Held { found: now, written: None }));
-            if let Some(held) = held.filter(|held| held.found != now) {
+            let held = earlier.as_ref().and_then(|e| e.values.get(name)).filter(|held| held.owns(now));
+            let held = held.filter(|held| held.found != now);
+            let kept = held.map(|held| Held { written: Some(now), ..*held });
+            baseline.values.insert(name.clone(), kept.unwrap_or(Held::found(now)));
+            if let Some(held) = held {
                 let note = format!("an earlier agent left {name} at {now}; it was {} before", held.found);
                 notes.push(Draft { name: Some(name.clone()), ..Draft::new(0, RecordEvent::Drift, note) });
             }
@@ -151,15 +152,11 @@ impl Keeper {
         low_percent: f64,
         force: bool,
     ) -> Vec<RevertRow> {
-        let held: Vec<(String, u64, u64)> = self
-            .baseline
-            .values
-            .iter()
-            .filter_map(|(name, held)| Some((name.clone(), held.found, held.written?)))
-            .collect();
+        let changed = self.baseline.values.iter().filter(|(_, held)| held.written.is_some());
+        let changed: Vec<(String, Held)> = changed.map(|(name, held)| (name.clone(), *held)).collect();
         let mut rows = Vec::new();
-        for (name, found, written) in held {
-            let row = restore_one(values, &name, found, written, (entries, low_percent), force);
+        for (name, held) in changed {
+            let row = restore_one(values, &name, held, (entries, low_percent), force);
             if row.as_ref().is_none_or(|row| row.result == "restored" || row.result == "left") {
                 self.released(&name);
             }
@@ -184,22 +181,22 @@ impl Keeper {
 fn restore_one(
     values: &impl Values,
     name: &str,
-    found: u64,
-    written: u64,
+    held: Held,
     (entries, low_percent): (u64, f64),
     force: bool,
 ) -> Option<RevertRow> {
+    let found = held.found;
     let row = |from: u64, result: &str, reason: Option<String>| {
         Some(RevertRow { name: name.into(), from, to: found, result: result.into(), reason })
     };
     let now = match values.read(name) {
         Ok(now) => now,
-        Err(error) => return row(written, "failed", Some(error.to_string())),
+        Err(error) => return row(held.written.unwrap_or(found), "failed", Some(error.to_string())),
     };
     if now == found {
         return None;
     }
-    if now != written {
+    if !held.owns(now) {
         return row(now, "left", Some(format!("someone else set it to {now}")));
     }
     let safe = (entries as f64 * 100.0 / low_percent).ceil() as u64;

@@ -44,6 +44,21 @@ pub struct Held {
     pub found: u64,
     /// What the agent wrote last, recorded before it did: the kernel holds it, or still the value before.
     pub written: Option<u64>,
+    /// That value before: an earlier one of the agent's own, where the agent was killed between record and write.
+    #[serde(default)]
+    pub before: Option<u64>,
+}
+
+impl Held {
+    /// A value that the agent has not changed.
+    pub fn found(found: u64) -> Held {
+        Held { found, written: None, before: None }
+    }
+
+    /// True if `now` is the agent's own: what it wrote last, or was about to write over.
+    pub fn owns(&self, now: u64) -> bool {
+        self.written.is_some_and(|written| written == now || self.before == Some(now))
+    }
 }
 
 /// What a state directory holds.
@@ -71,9 +86,10 @@ impl Baseline {
         Baseline { schema: 1, boot_id, netns, taken_at, values: BTreeMap::new() }
     }
 
-    /// Records that the agent is about to write `to` over `found`. What was found first stays.
-    pub fn will_write(&mut self, name: &str, found: u64, to: u64) {
-        self.values.entry(name.into()).or_insert(Held { found, written: None }).written = Some(to);
+    /// Records that the agent is about to write `to` over `from`. What was found first stays.
+    pub fn will_write(&mut self, name: &str, from: u64, to: u64) {
+        let held = self.values.entry(name.into()).or_insert(Held::found(from));
+        (held.written, held.before) = (Some(to), Some(from));
     }
 
     /// Reads the baseline of a state directory. One of another boot or namespace inode, or a broken one, is renamed

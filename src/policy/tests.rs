@@ -1,1 +1,14 @@
+//! The policy held against what it promises: one file for each promise, properties over any facts at the end.
 
+mod buckets;
+mod calm;
+mod ceiling;
+mod fixtures;
+mod flush;
+mod generators;
+mod histogram;
+mod level;
+mod properties;
+mod raise;
+mod scan;
+mod shorten;

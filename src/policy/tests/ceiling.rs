@@ -1,0 +1,73 @@
+use super::fixtures::*;
+use crate::model::*;
+use crate::policy::ceiling;
+
+/// Facts under which no bound is near: 16 GiB, half of them available, and many buckets.
+fn roomy() -> Snapshot {
+    Snapshot { buckets: 1 << 30, ..table(50_000) }
+}
+
+#[test]
+fn a_share_of_memory_less_huge_pages_bounds_it() {
+    let mut snapshot = roomy();
+    let bound = ceiling(&snapshot, &Settings::default());
+    assert_eq!(bound.memory_budget_bytes, 16 * GIB / 10);
+    assert_eq!(bound.entries, 16 * GIB / 10 / 400);
+    let reason = "memory_percent 10 of 16384 MiB is 1638 MiB at 400 bytes an entry";
+    assert_eq!(bound.reason, format!("max may rise to {}: {reason}", bound.entries));
+    snapshot.memory.huge_pages_bytes = 8 * GIB;
+    assert_eq!(ceiling(&snapshot, &Settings::default()).memory_budget_bytes, 8 * GIB / 10);
+}
+
+#[test]
+fn what_is_available_bounds_it_after_what_is_kept_back() {
+    let mut snapshot = roomy();
+    snapshot.memory.available_bytes = 2 * GIB;
+    let bound = ceiling(&snapshot, &Settings::default());
+    assert_eq!(bound.entries, 50_000 + (2 * GIB - 16 * GIB / 10) / 400);
+    assert!(bound.reason.contains("2048 MiB are available, 1638 of them kept back"), "{}", bound.reason);
+    snapshot.memory.available_bytes = GIB;
+    assert_eq!(ceiling(&snapshot, &Settings::default()).entries, 50_000, "what the table holds is spent");
+}
+
+#[test]
+fn what_other_namespaces_may_take_is_promised_already() {
+    let mut snapshot = roomy();
+    snapshot.memory.available_bytes = 2 * GIB;
+    snapshot.memory.entries_all_namespaces = Some(80_000);
+    snapshot.memory.other_namespaces = 3;
+    let bound = ceiling(&snapshot, &Settings::default());
+    let free = (2 * GIB - (16.0 * GIB as f64 * 0.1) as u64) / 400;
+    assert_eq!(bound.entries, (80_000 + free) / 4);
+    assert!(bound.reason.contains("shared by 4 namespaces"), "{}", bound.reason);
+    // Every one of the four filled to max stays inside what is free.
+    assert!(bound.entries * 4 - 80_000 <= free);
+}
+
+#[test]
+fn eight_entries_a_bucket_bound_it() {
+    let bound = ceiling(&Snapshot { buckets: 1000, ..roomy() }, &Settings::default());
+    assert_eq!(bound.entries, 8000);
+    assert_eq!(bound.reason, "max may rise to 8000: 8 entries a bucket at 1000 buckets");
+}
+
+#[test]
+fn the_operator_bounds_it_and_never_widens_it() {
+    let mut settings = Settings::default();
+    settings.capacity.ceiling = 70_000;
+    let bound = ceiling(&roomy(), &settings);
+    assert_eq!((bound.entries, bound.reason.contains("the configured ceiling 70000")), (70_000, true));
+    settings.capacity.ceiling = u64::from(u32::MAX);
+    assert_eq!(ceiling(&roomy(), &settings), ceiling(&roomy(), &Settings::default()));
+}
+
+#[test]
+fn facts_that_no_host_has_overflow_nothing() {
+    let mut snapshot = roomy();
+    let facts = &mut snapshot.memory;
+    (facts.total_bytes, facts.available_bytes, facts.bytes_per_entry) = (u64::MAX, u64::MAX, 0);
+    (facts.entries_all_namespaces, facts.other_namespaces) = (Some(u64::MAX), u64::MAX);
+    snapshot.buckets = u64::MAX;
+    assert_eq!(ceiling(&snapshot, &Settings::default()).entries, 1);
+    assert_eq!(ceiling(&Snapshot::default(), &Settings::default()).entries, 0);
+}

@@ -1,0 +1,116 @@
+use super::fixtures::*;
+use crate::model::*;
+
+/// Of every class 4,000 that may go, and some that may not yet.
+fn all_classes() -> Scan {
+    let of = |class| -> &'static [(u32, u64)] {
+        match class {
+            Class::Closed => &[(64, 4000), (2, 500)],
+            Class::Unreplied => &[(64, 4000), (10, 500)],
+            Class::UdpShort => &[(64, 4000), (4, 500)],
+            Class::Udp => &[(256, 4000), (60, 500)],
+            Class::Other => &[(512, 4000), (60, 500)],
+            _ => &[(10_240, 4000), (3600, 500)],
+        }
+    };
+    seen(&Class::ALL.map(|class| (class, of(class))))
+}
+
+fn plan(entries: u64, scan: Scan) -> Plan {
+    plan_of(&Snapshot { scan: Some(scan), ..table(entries) }, &pinned())
+}
+
+#[test]
+fn classes_go_in_order_and_only_as_many_as_are_too_many() {
+    let flushes = flushed(&plan(80_000, all_classes()));
+    assert_eq!(
+        flushes,
+        [(Class::Closed, 5, 4000), (Class::Unreplied, 35, 4000), (Class::UdpShort, 64, 2000)]
+    );
+}
+
+#[test]
+fn timeouts_come_before_flushes() {
+    let plan = plan(96_000, all_classes());
+    let names: Vec<&str> = plan.actions.iter().map(|a| a.act.name()).collect();
+    let first_flush = names.iter().position(|name| *name == "flush").unwrap();
+    assert!(first_flush > 0 && names[..first_flush].iter().all(|name| *name == "set-timeout"), "{names:?}");
+    assert!(names[first_flush..].iter().all(|name| *name == "flush"), "{names:?}");
+}
+
+#[test]
+fn budgets_sum_to_the_excess() {
+    for entries in [80_000, 84_000, 90_000, 94_000, 97_000, 120_000] {
+        let plan = plan(entries, all_classes());
+        let sum: u64 = flushed(&plan).iter().map(|f| f.2).sum();
+        assert_eq!(sum, entries - 70_000, "{entries}");
+    }
+}
+
+#[test]
+fn established_goes_last_and_only_past_its_floor() {
+    let flushes = flushed(&plan(97_000, all_classes()));
+    let classes: Vec<Class> = flushes.iter().map(|f| f.0).collect();
+    assert_eq!(classes, Class::ALL);
+    assert_eq!(flushes.last(), Some(&(Class::Established, 7440, 7000)));
+}
+
+#[test]
+fn the_longest_idle_of_a_class_go_first() {
+    let scan = seen(&[(Class::Established, &[(8192, 20_000), (40_960, 9_000), (81_920, 5_000)])]);
+    assert_eq!(flushed(&plan(80_000, scan.clone())), [(Class::Established, 40_960, 10_000)]);
+    assert_eq!(flushed(&plan(95_000, scan)), [(Class::Established, 8192, 25_000)]);
+}
+
+#[test]
+fn what_would_not_be_enough_goes_from_the_floor_on() {
+    let scan = seen(&[(Class::Udp, &[(4096, 3000)])]);
+    assert_eq!(flushed(&plan(85_000, scan)), [(Class::Udp, 120, 15_000)]);
+}
+
+#[test]
+fn the_reason_gives_the_excess_what_may_go_and_the_floor() {
+    let plan = plan(81_000, seen(&[(Class::Closed, &[(90, 3000)])]));
+    let reason = &plan.actions.last().unwrap().reason;
+    for words in ["11000 entries are over target_percent 70", "3000 closed entries", "5 s", "90 s"] {
+        assert!(reason.contains(words), "{words}: {reason}");
+    }
+}
+
+#[test]
+fn without_leave_nothing_is_flushed_and_the_plan_says_why() {
+    let mut settings = pinned();
+    let scan = Some(all_classes());
+    let may_not = Snapshot { scan: scan.clone(), may_flush: false, ..table(85_000) };
+    let plan = plan_of(&may_not, &settings);
+    assert_eq!(flushed(&plan), []);
+    assert!(says(&plan, "may not delete entries"));
+    settings.flush.enabled = false;
+    let plan = plan_of(&Snapshot { scan, ..table(85_000) }, &settings);
+    assert_eq!(flushed(&plan), []);
+    assert!(says(&plan, "[flush] enabled = false"));
+    assert!(!says(&plan, "none is idle"), "that would not be true: {:?}", plan.reasons);
+}
+
+#[test]
+fn the_pace_is_that_of_the_level() {
+    let high = plan(85_000, all_classes()).pace;
+    let expected = Pace {
+        per_second: 20_000,
+        urgent_at_entries: 95_000,
+        urgent_per_second: 200_000,
+        enough_at_entries: 70_000,
+    };
+    assert_eq!(high, expected);
+    assert_eq!(plan(95_000, all_classes()).pace.per_second, 200_000);
+}
+
+#[test]
+fn no_plan_names_a_payer_or_a_second_chance_yet() {
+    for action in plan(99_000, all_classes()).actions {
+        match action.act {
+            Act::Flush(flush) => assert_eq!((flush.share_level, flush.payers), (None, None)),
+            act => assert_eq!(act.name(), "set-timeout"),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What holds for any facts.
+
+use proptest::prelude::*;
+
+use super::fixtures::*;
+use super::generators::{config, memory, settings, snapshot};
+use crate::model::*;
+use crate::policy::{Memory, buckets_at_start, ceiling, decide, usage_percent};
+
+fn excess(snapshot: &Snapshot, plan: &Plan) -> u64 {
+    snapshot.entries.saturating_sub(plan.pace.enough_at_entries)
+}
+
+/// A relapse waits longer, and a longer wait is the only thing that may differ: so pressure that comes `times` over
+/// and then ends for good leaves nothing behind.
+fn live_through(times: u32, entries: &[u64], rest: u64, settings: &Settings) -> (Snapshot, Plan) {
+    let (mut snapshot, mut memory) = (table(rest), fresh());
+    let idle = seen(&[
+        (Class::Closed, &[(64, 3000)]),
+        (Class::Udp, &[(160, 3000)]),
+        (Class::Other, &[(400, 3000)]),
+        (Class::Established, &[(20_480, 9000)]),
+    ]);
+    let mut step = |snapshot: &mut Snapshot, seconds: f64, entries: u64| {
+        snapshot.now_seconds += seconds;
+        snapshot.entries = entries;
+        snapshot.scan = Some(Scan { at_seconds: snapshot.now_seconds, ..idle.clone() });
+        let (plan, after) = decide(snapshot, &memory, settings);
+        memory = after;
+        apply(&plan, snapshot);
+        plan
+    };
+    for _ in 0..times {
+        for entries in entries {
+            step(&mut snapshot, 1.0, *entries);
+        }
+        for _ in 0..100 {
+            step(&mut snapshot, 1.0, rest);
+        }
+    }
+    let mut last = Plan::default();
+    for _ in 0..5 * 60 {
+        last = step(&mut snapshot, 60.0, rest);
+    }
+    (snapshot, last)
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_same_facts_give_the_same_plan(s in snapshot(), m in memory(), c in settings()) {
+        prop_assert_eq!(decide(&s, &m, &c), decide(&s.clone(), &m.clone(), &c.clone()));
+        prop_assert_eq!(buckets_at_start(&s, &c), buckets_at_start(&s, &c));
+    }
+
+    #[test]
+    fn every_plan_and_every_action_give_a_measured_reason(s in snapshot(), m in memory(), c in settings()) {
+        let (plan, after) = decide(&s, &m, &c);
+        prop_assert!(!plan.reasons.is_empty());
+        prop_assert_eq!(plan.level, after.level);
+        let buckets = buckets_at_start(&s, &c);
+        for action in plan.actions.iter().chain(&buckets) {
+            prop_assert!(action.reason.contains(|c: char| c.is_ascii_digit()), "{}", action.reason);
+            prop_assert!(!action.reason.contains("NaN"), "{}", action.reason);
+        }
+    }
+
+    #[test]
+    fn in_calm_nothing_is_taken_and_under_pressure_nothing_goes_back(
+        s in snapshot(), m in memory(), c in settings(),
+    ) {
+        let (plan, _) = decide(&s, &m, &c);
+        for action in &plan.actions {
+            let back = matches!(action.act, Act::LowerMax { .. } | Act::RestoreTimeout { .. });
+            prop_assert_eq!(back, plan.level == Level::Normal, "{:?}", action);
+        }
+        prop_assert!(!(plan.scan && plan.level == Level::Normal));
+    }
+
+    #[test]
+    fn below_high_flushes_and_timeouts_need_a_relief_under_way(
+        s in snapshot(), m in memory(), c in settings(),
+    ) {
+        let (plan, after) = decide(&s, &m, &c);
+        let harms = |a: &Action| matches!(a.act, Act::Flush(_) | Act::SetTimeout { .. });
+        if plan.actions.iter().any(harms) {
+            prop_assert!(after.relieving);
+            prop_assert!(usage_percent(&s, &c) >= c.pressure.high_percent || m.relieving);
+            prop_assert!(excess(&s, &plan) > 0);
+        }
+    }
+
+    #[test]
+    fn flushes_free_no_more_than_is_too_much(s in snapshot(), m in memory(), c in settings()) {
+        let (plan, _) = decide(&s, &m, &c);
+        let flushes = flushed(&plan);
+        let sum: u64 = flushes.iter().map(|f| f.2).sum();
+        prop_assert!(flushes.is_empty() || sum <= excess(&s, &plan));
+        prop_assert!(flushes.windows(2).all(|pair| pair[0].0 < pair[1].0), "in the classes' order");
+        for (class, idle_over, budget) in flushes {
+            prop_assert!(idle_over >= c.flush.floor_seconds(class));
+            prop_assert!(budget > 0 && s.may_flush && c.flush.enabled);
+            prop_assert!(s.scan.as_ref().is_some_and(|scan| scan.trusted));
+        }
+    }
+
+    #[test]
+    fn max_rises_to_the_ceiling_at_most(s in snapshot(), m in memory(), c in settings()) {
+        let (plan, after) = decide(&s, &m, &c);
+        if let Some(to) = raised(&plan) {
+            prop_assert!(to > s.max && to <= ceiling(&s, &c).entries);
+            prop_assert!(s.owns_host_values && c.capacity.enabled);
+            let next = Snapshot { max: to, ..s.clone() };
+            prop_assert_eq!(raised(&decide(&next, &after, &c).0), None, "once a second");
+        }
+    }
+
+    #[test]
+    fn max_is_lowered_neither_under_the_baseline_nor_into_pressure(
+        s in snapshot(), m in memory(), c in settings(), calm in 0.0..20_000.0f64, low in 0..70_000u64,
+    ) {
+        let s = Snapshot { entries: low, ..s };
+        let m = Memory { low_since_seconds: Some(NOW - calm), ..m };
+        let (plan, _) = decide(&s, &m, &c);
+        if let Some(to) = lowered(&plan) {
+            prop_assert!(to < s.max && to >= m.baseline["max"]);
+            prop_assert!(to as f64 >= s.entries as f64 * 100.0 / c.pressure.low_percent);
+            prop_assert!(calm >= 3600.0 && s.owns_host_values);
+        }
+        for (name, to) in restored(&plan) {
+            prop_assert_eq!(u64::from(to), m.baseline[name]);
+            prop_assert!(s.timeouts[&timeout(name)] < to);
+            prop_assert!(calm >= c.pressure.calm_seconds && calm >= m.calm_needed_seconds);
+        }
+    }
+
+    #[test]
+    fn timeouts_are_shortened_to_their_floor_at_most(s in snapshot(), m in memory(), c in settings()) {
+        let (plan, _) = decide(&s, &m, &c);
+        for action in &plan.actions {
+            let Act::SetTimeout { timeout, from, to } = action.act else { continue };
+            prop_assert_eq!(from, s.timeouts[&timeout]);
+            prop_assert!(to < from && to >= c.timeouts.floor_seconds(timeout).unwrap());
+            prop_assert!(!timeout.name().contains("fin_wait") && !timeout.name().contains("close_wait"));
+        }
+    }
+
+    #[test]
+    fn buckets_grow_and_stall_no_longer_than_allowed(s in snapshot(), c in settings()) {
+        if let Some(Action { act: Act::ResizeBuckets { from, to }, .. }) = buckets_at_start(&s, &c) {
+            prop_assert!(to > from && from == s.buckets && s.owns_host_values);
+            prop_assert!(s.entries as f64 * 0.5e-3 <= c.capacity.stall_budget_ms);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..config() })]
+
+    #[test]
+    fn after_a_long_calm_everything_is_as_it_was_found(
+        times in 1..4u32,
+        entries in prop::collection::vec(50_000..140_000u64, 1..20),
+        rest in 0..50_000u64,
+        ceiling in prop_oneof![Just(0), Just(MAX), Just(130_000u64)],
+    ) {
+        let mut settings = Settings::default();
+        settings.capacity.ceiling = ceiling;
+        let (snapshot, last) = live_through(times, &entries, rest, &settings);
+        prop_assert_eq!(snapshot.max, MAX);
+        prop_assert_eq!(&snapshot.timeouts, &kernel_timeouts());
+        prop_assert!(last.actions.is_empty() && last.waiting.is_empty(), "{:?}", last);
+    }
+}

@@ -1,0 +1,97 @@
+use super::fixtures::*;
+use crate::model::*;
+use crate::policy::{Memory, decide};
+
+fn aged(scan: Scan, age: f64) -> Scan {
+    Scan { at_seconds: NOW - age, ..scan }
+}
+
+fn idle() -> Scan {
+    seen(&[(Class::Closed, &[(60, 50_000)])])
+}
+
+fn with(entries: u64, scan: Scan) -> Plan {
+    plan_of(&Snapshot { scan: Some(scan), ..table(entries) }, &pinned())
+}
+
+#[test]
+fn a_pinned_table_is_scanned_before_anything_is_decided() {
+    let plan = plan_of(&table(90_000), &pinned());
+    assert!(plan.scan && plan.actions.is_empty());
+}
+
+#[test]
+fn a_scan_is_acted_on_while_it_is_young() {
+    let acts = |entries, age| !with(entries, aged(idle(), age)).actions.is_empty();
+    assert!(acts(85_000, 10.0) && !acts(85_000, 10.1));
+    assert!(acts(96_000, 2.0) && !acts(96_000, 2.1));
+    assert!(with(85_000, aged(idle(), 10.1)).scan && with(96_000, aged(idle(), 2.1)).scan);
+}
+
+#[test]
+fn a_scan_that_takes_long_is_kept_for_longer() {
+    let slow = |age| Scan { duration_seconds: 1.0, ..aged(idle(), age) };
+    assert!(!with(85_000, slow(20.0)).scan && with(85_000, slow(20.1)).scan);
+    assert!(!with(96_000, slow(4.0)).scan && with(96_000, slow(4.1)).scan);
+}
+
+#[test]
+fn a_scan_in_doubt_is_never_acted_on_and_repeated_without_frenzy() {
+    let doubtful = |age| Scan { trusted: false, ..aged(idle(), age) };
+    for entries in [85_000, 96_000, 100_000] {
+        for age in [0.0, 0.1, 0.3, 1.0, 5.0, 60.0] {
+            let plan = with(entries, doubtful(age));
+            assert!(plan.actions.is_empty(), "{entries} {age}");
+            assert_eq!(plan.scan, age > 0.2, "{entries} {age}");
+        }
+    }
+    let slow = |age| Scan { duration_seconds: 0.5, ..doubtful(age) };
+    assert!(!with(96_000, slow(1.0)).scan && with(96_000, slow(1.1)).scan);
+}
+
+#[test]
+fn a_scan_that_finds_nothing_is_repeated_ever_more_seldom() {
+    let settings = pinned();
+    let nothing = Scan { protected: 7, ..seen(&[(Class::Established, &[(60, 90_000)])]) };
+    let mut memory = fresh();
+    let mut now = NOW;
+    for times in 1..=12u32 {
+        let scan = Some(Scan { at_seconds: now, ..nothing.clone() });
+        let at = |seconds: f64| Snapshot { now_seconds: seconds, scan: scan.clone(), ..table(96_000) };
+        let (plan, after) = decide(&at(now + 0.1), &memory, &settings);
+        assert!(plan.actions.is_empty() && !plan.scan);
+        assert!(says(&plan, "26000 entries are over the target, but of 90000 none is idle for certain"));
+        assert!(says(&plan, "(7 are protected)"));
+        // The same scan seen twice is one finding.
+        let (_, after) = decide(&at(now + 0.2), &after, &settings);
+        assert_eq!(after.barren.unwrap().1, times);
+        let wait = f64::from(times.min(10));
+        assert!(!decide(&at(now + wait), &after, &settings).0.scan, "{times}");
+        assert!(decide(&at(now + wait + 0.1), &after, &settings).0.scan, "{times}");
+        memory = after;
+        now += wait + 0.2;
+    }
+    let found =
+        Snapshot { now_seconds: now, scan: Some(Scan { at_seconds: now, ..idle() }), ..table(96_000) };
+    let (plan, after) = decide(&found, &memory, &settings);
+    assert_eq!((plan.actions.len(), after.barren), (1, None), "what can be freed ends the back-off");
+    let (_, after) = decide(&table(50_000), &memory, &settings);
+    assert_eq!(after.barren, None, "so does calm");
+}
+
+#[test]
+fn barren_scans_that_take_long_are_further_apart() {
+    let memory = Memory { barren: Some((NOW - 14.0, 1)), ..at_level(Level::Critical) };
+    let slow = |age| Scan { duration_seconds: 1.5, ..aged(seen(&[]), age) };
+    let scan = |age| {
+        let snapshot = Snapshot { scan: Some(slow(age)), ..table(96_000) };
+        decide(&snapshot, &memory, &pinned()).0.scan
+    };
+    assert!(!scan(15.0) && scan(15.1));
+}
+
+#[test]
+fn below_high_nothing_is_scanned() {
+    let plan = plan_of(&table(79_999), &Settings::default());
+    assert!(!plan.scan && plan.actions.is_empty());
+}

@@ -1,0 +1,104 @@
+use super::fixtures::*;
+use crate::model::*;
+use crate::policy::{Memory, decide};
+
+fn relieving() -> Memory {
+    Memory { level: Level::High, relieving: true, ..fresh() }
+}
+
+/// 12,000 established entries past the floor, on the edges of the histogram's bins.
+fn established() -> Scan {
+    seen(&[(Class::Established, &[(10_240, 6_000), (20_480, 6_000), (60, 30_000)])])
+}
+
+fn plan(entries: u64, scan: Scan, settings: &Settings) -> Plan {
+    decide(&Snapshot { scan: Some(scan), ..table(entries) }, &relieving(), settings).0
+}
+
+#[test]
+fn the_largest_timeout_that_covers_the_excess_is_set() {
+    let at = |entries| shortened(&plan(entries, established(), &pinned()));
+    assert_eq!(at(76_000), [("tcp_timeout_established", 20_480)]);
+    assert_eq!(at(76_001), [("tcp_timeout_established", 10_240)]);
+    assert_eq!(at(82_000), [("tcp_timeout_established", 10_240)]);
+}
+
+#[test]
+fn the_reason_gives_what_was_seen_the_excess_and_on_what_the_floor_stands() {
+    let plan = plan(76_000, established(), &pinned());
+    let reason = &plan.actions[0].reason;
+    for words in ["12000 established entries", "6000 entries are too many", "20480 s", "7440 s", "RFC 5382"] {
+        assert!(reason.contains(words), "{words}: {reason}");
+    }
+}
+
+#[test]
+fn where_nothing_covers_the_excess_only_critical_goes_to_the_floor() {
+    assert_eq!(shortened(&plan(82_001, established(), &pinned())), []);
+    assert_eq!(shortened(&plan(95_000, established(), &pinned())), [("tcp_timeout_established", 7440)]);
+}
+
+#[test]
+fn a_class_with_nothing_past_its_floor_keeps_its_timeout() {
+    let fresh = seen(&[(Class::Established, &[(7000, 60_000)]), (Class::Udp, &[(100, 30_000)])]);
+    assert_eq!(shortened(&plan(96_000, fresh, &pinned())), []);
+}
+
+#[test]
+fn each_class_has_its_timeout() {
+    let scan = seen(&[
+        (Class::Closed, &[(64, 9_000)]),
+        (Class::Unreplied, &[(80, 9_000)]),
+        (Class::Udp, &[(160, 9_000)]),
+        (Class::Other, &[(320, 9_000)]),
+    ]);
+    let mut snapshot = Snapshot { scan: Some(scan), ..table(76_000) };
+    snapshot.timeouts.insert(timeout("udp_timeout_stream"), 600);
+    let expected = [
+        ("udp_timeout_stream", 160),
+        ("generic_timeout", 320),
+        ("tcp_timeout_time_wait", 64),
+        ("tcp_timeout_syn_sent", 80),
+    ];
+    assert_eq!(shortened(&decide(&snapshot, &relieving(), &pinned()).0), expected);
+}
+
+#[test]
+fn a_timeout_is_written_once() {
+    let mut snapshot = Snapshot { scan: Some(established()), ..table(76_000) };
+    let (first, memory) = decide(&snapshot, &relieving(), &pinned());
+    apply(&first, &mut snapshot);
+    assert_eq!(shortened(&decide(&snapshot, &memory, &pinned()).0), []);
+    // What the operator keeps shorter already is never lengthened.
+    snapshot.timeouts.insert(timeout("tcp_timeout_established"), 8000);
+    assert_eq!(shortened(&decide(&snapshot, &memory, &pinned()).0), []);
+    snapshot.timeouts.insert(timeout("tcp_timeout_established"), 600);
+    snapshot.entries = 96_000;
+    assert_eq!(shortened(&decide(&snapshot, &memory, &pinned()).0), []);
+}
+
+#[test]
+fn the_operators_floor_holds() {
+    let mut settings = pinned();
+    settings.timeouts.floors_seconds.insert(timeout("tcp_timeout_established"), 15_000);
+    assert_eq!(shortened(&plan(82_000, established(), &settings)), []);
+    assert_eq!(shortened(&plan(95_000, established(), &settings)), [("tcp_timeout_established", 15_000)]);
+}
+
+#[test]
+fn without_leave_no_timeout_is_set() {
+    let mut settings = pinned();
+    let snapshot = Snapshot { scan: Some(established()), may_set_timeouts: false, ..table(82_000) };
+    assert_eq!(shortened(&decide(&snapshot, &relieving(), &settings).0), []);
+    settings.timeouts.enabled = false;
+    assert_eq!(shortened(&plan(82_000, established(), &settings)), []);
+}
+
+#[test]
+fn a_timeout_that_the_kernel_lacks_is_passed_over() {
+    let mut snapshot = Snapshot { scan: Some(established()), ..table(82_000) };
+    snapshot.timeouts.remove(&timeout("tcp_timeout_established"));
+    let (plan, _) = decide(&snapshot, &relieving(), &pinned());
+    assert_eq!(shortened(&plan), []);
+    assert_eq!(flushed(&plan).len(), 1);
+}

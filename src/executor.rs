@@ -269,3 +269,7 @@ impl<'a> Throttle<'a> {
         std::thread::sleep(self.due.saturating_duration_since(now).min(Deleter::FRESH / 2));
     }
 }
+
+#[cfg(test)]
+#[path = "executor_tests.rs"]
+mod tests;

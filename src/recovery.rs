@@ -210,3 +210,7 @@ fn restore_one(
         Err(error) => row(now, "failed", Some(error.to_string())),
     }
 }
+
+#[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod tests;

@@ -146,3 +146,7 @@ impl<'a> Sieve<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sieve_tests.rs"]
+mod tests;

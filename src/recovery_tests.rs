@@ -1,0 +1,295 @@
+use std::cell::RefCell;
+use std::io;
+
+use super::*;
+use crate::error::Exit;
+
+const BOOT: &str = "11111111-2222-3333-4444-555555555555";
+
+fn netns(inode: u64) -> Netns {
+    Netns { name: Some("gw".into()), inode }
+}
+
+fn values(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+}
+
+/// A kernel of two values that may refuse.
+#[derive(Default)]
+struct Kernel {
+    values: RefCell<BTreeMap<String, u64>>,
+    refuses: bool,
+    unreadable: bool,
+}
+
+impl Kernel {
+    fn of(pairs: &[(&str, u64)]) -> Self {
+        Kernel { values: RefCell::new(values(pairs)), ..Kernel::default() }
+    }
+
+    fn now(&self, name: &str) -> u64 {
+        self.values.borrow()[name]
+    }
+}
+
+impl Values for Kernel {
+    fn read(&self, name: &str) -> io::Result<u64> {
+        let value = self.values.borrow().get(name).copied().filter(|_| !self.unreadable);
+        value.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+    }
+
+    fn write(&self, name: &str, value: u64) -> io::Result<u64> {
+        if self.refuses {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        }
+        self.values.borrow_mut().insert(name.into(), value);
+        Ok(value)
+    }
+}
+
+const FOUND: [(&str, u64); 2] = [("max", 100_000), ("tcp_timeout_established", 432_000)];
+
+fn start(dir: &Path, now: &[(&str, u64)]) -> (Keeper, Vec<Draft>) {
+    Keeper::take(dir, BOOT, &netns(7), &values(now), false).unwrap()
+}
+
+/// An agent that raised max and shortened a timeout, and the kernel that holds both.
+fn at_work(dir: &Path) -> (Keeper, Kernel) {
+    let (mut keeper, _) = start(dir, &FOUND);
+    keeper.will_write("max", 100_000, 150_000).unwrap();
+    keeper.will_write("tcp_timeout_established", 432_000, 7440).unwrap();
+    (keeper, Kernel::of(&[("max", 150_000), ("tcp_timeout_established", 7440)]))
+}
+
+fn results(rows: &[RevertRow]) -> Vec<(&str, u64, u64, &str)> {
+    rows.iter().map(|row| (row.name.as_str(), row.from, row.to, row.result.as_str())).collect()
+}
+
+#[test]
+fn the_first_start_finds_what_is_there_and_puts_it_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let (keeper, notes) = start(dir.path(), &FOUND);
+    assert!(notes.is_empty() && keeper.is_clear());
+    assert_eq!(keeper.baseline(), values(&FOUND));
+    assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline(), values(&FOUND));
+}
+
+#[test]
+fn a_start_after_a_crash_keeps_what_was_found_first() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(at_work(dir.path()));
+    let (keeper, notes) = start(dir.path(), &[("max", 150_000), ("tcp_timeout_established", 7440)]);
+    assert_eq!(keeper.baseline(), values(&FOUND));
+    let mut said: Vec<&str> = notes.iter().map(|note| note.reason.as_str()).collect();
+    said.sort_unstable();
+    assert_eq!(
+        said,
+        [
+            "an earlier agent left max at 150000; it was 100000 before",
+            "an earlier agent left tcp_timeout_established at 7440; it was 432000 before"
+        ]
+    );
+    let kernel = Kernel::of(&[("max", 150_000), ("tcp_timeout_established", 7440)]);
+    let mut again = start(dir.path(), &[("max", 150_000), ("tcp_timeout_established", 7440)]).0;
+    again.restore(&kernel, 1000, 75.0, false);
+    assert_eq!((kernel.now("max"), kernel.now("tcp_timeout_established")), (100_000, 432_000));
+}
+
+#[test]
+fn a_crash_between_the_record_and_the_write_leaves_nothing_held() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(at_work(dir.path()));
+    let (keeper, notes) = start(dir.path(), &FOUND);
+    assert!(keeper.is_clear() && notes.is_empty());
+    assert_eq!(keeper.baseline(), values(&FOUND));
+}
+
+/// One more raise and the way back were recorded, and the agent was killed before the kernel had them.
+fn killed_before_a_second_write(dir: &Path) -> Kernel {
+    let (mut keeper, kernel) = at_work(dir);
+    keeper.will_write("max", 150_000, 225_000).unwrap();
+    keeper.will_write("tcp_timeout_established", 7440, 432_000).unwrap();
+    kernel
+}
+
+#[test]
+fn a_crash_before_a_second_write_keeps_what_was_found_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let kernel = killed_before_a_second_write(dir.path());
+    let now = kernel.values.borrow().clone();
+    let (mut keeper, notes) = Keeper::take(dir.path(), BOOT, &netns(7), &now, false).unwrap();
+    assert_eq!((keeper.baseline(), notes.len()), (values(&FOUND), 2));
+    assert!(keeper.notice(&now).is_empty(), "no other hand did this");
+    keeper.restore(&kernel, 1000, 75.0, false);
+    assert_eq!(*kernel.values.borrow(), values(&FOUND));
+}
+
+#[test]
+fn revert_without_an_agent_knows_a_write_that_never_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let kernel = killed_before_a_second_write(dir.path());
+    let mut keeper = Keeper::found(dir.path(), BOOT, &netns(7)).unwrap();
+    let rows = keeper.restore(&kernel, 1000, 75.0, false);
+    assert!(rows.len() == 2 && rows.iter().all(|row| row.result == "restored"), "{rows:?}");
+    assert_eq!(*kernel.values.borrow(), values(&FOUND));
+}
+
+#[test]
+fn what_someone_set_while_no_agent_ran_is_the_new_baseline() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(at_work(dir.path()));
+    let (keeper, _) = start(dir.path(), &[("max", 300_000), ("tcp_timeout_established", 7440)]);
+    assert_eq!(keeper.baseline()["max"], 300_000);
+    assert_eq!(keeper.baseline()["tcp_timeout_established"], 432_000);
+}
+
+#[test]
+fn a_baseline_of_another_boot_or_namespace_is_set_aside_and_said() {
+    for (boot, inode, why) in
+        [("99999999-0-0-0-0", 7, "earlier boot"), (BOOT, 8, "another network namespace")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        drop(at_work(dir.path()));
+        let now = values(&[("max", 150_000)]);
+        let (keeper, notes) = Keeper::take(dir.path(), boot, &netns(inode), &now, false).unwrap();
+        assert_eq!(keeper.baseline(), now);
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].reason.contains(why), "{}", notes[0].reason);
+    }
+}
+
+#[test]
+fn a_dry_run_writes_no_baseline() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = Keeper::take(dir.path(), BOOT, &netns(7), &values(&FOUND), true).unwrap();
+    keeper.will_write("max", 100_000, 150_000).unwrap();
+    keeper.close();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn without_a_durable_baseline_there_is_no_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("state");
+    std::fs::write(&file, "a file, no directory").unwrap();
+    let error = Keeper::take(&file, BOOT, &netns(7), &values(&FOUND), false).unwrap_err();
+    assert_eq!(error.exit, Exit::Unreachable);
+    assert!(error.hint.is_some());
+}
+
+#[test]
+fn revert_without_a_baseline_says_that_nothing_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Keeper::found(dir.path(), BOOT, &netns(7)).unwrap_err();
+    assert_eq!(error.exit, Exit::No);
+    drop(at_work(dir.path()));
+    let error = Keeper::found(dir.path(), BOOT, &netns(8)).unwrap_err();
+    assert_eq!(error.exit, Exit::No);
+    assert!(error.to_string().contains("set aside"), "{error}");
+}
+
+#[test]
+fn what_is_still_as_the_agent_wrote_it_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut keeper, kernel) = at_work(dir.path());
+    let rows = keeper.restore(&kernel, 75_000, 75.0, false);
+    assert_eq!(
+        results(&rows),
+        [("max", 150_000, 100_000, "restored"), ("tcp_timeout_established", 7440, 432_000, "restored")]
+    );
+    assert_eq!((kernel.now("max"), kernel.now("tcp_timeout_established")), (100_000, 432_000));
+    assert!(keeper.is_clear());
+    assert!(keeper.restore(&kernel, 0, 75.0, false).is_empty(), "once");
+}
+
+#[test]
+fn max_waits_while_the_table_is_too_full_for_it_unless_forced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut keeper, kernel) = at_work(dir.path());
+    let rows = keeper.restore(&kernel, 75_001, 75.0, false);
+    assert_eq!(results(&rows)[0], ("max", 150_000, 100_000, "waits"));
+    assert!(rows[0].reason.as_ref().unwrap().contains("75001 entries are more than 75 % of 100000"));
+    assert_eq!((kernel.now("max"), kernel.now("tcp_timeout_established")), (150_000, 432_000));
+    assert!(!keeper.is_clear());
+    keeper.close();
+    let mut later = Keeper::found(dir.path(), BOOT, &netns(7)).unwrap();
+    let rows = later.restore(&kernel, 75_001, 75.0, true);
+    assert_eq!(results(&rows), [("max", 150_000, 100_000, "restored")]);
+}
+
+#[test]
+fn what_someone_else_set_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut keeper, kernel) = at_work(dir.path());
+    kernel.write("max", 500_000).unwrap();
+    let rows = keeper.restore(&kernel, 1000, 75.0, true);
+    assert_eq!(results(&rows)[0], ("max", 500_000, 100_000, "left"));
+    assert_eq!(kernel.now("max"), 500_000);
+    assert!(keeper.is_clear());
+}
+
+#[test]
+fn what_the_kernel_refuses_stays_held() {
+    let dir = tempfile::tempdir().unwrap();
+    for broken in [|k: &mut Kernel| k.refuses = true, |k: &mut Kernel| k.unreadable = true] {
+        let (mut keeper, mut kernel) = at_work(dir.path());
+        broken(&mut kernel);
+        let rows = keeper.restore(&kernel, 1000, 75.0, false);
+        assert!(rows.len() == 2 && rows.iter().all(|row| row.result == "failed" && row.reason.is_some()));
+        assert!(!keeper.is_clear());
+    }
+}
+
+#[test]
+fn what_was_put_back_already_is_no_news() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = at_work(dir.path());
+    assert!(keeper.restore(&Kernel::of(&FOUND), 1000, 75.0, false).is_empty());
+    assert!(keeper.is_clear());
+}
+
+#[test]
+fn another_hand_is_noticed_once_and_respected() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut keeper, kernel) = at_work(dir.path());
+    assert!(keeper.notice(&kernel.values.borrow()).is_empty(), "its own values are no news");
+    let notes = keeper.notice(&values(&[("max", 500_000), ("tcp_timeout_established", 432_000), ("new", 1)]));
+    let said: Vec<&str> = notes.iter().map(|note| note.reason.as_str()).collect();
+    assert_eq!(
+        said,
+        [
+            "max was changed from 150000 to 500000 by someone else: that is its baseline now",
+            "tcp_timeout_established was put back to 432000 by someone else; it had been set to 7440"
+        ]
+    );
+    assert_eq!((notes[0].from, notes[0].to), (Some(150_000), Some(500_000)));
+    assert_eq!(keeper.baseline()["max"], 500_000);
+    assert!(keeper.is_clear());
+    assert!(keeper.notice(&values(&[("max", 500_000), ("tcp_timeout_established", 432_000)])).is_empty());
+    assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline()["max"], 500_000);
+}
+
+#[test]
+fn a_write_that_failed_is_taken_back_from_the_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = at_work(dir.path());
+    keeper.will_write("max", 150_000, 225_000).unwrap();
+    keeper.unwritten("max", 150_000);
+    keeper.unwritten("tcp_timeout_established", 432_000);
+    let kernel = Kernel::of(&[("max", 150_000), ("tcp_timeout_established", 432_000)]);
+    assert!(keeper.notice(&kernel.values.borrow()).is_empty());
+    let rows = keeper.restore(&kernel, 1000, 75.0, false);
+    assert_eq!(results(&rows), [("max", 150_000, 100_000, "restored")]);
+}
+
+#[test]
+fn a_baseline_that_holds_nothing_is_removed_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut keeper, _) = at_work(dir.path());
+    keeper.close();
+    assert!(Keeper::found(dir.path(), BOOT, &netns(7)).is_ok(), "it holds something");
+    keeper.released("max");
+    keeper.released("tcp_timeout_established");
+    keeper.close();
+    assert!(Keeper::found(dir.path(), BOOT, &netns(7)).is_err());
+}

@@ -44,6 +44,9 @@ fn a_stall_beyond_the_budget_is_never_paid() {
     let mut elsewhere = crowded();
     elsewhere.memory.entries_all_namespaces = Some(40_001);
     assert_eq!(resized(&elsewhere, &Settings::default()), None, "entries of every namespace are moved");
+    let mut stale = Snapshot { entries: 40_001, ..crowded() };
+    stale.memory.entries_all_namespaces = Some(10);
+    assert_eq!(resized(&stale, &Settings::default()), None, "the namespace's own count is exact");
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn pressure() -> impl Strategy<Value = PressureSettings> {
 pub fn settings() -> impl Strategy<Value = Settings> {
     let entries = || prop_oneof![3 => Just(0), 2 => 0..200_000u64, 1 => Just(u64::from(u32::MAX))];
     let yes = || prop::bool::weighted(0.8);
-    let capacity = (yes(), 0.01..90.0f64, 0.0..90.0f64, entries(), entries(), any::<bool>(), 0.0..1e9f64);
+    let capacity = (yes(), 0.01..90.0f64, 0.0..90.0f64, entries(), entries(), any::<bool>(), 0.0..200.0f64);
     let flush = (yes(), vec(prop_oneof![3 => 1..10_000u32, 1 => Just(u32::MAX)], 6), any::<bool>());
     let floors = btree_map(0..TIMEOUTS.len(), 1..=u32::MAX, 0..6);
     (pressure(), capacity, flush, yes(), floors).prop_map(|(pressure, capacity, flush, enabled, floors)| {

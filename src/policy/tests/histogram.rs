@@ -70,7 +70,7 @@ proptest! {
         prop_assert!(histogram.at_least(at) <= real);
         prop_assert_eq!(histogram.total(), values.len() as u64);
         // A bin is a quarter of its octave wide: what is a quarter older is counted for certain.
-        let older = values.iter().filter(|value| **value as u64 >= at as u64 + at as u64 / 4 + 1).count();
+        let older = values.iter().filter(|value| u64::from(**value) > u64::from(at) + u64::from(at) / 4).count();
         prop_assert!(histogram.at_least(at) >= older as u64);
     }
 

@@ -108,7 +108,9 @@ impl<V: Values> Hand for KernelHand<V> {
 
     fn settle(&mut self) -> io::Result<Deleted> {
         let mut deleted = self.deleter.flush()?;
-        deleted.failed += std::mem::take(&mut self.unreadable);
+        let unreadable = std::mem::take(&mut self.unreadable);
+        deleted.sent += unreadable;
+        deleted.failed += unreadable;
         Ok(deleted)
     }
 

@@ -9,6 +9,10 @@ use crate::executor::Values;
 use crate::journal::{Baseline, Held, Loaded};
 use crate::model::{Draft, Netns, RecordEvent, RevertRow};
 
+/// Resizing the hash holds every packet for about half a microsecond an entry (`nf_conntrack_hash_resize`): up to here
+/// that is 20 ms.
+const SMALL_ENTRIES: u64 = 40_000;
+
 /// Keeps the baseline true, on disk and in memory.
 #[derive(Debug)]
 pub struct Keeper {
@@ -32,7 +36,9 @@ impl Keeper {
         dry: bool,
     ) -> Result<(Keeper, Vec<Draft>)> {
         let mut notes = Vec::new();
-        let earlier = match Baseline::load(dir, boot_id, netns.inode) {
+        // A dry run moves no file of another agent's aside.
+        let loaded = if dry { Loaded::None } else { Baseline::load(dir, boot_id, netns.inode) };
+        let earlier = match loaded {
             Loaded::Ours(baseline) => Some(baseline),
             Loaded::None => None,
             Loaded::SetAside { path, why } => {
@@ -52,6 +58,11 @@ impl Keeper {
                 let note = format!("an earlier agent left {name} at {now}; it was {} before", held.found);
                 notes.push(Draft { name: Some(name.clone()), ..Draft::new(0, RecordEvent::Drift, note) });
             }
+        }
+        // What an earlier agent holds and this one may not write now (another owns the host's values) is not forgotten.
+        let held = earlier.iter().flat_map(|e| &e.values).filter(|(_, held)| held.written.is_some());
+        for (name, held) in held.filter(|(name, _)| !values.contains_key(*name)) {
+            baseline.values.insert(name.clone(), *held);
         }
         let keeper = Keeper { dir: dir.to_owned(), baseline, dry };
         if !dry {
@@ -119,7 +130,7 @@ impl Keeper {
         let mut notes = Vec::new();
         for (name, &now) in values {
             // A value that became this agent's only now begins with what it is.
-            let held = self.baseline.values.entry(name.clone()).or_insert(Held { found: now, written: None });
+            let held = self.baseline.values.entry(name.clone()).or_insert(Held::found(now));
             let expected = held.written.unwrap_or(held.found);
             if now == expected {
                 continue;
@@ -203,6 +214,10 @@ fn restore_one(
     if name == "max" && found != 0 && found < now && found < safe && !force {
         let reason =
             format!("{entries} entries are more than {low_percent} % of {found}: max would be short at once");
+        return row(now, "waits", Some(reason));
+    }
+    if name == "buckets" && entries > SMALL_ENTRIES && !force {
+        let reason = format!("moving {entries} entries would hold up every packet meanwhile");
         return row(now, "waits", Some(reason));
     }
     match values.write(name, found) {

@@ -178,10 +178,10 @@ fn without_a_durable_baseline_there_is_no_start() {
 }
 
 #[test]
-fn revert_without_a_baseline_says_that_nothing_is_known() {
+fn revert_without_a_baseline_has_nothing_to_revert_and_another_namespaces_is_no_answer() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Keeper::found(dir.path(), BOOT, &netns(7)).unwrap_err();
-    assert_eq!(error.exit, Exit::No);
+    let nothing = Keeper::found(dir.path(), BOOT, &netns(7)).unwrap();
+    assert!(nothing.baseline().is_empty() && nothing.is_clear());
     drop(at_work(dir.path()));
     let error = Keeper::found(dir.path(), BOOT, &netns(8)).unwrap_err();
     assert_eq!(error.exit, Exit::No);
@@ -287,9 +287,20 @@ fn a_baseline_that_holds_nothing_is_removed_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let (mut keeper, _) = at_work(dir.path());
     keeper.close();
-    assert!(Keeper::found(dir.path(), BOOT, &netns(7)).is_ok(), "it holds something");
+    let held = || Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline();
+    assert!(!held().is_empty(), "it holds something");
     keeper.released("max");
     keeper.released("tcp_timeout_established");
     keeper.close();
-    assert!(Keeper::found(dir.path(), BOOT, &netns(7)).is_err());
+    assert!(held().is_empty());
+}
+
+#[test]
+fn what_an_earlier_agent_holds_is_not_forgotten_by_one_that_may_not_write_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, kernel) = at_work(dir.path());
+    let mut mine = kernel.values.borrow().clone();
+    mine.remove("max");
+    drop(Keeper::take(dir.path(), BOOT, &netns(7), &mine, false).unwrap());
+    assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline()["max"], 100_000);
 }

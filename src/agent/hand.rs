@@ -237,13 +237,17 @@ impl Acting {
         self.notice_others(&snapshot);
         let (plan, memory) = policy::decide(&snapshot, &self.memory, &self.settings);
         let before = self.memory.level;
-        self.memory = memory;
+        let paused = self.paused(snapshot.now_seconds);
+        self.memory = match paused {
+            true => memory.without_acts_since(&self.memory),
+            false => memory,
+        };
         if plan.level != before {
             self.chronicle.level(before, &plan, policy::usage_percent(&snapshot, &self.settings));
         }
         self.set_marks(&snapshot);
         self.publish(&snapshot, &plan);
-        if self.paused(snapshot.now_seconds) {
+        if paused {
             return Ok(false);
         }
         let acted = self.perform(&plan, &snapshot);

@@ -55,7 +55,8 @@ impl Histogram {
             return bin as u32;
         }
         let (octave, quarter) = (bin / 4 + 1, bin % 4);
-        ((4 + quarter) << (octave - 2)) as u32
+        // 2^32 s and more is no idleness: such a bin can only come from a file.
+        if octave > 31 { u32::MAX } else { ((4 + quarter) << (octave - 2)) as u32 }
     }
 
     /// Counts one value.
@@ -69,7 +70,11 @@ impl Histogram {
 
     /// How many values lie in bins that begin at or over `seconds`: never more than there are.
     pub fn at_least(&self, seconds: u32) -> u64 {
-        self.bins.iter().enumerate().filter(|(bin, _)| Self::edge(*bin) >= seconds).map(|(_, n)| n).sum()
+        self.bins
+            .iter()
+            .enumerate()
+            .filter(|(bin, _)| Self::edge(*bin) >= seconds)
+            .fold(0, |sum, (_, n)| sum.saturating_add(*n))
     }
 
     /// Takes `n` values away, the largest first.
@@ -83,19 +88,19 @@ impl Histogram {
 
     /// All values.
     pub fn total(&self) -> u64 {
-        self.bins.iter().sum()
+        self.bins.iter().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
     /// The largest bin edge, not under `floor`, at or over which at least `wanted` values lie; `floor` itself where
     /// no edge has that many.
     pub fn cut_for(&self, wanted: u64, floor: u32) -> u32 {
-        let mut sum = 0;
+        let mut sum = 0u64;
         for (bin, n) in self.bins.iter().enumerate().rev() {
             let edge = Self::edge(bin);
             if edge < floor {
                 break;
             }
-            sum += n;
+            sum = sum.saturating_add(*n);
             if sum >= wanted {
                 return edge;
             }

@@ -50,6 +50,17 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// The same, but with nothing done since `before`: what was decided meanwhile was not carried out.
+    pub fn without_acts_since(self, before: &Memory) -> Memory {
+        Memory {
+            raised_at_seconds: before.raised_at_seconds,
+            lowered_at_seconds: before.lowered_at_seconds,
+            restored_at_seconds: before.restored_at_seconds,
+            calm_needed_seconds: before.calm_needed_seconds,
+            ..self
+        }
+    }
+
     /// What a timeout was before the agent came.
     pub fn baseline_timeout(&self, timeout: Timeout) -> Option<u32> {
         self.baseline.get(timeout.name()).and_then(|v| u32::try_from(*v).ok())

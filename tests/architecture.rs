@@ -1,0 +1,478 @@
+//! Who may import whom, and what each part of the program keeps away from. Reads `src/`; needs no root.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+/// A module of `lib.rs`, the modules that it may import, and why it stands there.
+type Row = (&'static str, &'static [&'static str], &'static str);
+
+/// From the ground up: a module imports from the rows above its own alone, so there is no way back. What is not
+/// listed is forbidden; what is listed and not used has to go from the list.
+const MAY_IMPORT: &[Row] = &[
+    ("model", &[], "the nouns that all others speak in"),
+    ("error", &[], "what reaches the operator, from everywhere"),
+    ("kernel", &["error", "model"], "the only Linux: it reports and obeys, and knows of no policy"),
+    ("state", &["model"], "events and dumps become counts: time is an argument, so tests own the clock"),
+    ("policy", &["model"], "pure: the same snapshot, memory and settings give the same plan"),
+    ("config", &["error", "model"], "text becomes settings; nothing of it depends on the machine"),
+    ("log", &["model"], "where lines go, whatever they say"),
+    (
+        "journal",
+        &["error", "model"],
+        "records and the baseline on disk; it must work where the kernel refuses",
+    ),
+    ("control", &["error", "model"], "the socket carries answers; it never makes one from the kernel"),
+    ("executor", &["kernel", "model"], "the only hand on the kernel; it obeys a plan and does not decide"),
+    ("documents", &["model", "policy"], "facts become what commands print, by the policy's own numbers"),
+    ("recovery", &["error", "executor", "journal", "model"], "the baseline goes back through the same hand"),
+    (
+        "sieve",
+        &["model", "policy", "state"],
+        "class, proof and protection of one entry, for scan and flush alike",
+    ),
+    (
+        "gauge",
+        &["error", "executor", "kernel", "model", "policy", "sieve", "state"],
+        "the one place where the kernel's numbers become a snapshot",
+    ),
+    (
+        "survey",
+        &[
+            "documents",
+            "error",
+            "executor",
+            "gauge",
+            "journal",
+            "kernel",
+            "model",
+            "policy",
+            "recovery",
+            "sieve",
+            "state",
+        ],
+        "the answers without an agent: the agent's way, once, with a hand that does nothing",
+    ),
+    (
+        "agent",
+        &[
+            "config",
+            "control",
+            "documents",
+            "error",
+            "executor",
+            "gauge",
+            "journal",
+            "kernel",
+            "model",
+            "policy",
+            "recovery",
+            "sieve",
+            "state",
+            "survey",
+        ],
+        "the loop that joins them all",
+    ),
+    (
+        "cli",
+        &["agent", "config", "control", "error", "journal", "log", "model", "survey"],
+        "asks the agent or the survey and prints; it never meets the kernel, the state or the policy",
+    ),
+];
+
+/// Imports that only these files of a module may have.
+const ONLY_IN: &[(&str, &str, &[&str])] = &[
+    ("cli", "agent", &["cli/agent.rs"]),
+    ("cli", "log", &["cli/agent.rs"]),
+    ("cli", "journal", &["cli/history.rs"]),
+];
+
+/// Crates that belong to a few modules.
+const CRATE_IN: &[(&str, &[&str])] = &[
+    ("netlink_sys", &["kernel"]),
+    ("netlink_packet_core", &["kernel"]),
+    ("netlink_packet_netfilter", &["kernel"]),
+    ("libc", &["control", "journal", "kernel"]),
+    ("nix", &["agent", "control", "journal", "kernel", "log"]),
+    ("tokio", &["agent", "control"]),
+    ("clap", &["cli"]),
+    ("terminal_size", &["cli"]),
+    ("toml", &["config"]),
+    ("tracing", &["agent", "control", "journal", "log"]),
+    ("tracing_journald", &["log"]),
+    ("tracing_subscriber", &["log"]),
+];
+
+/// Modules without clock, files, sockets, logs, threads and processes.
+const PURE: &[&str] = &["model", "state", "policy"];
+/// What they are known by.
+const IMPURE: &[&str] = &[
+    "SystemTime",
+    "Instant",
+    "sleep",
+    "fs",
+    "File",
+    "OpenOptions",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "UnixListener",
+    "UnixDatagram",
+    "ToSocketAddrs",
+    "tracing",
+    "println",
+    "eprintln",
+    "thread",
+    "process",
+    "env",
+    "jiff",
+    "nix",
+    "libc",
+    "tokio",
+];
+
+const LONGEST_LINES: usize = 400;
+/// Files that are longer, with the length that they may not exceed: each has to be split, and to leave this list.
+const TOO_LONG: &[(&str, usize)] = &[("agent/hand.rs", 605)];
+
+/// One file of `src/`.
+struct Source {
+    /// Below `src/`, such as `cli/render/table.rs`.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The module of `lib.rs` that it belongs to; `lib` and `main` for the roots.
+    fn module(&self) -> &str {
+        self.path.split('/').next().unwrap_or_default().trim_end_matches(".rs")
+    }
+
+    /// How many steps of `super` lead to the root: 1 for `state.rs` and `state/mod.rs`, 2 for `state/sync.rs`.
+    fn depth(&self) -> usize {
+        self.path.split('/').count() - usize::from(self.path.ends_with("/mod.rs"))
+    }
+
+    fn tokens(&self) -> TokenStream {
+        self.text.parse().unwrap_or_else(|error| panic!("src/{}: {error}", self.path))
+    }
+
+    fn is_test(&self) -> bool {
+        self.path.ends_with("tests.rs") || self.path.contains("/tests/")
+    }
+
+    /// Lines before the tests at its end.
+    fn lines(&self) -> usize {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let tests = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {");
+        lines.windows(2).position(tests).unwrap_or(lines.len())
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut found, mut directories) = (Vec::new(), vec![root.clone()]);
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(&directory).expect("src/ can be read") {
+            let path: PathBuf = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).expect("text");
+                let path = path.strip_prefix(&root).expect("below src/").to_string_lossy().into_owned();
+                found.push(Source { path, text });
+            }
+        }
+    }
+    assert!(found.len() > 50, "only {} files below src/", found.len());
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+/// Modules of the root that the tokens name by `crate::` or by enough `super::`, `depth` steps below the root.
+fn imports(tokens: TokenStream, depth: usize, found: &mut BTreeSet<String>) {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let mut i = 0;
+    while i < tokens.len() {
+        match &tokens[i] {
+            TokenTree::Ident(word) if word == "crate" && colons(&tokens, i + 1) => {
+                target(&tokens[i + 3..], 0, found);
+                i += 3;
+            }
+            TokenTree::Ident(word) if word == "super" && colons(&tokens, i + 1) => {
+                target(&tokens[i..], depth, found);
+                while is_super(&tokens, i) {
+                    i += 3;
+                }
+            }
+            TokenTree::Ident(word) if word == "mod" => {
+                if let Some(TokenTree::Group(body)) = tokens.get(i + 2) {
+                    imports(body.stream(), depth + 1, found);
+                    i += 2;
+                }
+                i += 1;
+            }
+            TokenTree::Group(group) => {
+                imports(group.stream(), depth, found);
+                i += 1;
+            }
+            _ => i += 1,
+        }
+    }
+}
+
+/// What a path leads to that starts `depth` steps below the root: a module, or a list of paths in braces.
+fn target(path: &[TokenTree], mut depth: usize, found: &mut BTreeSet<String>) {
+    let mut i = 0;
+    while is_super(path, i) {
+        (i, depth) = (i + 3, depth.saturating_sub(1));
+    }
+    match path.get(i) {
+        Some(TokenTree::Ident(module)) if depth == 0 => drop(found.insert(module.to_string())),
+        Some(TokenTree::Group(list)) if list.delimiter() == Delimiter::Brace => {
+            let inside: Vec<TokenTree> = list.stream().into_iter().collect();
+            let comma = |token: &TokenTree| matches!(token, TokenTree::Punct(p) if p.as_char() == ',');
+            inside.split(comma).for_each(|element| target(element, depth, found));
+        }
+        _ => {}
+    }
+}
+
+fn is_super(tokens: &[TokenTree], i: usize) -> bool {
+    matches!(tokens.get(i), Some(TokenTree::Ident(word)) if word == "super") && colons(tokens, i + 1)
+}
+
+fn colons(tokens: &[TokenTree], i: usize) -> bool {
+    let colon = |token: Option<&TokenTree>| matches!(token, Some(TokenTree::Punct(p)) if p.as_char() == ':');
+    colon(tokens.get(i)) && colon(tokens.get(i + 1))
+}
+
+/// Every identifier, however deep; text and comments are none.
+fn words(tokens: TokenStream, found: &mut BTreeSet<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Ident(word) => drop(found.insert(word.to_string())),
+            TokenTree::Group(group) => words(group.stream(), found),
+            _ => {}
+        }
+    }
+}
+
+fn imports_of(source: &Source) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    imports(source.tokens(), source.depth(), &mut found);
+    // A name of the file's own module, and macros' own modules, are no imports.
+    found.retain(|name| name != source.module() && MAY_IMPORT.iter().any(|(module, ..)| module == name));
+    found
+}
+
+fn words_of(source: &Source) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    words(source.tokens(), &mut found);
+    found
+}
+
+/// What a file imports against the table, a line each.
+fn forbidden_imports(source: &Source) -> Vec<String> {
+    let Some((_, allowed, reason)) = MAY_IMPORT.iter().find(|(module, ..)| *module == source.module()) else {
+        return vec![format!("src/{}: its module has no row in MAY_IMPORT", source.path)];
+    };
+    let mut wrong = Vec::new();
+    for name in imports_of(source) {
+        if !allowed.contains(&name.as_str()) {
+            let module = source.module();
+            wrong.push(format!("src/{} imports {name}; {module}: {reason}", source.path));
+        }
+        let elsewhere = |(module, target, files): &&(&str, &str, &[&str])| {
+            *module == source.module() && *target == name && !files.contains(&source.path.as_str())
+        };
+        if let Some((_, _, files)) = ONLY_IN.iter().find(elsewhere) {
+            wrong.push(format!("src/{} imports {name}; only {} may", source.path, files.join(", ")));
+        }
+    }
+    wrong
+}
+
+/// What a pure file has to do with the world, a line each.
+fn impurities(source: &Source) -> Vec<String> {
+    let words = if PURE.contains(&source.module()) { words_of(source) } else { BTreeSet::new() };
+    let known = words.iter().filter(|word| IMPURE.contains(&word.as_str()));
+    known.map(|word| format!("src/{}: {word} in a pure module", source.path)).collect()
+}
+
+/// `unsafe` outside `kernel`, or without its reason, a line each.
+fn unsafe_faults(source: &Source) -> Vec<String> {
+    let uses = words_of(source).contains("unsafe") || source.text.contains("allow(unsafe_code)");
+    if uses && source.module() != "kernel" {
+        return vec![format!("src/{}: unsafe outside src/kernel", source.path)];
+    }
+    let lines: Vec<&str> = source.text.lines().collect();
+    let begins = |line: &str| line.contains("unsafe {") && !line.trim_start().starts_with("//");
+    let explained = |i: usize| lines[i.saturating_sub(4)..=i].iter().any(|line| line.contains("SAFETY:"));
+    let silent = (0..lines.len()).filter(|&i| begins(lines[i]) && !explained(i));
+    silent.map(|i| format!("src/{}:{}: unsafe without a SAFETY line", source.path, i + 1)).collect()
+}
+
+fn none(faults: Vec<String>) {
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+fn faults(of: impl Fn(&Source) -> Vec<String>) -> Vec<String> {
+    sources().iter().filter(|source| !matches!(source.module(), "lib" | "main")).flat_map(of).collect()
+}
+
+#[test]
+fn modules_import_only_what_the_table_allows() {
+    none(faults(forbidden_imports));
+}
+
+#[test]
+fn the_table_goes_one_way_and_allows_nothing_that_is_not_used() {
+    let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources() {
+        used.entry(source.module().to_owned()).or_default().extend(imports_of(&source));
+    }
+    for (place, (module, allowed, _)) in MAY_IMPORT.iter().enumerate() {
+        for name in *allowed {
+            let above = MAY_IMPORT[..place].iter().any(|(earlier, ..)| earlier == name);
+            assert!(above, "{module} may import {name}, which does not stand above it");
+            let is_used = used.get(*module).is_some_and(|names| names.contains(*name));
+            assert!(is_used, "{module} may import {name} and does not: take it from the table");
+        }
+    }
+}
+
+#[test]
+fn the_roots_only_name_the_modules() {
+    let all = sources();
+    let root = |name: &str| all.iter().find(|s| s.path == name).map(|s| s.text.clone()).expect("a root");
+    let declared: BTreeSet<String> = root("lib.rs")
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("pub mod ")?.trim_end_matches(';').to_owned()))
+        .collect();
+    let rows: BTreeSet<String> = MAY_IMPORT.iter().map(|(module, ..)| module.to_string()).collect();
+    assert_eq!(declared, rows, "lib.rs and MAY_IMPORT");
+    let code = |line: &&str| !(line.is_empty() || line.starts_with("//") || line.starts_with("pub mod "));
+    assert_eq!(root("lib.rs").lines().filter(code).collect::<Vec<_>>(), Vec::<&str>::new(), "lib.rs");
+    let main = root("main.rs");
+    assert_eq!(main.matches("ctctl::").count(), main.matches("ctctl::cli::main()").count(), "main.rs");
+}
+
+#[test]
+fn crates_stay_where_they_belong() {
+    none(faults(|source| {
+        let words = words_of(source);
+        let strays = CRATE_IN.iter().filter(|(name, modules)| {
+            let path = [format!("{name}::"), format!("use {name};")].iter().any(|p| source.text.contains(p));
+            words.contains(*name) && path && !modules.contains(&source.module())
+        });
+        strays.map(|(name, modules)| format!("src/{}: {name} is for {modules:?}", source.path)).collect()
+    }));
+}
+
+#[test]
+fn state_policy_and_model_know_no_clock_file_socket_or_log() {
+    none(faults(impurities));
+}
+
+#[test]
+fn unsafe_is_in_the_kernel_module_and_explained() {
+    none(sources().iter().flat_map(unsafe_faults).collect());
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let mut faults = Vec::new();
+    for source in sources().iter().filter(|source| !source.is_test()) {
+        let (lines, known) = (source.lines(), TOO_LONG.iter().find(|(path, _)| *path == source.path));
+        match known {
+            Some(_) if lines <= LONGEST_LINES => {
+                faults.push(format!("src/{}: short enough, take it from TOO_LONG", source.path));
+            }
+            Some((_, bound)) if lines <= *bound => {}
+            None if lines <= LONGEST_LINES => {}
+            _ => faults.push(format!("src/{}: {lines} lines, split it", source.path)),
+        }
+    }
+    none(faults);
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    const MARKS: &[&str] = &["TODO", "FIXME", "XXX", "todo!(", "unimplemented!(", "dbg!("];
+    none(faults(|source| {
+        let numbered = source.text.lines().enumerate();
+        let left = numbered.filter(|(_, line)| MARKS.iter().any(|mark| line.contains(mark)));
+        left.map(|(i, line)| format!("src/{}:{}: {}", source.path, i + 1, line.trim())).collect()
+    }));
+}
+
+/// The checks themselves, on files that break a rule and on files that do not.
+mod fixtures {
+    use super::*;
+
+    fn file(path: &str, text: &str) -> Source {
+        Source { path: path.into(), text: text.into() }
+    }
+
+    #[test]
+    fn a_forbidden_import_is_found_however_it_is_written() {
+        for (path, text) in [
+            ("policy/level.rs", "use crate::kernel::clock;"),
+            ("policy/level.rs", "use crate::{model::Level, kernel::{clock, table}};"),
+            ("policy/level.rs", "fn f() { let now = crate::kernel::clock::now(); }"),
+            ("policy/level.rs", "use super::super::kernel::clock;"),
+            ("policy/level.rs", "use super::{Memory, super::kernel};"),
+            ("policy/mod.rs", "use super::kernel::clock;"),
+            ("policy/mod.rs", "mod tests { use super::super::kernel; }"),
+            ("policy.rs", "pub use super::{kernel as k};"),
+            ("policy/level.rs", "pub(crate) use crate :: kernel;"),
+            ("policy/level.rs", "macro_rules! now { () => { $crate::kernel::clock::now() } }"),
+            ("control/mod.rs", "use crate::kernel::netns::Namespace;"),
+            ("cli/plan.rs", "use crate::policy;"),
+            ("cli/plan.rs", "use crate::agent;"),
+            ("model/plan.rs", "use crate::error::Error;"),
+            ("newcomer.rs", ""),
+        ] {
+            assert_eq!(forbidden_imports(&file(path, text)).len(), 1, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_an_import_is_left_alone() {
+        for (path, text) in [
+            (
+                "policy/level.rs",
+                "// use crate::kernel;\n/// [`crate::kernel`]\nconst S: &str = \"crate::kernel\";",
+            ),
+            ("policy/level.rs", "use crate::model::kernel; use super::kernel; use crate::policy::{kernel};"),
+            ("policy/level.rs", "mod tests { use super::super::kernel; }"),
+            ("policy/mod.rs", "pub(crate) fn kernel() {} pub(super) mod kernel;"),
+            ("cli/agent.rs", "use crate::{agent, config, log};"),
+        ] {
+            assert_eq!(forbidden_imports(&file(path, text)), Vec::<String>::new(), "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_clock_in_the_policy_is_found_and_one_in_its_comments_is_not() {
+        for text in ["use std::time::Instant;", "fn f() { std::fs::read(\"x\"); }", "use std::{fs, fmt};"] {
+            assert_eq!(impurities(&file("state/sync.rs", text)).len(), 1, "{text}");
+            assert!(impurities(&file("journal/file.rs", text)).is_empty());
+        }
+        assert!(impurities(&file("policy/mod.rs", "// Instant\nuse std::net::IpAddr;")).is_empty());
+    }
+
+    #[test]
+    fn unsafe_elsewhere_or_without_a_reason_is_found() {
+        let text = "fn f() { unsafe { g() } }";
+        assert_eq!(unsafe_faults(&file("state/sync.rs", text)).len(), 1);
+        assert_eq!(unsafe_faults(&file("kernel/clock.rs", text)).len(), 1);
+        assert!(
+            unsafe_faults(&file("kernel/clock.rs", "// SAFETY: g takes nothing.\nunsafe { g() }")).is_empty()
+        );
+        assert!(unsafe_faults(&file("cli/text.rs", "fn unsafe_to_print() {}")).is_empty());
+    }
+}

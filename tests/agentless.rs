@@ -5,7 +5,7 @@
 use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -152,7 +152,9 @@ fn rows<'a>(document: &'a Value, list: &str, fields: &[(&str, &str)]) -> &'a [Va
     rows
 }
 
-/// A directory with a configuration and a copy of the binary that any user may run.
+const BINARY: &str = env!("CARGO_BIN_EXE_ctctl");
+
+/// A directory with a configuration, a state directory and no agent's socket.
 struct Place {
     directory: TempDir,
 }
@@ -161,13 +163,8 @@ impl Place {
     /// With `more` in the configuration, behind its `[agent]`.
     fn new(more: &str) -> Place {
         let directory = tempfile::tempdir().expect("a directory");
-        let open = |path: &Path, mode| {
-            std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("its mode");
-        };
-        open(directory.path(), 0o755);
+        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("its mode");
         let place = Place { directory };
-        std::fs::copy(env!("CARGO_BIN_EXE_ctctl"), place.path("ctctl")).expect("a copy");
-        open(&place.path("ctctl"), 0o755);
         std::fs::create_dir(place.path("state")).expect("a directory");
         let state = place.path("state");
         std::fs::write(place.path("ctctl.toml"), format!("[agent]\nstate_dir = {state:?}\n{more}"))
@@ -188,7 +185,7 @@ impl Place {
 
     /// In the namespace and with the rights of the test itself.
     fn here(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(self.path("ctctl"));
+        let mut command = Command::new(BINARY);
         self.arguments(&mut command, arguments);
         command.output().expect("the binary starts")
     }
@@ -197,7 +194,7 @@ impl Place {
     fn inside(&self, script: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("unshare");
         command.args(namespace()).args(["sh", "-c", &format!("{script}\nexec \"$0\" \"$@\"")]);
-        command.arg(self.path("ctctl")).env("DIR", self.directory.path());
+        command.arg(BINARY).env("DIR", self.directory.path());
         self.arguments(&mut command, arguments);
         command
     }
@@ -486,6 +483,11 @@ fn unprivileged(place: &Place, arguments: &[&str]) -> Option<Output> {
     if !is_root() {
         return Some(place.here(arguments));
     }
+    // The build may lie where nobody else can go.
+    // cp(1), because a file that this process had open to write could be inherited by another test's child, and a
+    // file that is open to write cannot be run.
+    let copied = Command::new("cp").arg(BINARY).arg(place.path("ctctl")).status();
+    assert!(copied.is_ok_and(|status| status.success()), "a copy of the binary");
     let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"];
     let mut command = Command::new("setpriv");
     command.args(nobody).arg(place.path("ctctl"));

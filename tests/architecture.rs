@@ -34,7 +34,7 @@ const MAY_IMPORT: &[Row] = &[
     ),
     (
         "gauge",
-        &["error", "executor", "kernel", "model", "policy", "sieve", "state"],
+        &["error", "executor", "journal", "kernel", "model", "policy", "sieve", "state"],
         "the one place where the kernel's numbers become a snapshot",
     ),
     (
@@ -135,7 +135,7 @@ const IMPURE: &[&str] = &[
 
 const LONGEST_LINES: usize = 400;
 /// Files that are longer, with the length that they may not exceed: each has to be split, and to leave this list.
-const TOO_LONG: &[(&str, usize)] = &[("agent/hand.rs", 637)];
+const TOO_LONG: &[(&str, usize)] = &[];
 
 /// One file of `src/`.
 struct Source {

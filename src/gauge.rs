@@ -13,7 +13,7 @@ use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::{address, clock, memory, table};
-use crate::model::{MemoryFacts, Snapshot, Timeout, TimeoutPolicy};
+use crate::model::{MemoryFacts, Snapshot, Timeout, TimeoutPolicy, TimeoutValues};
 use crate::policy::OwnHost;
 use crate::sieve::Grounds;
 use crate::state::{Bases, TimeoutHistory};
@@ -76,6 +76,7 @@ pub struct Gauge {
     /// When memory, slab and namespaces were looked at.
     looked_at_seconds: [f64; 3],
     history: TimeoutHistory,
+    timeouts_at_seconds: Option<u32>,
     policies: Vec<TimeoutPolicy>,
     capabilities: Capabilities,
     own: OwnHost,
@@ -96,6 +97,7 @@ impl Gauge {
             memory: MemoryFacts::default(),
             looked_at_seconds: [f64::NEG_INFINITY; 3],
             history: TimeoutHistory::default(),
+            timeouts_at_seconds: None,
             policies: Vec::new(),
             capabilities: process::capabilities(),
             own: OwnHost::default(),
@@ -123,7 +125,7 @@ impl Gauge {
     pub fn remember(&mut self, seen: &TimeoutsSeen) {
         for (name, seconds) in &seen.sysctls {
             if let Some(timeout) = Timeout::named(name) {
-                self.history.saw_one(timeout, *seconds);
+                self.history.saw_one(timeout, *seconds, None);
             }
         }
         self.policies
@@ -182,8 +184,7 @@ impl Gauge {
         let buckets = self.buckets()?;
         let drops = table::drops(&mut self.netlink).map_err(|e| explain("conntrack statistics", &e))?;
         self.look_at_memory(now_seconds, entries);
-        let timeouts = self.values.sysctls.timeouts();
-        self.history.saw(&timeouts);
+        let timeouts = self.look_at_timeouts();
         Ok(Snapshot {
             now_seconds,
             entries,
@@ -197,6 +198,14 @@ impl Gauge {
             timeouts,
             ..Snapshot::default()
         })
+    }
+
+    /// A value that is new was not in force at the last look.
+    fn look_at_timeouts(&mut self) -> TimeoutValues {
+        let now = clock::boottime_seconds() as u32;
+        let timeouts = self.values.sysctls.timeouts();
+        self.history.saw(&timeouts, self.timeouts_at_seconds.replace(now));
+        timeouts
     }
 
     fn look_at_memory(&mut self, now: f64, entries: u64) {
@@ -217,7 +226,7 @@ impl Gauge {
 
     /// What makes time left into idleness, right now.
     pub fn grounds(&mut self) -> Grounds {
-        self.history.saw(&self.values.sysctls.timeouts());
+        self.look_at_timeouts();
         let listed = table::timeout_policies(&mut self.netlink);
         let known = listed.is_ok();
         for policy in listed.unwrap_or_default() {

@@ -19,13 +19,14 @@ fn tuple(protocol: u8, source: u8, destination: u8, port: u16) -> Tuple {
     Tuple { source: address(source), destination: address(destination), protocol, l4 }
 }
 
-/// A connection that has been idle for so long.
+/// A connection that has been idle for so long for certain: time left is cut to whole seconds, so that one more has
+/// to have passed by it.
 fn established(idle: u32) -> Entry {
     Entry {
         id: 1,
         original: tuple(TCP, 1, 2, 443),
         status: Status(Status::SEEN_REPLY | Status::ASSURED | Status::CONFIRMED),
-        timeout_seconds: Some(432_000 - idle),
+        timeout_seconds: Some(431_999 - idle),
         tcp: Some(TcpInfo { state: TcpState::Established, flags_original: 0, flags_reply: 0 }),
         ..Entry::default()
     }
@@ -110,8 +111,8 @@ fn a_zero_window_and_data_in_flight_are_alive() {
 #[test]
 fn closed_connections_go_after_seconds() {
     let mut scene = Scene::new();
-    assert!(scene.judge(&in_state(TcpState::TimeWait, 115)).eligible);
-    assert!(!scene.judge(&in_state(TcpState::TimeWait, 116)).eligible);
+    assert!(scene.judge(&in_state(TcpState::TimeWait, 114)).eligible);
+    assert!(!scene.judge(&in_state(TcpState::TimeWait, 115)).eligible);
     assert_eq!(scene.judge(&in_state(TcpState::Close, 5)).class, Some(Class::Closed));
 }
 

@@ -9,7 +9,7 @@ use crate::documents;
 use crate::error::Result;
 use crate::executor::{self, DryHand, Hand, Judge, Swept};
 use crate::gauge::{Gauge, NamespaceValues};
-use crate::journal::{Journal, TimeoutsSeen};
+use crate::journal::{Baseline, Journal, TimeoutsSeen};
 use crate::kernel::clock;
 use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
@@ -70,7 +70,11 @@ pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
     snapshot.scan = Some(scan(&mut gauge, settings, &mut |_, _| {})?);
     let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
     let header = documents::header(target.netns(), clock::now_rfc3339());
-    Ok(documents::status(header, &snapshot, &plan, settings, &Default::default()))
+    let dir = state_dir(target.netns(), settings);
+    let baseline = Baseline::peek(&dir, &clock::boot_id(), target.netns().inode);
+    let found =
+        baseline.iter().flat_map(|b| &b.values).map(|(name, held)| (name.clone(), held.found)).collect();
+    Ok(documents::status(header, &snapshot, &plan, settings, &found))
 }
 
 /// `plan`.

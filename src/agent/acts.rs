@@ -57,12 +57,16 @@ impl Acting {
             return false;
         }
         if let Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } = action.act {
-            self.gauge.history().saw_one(timeout, to);
-            self.save_seen();
+            if !self.hand.dry() {
+                let since = Some(snapshot.now_seconds as u32);
+                self.gauge.history().saw_one(timeout, to, since);
+                self.save_seen();
+            }
         }
         let usage = policy::usage_percent(snapshot, &self.settings);
         let id = self.chronicle.intend(action, plan.level, usage);
-        let recorded = self.keeper.will_write(name, from, to);
+        // A dry run holds nothing, not even on paper.
+        let recorded = if self.hand.dry() { Ok(()) } else { self.keeper.will_write(name, from, to) };
         let started = Instant::now();
         let set = self.hand.set(name, from, to);
         let ended = match &set {

@@ -103,7 +103,7 @@ impl Acting {
         for (name, found) in keeper.baseline() {
             // What timeouts were before an earlier agent shortened them may still be some entry's base.
             if let (Some(timeout), Ok(seconds)) = (Timeout::named(&name), u32::try_from(found)) {
-                gauge.history().saw_one(timeout, seconds);
+                gauge.history().saw_one(timeout, seconds, None);
             }
         }
         gauge.remember(&TimeoutsSeen::load(&ground.state_dir, &boot_id, netns.inode));
@@ -186,7 +186,9 @@ impl Acting {
             to: Some(1),
             ..Draft::new(self.chronicle.next_id(), RecordEvent::Intend, reason)
         };
-        let _ = self.keeper.will_write("events", now, 1);
+        if !self.hand.dry() {
+            let _ = self.keeper.will_write("events", now, 1);
+        }
         self.chronicle.durably(draft.clone());
         let event = match self.hand.set("events", now, 1) {
             Ok(_) => RecordEvent::Done,

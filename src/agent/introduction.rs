@@ -30,22 +30,37 @@ pub fn lines(
         ),
         policy::ceiling(snapshot, settings).reason,
     ];
-    let allowed = [
-        ("raise max", settings.capacity.enabled && snapshot.owns_host_values),
-        ("shorten timeouts", settings.timeouts.enabled && snapshot.may_set_timeouts),
-        ("flush idle entries", settings.flush.enabled && snapshot.may_flush),
+    let (capacity, timeouts, flush) = (&settings.capacity, &settings.timeouts, &settings.flush);
+    let quota = capacity.limit > 0 && capacity.limit <= snapshot.max;
+    let acts = [
+        ("raise max", snapshot.owns_host_values, capacity.enabled && !quota),
+        ("shorten timeouts", snapshot.may_set_timeouts, timeouts.enabled),
+        ("flush idle entries", snapshot.may_flush, flush.enabled),
     ];
-    let list = |may: bool| -> Vec<&str> {
-        allowed.iter().filter(|(_, m)| *m == may).map(|(what, _)| *what).collect()
+    let list = |wanted: fn(bool, bool) -> bool| -> String {
+        let what: Vec<&str> = acts
+            .iter()
+            .filter(|(_, able, allowed)| wanted(*able, *allowed))
+            .map(|(what, ..)| *what)
+            .collect();
+        what.join(", ")
     };
-    let (may, may_not) = (list(true).join(", "), list(false).join(", "));
+    let may = list(|able, allowed| able && allowed);
     lines.push(match (dry_run, may.is_empty()) {
-        (true, _) => format!("dry run: nothing is changed; it would be allowed to {may}"),
-        (false, true) => "may change nothing".to_owned(),
+        (_, true) => "may change nothing".to_owned(),
+        (true, false) => format!("dry run: nothing is changed; it would be allowed to {may}"),
         (false, false) => format!("may {may}"),
     });
-    if !may_not.is_empty() {
-        lines.push(format!("may not {may_not} (capabilities: {})", capabilities.join(", ")));
+    let forbidden = list(|_, allowed| !allowed);
+    if !forbidden.is_empty() {
+        lines.push(format!("will not {forbidden}: the configuration says so"));
+    }
+    let unable = list(|able, allowed| allowed && !able);
+    if !unable.is_empty() {
+        lines.push(format!(
+            "cannot {unable}: not this agent's to write (it may: {})",
+            capabilities.join(", ")
+        ));
     }
     lines
 }

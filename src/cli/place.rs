@@ -7,7 +7,7 @@ use super::render::Style;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::model::{Netns, Settings};
-use crate::survey::Target;
+use crate::survey::{Target, state_dir};
 
 /// Where a command works.
 pub struct Place {
@@ -34,7 +34,7 @@ impl Place {
         let (settings, _) = config::load(global.config.as_deref())?;
         let target = Target::resolve(namespace(global.netns.as_deref(), &settings)?)?;
         let socket = socket(global.socket.as_deref(), &settings, target.netns());
-        let state_dir = state_dir(&settings, target.netns());
+        let state_dir = state_dir(target.netns(), &settings);
         let style = Style::of_stdout(global.color, global.verbosity());
         Ok(Place { settings, target, socket, state_dir, json: global.json, style })
     }
@@ -56,11 +56,6 @@ fn namespace<'a>(option: Option<&'a str>, settings: &'a Settings) -> Result<Opti
 fn socket(option: Option<&Path>, settings: &Settings, netns: &Netns) -> PathBuf {
     let configured = option.or(settings.agent.socket.as_deref());
     configured.map_or_else(|| Path::new("/run/ctctl").join(format!("{}.sock", netns.key())), PathBuf::from)
-}
-
-fn state_dir(settings: &Settings, netns: &Netns) -> PathBuf {
-    let configured = settings.agent.state_dir.clone();
-    configured.unwrap_or_else(|| Path::new("/var/lib/ctctl").join(netns.key()))
 }
 
 #[cfg(test)]
@@ -92,11 +87,11 @@ mod tests {
         let mut settings = Settings::default();
         assert_eq!(socket(None, &settings, &blue), Path::new("/run/ctctl/blue.sock"));
         assert_eq!(socket(None, &settings, &unnamed), Path::new("/run/ctctl/net-7.sock"));
-        assert_eq!(state_dir(&settings, &blue), Path::new("/var/lib/ctctl/blue"));
+        assert_eq!(state_dir(&blue, &settings), Path::new("/var/lib/ctctl/blue"));
         settings.agent.socket = Some("/s".into());
         settings.agent.state_dir = Some("/d".into());
         assert_eq!(socket(None, &settings, &blue), Path::new("/s"));
         assert_eq!(socket(Some(Path::new("/o")), &settings, &blue), Path::new("/o"));
-        assert_eq!(state_dir(&settings, &blue), Path::new("/d"));
+        assert_eq!(state_dir(&blue, &settings), Path::new("/d"));
     }
 }

@@ -92,6 +92,12 @@ impl Baseline {
         (held.written, held.before) = (Some(to), Some(from));
     }
 
+    /// The baseline of this boot and namespace, if there is one; nothing is moved aside.
+    pub fn peek(dir: &Path, boot_id: &str, inode: u64) -> Option<Baseline> {
+        let baseline = parse(&read_file(&dir.join(FILE)).ok()?).ok()?;
+        (baseline.boot_id == boot_id && baseline.netns.inode == inode).then_some(baseline)
+    }
+
     /// Reads the baseline of a state directory. One of another boot or namespace inode, or a broken one, is renamed
     /// to `baseline.json.BOOTID-N` or `baseline.json.broken-N`, and the newest four of those are kept.
     pub fn load(dir: &Path, boot_id: &str, inode: u64) -> Loaded {

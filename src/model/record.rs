@@ -128,7 +128,12 @@ impl Draft {
             None => format!("{} is back to what it was before the agent came", row.name),
             Some(reason) => reason.clone(),
         };
-        let action = if row.name == "max" { "lower-max" } else { "restore-timeout" };
+        let action = match row.name.as_str() {
+            "max" => "lower-max",
+            "buckets" => "resize-buckets",
+            "events" => "set-events",
+            _ => "restore-timeout",
+        };
         Draft {
             action: Some(action.into()),
             name: Some(row.name.clone()),

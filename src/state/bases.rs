@@ -4,61 +4,73 @@
 //! base it was. All that it could have been are kept, and the least idleness that any of them allows is what is
 //! certain.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::model::{
     DCCP, Entry, GRE, ICMP, ICMPV6, SCTP, Status, TCP, TcpState, Timeout, TimeoutPolicy, TimeoutValues, UDP,
     UDPLITE,
 };
 
+/// Since when a value has been in force at the earliest, in seconds since the host came up; `None`: nobody knows.
+type Since = Option<u32>;
+
 /// Every value that each timeout sysctl is known to have had: an entry keeps the base of its last packet, whatever
 /// the sysctl says by now. The kernel's compiled-in values belong to them, for the time before anyone looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimeoutHistory(BTreeMap<Timeout, BTreeSet<u32>>);
+pub struct TimeoutHistory(BTreeMap<Timeout, BTreeMap<u32, Since>>);
 
 impl Default for TimeoutHistory {
     fn default() -> Self {
-        let default = |t: Timeout| (t, BTreeSet::from([t.spec().kernel_default_seconds]));
+        let default = |t: Timeout| (t, BTreeMap::from([(t.spec().kernel_default_seconds, None)]));
         TimeoutHistory(Timeout::all().map(default).collect())
     }
 }
 
 impl TimeoutHistory {
-    /// Remembers current values.
-    pub fn saw(&mut self, values: &TimeoutValues) {
+    /// Remembers current values; one that is new was not there before `since`.
+    pub fn saw(&mut self, values: &TimeoutValues, since: Since) {
         for (timeout, seconds) in values {
-            self.saw_one(*timeout, *seconds);
+            self.saw_one(*timeout, *seconds, since);
         }
     }
 
-    /// Remembers one value (from a baseline, from a file).
-    pub fn saw_one(&mut self, timeout: Timeout, seconds: u32) {
-        self.0.entry(timeout).or_default().insert(seconds);
+    /// Remembers one value. What is known to be older stays so.
+    pub fn saw_one(&mut self, timeout: Timeout, seconds: u32, since: Since) {
+        let known = self.0.entry(timeout).or_default().entry(seconds).or_insert(since);
+        *known = known.and_then(|known| since.map(|since| known.min(since)));
     }
 
     /// Every value that was seen, by name.
     pub fn all(&self) -> impl Iterator<Item = (Timeout, u32)> {
-        self.0.iter().flat_map(|(timeout, seconds)| seconds.iter().map(|s| (*timeout, *s)))
+        self.0.iter().flat_map(|(timeout, seconds)| seconds.keys().map(|s| (*timeout, *s)))
     }
 
-    fn of(&self, name: &str) -> impl Iterator<Item = u32> {
-        Timeout::named(name).and_then(|t| self.0.get(&t)).into_iter().flatten().copied()
+    fn of(&self, name: &str) -> impl Iterator<Item = (u32, Since)> {
+        let values = Timeout::named(name).and_then(|t| self.0.get(&t));
+        values.into_iter().flatten().map(|(seconds, since)| (*seconds, *since))
     }
+}
+
+/// A candidate base.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Base {
+    seconds: u32,
+    since: Since,
 }
 
 /// The candidate bases of every kind of entry, sorted.
 #[derive(Clone, Debug, Default)]
 pub struct Bases {
-    tcp: [Vec<u32>; 10],
-    udp: Vec<u32>,
-    udp_replied: Vec<u32>,
-    udp_assured: Vec<u32>,
-    icmp: Vec<u32>,
-    icmpv6: Vec<u32>,
-    gre: Vec<u32>,
-    sctp: Vec<u32>,
-    dccp: Vec<u32>,
-    generic: Vec<u32>,
+    tcp: [Vec<Base>; 10],
+    udp: Vec<Base>,
+    udp_replied: Vec<Base>,
+    udp_assured: Vec<Base>,
+    icmp: Vec<Base>,
+    icmpv6: Vec<Base>,
+    gre: Vec<Base>,
+    sctp: Vec<Base>,
+    dccp: Vec<Base>,
+    generic: Vec<Base>,
 }
 
 const TCP_TIMEOUTS: [&str; 10] = [
@@ -79,19 +91,28 @@ impl Bases {
     /// From what timeouts were and are, the timeout policies, and, where flowtables are in use, how much a flow that
     /// leaves one loses (`flow_offload_fixup_ct`: base - `nf_flowtable_tcp_timeout`).
     pub fn new(history: &TimeoutHistory, policies: &[TimeoutPolicy], flowtable_seconds: &[u32]) -> Self {
-        let prefixed = |prefix: &str| -> Vec<u32> {
-            Timeout::all()
-                .filter(|t| t.name().starts_with(prefix))
-                .flat_map(|t| history.of(t.name()))
-                .collect()
+        let list = |protocols: &[u8], names: &[&str]| -> Vec<Base> {
+            let own: Vec<Base> = names
+                .iter()
+                .flat_map(|name| history.of(name))
+                .map(|(seconds, since)| Base { seconds, since })
+                .collect();
+            let shortened = |base: &Base| {
+                let base = *base;
+                let less = move |f: &u32| Base { seconds: base.seconds.saturating_sub(*f), ..base };
+                flowtable_seconds.iter().map(less).collect::<Vec<_>>()
+            };
+            let policies =
+                policies.iter().filter(|p| protocols.contains(&p.protocol)).flat_map(|p| &p.seconds);
+            let mut all: Vec<Base> = own.iter().flat_map(shortened).collect();
+            all.extend(policies.map(|seconds| Base { seconds: *seconds, since: None }));
+            all.extend(own);
+            all.sort_unstable();
+            all.dedup();
+            all
         };
-        let list = |protocols: &[u8], names: &[&str]| -> Vec<u32> {
-            let mut all: BTreeSet<u32> = names.iter().flat_map(|name| history.of(name)).collect();
-            let own: Vec<u32> = all.iter().copied().collect();
-            let left = own.iter().flat_map(|b| flowtable_seconds.iter().map(move |f| b.saturating_sub(*f)));
-            all.extend(left);
-            all.extend(policies.iter().filter(|p| protocols.contains(&p.protocol)).flat_map(|p| &p.seconds));
-            all.into_iter().collect()
+        let named = |prefix: &str| -> Vec<&'static str> {
+            Timeout::all().map(Timeout::name).filter(|name| name.starts_with(prefix)).collect()
         };
         let mut bases = Bases {
             udp: list(&[UDP, UDPLITE], &["udp_timeout"]),
@@ -111,17 +132,12 @@ impl Bases {
             let names = [name, "tcp_timeout_unacknowledged", "tcp_timeout_max_retrans", "tcp_timeout_close"];
             bases.tcp[state] = list(&[TCP], &names);
         }
-        for (protocol, prefix, kept) in
-            [(SCTP, "sctp_timeout_", &mut bases.sctp), (DCCP, "dccp_timeout_", &mut bases.dccp)]
-        {
-            *kept = list(&[protocol], &[]);
-            kept.extend(prefixed(prefix));
-            kept.sort_unstable();
-        }
+        bases.sctp = list(&[SCTP], &named("sctp_timeout_"));
+        bases.dccp = list(&[DCCP], &named("dccp_timeout_"));
         bases
     }
 
-    fn of(&self, entry: &Entry) -> &[u32] {
+    fn of(&self, entry: &Entry) -> &[Base] {
         match entry.original.protocol {
             TCP => match entry.tcp.map(|tcp| tcp.state) {
                 None | Some(TcpState::None | TcpState::Unknown(_)) => &[],
@@ -139,9 +155,13 @@ impl Bases {
         }
     }
 
-    /// For how many seconds an entry has been idle at least, by arithmetic alone; `None` where nothing is certain:
-    /// no time left is told (offloaded), more is left than any base allows, or packets do not set the timeout.
-    pub fn least_idle_seconds(&self, entry: &Entry) -> Option<u32> {
+    /// For how many seconds an entry has been idle at least at `up_seconds`, by arithmetic alone; `None` where nothing
+    /// is certain: no time left is told (offloaded), more is left than any base allows, or packets do not set the
+    /// timeout.
+    ///
+    /// A base that is in force only since a moment was set by no packet before it: more idleness than has passed
+    /// since then rules it out. Without that, shortening a timeout would hide what is idle from the flush it is for.
+    pub fn least_idle_seconds(&self, entry: &Entry, up_seconds: u32) -> Option<u32> {
         let unknown =
             Status::FIXED_TIMEOUT | Status::OFFLOAD | Status::HW_OFFLOAD | Status::HELPER | Status::EXPECTED;
         if entry.helper || entry.master.is_some() || entry.status.any(unknown) {
@@ -149,8 +169,15 @@ impl Bases {
         }
         let left = entry.timeout_seconds?;
         let bases = self.of(entry);
-        // Sorted: the first base that is not under the time left gives the least idleness.
-        bases.get(bases.partition_point(|base| *base < left)).map(|base| base - left)
+        // Sorted: the first base that is not under the time left gives the least idleness. Time left is cut to whole
+        // seconds, so up to one of them is not certain.
+        let least = |base: &Base| (base.seconds - left).saturating_sub(1);
+        let possible = |base: &&Base| {
+            let slack = 2;
+            base.since.is_none_or(|since| least(base) <= up_seconds.saturating_sub(since) + slack)
+        };
+        let from = bases.partition_point(|base| base.seconds < left);
+        bases[from..].iter().find(possible).map(least)
     }
 }
 
@@ -171,34 +198,57 @@ mod tests {
         }
     }
 
+    const UP: u32 = 1_000_000;
+
     fn stock() -> Bases {
         Bases::new(&TimeoutHistory::default(), &[], &[])
     }
 
     #[test]
     fn a_zero_window_is_not_five_days_of_silence() {
-        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 293)), Some(7));
-        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 424_000)), Some(8000));
-        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 180)), Some(120));
+        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 293), UP), Some(6));
+        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 424_000), UP), Some(7999));
+        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 180), UP), Some(119));
     }
 
     #[test]
     fn more_left_than_any_base_is_unknown() {
-        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 432_001)), None);
-        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Unknown(12), 1)), None);
+        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 432_001), UP), None);
+        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Unknown(12), 1), UP), None);
     }
 
     #[test]
     fn a_policy_and_an_older_sysctl_are_bases_too() {
         let policy = TimeoutPolicy { protocol: TCP, seconds: vec![3600] };
         let with = Bases::new(&TimeoutHistory::default(), &[policy], &[]);
-        assert_eq!(with.least_idle_seconds(&tcp(TcpState::Established, 3590)), Some(10));
+        assert_eq!(with.least_idle_seconds(&tcp(TcpState::Established, 3590), UP), Some(9));
         let mut history = TimeoutHistory::default();
         let established = Timeout::named("tcp_timeout_established").unwrap();
-        history.saw(&[(established, 86_400)].into());
+        history.saw(&[(established, 86_400)].into(), None);
         let changed = Bases::new(&history, &[], &[]);
-        assert_eq!(changed.least_idle_seconds(&tcp(TcpState::Established, 86_390)), Some(10));
-        assert_eq!(changed.least_idle_seconds(&tcp(TcpState::Established, 431_990)), Some(10));
+        assert_eq!(changed.least_idle_seconds(&tcp(TcpState::Established, 86_390), UP), Some(9));
+        assert_eq!(changed.least_idle_seconds(&tcp(TcpState::Established, 431_990), UP), Some(9));
+    }
+
+    #[test]
+    fn a_base_in_force_since_a_moment_explains_no_more_than_has_passed_since() {
+        let mut history = TimeoutHistory::default();
+        let time_wait = Timeout::named("tcp_timeout_time_wait").unwrap();
+        history.saw_one(time_wait, 64, Some(UP - 10));
+        let bases = Bases::new(&history, &[], &[]);
+        assert_eq!(
+            bases.least_idle_seconds(&tcp(TcpState::TimeWait, 20), UP),
+            Some(99),
+            "of 120: the old base"
+        );
+        assert_eq!(bases.least_idle_seconds(&tcp(TcpState::TimeWait, 58), UP), Some(5), "of 64, since then");
+        history.saw_one(time_wait, 64, None);
+        let bases = Bases::new(&history, &[], &[]);
+        assert_eq!(
+            bases.least_idle_seconds(&tcp(TcpState::TimeWait, 20), UP),
+            Some(43),
+            "nobody knows since when"
+        );
     }
 
     #[test]
@@ -207,16 +257,16 @@ mod tests {
             [Status::FIXED_TIMEOUT, Status::OFFLOAD, Status::HW_OFFLOAD, Status::HELPER, Status::EXPECTED]
         {
             let entry = Entry { status: Status(status), ..tcp(TcpState::Established, 100) };
-            assert_eq!(stock().least_idle_seconds(&entry), None);
+            assert_eq!(stock().least_idle_seconds(&entry, UP), None);
         }
         let offloaded = Entry { timeout_seconds: None, ..tcp(TcpState::Established, 0) };
-        assert_eq!(stock().least_idle_seconds(&offloaded), None);
+        assert_eq!(stock().least_idle_seconds(&offloaded, UP), None);
     }
 
     #[test]
     fn a_flow_out_of_a_flowtable_lost_thirty_seconds_that_were_not_silence() {
         let bases = Bases::new(&TimeoutHistory::default(), &[], &[30]);
-        assert_eq!(bases.least_idle_seconds(&tcp(TcpState::Established, 431_969)), Some(1));
+        assert_eq!(bases.least_idle_seconds(&tcp(TcpState::Established, 431_968), UP), Some(1));
     }
 
     #[test]
@@ -224,9 +274,9 @@ mod tests {
         let mut entry = tcp(TcpState::Established, 25);
         entry.original.protocol = UDP;
         entry.tcp = None;
-        let idle = |status: u32| stock().least_idle_seconds(&Entry { status: Status(status), ..entry });
-        assert_eq!(idle(0), Some(5));
-        assert_eq!(idle(Status::SEEN_REPLY), Some(5));
-        assert_eq!(idle(Status::SEEN_REPLY | Status::ASSURED), Some(95));
+        let idle = |status: u32| stock().least_idle_seconds(&Entry { status: Status(status), ..entry }, UP);
+        assert_eq!(idle(0), Some(4));
+        assert_eq!(idle(Status::SEEN_REPLY), Some(4));
+        assert_eq!(idle(Status::SEEN_REPLY | Status::ASSURED), Some(94));
     }
 }

@@ -219,7 +219,7 @@ impl Proofs<'_> {
         if self.mode == IdleProof::Observed || self.conntrackd || self.sightings.foreign(fingerprint) {
             return None;
         }
-        let idle = self.bases?.least_idle_seconds(entry)?;
+        let idle = self.bases?.least_idle_seconds(entry, self.up_seconds)?;
         let age = entry.started_unix_seconds.map(|start| self.unix_seconds.saturating_sub(start));
         let possible = u64::from(idle) <= age.unwrap_or(u64::MAX) && idle <= self.up_seconds;
         possible.then_some(idle)
@@ -279,7 +279,7 @@ mod tests {
     fn nothing_is_idle_for_longer_than_the_host_is_up() {
         let mut scene = Scene::new();
         let idle = entry(424_000);
-        assert_eq!(scene.scan(&idle, Class::Established, 10_000, IdleProof::Auto), Idle::Certain(8000));
+        assert_eq!(scene.scan(&idle, Class::Established, 10_000, IdleProof::Auto), Idle::Certain(7999));
         assert_eq!(scene.scan(&idle, Class::Established, 7000, IdleProof::Auto), Idle::Unknown);
     }
 

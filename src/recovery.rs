@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::executor::Values;
-use crate::journal::{Baseline, Held, Loaded};
+use crate::journal::{Baseline, Held, Loaded, trail};
 use crate::model::{Draft, Netns, RecordEvent, RevertRow};
 
 /// Resizing the hash holds every packet for about half a microsecond an entry (`nf_conntrack_hash_resize`): up to here
@@ -20,6 +20,8 @@ pub struct Keeper {
     baseline: Baseline,
     /// A dry run writes none.
     dry: bool,
+    /// What this agent held when somebody else wrote over it.
+    displaced: BTreeMap<String, Held>,
 }
 
 impl Keeper {
@@ -39,18 +41,18 @@ impl Keeper {
         // A dry run moves no file of another agent's aside.
         let loaded = if dry { Loaded::None } else { Baseline::load(dir, boot_id, netns.inode) };
         let earlier = match loaded {
-            Loaded::Ours(baseline) => Some(baseline),
-            Loaded::None => None,
+            Loaded::Ours(baseline) => baseline.values,
+            Loaded::None => trail(dir, boot_id, netns.inode),
             Loaded::SetAside { path, why } => {
                 let note = format!("a baseline was set aside as {}: {why}", path.display());
                 notes.push(Draft::new(0, RecordEvent::Drift, note));
-                None
+                trail(dir, boot_id, netns.inode)
             }
             Loaded::Unreadable(error) => return Err(error),
         };
         let mut baseline = Baseline::new(boot_id, netns.clone());
         for (name, &now) in values {
-            let held = earlier.as_ref().and_then(|e| e.values.get(name)).filter(|held| held.owns(now));
+            let held = earlier.get(name).filter(|held| held.owns(now));
             let held = held.filter(|held| held.found != now);
             let kept = held.map(|held| Held { written: Some(now), ..*held });
             baseline.values.insert(name.clone(), kept.unwrap_or(Held::found(now)));
@@ -60,11 +62,11 @@ impl Keeper {
             }
         }
         // What an earlier agent holds and this one may not write now (another owns the host's values) is not forgotten.
-        let held = earlier.iter().flat_map(|e| &e.values).filter(|(_, held)| held.written.is_some());
+        let held = earlier.iter().filter(|(_, held)| held.written.is_some());
         for (name, held) in held.filter(|(name, _)| !values.contains_key(*name)) {
             baseline.values.insert(name.clone(), *held);
         }
-        let keeper = Keeper { dir: dir.to_owned(), baseline, dry };
+        let keeper = Keeper { dir: dir.to_owned(), baseline, dry, displaced: BTreeMap::new() };
         if !dry {
             keeper.baseline.save(dir)?;
         }
@@ -77,17 +79,29 @@ impl Keeper {
     /// Exit 1 if there is one, but of another boot or namespace.
     pub fn found(dir: &Path, boot_id: &str, netns: &Netns) -> Result<Keeper> {
         match Baseline::load(dir, boot_id, netns.inode) {
-            Loaded::Ours(baseline) => Ok(Keeper { dir: dir.to_owned(), baseline, dry: false }),
-            Loaded::Unreadable(error) => Err(error),
-            // No agent of this boot left anything changed.
-            Loaded::None => {
-                let baseline = Baseline::new(boot_id, netns.clone());
-                Ok(Keeper { dir: dir.to_owned(), baseline, dry: false })
+            Loaded::Ours(baseline) => {
+                Ok(Keeper { dir: dir.to_owned(), baseline, dry: false, displaced: BTreeMap::new() })
             }
+            Loaded::Unreadable(error) => Err(error),
+            // Gone or broken: what the journal says of this boot and namespace is all that is known.
+            Loaded::None => Ok(Self::followed(dir, boot_id, netns)),
             Loaded::SetAside { path, why } => {
-                Err(Error::no("revert", format!("the baseline was set aside as {}: {why}", path.display())))
+                let keeper = Self::followed(dir, boot_id, netns);
+                if keeper.is_clear() {
+                    return Err(Error::no(
+                        "revert",
+                        format!("the baseline was set aside as {}: {why}", path.display()),
+                    ));
+                }
+                Ok(keeper)
             }
         }
+    }
+
+    fn followed(dir: &Path, boot_id: &str, netns: &Netns) -> Keeper {
+        let values = trail(dir, boot_id, netns.inode);
+        let baseline = Baseline { values, ..Baseline::new(boot_id, netns.clone()) };
+        Keeper { dir: dir.to_owned(), baseline, dry: false, displaced: BTreeMap::new() }
     }
 
     /// Baseline values by name.
@@ -134,6 +148,18 @@ impl Keeper {
             let expected = held.written.unwrap_or(held.found);
             if now == expected {
                 continue;
+            }
+            if let Some(own) = self.displaced.get(name).filter(|own| own.written == Some(now)) {
+                // A script that saved and restored: it is the agent's value again, and its baseline is the old one.
+                *held = *own;
+                let note =
+                    format!("{name} is {now} again, as this agent had set it; it was {} before", own.found);
+                let draft = Draft::new(0, RecordEvent::Drift, note);
+                notes.push(Draft { name: Some(name.clone()), from: Some(expected), to: Some(now), ..draft });
+                continue;
+            }
+            if held.written.is_some() {
+                self.displaced.insert(name.clone(), *held);
             }
             let note = if now == held.found {
                 format!("{name} was put back to {now} by someone else; it had been set to {expected}")

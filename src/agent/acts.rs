@@ -56,12 +56,12 @@ impl Acting {
         if self.sulks(name, snapshot.now_seconds) {
             return false;
         }
-        if let Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } = action.act {
-            if !self.hand.dry() {
-                let since = Some(snapshot.now_seconds as u32);
-                self.gauge.history().saw_one(timeout, to, since);
-                self.save_seen();
-            }
+        if let Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } = action.act
+            && !self.hand.dry()
+        {
+            let since = Some(snapshot.now_seconds as u32);
+            self.gauge.history().saw_one(timeout, to, since);
+            self.save_seen();
         }
         let usage = policy::usage_percent(snapshot, &self.settings);
         let id = self.chronicle.intend(action, plan.level, usage);

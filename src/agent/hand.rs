@@ -280,6 +280,10 @@ impl Acting {
         self.drift_at_seconds = snapshot.now_seconds;
         let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values);
         for note in self.keeper.notice(&now) {
+            if note.name.as_deref() == Some("max") {
+                let times = self.memory.overridden.map_or(0, |(_, times)| times);
+                self.memory.overridden = Some((snapshot.now_seconds, times.saturating_add(1)));
+            }
             self.chronicle.note(note);
         }
         self.memory.baseline = self.keeper.baseline();

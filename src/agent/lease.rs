@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -11,7 +11,15 @@ use crate::error::{Error, Result};
 
 /// A lock that is held until it is dropped or the process ends.
 pub struct Lease {
+    path: PathBuf,
     _lock: Flock<File>,
+}
+
+/// The file goes before its lock does: who opened it meanwhile finds out (see [`take`]).
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
 }
 
 impl Lease {
@@ -63,30 +71,40 @@ impl HostLease {
     }
 }
 
+/// Takes the lock of a file, or says who holds it. Mode 0600: flock(2) needs no more than an open file, and whoever may
+/// open this one could keep the agent from starting.
 fn take(path: &Path) -> Result<std::result::Result<Lease, String>> {
     let failed = |error: std::io::Error| Error::unreachable("agent", format!("{}: {error}", path.display()));
-    let mut options = OpenOptions::new();
-    let file =
-        options.read(true).write(true).create(true).truncate(false).mode(0o644).open(path).map_err(failed)?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut lock) => {
-            let write = |lock: &mut File| -> std::io::Result<()> {
-                lock.set_len(0)?;
-                lock.rewind()?;
-                writeln!(lock, "{}", std::process::id())
-            };
-            write(&mut lock).map_err(failed)?;
-            Ok(Ok(Lease { _lock: lock }))
+    loop {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.custom_flags(nix::libc::O_NOFOLLOW).open(path).map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut lock) => {
+                let here = |m: std::io::Result<std::fs::Metadata>| m.ok().map(|m| (m.dev(), m.ino()));
+                if here(lock.metadata()) != here(std::fs::metadata(path)) {
+                    // Its owner removed it between open and lock: the lock of a file without a name is none.
+                    continue;
+                }
+                let write = |lock: &mut File| -> std::io::Result<()> {
+                    lock.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+                    lock.set_len(0)?;
+                    lock.rewind()?;
+                    writeln!(lock, "{}", std::process::id())
+                };
+                write(&mut lock).map_err(failed)?;
+                return Ok(Ok(Lease { path: path.to_owned(), _lock: lock }));
+            }
+            Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
+                let mut text = String::new();
+                let _ = file.take(32).read_to_string(&mut text);
+                return Ok(Err(match text.trim() {
+                    "" => "another agent".to_owned(),
+                    pid => format!("an agent with pid {pid}"),
+                }));
+            }
+            Err((_, errno)) => return Err(failed(errno.into())),
         }
-        Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
-            let mut text = String::new();
-            let _ = file.take(32).read_to_string(&mut text);
-            Ok(Err(match text.trim() {
-                "" => "another agent".to_owned(),
-                pid => format!("an agent with pid {pid}"),
-            }))
-        }
-        Err((_, errno)) => Err(failed(errno.into())),
     }
 }
 
@@ -102,7 +120,10 @@ pub fn directory(socket: &Path) -> Result<PathBuf> {
         made && nix::unistd::access(path, nix::unistd::AccessFlags::W_OK).is_ok()
     };
     [usual, beside].into_iter().find(|path| usable(path)).map(Path::to_owned).ok_or_else(|| {
-        let why = format!("neither {} nor {} can be written", usual.display(), beside.display());
+        let why = match beside == usual {
+            true => format!("{} cannot be written", usual.display()),
+            false => format!("neither {} nor {} can be written", usual.display(), beside.display()),
+        };
         Error::unreachable("agent", why).hint("run as root, or name a --socket in a directory of yours")
     })
 }

@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
     last: Option<(f64, u64, u64)>,
+    growth_now: f64,
     new: Option<f64>,
     growth: Option<f64>,
 }
@@ -27,7 +28,8 @@ impl Rates {
         let weight = 1.0 - (-passed / Self::SECONDS).exp();
         let mix = |before: Option<f64>, rate: f64| Some(before.map_or(rate, |b| b + weight * (rate - b)));
         self.new = mix(self.new, new.saturating_sub(new_then) as f64 / passed);
-        self.growth = mix(self.growth, (entries as f64 - entries_then as f64) / passed);
+        self.growth_now = (entries as f64 - entries_then as f64) / passed;
+        self.growth = mix(self.growth, self.growth_now);
     }
 
     /// New entries a second.
@@ -35,9 +37,9 @@ impl Rates {
         self.new
     }
 
-    /// New less ended entries a second.
+    /// New less ended entries a second. Growth that has ended is none, however fast it was a second ago.
     pub fn net_growth_per_second(&self) -> Option<f64> {
-        self.growth
+        self.growth.map(|growth| if growth > 0.0 { growth.min(self.growth_now.max(0.0)) } else { growth })
     }
 }
 

@@ -110,6 +110,8 @@ impl Answers {
         if old(&view) {
             view.snapshot.scan = None;
         }
+        let (reply, receive) = oneshot::channel();
+        let synced = self.watch.send(Command::Synced { reply }) && receive.await.unwrap_or(false);
         let header = documents::header(&self.netns, clock::now_rfc3339());
         let mut status =
             documents::status(header, &view.snapshot, &view.plan, &view.settings, &view.baseline);
@@ -122,7 +124,7 @@ impl Answers {
             version: env!("CARGO_PKG_VERSION").into(),
             dry_run: view.dry_run,
             paused: view.paused,
-            synced: numbers.synced.load(Relaxed),
+            synced,
             overruns: numbers.overruns.load(Relaxed),
             lost_events: numbers.lost.load(Relaxed),
             resyncs: numbers.resyncs.load(Relaxed),

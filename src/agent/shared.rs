@@ -109,6 +109,11 @@ pub enum Command {
         /// Where they go.
         reply: oneshot::Sender<Top>,
     },
+    /// Whether the counts can be relied on right now.
+    Synced {
+        /// Where that goes.
+        reply: oneshot::Sender<bool>,
+    },
     /// The end.
     Stop,
 }
@@ -145,7 +150,7 @@ impl Watch {
     /// Sends a command; false if too many are waiting.
     pub fn send(&self, command: Command) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.len() >= Self::BOUND && matches!(command, Command::Top { .. }) {
+        if queue.len() >= Self::BOUND && matches!(command, Command::Top { .. } | Command::Synced { .. }) {
             return false;
         }
         queue.push_back(command);

@@ -57,6 +57,10 @@ pub struct Watcher {
     lost_at_tick: u64,
     below: [bool; 2],
     behind: bool,
+    /// A dump is to be asked for as soon as the queue is empty.
+    census_wanted: bool,
+    /// Events of the last whole tick.
+    events_in_tick: u64,
 }
 
 impl Watcher {
@@ -84,6 +88,8 @@ impl Watcher {
             lost_at_tick: 0,
             below: [true; 2],
             behind: false,
+            census_wanted: false,
+            events_in_tick: 0,
         })
     }
 
@@ -101,9 +107,15 @@ impl Watcher {
                     Command::Top { limit, reply } => {
                         let _ = reply.send(self.top(limit));
                     }
+                    Command::Synced { reply } => {
+                        let _ = reply.send(self.synced());
+                    }
                 }
             }
             self.cross_marks();
+            if self.census_wanted && !self.behind {
+                self.begin_census();
+            }
             if Instant::now() >= next_tick {
                 self.tick();
                 next_tick = Instant::now() + TICK;
@@ -189,20 +201,21 @@ impl Watcher {
                 behind: self.behind,
                 now_seconds,
             };
-            if self.audit.look(look) == Finding::Resync {
-                self.begin_census(lost, now_seconds);
-            }
+            self.events_in_tick = look.events;
+            self.census_wanted |= self.audit.look(look) == Finding::Resync;
         }
         (self.lost_at_tick, self.events_at_tick) = (lost, tally.events);
         self.publish(lost);
     }
 
-    fn begin_census(&mut self, lost: u64, now_seconds: f64) {
-        self.lost_before_census = lost;
+    /// Only with an empty queue: an event that was queued before a loss tells of a birth whose end may be among what
+    /// was lost, and must not be taken for something that happened while the dump ran.
+    fn begin_census(&mut self) {
+        self.census_wanted = false;
+        self.lost_before_census = self.total_lost();
         self.sync.begin();
         if self.ground.hand.try_send(Order::Census).is_err() {
-            self.sync.abandon();
-            self.audit.failed(now_seconds, self.census_took.as_secs_f64());
+            self.abandon(self.census_took);
         }
     }
 
@@ -235,14 +248,26 @@ impl Watcher {
         self.audit.failed(clock::boottime_seconds(), duration.as_secs_f64());
     }
 
-    fn top(&self, limit: usize) -> Top {
+    fn top(&mut self, limit: usize) -> Top {
+        let synced = self.synced();
         let ledger = self.sync.ledger();
         Top {
             counts: ledger.top(limit),
             entries: ledger.entries(),
             sources_total: ledger.sources() as u64,
-            synced: self.audit.synced(),
+            synced,
         }
+    }
+
+    /// Whether the counts can be relied on right now, not at the last tick: the process may have been stopped since.
+    fn synced(&mut self) -> bool {
+        if !self.audit.synced() || self.behind || self.total_lost() != self.lost_at_tick {
+            return false;
+        }
+        let since_tick = self.sync.tally().events - self.events_at_tick;
+        let sum = self.sync.ledger().entries();
+        let count = self.sysctls.count();
+        count.is_ok_and(|count| !self.audit.doubtful(count, sum, since_tick.max(self.events_in_tick)))
     }
 
     /// Wakes the hand on the way up; on the way down nothing is urgent.

@@ -14,6 +14,7 @@ mod read;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod writer;
 
 use std::path::Path;
@@ -26,6 +27,7 @@ use crate::model::{Draft, JournalRecord, Netns};
 pub use baseline::{Baseline, Held, Loaded};
 pub use read::read;
 pub use seen::TimeoutsSeen;
+pub use trail::trail;
 
 use file::RotatingFile;
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct Memory {
     pub drops: Option<Drops>,
     /// When max was raised last.
     pub raised_at_seconds: Option<f64>,
+    /// When somebody else last wrote over max, and how often so far.
+    pub overridden: Option<(f64, u32)>,
     /// When max was lowered last, or calm began.
     pub lowered_at_seconds: Option<f64>,
     /// The most entries of the running hour.

@@ -3,6 +3,9 @@
 use super::{Memory, calm, ceiling, level, limit, share};
 use crate::model::{Act, Action, Class, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout};
 
+/// How far ahead a forecast raises max. A longer one would promise memory to every burst.
+const FORESEEN_SECONDS: f64 = 5.0;
+
 /// Adds what relieves to the plan.
 pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
     let Some(before) = limit(snapshot, settings) else { return };
@@ -56,8 +59,22 @@ fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &m
         plan.reasons.push("max is not raised: this agent may not write the host's nf_conntrack_max".into());
         return None;
     }
+    if let Some(wait) = other_hand(snapshot, memory) {
+        plan.reasons.push(wait);
+        return None;
+    }
     let bound = ceiling(snapshot, settings);
-    let needed = (snapshot.entries as f64 * 100.0 / settings.pressure.target_percent).ceil() as u64;
+    // What is foreseen is foreseen for a moment: max can rise again in the next, at no cost.
+    let coming = match memory.relieving {
+        true => 0.0,
+        false => snapshot.net_growth_per_second.unwrap_or(0.0).max(0.0) * FORESEEN_SECONDS,
+    };
+    let entries = snapshot.entries as f64 + coming;
+    let needed = (entries * 100.0 / settings.pressure.target_percent).ceil() as u64;
+    if needed <= max {
+        plan.reasons.push(format!("max stays at {max}: {needed} would do for the next {FORESEEN_SECONDS} s"));
+        return None;
+    }
     let to = needed.max(max.saturating_add(max / 2)).min(bound.entries);
     if to <= max {
         plan.reasons.push(format!("max stays at {max}: {}", bound.reason));
@@ -73,6 +90,17 @@ fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &m
     let reason = format!("{why}; {needed} would bring it to target_percent, and {}", bound.reason);
     plan.actions.push(Action { act: Act::RaiseMax { from: max, to }, reason });
     Some(if quota > 0 { quota.min(to) } else { to })
+}
+
+/// Somebody else wrote over max not long ago: it is theirs for 1, 5, then 15 minutes, unless the table is full.
+fn other_hand(snapshot: &Snapshot, memory: &Memory) -> Option<String> {
+    const MINUTES: [u32; 3] = [1, 5, 15];
+    let (at, times) = memory.overridden?;
+    let minutes = MINUTES[(times.max(1) as usize - 1).min(2)];
+    let passed = snapshot.now_seconds - at;
+    let full = snapshot.entries >= snapshot.max - snapshot.max / 64;
+    let waits = passed < f64::from(minutes) * 60.0 && !full;
+    waits.then(|| format!("max is left at {}: someone else set it {passed:.0} s ago", snapshot.max))
 }
 
 /// The last scan, if it is young enough to act on; otherwise asks for one. A scan is also a reap: the kernel frees

@@ -75,6 +75,10 @@ impl Audit {
             self.synced = false;
         } else if !look.behind {
             let tolerated = if look.events == 0 { 0 } else { look.events + look.count / 1000 };
+            if difference.unsigned_abs() <= tolerated {
+                // The last dump did its work: the same difference another time is another difference.
+                self.asked_for = None;
+            }
             let shrinks = difference.abs() < self.last.abs() || difference.signum() != self.last.signum();
             let lasting = difference.unsigned_abs() > tolerated && (self.ticks == 0 || !shrinks);
             self.ticks = if lasting { self.ticks + 1 } else { 0 };
@@ -99,6 +103,14 @@ impl Audit {
         }
         self.resyncing = true;
         Finding::Resync
+    }
+
+    /// True if this very moment shows a difference that is not in flight: for answers, which need not wait three ticks
+    /// to say that they may be wrong.
+    pub fn doubtful(&self, count: u64, sum: u64, in_flight: u64) -> bool {
+        let difference = count as i64 - sum as i64 - self.residual;
+        let tolerated = if in_flight == 0 { 0 } else { in_flight + count / 1000 };
+        difference.unsigned_abs() > tolerated
     }
 
     /// A dump was adopted. The next one for a mere difference waits 30 times as long as this one took (a table in
@@ -187,6 +199,23 @@ mod tests {
         }
         assert_eq!(dumps, 1);
         assert!(audit.synced());
+    }
+
+    #[test]
+    fn the_same_difference_another_time_is_asked_for_again() {
+        let mut audit = synced();
+        let mut dumps = 0;
+        let mut sum = 9000;
+        for tick in 0..400u32 {
+            let now = 100.0 + f64::from(tick);
+            let count = 9000 - 1000 * u64::from(tick / 50);
+            if audit.look(look(count, sum, 0, now)) == Finding::Resync {
+                dumps += 1;
+                sum = count;
+                audit.resynced(now, 0.0);
+            }
+        }
+        assert_eq!((dumps, sum), (7, 2000));
     }
 
     #[test]

@@ -131,6 +131,7 @@ pub fn memory() -> impl Strategy<Value = Memory> {
     let pressure = (level(), any::<bool>(), 0..5u32, moment(), of(drops()), of((moment(), 0..12u32)));
     let calm = (of(moment()), prop_oneof![Just(0.0), 0.0..7200.0], of(moment()), of(moment()), of(moment()));
     (pressure, calm, number(), baseline()).prop_map(|(pressure, calm, peak_entries, baseline)| Memory {
+        overridden: None,
         level: pressure.0,
         relieving: pressure.1,
         foreseen: pressure.2,

@@ -1,0 +1,72 @@
+//! What the journal alone says is still held: for when the baseline is gone or broken.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Held;
+use super::read::read;
+use crate::model::{JournalRecord, RecordEvent};
+
+/// The values that an agent of this boot and namespace wrote and nobody put back, by following its acts in order.
+/// Nothing where there is no journal.
+pub fn trail(dir: &Path, boot_id: &str, inode: u64) -> BTreeMap<String, Held> {
+    let records = read(dir, 0, None, |_| {}).unwrap_or_default();
+    let mut held = BTreeMap::new();
+    for record in records.iter().filter(|r| r.boot_id == boot_id && r.netns.inode == inode && !r.dry_run) {
+        follow(&mut held, record);
+    }
+    held
+}
+
+fn follow(held: &mut BTreeMap<String, Held>, record: &JournalRecord) {
+    let (Some(name), Some(from), Some(to)) = (&record.name, record.from, record.to) else { return };
+    match record.event {
+        RecordEvent::Done => {
+            let value = held.entry(name.clone()).or_insert(Held::found(from));
+            value.written = Some(to);
+            if value.found == to {
+                held.remove(name);
+            }
+        }
+        RecordEvent::Reverted | RecordEvent::Drift => {
+            held.remove(name);
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Journal;
+    use crate::model::{Draft, Netns};
+
+    #[test]
+    fn what_was_written_and_not_put_back_is_held() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let netns = Netns { name: None, inode: 7 };
+        let mut journal = Journal::open(dir.path(), "b", netns);
+        let mut act = |event, name: &str, from, to| {
+            let draft = Draft {
+                name: Some(name.into()),
+                from: Some(from),
+                to: Some(to),
+                ..Draft::new(1, event, "why")
+            };
+            journal.append_durably(draft, std::time::Duration::from_secs(5));
+        };
+        act(RecordEvent::Done, "max", 100, 150);
+        act(RecordEvent::Done, "max", 150, 225);
+        act(RecordEvent::Done, "events", 2, 1);
+        act(RecordEvent::Reverted, "events", 1, 2);
+        act(RecordEvent::Done, "udp_timeout_stream", 300, 200);
+        act(RecordEvent::Done, "udp_timeout_stream", 200, 300);
+        act(RecordEvent::Failed, "generic_timeout", 600, 240);
+        drop(journal);
+        let held = trail(dir.path(), "b", 7);
+        assert_eq!(held.keys().collect::<Vec<_>>(), ["max"]);
+        assert_eq!((held["max"].found, held["max"].written), (100, Some(225)));
+        assert!(trail(dir.path(), "another boot", 7).is_empty());
+        assert!(trail(dir.path(), "b", 8).is_empty());
+    }
+}

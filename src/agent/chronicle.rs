@@ -104,7 +104,11 @@ impl Chronicle {
         let class = draft.class.map_or("", |class| class.name());
         let (id, achieved) = (draft.id, draft.achieved.unwrap_or(0));
         let (from, to) = (draft.from.unwrap_or(0), draft.to.unwrap_or(0));
-        let (event, reason, dry_run) = (draft.event.name(), draft.reason.as_str(), draft.dry_run);
+        let event = match (draft.dry_run, draft.event) {
+            (true, RecordEvent::Done) => "would",
+            (_, event) => event.name(),
+        };
+        let (reason, dry_run) = (draft.reason.as_str(), draft.dry_run);
         match draft.event {
             RecordEvent::Failed => {
                 tracing::warn!(netns, action, name, class, id, dry_run, "{event}: {reason}")

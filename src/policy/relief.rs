@@ -34,7 +34,7 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     if excess == 0 || !memory.relieving {
         return;
     }
-    shorten(snapshot, scan, excess, settings, plan);
+    shorten(snapshot, memory, scan, excess, settings, plan);
     let freed = flush(snapshot, scan, excess, settings, plan);
     if freed == 0 {
         barren(snapshot, memory, scan, plan, excess);
@@ -130,7 +130,14 @@ fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) ->
 
 /// Shortens the timeout of each class to the largest value that would cover the excess, never below its floor, once.
 /// It frees nothing of what is idle already: it is for the entries to come.
-fn shorten(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, plan: &mut Plan) {
+fn shorten(
+    snapshot: &Snapshot,
+    memory: &Memory,
+    scan: &Scan,
+    excess: u64,
+    settings: &Settings,
+    plan: &mut Plan,
+) {
     if !settings.timeouts.enabled || !snapshot.may_set_timeouts {
         return;
     }
@@ -159,7 +166,9 @@ fn shorten(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, p
             _ if plan.level == Level::Critical => floor,
             _ => continue,
         };
-        if to >= now {
+        // Once: what was shortened already is shortened again only to its floor, where nothing else is left.
+        let held = memory.baseline_timeout(timeout).is_some_and(|baseline| now < baseline);
+        if to >= now || (held && !(plan.level == Level::Critical && to == floor)) {
             continue;
         }
         let reason = format!(

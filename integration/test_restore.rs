@@ -7,14 +7,15 @@ use nix::sys::signal::Signal;
 use crate::agent::{Agent, Setup, limit};
 use crate::environment::Need;
 use crate::fill::{Writer, fill};
-use crate::flow::{self, Flow};
+use crate::flow::{self, Flow, source};
 use crate::hostwide::{self, MAX, Restore};
-use crate::topology::Topology;
+use crate::topology::{SERVER4, Topology};
 use crate::{Test, test, wait};
 
 pub const TESTS: &[Test] = &[
     test("restore::timeouts_go_back_after_sigkill_and_a_restart", timeouts_after_sigkill).needs(&[Need::Age]),
     test("restore::timeouts_go_back_by_revert_without_an_agent", timeouts_by_revert).needs(&[Need::Age]),
+    test("restore::a_timeout_set_just_before_pressure_is_what_goes_back", just_before).needs(&[Need::Age]),
     test("restore::sigterm_puts_max_back", on_sigterm).needs(&[Need::HostWide]),
     test("restore::sigint_puts_max_back", on_sigint).needs(&[Need::HostWide]),
     test("restore::after_sigkill_the_next_agent_knows_the_baseline", after_sigkill).needs(&[Need::HostWide]),
@@ -55,6 +56,22 @@ fn timeouts_by_revert() {
     let reverted = setup.json(&["revert"]);
     assert_eq!(reverted["schema"], 1);
     assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 432_000);
+}
+
+/// An operator's value that the agent has had no time to notice before it acts on it.
+fn just_before() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(3000, 100, 100_000));
+    let setup = Setup::new(&topology.gateway, &format!("{}[flush]\nenabled = false\n", limit(5000)));
+    let agent = setup.start();
+    topology.gateway.set_sysctl(ESTABLISHED, 300_000);
+    fill(&topology.gateway, (0..2000).map(|n| Flow::established(source(n), SERVER4, 7000, 0)));
+    wait::until("a shorter timeout", Duration::from_secs(10), || {
+        let now = topology.gateway.sysctl_number(ESTABLISHED);
+        if now < 300_000 { Ok(()) } else { Err("unchanged") }
+    });
+    assert_eq!(agent.stop(), 0);
+    assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 300_000);
 }
 
 /// A gateway whose live table drives max up.

@@ -129,6 +129,10 @@ pub trait Judge {
     fn refresh(&mut self);
     /// Entries in the table right now.
     fn count(&mut self) -> Option<u64>;
+    /// Something that the judgement rests on has changed just now: asked once a chunk, so it has to cost nothing.
+    fn outdated(&mut self) -> bool {
+        false
+    }
     /// The sweep is to end here (a stop, a pause).
     fn halted(&self) -> bool {
         false
@@ -175,7 +179,7 @@ pub fn sweep(
     let mut throttle = Throttle::new(pace);
     let mut failure = None;
     table::dump(netlink, |chunk| {
-        if refreshed.elapsed() >= REFRESH {
+        if judge.outdated() || refreshed.elapsed() >= REFRESH {
             judge.refresh();
             refreshed = Instant::now();
         }

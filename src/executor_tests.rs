@@ -20,7 +20,8 @@ fn every_deletion_is_credited_to_the_flush_that_asked() {
 #[test]
 fn what_did_not_go_is_asked_and_not_freed() {
     let mut swept = swept(3);
-    let done = Deleted { sent: 30, already_gone: 8, failed: 4, errno: Some(libc::EPERM), stale: 0 };
+    let done =
+        Deleted { sent: 30, already_gone: 8, failed: 4, errno: Some(libc::EPERM), stale: 0, revived: 0 };
     credit(&mut swept, &[10, 10, 10], &done);
     assert_eq!((swept.requested, swept.freed), (vec![10, 10, 10], vec![10, 8, 0]));
     assert_eq!((swept.deleted.already_gone, swept.deleted.errno), (8, Some(libc::EPERM)));

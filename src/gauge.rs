@@ -12,6 +12,7 @@ use crate::kernel::netns::{self, Namespace};
 use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::sysctl::ConntrackSysctls;
+use crate::kernel::table::PolicyListener;
 use crate::kernel::{address, clock, memory, table};
 use crate::model::{MemoryFacts, Snapshot, Timeout, TimeoutPolicy, TimeoutValues};
 use crate::policy::OwnHost;
@@ -78,6 +79,7 @@ pub struct Gauge {
     history: TimeoutHistory,
     timeouts_at_seconds: Option<u32>,
     policies: Vec<TimeoutPolicy>,
+    policy_listener: Option<PolicyListener>,
     capabilities: Capabilities,
     own: OwnHost,
 }
@@ -99,6 +101,7 @@ impl Gauge {
             history: TimeoutHistory::default(),
             timeouts_at_seconds: None,
             policies: Vec::new(),
+            policy_listener: PolicyListener::open(),
             capabilities: process::capabilities(),
             own: OwnHost::default(),
         };
@@ -224,17 +227,30 @@ impl Gauge {
         }
     }
 
+    /// True if timeout policies were made since the last look that are not known yet. One small system call.
+    pub fn hear_policies(&mut self) -> bool {
+        let heard = self.policy_listener.as_mut().map(PolicyListener::heard).unwrap_or_default();
+        self.learn(heard)
+    }
+
+    /// A policy that is gone by now may still be some entry's base.
+    fn learn(&mut self, policies: Vec<TimeoutPolicy>) -> bool {
+        let known = self.policies.len();
+        for policy in policies {
+            if !self.policies.contains(&policy) {
+                self.policies.push(policy);
+            }
+        }
+        self.policies.len() > known
+    }
+
     /// What makes time left into idleness, right now.
     pub fn grounds(&mut self) -> Grounds {
         self.look_at_timeouts();
         let listed = table::timeout_policies(&mut self.netlink);
         let known = listed.is_ok();
-        for policy in listed.unwrap_or_default() {
-            // A policy that is gone by now may still be some entry's base.
-            if !self.policies.contains(&policy) {
-                self.policies.push(policy);
-            }
-        }
+        self.hear_policies();
+        self.learn(listed.unwrap_or_default());
         let sysctls = &self.values.sysctls;
         let flowtable: Vec<u32> = [sysctls.flowtable_tcp_timeout(), sysctls.flowtable_udp_timeout()]
             .into_iter()

@@ -135,7 +135,7 @@ impl<'a> Sieve<'a> {
     /// The scan is over. `whole`: it went through the whole table.
     pub fn finish(self, at_seconds: f64, duration_seconds: f64, whole: bool, trusted: bool) -> Scan {
         self.observations.end(whole);
-        self.sightings.write().unwrap_or_else(PoisonError::into_inner).scan_ends(whole);
+        self.sightings.write().unwrap_or_else(PoisonError::into_inner).scan_ends(whole && trusted);
         Scan {
             at_seconds,
             duration_seconds,

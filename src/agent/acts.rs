@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::hand::{Acting, REPEAT_SECONDS, SULK_SECONDS};
+use super::hand::{Acting, BREATH_SECONDS, REPEAT_SECONDS, SULK_SECONDS};
 use crate::error::Result;
 use crate::executor::{Refused, Swept, Values};
 use crate::model::{Act, Action, Ended, Flush, Outcome, Plan, Snapshot};
@@ -55,6 +55,15 @@ impl Acting {
         };
         if self.sulks(name, snapshot.now_seconds) {
             return false;
+        }
+        // Somebody may have set it since the last look at other hands: then that is what is to go back to.
+        let theirs = self.keeper.notice(&[(name.to_owned(), from)].into());
+        if !theirs.is_empty() {
+            theirs.into_iter().for_each(|note| self.chronicle.note(note));
+            self.memory.baseline = self.keeper.baseline();
+            if matches!(action.act, Act::RestoreTimeout { .. } | Act::LowerMax { .. }) {
+                return false;
+            }
         }
         if let Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } = action.act
             && !self.hand.dry()
@@ -131,8 +140,11 @@ impl Acting {
             }
         };
         let refused = swept.deleted.errno.filter(|_| swept.deleted.gone() == 0);
-        if failure.is_some() || refused.is_some() {
+        if let Some(errno) = refused.filter(|errno| *errno == nix::errno::Errno::EPERM as i32) {
+            tracing::warn!(errno, "the kernel refuses deletions");
             self.sulking.insert("flush".into(), snapshot.now_seconds + SULK_SECONDS);
+        } else if failure.is_some() || refused.is_some() {
+            self.sulking.insert("flush".into(), snapshot.now_seconds + BREATH_SECONDS);
         }
         for (i, action) in actions.iter().enumerate() {
             let ended = match (&failure, refused) {

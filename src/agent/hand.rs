@@ -58,6 +58,8 @@ const ROUNDS: usize = 8;
 const DRIFT_SECONDS: f64 = 1.0;
 /// An act that the kernel refused is not tried again for so long.
 pub(super) const SULK_SECONDS: f64 = 60.0;
+/// A sweep that failed for another reason than permission is tried again after so long.
+pub(super) const BREATH_SECONDS: f64 = 0.5;
 /// A dry run says the same thing again no sooner.
 pub(super) const REPEAT_SECONDS: f64 = 60.0;
 

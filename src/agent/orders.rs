@@ -134,7 +134,15 @@ impl Acting {
             let snapshot = self.facts()?;
             Ok(policy::decide(&snapshot, &self.memory, &self.settings).0)
         });
+        let paused = self.paused(clock::boottime_seconds());
+        let say_paused = |mut plan: crate::model::Plan| {
+            if paused {
+                plan.reasons.push("paused: the agent does none of this until `ctctl resume`".into());
+            }
+            plan
+        };
         let document = planned
+            .map(say_paused)
             .map(|plan| documents::plan(documents::header(&self.netns, clock::now_rfc3339()), &plan))
             .map(Reply::Plan)
             .map_err(Refusal::from);

@@ -161,6 +161,10 @@ impl Judge for Eye<'_, '_> {
         self.gauge.count().ok()
     }
 
+    fn outdated(&mut self) -> bool {
+        self.gauge.hear_policies()
+    }
+
     fn halted(&self) -> bool {
         self.halt.halt.load(Relaxed)
     }

@@ -27,7 +27,8 @@ pub const NFTABLES: u8 = 10;
 const IPCTNL_MSG_TIMEOUT_GET: u8 = 1;
 const NFT_MSG_GETOBJ: u8 = 19;
 const NFTA_OBJ_TYPE: u16 = 3;
-const NFT_OBJECT_CT_TIMEOUT: u32 = 7;
+/// `NFT_OBJECT_CT_TIMEOUT`.
+pub const NFT_OBJECT_CT_TIMEOUT: u32 = 7;
 
 /// Every entry of both families.
 pub fn dump(sequence: u32) -> Vec<u8> {
@@ -78,6 +79,16 @@ pub fn delete(entry: &Entry, sequence: u32) -> Result<Vec<u8>, Malformed> {
     let message = ConntrackMessage::Delete(identity(entry));
     let bytes = encode(family(&entry.original), message, 0, sequence);
     check_delete(&bytes, entry)?;
+    Ok(bytes)
+}
+
+/// Asks for this entry as it is now (`ctnetlink_get_conntrack`); the answer tells its `CTA_ID`.
+///
+/// # Errors
+/// If the bytes do not read back as this entry's identity, nothing may be sent.
+pub fn get(entry: &Entry, sequence: u32) -> Result<Vec<u8>, Malformed> {
+    let bytes = encode(family(&entry.original), ConntrackMessage::Get(identity(entry)), 0, sequence);
+    same_identity(&bytes, entry)?;
     Ok(bytes)
 }
 

@@ -1,9 +1,10 @@
 //! The table itself: dump, delete, statistics, timeout policies.
 
+use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::attribute::{Attributes, Malformed, Messages, NLMSG_DONE, NLMSG_ERROR, be32, byte};
+use super::attribute::{Attributes, Malformed, Message, Messages, NLMSG_DONE, NLMSG_ERROR, be32, byte};
 use super::decode;
 use super::request;
 use super::socket::{Netlink, invalid};
@@ -68,12 +69,23 @@ fn ended(bytes: &[u8], sequence: u32) -> io::Result<bool> {
 }
 
 /// Deletes one by one, many a send, without acknowledgement: only errors come back.
+///
+/// Between the dump's look at an entry and its delete lie milliseconds, in which a packet may revive it: so each is
+/// asked for once more, a whole batch in one send, and goes only if its time left has not grown meanwhile. Sockets
+/// answer inside send(2), so what remains is the length of one batch, well under a millisecond.
 pub struct Deleter {
     netlink: Netlink,
+    /// The questions of what is queued, one after the other.
     bytes: Vec<u8>,
-    queued: u64,
+    /// Each with the end of its question.
+    queue: Vec<(Entry, usize)>,
     oldest: Option<Instant>,
+    /// How many answers the socket holds.
+    batch: usize,
 }
+
+/// What an answer holds of the socket's buffer: `ctnetlink_get_conntrack` allocates a page for each.
+const BYTES_PER_ANSWER: usize = 8 << 10;
 
 /// What a batch of deletes came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +100,8 @@ pub struct Deleted {
     pub errno: Option<i32>,
     /// Not sent: too long ago since the entry was seen.
     pub stale: u64,
+    /// Not sent: a packet came since it was seen.
+    pub revived: u64,
 }
 
 impl Deleted {
@@ -102,6 +116,7 @@ impl Deleted {
         self.already_gone += other.already_gone;
         self.failed += other.failed;
         self.stale += other.stale;
+        self.revived += other.revived;
         self.errno = other.errno.or(self.errno);
     }
 }
@@ -116,9 +131,8 @@ impl Deleter {
     /// As [`Netlink::open`].
     pub fn open() -> crate::error::Result<Self> {
         let netlink = Netlink::open()?;
-        // Room for an error to each delete of a chunk.
-        netlink.reserve(2 << 20);
-        Ok(Deleter { netlink, bytes: Vec::with_capacity(64 << 10), queued: 0, oldest: None })
+        let batch = (netlink.reserve(2 << 20) / BYTES_PER_ANSWER).clamp(8, 256);
+        Ok(Deleter { netlink, bytes: Vec::with_capacity(64 << 10), queue: Vec::new(), oldest: None, batch })
     }
 
     /// Queues the delete of an entry that was seen after `seen`.
@@ -127,53 +141,120 @@ impl Deleter {
     /// If the entry cannot be told apart with certainty; nothing is queued then.
     pub fn push(&mut self, entry: &Entry, seen: Instant) -> Result<(), Malformed> {
         let sequence = self.netlink.next_sequence();
-        let bytes = request::delete(entry, sequence)?;
+        let bytes = request::get(entry, sequence)?;
         self.bytes.extend_from_slice(&bytes);
-        self.queued += 1;
+        self.queue.push((*entry, self.bytes.len()));
         self.oldest = Some(self.oldest.map_or(seen, |oldest| oldest.min(seen)));
         Ok(())
     }
 
     /// Queued deletes.
     pub fn queued(&self) -> u64 {
-        self.queued
+        self.queue.len() as u64
     }
 
-    /// Sends what is queued, unless it is no longer fresh, and reads the errors.
+    /// Looks at what is queued again, deletes what has not revived, and reads the errors.
     ///
     /// # Errors
     /// As sendto(2) and recvmsg(2).
     pub fn flush(&mut self) -> io::Result<Deleted> {
         let mut deleted = Deleted::default();
-        let (queued, oldest) = (std::mem::take(&mut self.queued), self.oldest.take());
-        let Some(oldest) = oldest else { return Ok(deleted) };
-        if oldest.elapsed() > Self::FRESH {
-            self.bytes.clear();
-            deleted.stale = queued;
+        let (queue, questions) = (std::mem::take(&mut self.queue), std::mem::take(&mut self.bytes));
+        let Some(oldest) = self.oldest.take() else { return Ok(deleted) };
+        let mut start = 0;
+        for batch in queue.chunks(self.batch) {
+            let end = batch.last().map_or(start, |(_, end)| *end);
+            if oldest.elapsed() > Self::FRESH {
+                deleted.stale += batch.len() as u64;
+            } else {
+                deleted.add(self.delete(batch, &questions[start..end])?);
+            }
+            start = end;
+        }
+        Ok(deleted)
+    }
+
+    fn delete(&mut self, batch: &[(Entry, usize)], questions: &[u8]) -> io::Result<Deleted> {
+        let mut deleted = Deleted::default();
+        let looked = Instant::now();
+        let silent = self.look_again(batch, questions, &mut deleted)?;
+        let mut requests = Vec::with_capacity(questions.len());
+        for entry in &silent {
+            let sequence = self.netlink.next_sequence();
+            requests.extend(request::delete(entry, sequence).map_err(invalid)?);
+        }
+        if looked.elapsed() > Self::FRESH {
+            // Stopped in between (SIGSTOP): what was seen again is old by now as well.
+            deleted.stale += silent.len() as u64;
             return Ok(deleted);
         }
-        let sent = self.netlink.send(&self.bytes);
-        self.bytes.clear();
-        sent?;
-        deleted.sent = queued;
+        deleted.sent += silent.len() as u64;
+        self.exchange(&requests, |message| {
+            if let (NLMSG_ERROR, Ok(errno)) = (message.kind, message.errno()) {
+                deleted.count(errno);
+            }
+        })?;
+        Ok(deleted)
+    }
+
+    /// Those that are still there, the same by id, and have had no packet since they were seen.
+    fn look_again(
+        &mut self,
+        batch: &[(Entry, usize)],
+        questions: &[u8],
+        deleted: &mut Deleted,
+    ) -> io::Result<Vec<Entry>> {
+        let mut now = HashMap::with_capacity(batch.len());
+        let mut refused = Deleted::default();
+        self.exchange(questions, |message| match (message.kind, message.errno()) {
+            (NLMSG_ERROR, Ok(errno)) => refused.count(errno),
+            _ => {
+                if let Ok(Some(entry)) = decode::entry(message) {
+                    now.insert((entry.original, entry.zone, entry.id), entry.timeout_seconds);
+                }
+            }
+        })?;
+        let mut silent = Vec::with_capacity(batch.len());
+        let mut missing = 0;
+        for (entry, _) in batch {
+            match now.get(&(entry.original, entry.zone, entry.id)) {
+                Some(left) if *left <= entry.timeout_seconds => silent.push(*entry),
+                Some(_) => deleted.revived += 1,
+                None => missing += 1,
+            }
+        }
+        (deleted.failed, deleted.errno) = (refused.failed.min(missing), refused.errno);
+        deleted.already_gone = missing - deleted.failed;
+        deleted.sent = missing;
+        Ok(silent)
+    }
+
+    /// Sends the bytes and hands every answer to `each`: all of them are queued when send(2) returns.
+    fn exchange(&mut self, bytes: &[u8], mut each: impl FnMut(&Message<'_>)) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.netlink.send(bytes)?;
         loop {
             match self.netlink.receive(libc::MSG_DONTWAIT) {
-                Ok(bytes) => count_errors(bytes, &mut deleted),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(deleted),
+                Ok(bytes) => Messages(bytes).flatten().for_each(|message| each(&message)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // Answers that found no room: what was not answered is not deleted.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
                 Err(error) => return Err(error),
             }
         }
     }
 }
 
-fn count_errors(bytes: &[u8], deleted: &mut Deleted) {
-    for message in Messages(bytes).flatten().filter(|m| m.kind == NLMSG_ERROR) {
-        match message.errno() {
-            Ok(0) | Err(_) => {}
-            Ok(libc::ENOENT) => deleted.already_gone += 1,
-            Ok(errno) => {
-                deleted.failed += 1;
-                deleted.errno = Some(errno);
+impl Deleted {
+    fn count(&mut self, errno: i32) {
+        match errno {
+            0 => {}
+            libc::ENOENT => self.already_gone += 1,
+            errno => {
+                self.failed += 1;
+                self.errno = Some(errno);
             }
         }
     }
@@ -242,6 +323,49 @@ pub fn timeout_policies(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>>
     });
     absent_is_none(asked)?;
     Ok(found)
+}
+
+/// Hears of `ct timeout` objects as they are made, so that one that is gone before the next listing is known all the
+/// same: flows under it keep its base.
+pub struct PolicyListener(Netlink);
+
+impl PolicyListener {
+    /// Subscribes to nftables' changes, if the kernel has them and this user may.
+    pub fn open() -> Option<Self> {
+        const NFNLGRP_NFTABLES: u32 = 7;
+        let netlink = Netlink::open().ok()?;
+        netlink.reserve(1 << 20);
+        netlink.set_no_enobufs().ok()?;
+        netlink.join(NFNLGRP_NFTABLES).ok()?;
+        Some(PolicyListener(netlink))
+    }
+
+    /// Those made since the last call; without waiting.
+    pub fn heard(&mut self) -> Vec<TimeoutPolicy> {
+        const NFT_MSG_NEWOBJ: u8 = 18;
+        let mut found = Vec::new();
+        while let Ok(bytes) = self.0.receive(libc::MSG_DONTWAIT) {
+            for message in Messages(bytes).flatten() {
+                if message.kind == u16::from_be_bytes([request::NFTABLES, NFT_MSG_NEWOBJ]) {
+                    found.extend(message.attributes().ok().and_then(object));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// NFTA_OBJ_TYPE 3 says whether NFTA_OBJ_DATA 4 is a timeout's.
+fn object(attributes: Attributes<'_>) -> Option<TimeoutPolicy> {
+    let (mut is_timeout, mut data) = (false, None);
+    for (kind, value) in attributes.flatten() {
+        match kind {
+            3 => is_timeout = be32(value) == Ok(request::NFT_OBJECT_CT_TIMEOUT),
+            4 => data = Some(value),
+            _ => {}
+        }
+    }
+    policy(Attributes(data.filter(|_| is_timeout)?), 2, 3)
 }
 
 fn policy(attributes: Attributes<'_>, protocol: u16, data: u16) -> Option<TimeoutPolicy> {

@@ -120,7 +120,8 @@ impl Draft {
     /// What came of putting a value back.
     pub fn reverted(id: u64, row: &super::RevertRow) -> Self {
         let event = match row.result.as_str() {
-            "restored" | "left" => RecordEvent::Reverted,
+            "restored" => RecordEvent::Reverted,
+            "left" => RecordEvent::Drift,
             "waits" => RecordEvent::Deferred,
             _ => RecordEvent::Failed,
         };

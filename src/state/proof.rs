@@ -96,7 +96,7 @@ impl Sightings {
         self.masters_before.extend(before);
     }
 
-    /// It is over; `whole` if it saw the whole table.
+    /// It is over; `whole` if it saw the whole table for certain.
     pub fn scan_ends(&mut self, whole: bool) {
         if whole {
             self.masters_before = HashSet::default();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ctctl::kernel::attribute::{Attributes, Messages};
 use ctctl::kernel::request;
 use ctctl::kernel::socket::Netlink;
-use ctctl::kernel::table::{self, Deleted, Deleter};
+use ctctl::kernel::table::{self, Deleted, Deleter, PolicyListener};
 use ctctl::model::{
     DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpInfo, TcpState, TimeoutPolicy, Tuple, UDP,
     UDPLITE,
@@ -225,7 +225,7 @@ fn an_update_sets_the_time_left_and_makes_nothing() {
             assert_eq!(errno(&mut netlink, &back), 0);
         }
         let mut deleter = Deleter::open().expect("netlink");
-        for entry in &table {
+        for entry in &dump(&mut netlink) {
             assert_eq!(delete(&mut deleter, entry).gone(), 1);
             let update = request::update_timeout(entry, 333, 3).expect("an update");
             assert_eq!(errno(&mut netlink, &update), libc::ENOENT, "{entry:?}");
@@ -291,6 +291,46 @@ fn timeout_policies_of_both_kinds_are_found() {
         let helper = "ct helper ftp { type \"ftp\" protocol tcp; }";
         if nft(&format!("table ip t {{ {object}; {helper}; }}")) {
             assert_eq!(of_udp(&mut netlink), [TimeoutPolicy { protocol: UDP, seconds: vec![7, 9] }]);
+        }
+    });
+}
+
+/// A packet between the dump and the delete sets a longer time left: that entry stays, whatever its id says.
+#[test]
+fn an_entry_that_revives_before_its_delete_stays() {
+    inside(|| {
+        let mut netlink = Netlink::open().expect("netlink");
+        for (entry, zone_in) in kinds() {
+            create(&mut netlink, &entry, zone_in);
+        }
+        let seen = dump(&mut netlink);
+        let mut deleter = Deleter::open().expect("netlink");
+        for entry in &seen {
+            let revived = request::update_timeout(entry, 5000, 1).expect("an update");
+            assert_eq!(errno(&mut netlink, &revived), 0);
+            let deleted = delete(&mut deleter, entry);
+            assert_eq!((deleted.revived, deleted.sent, deleted.gone()), (1, 0, 0), "{entry:?}");
+        }
+        let now = dump(&mut netlink);
+        assert_eq!(now.len(), seen.len());
+        for entry in &now {
+            assert_eq!(delete(&mut deleter, entry).gone(), 1, "as it is now it may go: {entry:?}");
+        }
+        assert_eq!(dump(&mut netlink), []);
+    });
+}
+
+/// Made and gone before anyone could list it, and flows under it would keep its base.
+#[test]
+fn a_timeout_policy_that_lives_for_a_moment_is_heard() {
+    inside(|| {
+        let Some(mut listener) = PolicyListener::open() else { panic!("no subscription to nftables") };
+        let object = "ct timeout brief { protocol tcp; l3proto ip; policy = { established : 4321 }; }";
+        if nft(&format!("table ip brief {{ {object}; }}")) && nft("delete table ip brief") {
+            let heard = listener.heard();
+            assert_eq!(heard.len(), 1, "{heard:?}");
+            assert_eq!((heard[0].protocol, heard[0].seconds.contains(&4321)), (TCP, true));
+            assert_eq!(listener.heard(), []);
         }
     });
 }

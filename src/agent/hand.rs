@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::acts::words;
 use super::chronicle::Chronicle;
@@ -79,6 +79,8 @@ pub struct Acting {
     pub(super) memory: Memory,
     pub(super) rates: Rates,
     pub(super) paused_until_seconds: Option<f64>,
+    /// Since when a census has been asked for.
+    pub(super) census_since: Option<Instant>,
     pub(super) drift_at_seconds: f64,
     /// Acts that failed, and until when they are left alone.
     pub(super) sulking: BTreeMap<String, f64>,
@@ -136,6 +138,7 @@ impl Acting {
             memory,
             rates: Rates::default(),
             paused_until_seconds: None,
+            census_since: None,
             drift_at_seconds: f64::NEG_INFINITY,
             sulking: BTreeMap::new(),
             said: None,
@@ -222,6 +225,7 @@ impl Acting {
                     return;
                 }
             }
+            self.census_if_due();
             let interval = Duration::from_millis(self.settings.agent.interval_ms);
             match self.ground.orders.recv_timeout(interval) {
                 Ok(order) => {
@@ -268,7 +272,8 @@ impl Acting {
         let mut snapshot = self.gauge.snapshot()?;
         snapshot.owns_host_values &= holds_host(&mut self.ground, &snapshot, &self.settings);
         self.rates.sample(snapshot.now_seconds, snapshot.entries, self.ground.numbers.new.load(Relaxed));
-        snapshot.new_per_second = self.rates.new_per_second();
+        snapshot.new_per_second =
+            self.rates.new_per_second().map(|smooth| smooth.max(self.rates.new_now_per_second()));
         snapshot.net_growth_per_second = self.rates.net_growth_per_second();
         snapshot.scan = self.sweeper.last.clone();
         Ok(snapshot)

@@ -5,6 +5,7 @@
 pub struct Rates {
     last: Option<(f64, u64, u64)>,
     growth_now: f64,
+    new_now: f64,
     new: Option<f64>,
     growth: Option<f64>,
 }
@@ -27,7 +28,8 @@ impl Rates {
         self.last = Some((now_seconds, entries, new));
         let weight = 1.0 - (-passed / Self::SECONDS).exp();
         let mix = |before: Option<f64>, rate: f64| Some(before.map_or(rate, |b| b + weight * (rate - b)));
-        self.new = mix(self.new, new.saturating_sub(new_then) as f64 / passed);
+        self.new_now = new.saturating_sub(new_then) as f64 / passed;
+        self.new = mix(self.new, self.new_now);
         self.growth_now = (entries as f64 - entries_then as f64) / passed;
         self.growth = mix(self.growth, self.growth_now);
     }
@@ -35,6 +37,11 @@ impl Rates {
     /// New entries a second.
     pub fn new_per_second(&self) -> Option<f64> {
         self.new
+    }
+
+    /// The same at the last sample: what pace has to answer to.
+    pub fn new_now_per_second(&self) -> f64 {
+        self.new_now
     }
 
     /// New less ended entries a second. Growth that has ended is none, however fast it was a second ago.

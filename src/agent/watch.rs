@@ -112,6 +112,7 @@ impl Watcher {
                     }
                 }
             }
+            self.publish(self.lost + self.unreadable);
             self.cross_marks();
             if self.census_wanted && !self.behind {
                 self.begin_census();

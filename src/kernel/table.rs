@@ -1,6 +1,5 @@
 //! The table itself: dump, delete, statistics, timeout policies.
 
-use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -204,21 +203,26 @@ impl Deleter {
         questions: &[u8],
         deleted: &mut Deleted,
     ) -> io::Result<Vec<Entry>> {
-        let mut now = HashMap::with_capacity(batch.len());
+        // An answer carries its question's sequence number, and those of a batch follow each other.
+        let first = Messages(questions).flatten().next().map_or(0, |message| message.sequence);
+        let mut now: Vec<Option<Entry>> = vec![None; batch.len()];
         let mut refused = Deleted::default();
         self.exchange(questions, |message| match (message.kind, message.errno()) {
             (NLMSG_ERROR, Ok(errno)) => refused.count(errno),
             _ => {
-                if let Ok(Some(entry)) = decode::entry(message) {
-                    now.insert((entry.original, entry.zone, entry.id), entry.timeout_seconds);
+                let place = now.get_mut(message.sequence.wrapping_sub(first) as usize);
+                if let (Some(place), Ok(found)) = (place, decode::entry(message)) {
+                    *place = found;
                 }
             }
         })?;
         let mut silent = Vec::with_capacity(batch.len());
         let mut missing = 0;
-        for (entry, _) in batch {
-            match now.get(&(entry.original, entry.zone, entry.id)) {
-                Some(left) if *left <= entry.timeout_seconds => silent.push(*entry),
+        for ((entry, _), now) in batch.iter().zip(now) {
+            let same =
+                |now: &Entry| now.id == entry.id && now.zone == entry.zone && now.original == entry.original;
+            match now.filter(same) {
+                Some(now) if now.timeout_seconds <= entry.timeout_seconds => silent.push(*entry),
                 Some(_) => deleted.revived += 1,
                 None => missing += 1,
             }

@@ -1,6 +1,6 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
-use super::{Memory, calm, ceiling, level, limit, share};
+use super::{Memory, calm, ceiling, level, limit, seconds_to_full, share};
 use crate::model::{Act, Action, Class, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout};
 
 /// How far ahead a forecast raises max. A longer one would promise memory to every burst.
@@ -20,7 +20,7 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     plan.pace = Pace {
         per_second: match plan.level {
             Level::Critical => settings.flush.per_second_critical,
-            _ => settings.flush.per_second_high,
+            _ => pace_at_high(snapshot, settings),
         },
         urgent_at_entries: share(limit, pressure.critical_percent),
         urgent_per_second: settings.flush.per_second_critical,
@@ -41,6 +41,15 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     } else {
         memory.barren = None;
     }
+}
+
+/// Deletions a second at level high: as configured, but where the table would fill within the horizon all the same,
+/// twice what comes in.
+fn pace_at_high(snapshot: &Snapshot, settings: &Settings) -> u64 {
+    let flush = &settings.flush;
+    let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
+    let coming = if soon { 2.0 * snapshot.new_per_second.unwrap_or(0.0).max(0.0) } else { 0.0 };
+    flush.per_second_high.max((coming as u64).min(flush.per_second_critical))
 }
 
 /// Raises max by half at least, once a second at most, to what the target needs, at most to the ceiling. The limit

@@ -12,7 +12,7 @@ use crate::kernel::netns::{self, Namespace};
 use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::sysctl::ConntrackSysctls;
-use crate::kernel::table::PolicyListener;
+use crate::kernel::timeout_policies::{self, PolicyListener};
 use crate::kernel::{address, clock, memory, table};
 use crate::model::{MemoryFacts, Snapshot, Timeout, TimeoutPolicy, TimeoutValues};
 use crate::policy::OwnHost;
@@ -247,7 +247,7 @@ impl Gauge {
     /// What makes time left into idleness, right now.
     pub fn grounds(&mut self) -> Grounds {
         self.look_at_timeouts();
-        let listed = table::timeout_policies(&mut self.netlink);
+        let listed = timeout_policies::list(&mut self.netlink);
         let known = listed.is_ok();
         self.hear_policies();
         self.learn(listed.unwrap_or_default());

@@ -73,7 +73,9 @@ impl Acting {
         let pace = crate::model::Pace::default();
         let swept = self.sweeper.sweep(&mut self.gauge, &mut none, &[], &pace, &settings, Some(&mut taker));
         let duration = started.elapsed();
-        let good = swept.is_ok() && self.sweeper.last.as_ref().is_some_and(|scan| scan.trusted);
+        // One that was halted says nothing of the table, however good the scan before it was.
+        let whole = swept.as_ref().is_ok_and(|swept| swept.whole);
+        let good = whole && self.sweeper.last.as_ref().is_some_and(|scan| scan.trusted);
         if let Err(error) = &swept {
             tracing::warn!(netns = %self.netns.key(), %error, "the table cannot be dumped");
         }

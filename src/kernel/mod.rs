@@ -15,3 +15,4 @@ mod root;
 pub mod socket;
 pub mod sysctl;
 pub mod table;
+pub mod timeout_policies;

@@ -1,13 +1,13 @@
-//! The table itself: dump, delete, statistics, timeout policies.
+//! The table itself: dump, delete, statistics.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::attribute::{Attributes, Malformed, Message, Messages, NLMSG_DONE, NLMSG_ERROR, be32, byte};
+use super::attribute::{Malformed, Message, Messages, NLMSG_DONE, NLMSG_ERROR, be32};
 use super::decode;
 use super::request;
 use super::socket::{Netlink, invalid};
-use crate::model::{Drops, Entry, TimeoutPolicy};
+use crate::model::{Drops, Entry};
 
 /// One recv of a dump.
 pub struct Chunk<'a> {
@@ -70,7 +70,7 @@ fn ended(bytes: &[u8], sequence: u32) -> io::Result<bool> {
 /// Deletes one by one, many a send, without acknowledgement: only errors come back.
 ///
 /// Between the dump's look at an entry and its delete lie milliseconds, in which a packet may revive it: so each is
-/// asked for once more, a whole batch in one send, and goes only if its time left has not grown meanwhile. Sockets
+/// asked for once more, a whole batch in one send, and goes only if nothing but time has passed meanwhile. Sockets
 /// answer inside send(2), so what remains is the length of one batch, well under a millisecond.
 pub struct Deleter {
     netlink: Netlink,
@@ -222,7 +222,7 @@ impl Deleter {
             let same =
                 |now: &Entry| now.id == entry.id && now.zone == entry.zone && now.original == entry.original;
             match now.filter(same) {
-                Some(now) if now.timeout_seconds <= entry.timeout_seconds => silent.push(*entry),
+                Some(now) if untouched(entry, &now) => silent.push(*entry),
                 Some(_) => deleted.revived += 1,
                 None => missing += 1,
             }
@@ -249,6 +249,19 @@ impl Deleter {
             }
         }
     }
+}
+
+/// Whole seconds, a scheduler's whims included, that may pass between two looks.
+const SLACK_SECONDS: u32 = 3;
+
+/// No packet came between two looks that lie milliseconds apart: the time left has run down by that much and no more.
+/// A packet may also have set a shorter one: data that is not acknowledged yet, a zero window, a RST.
+fn untouched(before: &Entry, now: &Entry) -> bool {
+    let ran_down = match (before.timeout_seconds, now.timeout_seconds) {
+        (Some(before), Some(now)) => now <= before && before - now <= SLACK_SECONDS,
+        _ => false,
+    };
+    ran_down && before.tcp == now.tcp && before.status == now.status
 }
 
 impl Deleted {
@@ -304,94 +317,4 @@ pub fn count_and_max(netlink: &mut Netlink) -> io::Result<(u64, Option<u64>)> {
     })?;
     let count = count.ok_or_else(|| invalid(Malformed("no CTA_STATS_GLOBAL_ENTRIES")))?;
     Ok((count.into(), max.map(u64::from)))
-}
-
-/// The policies of nfnetlink_cttimeout and the `ct timeout` objects of nftables.
-///
-/// # Errors
-/// As [`Netlink::ask`], but for a kernel that has neither, where there are none.
-pub fn timeout_policies(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>> {
-    let mut found = Vec::new();
-    let sequence = netlink.next_sequence();
-    // CTA_TIMEOUT_L4PROTO 3, CTA_TIMEOUT_DATA 4.
-    let asked = netlink.ask(&request::timeout_policies(sequence), sequence, |message| {
-        found.extend(message.attributes().ok().and_then(|a| policy(a, 3, 4)));
-    });
-    absent_is_none(asked)?;
-    let sequence = netlink.next_sequence();
-    // NFTA_OBJ_DATA 4 holds NFTA_CT_TIMEOUT_L4PROTO 2 and NFTA_CT_TIMEOUT_DATA 3.
-    let asked = netlink.ask(&request::timeout_objects(sequence), sequence, |message| {
-        for (_, data) in message.attributes().into_iter().flatten().flatten().filter(|(kind, _)| *kind == 4) {
-            found.extend(policy(Attributes(data), 2, 3));
-        }
-    });
-    absent_is_none(asked)?;
-    Ok(found)
-}
-
-/// Hears of `ct timeout` objects as they are made, so that one that is gone before the next listing is known all the
-/// same: flows under it keep its base.
-pub struct PolicyListener(Netlink);
-
-impl PolicyListener {
-    /// Subscribes to nftables' changes, if the kernel has them and this user may.
-    pub fn open() -> Option<Self> {
-        const NFNLGRP_NFTABLES: u32 = 7;
-        let netlink = Netlink::open().ok()?;
-        netlink.reserve(1 << 20);
-        netlink.set_no_enobufs().ok()?;
-        netlink.join(NFNLGRP_NFTABLES).ok()?;
-        Some(PolicyListener(netlink))
-    }
-
-    /// Those made since the last call; without waiting.
-    pub fn heard(&mut self) -> Vec<TimeoutPolicy> {
-        const NFT_MSG_NEWOBJ: u8 = 18;
-        let mut found = Vec::new();
-        while let Ok(bytes) = self.0.receive(libc::MSG_DONTWAIT) {
-            for message in Messages(bytes).flatten() {
-                if message.kind == u16::from_be_bytes([request::NFTABLES, NFT_MSG_NEWOBJ]) {
-                    found.extend(message.attributes().ok().and_then(object));
-                }
-            }
-        }
-        found
-    }
-}
-
-/// NFTA_OBJ_TYPE 3 says whether NFTA_OBJ_DATA 4 is a timeout's.
-fn object(attributes: Attributes<'_>) -> Option<TimeoutPolicy> {
-    let (mut is_timeout, mut data) = (false, None);
-    for (kind, value) in attributes.flatten() {
-        match kind {
-            3 => is_timeout = be32(value) == Ok(request::NFT_OBJECT_CT_TIMEOUT),
-            4 => data = Some(value),
-            _ => {}
-        }
-    }
-    policy(Attributes(data.filter(|_| is_timeout)?), 2, 3)
-}
-
-fn policy(attributes: Attributes<'_>, protocol: u16, data: u16) -> Option<TimeoutPolicy> {
-    let mut found = TimeoutPolicy { protocol: 0, seconds: Vec::new() };
-    for (kind, value) in attributes.flatten() {
-        if kind == protocol {
-            found.protocol = byte(value).ok()?;
-        } else if kind == data {
-            found.seconds = Attributes(value).flatten().filter_map(|(_, v)| be32(v).ok()).collect();
-        }
-    }
-    (!found.seconds.is_empty()).then_some(found)
-}
-
-/// The subsystem is not there (EINVAL, EOPNOTSUPP, ENOENT from nfnetlink): nobody can have made a policy.
-fn absent_is_none(asked: io::Result<()>) -> io::Result<()> {
-    match asked {
-        Err(error)
-            if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENOENT)) =>
-        {
-            Ok(())
-        }
-        other => other,
-    }
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use ctctl::kernel::attribute::{Attributes, Messages};
 use ctctl::kernel::request;
 use ctctl::kernel::socket::Netlink;
-use ctctl::kernel::table::{self, Deleted, Deleter, PolicyListener};
+use ctctl::kernel::table::{self, Deleted, Deleter};
+use ctctl::kernel::timeout_policies::{self, PolicyListener};
 use ctctl::model::{
     DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpInfo, TcpState, TimeoutPolicy, Tuple, UDP,
     UDPLITE,
@@ -269,13 +270,13 @@ fn what_the_check_refuses_would_have_emptied_the_table() {
 fn timeout_policies_of_both_kinds_are_found() {
     inside(|| {
         let mut netlink = Netlink::open().expect("netlink");
-        assert_eq!(table::timeout_policies(&mut netlink).expect("asked"), []);
+        assert_eq!(timeout_policies::list(&mut netlink).expect("asked"), []);
         let sequence = netlink.next_sequence();
         // CTA_TIMEOUT_TCP_SYN_SENT 1, CTA_TIMEOUT_TCP_ESTABLISHED 3.
         let policy = generated::timeout_policy("short", TCP, &[(1, 11), (3, 3333)], sequence);
         match netlink.ask(&policy, sequence, |_| {}) {
             Ok(()) => {
-                let found = table::timeout_policies(&mut netlink).expect("asked");
+                let found = timeout_policies::list(&mut netlink).expect("asked");
                 assert_eq!(found.len(), 1);
                 assert_eq!(found[0].protocol, TCP);
                 assert!([11, 3333].iter().all(|s| found[0].seconds.contains(s)), "{found:?}");
@@ -283,7 +284,7 @@ fn timeout_policies_of_both_kinds_are_found() {
             Err(error) => eprintln!("SKIPPED: a kernel without nfnetlink_cttimeout: {error}"),
         }
         let of_udp = |netlink: &mut Netlink| {
-            let found = table::timeout_policies(netlink).expect("asked");
+            let found = timeout_policies::list(netlink).expect("asked");
             found.into_iter().filter(|p| p.protocol != TCP).collect::<Vec<_>>()
         };
         let object =
@@ -295,7 +296,8 @@ fn timeout_policies_of_both_kinds_are_found() {
     });
 }
 
-/// A packet between the dump and the delete sets a longer time left: that entry stays, whatever its id says.
+/// A packet between the dump and the delete sets another time left, mostly a longer one, with data in flight a shorter
+/// one: that entry stays, whatever its id says.
 #[test]
 fn an_entry_that_revives_before_its_delete_stays() {
     inside(|| {
@@ -305,8 +307,8 @@ fn an_entry_that_revives_before_its_delete_stays() {
         }
         let seen = dump(&mut netlink);
         let mut deleter = Deleter::open().expect("netlink");
-        for entry in &seen {
-            let revived = request::update_timeout(entry, 5000, 1).expect("an update");
+        for (entry, seconds) in seen.iter().flat_map(|entry| [(entry, 5000), (entry, 300)]) {
+            let revived = request::update_timeout(entry, seconds, 1).expect("an update");
             assert_eq!(errno(&mut netlink, &revived), 0);
             let deleted = delete(&mut deleter, entry);
             assert_eq!((deleted.revived, deleted.sent, deleted.gone()), (1, 0, 0), "{entry:?}");

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::model::{Class, ClassScan, Entry, FlushSettings, Histogram, Scan};
+use crate::model::{Class, ClassScan, Entry, FlushSettings, Scan};
 use crate::policy::Protection;
 use crate::state::{Bases, Identify, Idle, Observations, Proofs, Sightings};
 
@@ -59,16 +59,9 @@ impl<'a> Sieve<'a> {
         observations: &'a mut Observations,
         grounds: Grounds,
     ) -> Self {
-        let empty = |class| ClassScan {
-            class,
-            entries: 0,
-            would_free: 0,
-            oldest_idle_seconds: 0,
-            idle: Histogram::default(),
-        };
         observations.begin();
         sightings.write().unwrap_or_else(PoisonError::into_inner).scan_begins();
-        let classes = Class::ALL.map(empty).into();
+        let classes = Class::ALL.map(ClassScan::empty).into();
         Sieve {
             settings,
             protection,

@@ -30,6 +30,13 @@ pub struct Flush {
     pub payers: Option<Vec<Payer>>,
 }
 
+impl Flush {
+    /// Of a class, without fair share.
+    pub fn of(class: Class, idle_over_seconds: u32, budget: u64) -> Self {
+        Flush { class, idle_over_seconds, budget, share_level: None, payers: None }
+    }
+}
+
 /// One thing to do.
 #[derive(Clone, PartialEq, Debug)]
 #[allow(missing_docs)]

@@ -124,8 +124,15 @@ pub struct ClassScan {
     pub idle: Histogram,
 }
 
+impl ClassScan {
+    /// Nothing of this class was seen yet.
+    pub fn empty(class: Class) -> Self {
+        ClassScan { class, entries: 0, would_free: 0, oldest_idle_seconds: 0, idle: Histogram::default() }
+    }
+}
+
 /// What a scan of the whole table saw.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Scan {
     /// When it ended, `Snapshot::now_seconds`' clock.
     pub at_seconds: f64,

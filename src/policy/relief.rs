@@ -210,7 +210,7 @@ fn flush(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, pla
             settings.pressure.target_percent, seen.would_free, seen.class, seen.oldest_idle_seconds
         );
         let budget = seen.would_free.min(left);
-        let flush = Flush { class: seen.class, idle_over_seconds, budget, share_level: None, payers: None };
+        let flush = Flush::of(seen.class, idle_over_seconds, budget);
         plan.actions.push(Action { act: Act::Flush(flush), reason });
         left -= budget;
     }

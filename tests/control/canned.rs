@@ -225,11 +225,9 @@ pub fn top_sources(sources: usize) -> TopSources {
 
 pub fn plan() -> PlanDocument {
     let flush = Flush {
-        class: Class::FairShare,
-        idle_over_seconds: 60,
-        budget: 100,
         share_level: Some(5),
         payers: Some(vec![Payer { source: "10.0.0.1".into(), entries: 90 }]),
+        ..Flush::of(Class::FairShare, 60, 100)
     };
     let actions = [Act::RaiseMax { from: 1000, to: 2000 }, Act::Flush(flush)];
     let row = |act: Act| ActionRow::from(&Action { act, reason: "81 % of 1000".into() });

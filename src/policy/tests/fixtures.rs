@@ -60,13 +60,7 @@ pub fn seen(classes: &[(Class, &[(u32, u64)])]) -> Scan {
     let floors = FlushSettings::default();
     let of = |class: Class| {
         let idle = classes.iter().filter(|(c, _)| *c == class).flat_map(|(_, idle)| idle.iter());
-        let mut seen = ClassScan {
-            class,
-            entries: 0,
-            would_free: 0,
-            oldest_idle_seconds: 0,
-            idle: Histogram::default(),
-        };
+        let mut seen = ClassScan::empty(class);
         for &(seconds, n) in idle {
             (0..n).for_each(|_| seen.idle.add(seconds));
             seen.entries += n;
@@ -80,9 +74,9 @@ pub fn seen(classes: &[(Class, &[(u32, u64)])]) -> Scan {
         at_seconds: NOW,
         duration_seconds: 0.1,
         entries: classes.iter().map(|c| c.entries).sum(),
-        protected: 0,
         trusted: true,
         classes,
+        ..Scan::default()
     }
 }
 

@@ -51,7 +51,7 @@ fn histogram() -> impl Strategy<Value = Histogram> {
 fn class_scan(class: Class) -> impl Strategy<Value = ClassScan> {
     (number(), of(number()), seconds(), histogram()).prop_map(move |(entries, would_free, oldest, idle)| {
         let would_free = would_free.unwrap_or_else(|| idle.at_least(60));
-        ClassScan { class, entries, would_free, oldest_idle_seconds: oldest, idle }
+        ClassScan { entries, would_free, oldest_idle_seconds: oldest, idle, ..ClassScan::empty(class) }
     })
 }
 
@@ -66,6 +66,7 @@ fn scan() -> impl Strategy<Value = Scan> {
         protected,
         trusted,
         classes,
+        ..Scan::default()
     })
 }
 
@@ -106,12 +107,12 @@ pub fn snapshot() -> impl Strategy<Value = Snapshot> {
                 drops,
                 memory,
                 timeouts,
-                new_per_second: None,
                 net_growth_per_second: growth,
                 scan,
                 owns_host_values: may.0,
                 may_set_timeouts: may.1,
                 may_flush: may.2,
+                ..Snapshot::default()
             }
         },
     )
@@ -131,7 +132,6 @@ pub fn memory() -> impl Strategy<Value = Memory> {
     let pressure = (level(), any::<bool>(), 0..5u32, moment(), of(drops()), of((moment(), 0..12u32)));
     let calm = (of(moment()), prop_oneof![Just(0.0), 0.0..7200.0], of(moment()), of(moment()), of(moment()));
     (pressure, calm, number(), baseline()).prop_map(|(pressure, calm, peak_entries, baseline)| Memory {
-        overridden: None,
         level: pressure.0,
         relieving: pressure.1,
         foreseen: pressure.2,
@@ -145,6 +145,7 @@ pub fn memory() -> impl Strategy<Value = Memory> {
         lowered_at_seconds: calm.4,
         peak_entries,
         baseline,
+        ..Memory::default()
     })
 }
 

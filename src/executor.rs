@@ -1,12 +1,15 @@
 //! The hand: plans become outcomes. It decides nothing, but looks again at the moment of acting: what it finds
 //! changed since the decision, it leaves alone.
 
+mod share;
+
 use std::io;
 use std::time::{Duration, Instant};
 
 use crate::kernel::socket::Netlink;
 use crate::kernel::table::{self, Deleted, Deleter};
 use crate::model::{Class, Entry, Flush, Pace};
+use share::Collector;
 
 /// Where values and deletions go: the kernel, or nowhere (dry run). The same plan reaches either.
 pub trait Hand {
@@ -123,6 +126,8 @@ impl<V: Values> Hand for KernelHand<V> {
 pub trait Judge {
     /// Class and certain idleness of an entry that may go.
     fn eligible(&mut self, entry: &Entry) -> Option<(Class, u32)>;
+    /// Certain idleness of the entry judged last, if it is unprotected: what fair share may take.
+    fn idle_unprotected(&self) -> Option<u32>;
     /// The entry judged last stays.
     fn stays(&mut self);
     /// Time to read again what may have changed while the sweep runs.
@@ -178,6 +183,7 @@ pub fn sweep(
     let mut refreshed = Instant::now();
     let mut throttle = Throttle::new(pace);
     let mut failure = None;
+    let mut wanted = Wanted::new(flushes);
     table::dump(netlink, |chunk| {
         if judge.outdated() || refreshed.elapsed() >= REFRESH {
             judge.refresh();
@@ -194,13 +200,9 @@ pub fn sweep(
                 swept.unreadable += 1;
                 continue;
             };
-            let wanted = judge.eligible(&entry).and_then(|(class, idle)| {
-                flushes.iter().enumerate().position(|(i, flush)| {
-                    let left = swept.freed[i] + taken[i] < flush.budget;
-                    ready && left && flush.class == class && idle >= flush.idle_over_seconds
-                })
-            });
-            match wanted {
+            let eligible = judge.eligible(&entry);
+            let open = |i: usize, flush: &Flush| ready && swept.freed[i] + taken[i] < flush.budget;
+            match wanted.by(&entry, eligible, judge.idle_unprotected(), open) {
                 Some(i) => {
                     hand.take(&entry, chunk.filled_after);
                     taken[i] += 1;
@@ -233,6 +235,38 @@ pub fn sweep(
     match failure {
         Some(error) => Err(error),
         None => Ok(swept),
+    }
+}
+
+/// Which flush of a plan an entry goes by.
+struct Wanted<'a> {
+    flushes: Vec<(&'a Flush, Option<Collector>)>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(flushes: &[&'a Flush]) -> Self {
+        let with = |flush: &&'a Flush| (*flush, Collector::of(flush));
+        Wanted { flushes: flushes.iter().map(with).collect() }
+    }
+
+    /// The first that names it and is `open` still. `eligible`: by its class; `idle`: by fair share.
+    fn by(
+        &mut self,
+        entry: &Entry,
+        eligible: Option<(Class, u32)>,
+        idle: Option<u32>,
+        open: impl Fn(usize, &Flush) -> bool,
+    ) -> Option<usize> {
+        self.flushes.iter_mut().enumerate().position(|(i, (flush, collector))| {
+            open(i, flush)
+                && match (collector, eligible, idle) {
+                    (None, Some((class, idle)), _) => flush.class == class && idle >= flush.idle_over_seconds,
+                    (Some(collector), _, Some(idle)) => {
+                        idle >= flush.idle_over_seconds && collector.collect(entry, idle)
+                    }
+                    _ => false,
+                }
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::model::{Class, ClassScan, Entry, FlushSettings, Scan};
 use crate::policy::Protection;
-use crate::state::{Bases, Identify, Idle, Observations, Proofs, Sightings};
+use crate::state::{Bases, Identify, Idle, Observations, Proofs, Sightings, Weighing};
 
 /// What the event stream says of single entries, shared between the thread that hears it and the one that scans.
 pub type SharedSightings = Arc<RwLock<Sightings>>;
@@ -36,6 +36,13 @@ pub struct Judged {
     pub eligible: bool,
 }
 
+impl Judged {
+    /// Certain idleness of an entry that nothing protects, past its class's floor or not.
+    pub fn idle_unprotected(&self) -> Option<u32> {
+        self.idle_seconds.filter(|_| self.protected.is_none())
+    }
+}
+
 /// Judges the entries of one scan and keeps its histograms.
 pub struct Sieve<'a> {
     settings: &'a FlushSettings,
@@ -47,6 +54,7 @@ pub struct Sieve<'a> {
     classes: Vec<ClassScan>,
     entries: u64,
     protected: u64,
+    weighing: Option<Weighing>,
 }
 
 impl<'a> Sieve<'a> {
@@ -72,7 +80,13 @@ impl<'a> Sieve<'a> {
             classes,
             entries: 0,
             protected: 0,
+            weighing: None,
         }
+    }
+
+    /// Who holds the table is to be weighed as well.
+    pub fn weigh(&mut self, weighing: Weighing) {
+        self.weighing = Some(weighing);
     }
 
     /// The grounds changed (a sysctl, a policy, conntrackd) or were read again.
@@ -107,7 +121,11 @@ impl<'a> Sieve<'a> {
         });
         let past = |class| idle_seconds.is_some_and(|seconds| seconds >= self.settings.floor_seconds(class));
         let eligible = protected.is_none() && class.is_some_and(past);
-        Judged { class, protected, idle_seconds, eligible }
+        let judged = Judged { class, protected, idle_seconds, eligible };
+        if let (Some(weighing), false) = (&mut self.weighing, eligible) {
+            weighing.see(entry, judged.idle_unprotected());
+        }
+        judged
     }
 
     /// Counts an entry that stays; one that is about to go is not counted.
@@ -136,6 +154,7 @@ impl<'a> Sieve<'a> {
             protected: self.protected,
             trusted: whole && trusted,
             classes: self.classes,
+            weighed: self.weighing.map(|weighing| weighing.finish().into()),
         }
     }
 }

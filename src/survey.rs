@@ -1,6 +1,6 @@
 //! The answers straight from the kernel, with no agent: one dump, one set of facts, the same policy.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -20,7 +20,7 @@ use crate::model::{
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::Keeper;
 use crate::sieve::{Judged, SharedSightings, Sieve};
-use crate::state::{Identify, Observations};
+use crate::state::{Identify, Observations, Weighing};
 
 /// A network namespace that the calling thread has entered.
 pub struct Target {
@@ -67,7 +67,7 @@ pub fn state_dir(netns: &Netns, settings: &Settings) -> PathBuf {
 pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
     let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
-    snapshot.scan = Some(scan(&mut gauge, settings, &mut |_, _| {})?);
+    snapshot.scan = Some(scan(&mut gauge, settings, None, &mut |_, _| {})?);
     let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
     let header = documents::header(target.netns(), clock::now_rfc3339());
     let dir = state_dir(target.netns(), settings);
@@ -84,9 +84,15 @@ pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
 pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
     let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
-    snapshot.scan = Some(scan(&mut gauge, settings, &mut |_, _| {})?);
+    snapshot.scan = Some(scan(&mut gauge, settings, None, &mut |_, _| {})?);
     // From nothing: the table is as full as it is, and nothing was seen before.
-    let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
+    let (mut plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
+    if plan.weigh {
+        // Without an agent nobody knows which sources are new: all are as good as old.
+        let weighing = Some(Weighing::new(&settings.flush, HashSet::new()));
+        snapshot.scan = Some(scan(&mut gauge, settings, weighing, &mut |_, _| {})?);
+        plan = policy::decide(&snapshot, &Memory::default(), settings).0;
+    }
     Ok(documents::plan(documents::header(target.netns(), clock::now_rfc3339()), &plan))
 }
 
@@ -97,7 +103,7 @@ pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
 pub fn top_sources(target: &Target, settings: &Settings, limit: usize) -> Result<TopSources> {
     let mut gauge = target.gauge(settings)?;
     let mut counts: HashMap<SourceKey, SourceCount> = HashMap::new();
-    let scan = scan(&mut gauge, settings, &mut |entry, judged| {
+    let scan = scan(&mut gauge, settings, None, &mut |entry, judged| {
         let key = entry.source_key();
         let count = counts.entry(key).or_insert(SourceCount {
             address: key.address,
@@ -170,7 +176,12 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
 }
 
 /// One whole scan, each entry handed to `each` once. A dump during which the buckets were resized is repeated.
-fn scan(gauge: &mut Gauge, settings: &Settings, each: &mut dyn FnMut(&Entry, &Judged)) -> Result<Scan> {
+fn scan(
+    gauge: &mut Gauge,
+    settings: &Settings,
+    weighing: Option<Weighing>,
+    each: &mut dyn FnMut(&Entry, &Judged),
+) -> Result<Scan> {
     let identify = Identify::default();
     let mut observations = Observations::default();
     let protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
@@ -178,13 +189,13 @@ fn scan(gauge: &mut Gauge, settings: &Settings, each: &mut dyn FnMut(&Entry, &Ju
     let started = Instant::now();
     let buckets = gauge.buckets()?;
     let grounds = gauge.grounds();
-    let mut reader = Reader {
-        sieve: Sieve::new(&settings.flush, &protection, &identify, sightings, &mut observations, grounds),
-        identify: &identify,
-        recent: VecDeque::with_capacity(RECENT),
-        each,
-        last: None,
-    };
+    let flush = &settings.flush;
+    let mut sieve = Sieve::new(flush, &protection, &identify, sightings, &mut observations, grounds);
+    if let Some(weighing) = weighing {
+        sieve.weigh(weighing);
+    }
+    let mut reader =
+        Reader { sieve, identify: &identify, recent: VecDeque::with_capacity(RECENT), each, last: None };
     let swept = sweep(gauge, &mut reader).map_err(|error| explain("conntrack dump", &error))?;
     let trusted = gauge.buckets()? == buckets && swept.unreadable == 0;
     Ok(reader.sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), true, trusted))
@@ -222,6 +233,10 @@ impl Judge for Reader<'_, '_> {
         let judged = self.sieve.judge(entry);
         (self.each)(entry, &judged);
         self.last = Some(judged);
+        None
+    }
+
+    fn idle_unprotected(&self) -> Option<u32> {
         None
     }
 

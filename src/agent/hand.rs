@@ -260,6 +260,7 @@ impl Acting {
         }
         let acted = self.perform(&plan, &snapshot);
         if plan.scan {
+            self.sweeper.weighing = plan.weigh.then(|| self.weighing(snapshot.now_seconds));
             self.sweep(&[], &plan)?;
         }
         if acted {

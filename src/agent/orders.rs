@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use super::hand::Acting;
@@ -9,11 +10,13 @@ use super::shared::{Command, Order, Reply1};
 use super::sweeper::CensusTaker;
 use crate::control::{Refusal, Reply};
 use crate::documents;
+use crate::error::Result;
 use crate::executor::DryHand;
 use crate::gauge::NamespaceValues;
 use crate::kernel::clock;
-use crate::model::{Draft, RestoreOnExit, RevertDocument, Settings};
+use crate::model::{Draft, Plan, RestoreOnExit, RevertDocument, Settings};
 use crate::policy;
+use crate::state::Weighing;
 
 impl Acting {
     /// Does what was asked; false at the end.
@@ -133,21 +136,38 @@ impl Acting {
         documents::reverted(documents::header(&self.netns, clock::now_rfc3339()), rows)
     }
 
-    fn answer_plan(&mut self, reply: Reply1) {
-        let planned = self.facts().and_then(|snapshot| {
+    /// A plan on a scan of now. What is seen is kept, nothing is done.
+    fn plan_afresh(&mut self) -> Result<Plan> {
+        // One scan for the classes, one more where they do not suffice.
+        for _ in 0..2 {
+            let snapshot = self.facts()?;
             let (plan, _) = policy::decide(&snapshot, &self.memory, &self.settings);
             if !plan.scan {
                 return Ok(plan);
             }
-            // Only a look: what is seen is kept, nothing is done.
+            self.sweeper.weighing = plan.weigh.then(|| self.weighing(snapshot.now_seconds));
             let mut none = DryHand::default();
             let settings = self.settings.clone();
             self.sweeper.sweep(&mut self.gauge, &mut none, &[], &plan.pace, &settings, None)?;
-            let snapshot = self.facts()?;
-            Ok(policy::decide(&snapshot, &self.memory, &self.settings).0)
-        });
+        }
+        let snapshot = self.facts()?;
+        Ok(policy::decide(&snapshot, &self.memory, &self.settings).0)
+    }
+
+    /// What a scan weighs sources with: the events thread knows which of them are new.
+    pub(super) fn weighing(&self, now_seconds: f64) -> Weighing {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let since = (now_seconds - self.settings.pressure.calm_seconds).max(0.0);
+        let (reply, young) = sync_channel(1);
+        self.ground.watch.send(Command::Young { since_seconds: since as u32, reply });
+        // Who is not known to be young is as good as old.
+        Weighing::new(&self.settings.flush, young.recv_timeout(PATIENCE).unwrap_or_default())
+    }
+
+    fn answer_plan(&mut self, reply: Reply1) {
+        let planned = self.plan_afresh();
         let paused = self.paused(clock::boottime_seconds());
-        let say_paused = |mut plan: crate::model::Plan| {
+        let say_paused = |mut plan: Plan| {
             if paused {
                 plan.reasons.push("paused: the agent does none of this until `ctctl resume`".into());
             }

@@ -1,17 +1,18 @@
 //! What the agent's threads share: numbers, copies for queries, and the bounded ways in which they wake each other.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::control::{Refusal, Reply};
-use crate::model::{JournalRecord, Plan, Settings, Snapshot, SourceCount};
+use crate::model::{JournalRecord, Plan, Settings, Snapshot, SourceCount, SourceKey};
 use crate::state::Ledger;
 
 /// Numbers that the events thread publishes.
@@ -108,6 +109,13 @@ pub enum Command {
         limit: usize,
         /// Where they go.
         reply: oneshot::Sender<Top>,
+    },
+    /// The sources that were not there before.
+    Young {
+        /// Before this, on the boot clock.
+        since_seconds: u32,
+        /// Where they go.
+        reply: SyncSender<HashSet<SourceKey>>,
     },
     /// Whether the counts can be relied on right now.
     Synced {

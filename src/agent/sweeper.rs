@@ -13,7 +13,7 @@ use crate::kernel::socket::{Netlink, explain};
 use crate::model::{Class, Entry, Flush, Pace, ProtocolGroup, Scan, Settings};
 use crate::policy::{OwnHost, Protection};
 use crate::sieve::{Judged, SharedSightings, Sieve};
-use crate::state::{Identify, Ledger, Observations};
+use crate::state::{Identify, Ledger, Observations, Weighing};
 
 /// Counts a dump by source while it is swept.
 pub struct CensusTaker {
@@ -30,7 +30,7 @@ impl CensusTaker {
 
     fn see(&mut self, entry: &Entry) {
         let group = ProtocolGroup::of(entry.original.protocol);
-        self.ledger.insert(self.identify.entry(entry), entry.source_key(), group);
+        self.ledger.insert(self.identify.entry(entry), entry.source_key(), group, 0);
     }
 }
 
@@ -41,6 +41,8 @@ pub struct Sweeper {
     sightings: SharedSightings,
     numbers: Arc<Numbers>,
     observations: Observations,
+    /// What the next sweep weighs.
+    pub weighing: Option<Weighing>,
     /// The last scan; after a flush that stopped early, corrected by what went.
     pub last: Option<Scan>,
 }
@@ -60,6 +62,7 @@ impl Sweeper {
             identify: identify.clone(),
             sightings: sightings.clone(),
             observations: Observations::default(),
+            weighing: None,
             last: None,
         }
     }
@@ -87,7 +90,7 @@ impl Sweeper {
         self.protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
         let (buckets, before) = (gauge.buckets()?, gauge.count()?);
         let grounds = gauge.grounds();
-        let sieve = Sieve::new(
+        let mut sieve = Sieve::new(
             &settings.flush,
             &self.protection,
             &self.identify,
@@ -95,6 +98,9 @@ impl Sweeper {
             &mut self.observations,
             grounds,
         );
+        if let Some(weighing) = self.weighing.take() {
+            sieve.weigh(weighing);
+        }
         // The dump holds one socket while counts and grounds are read through another.
         let mut netlink = Netlink::open()?;
         let halt = self.numbers.clone();
@@ -144,6 +150,10 @@ impl Judge for Eye<'_, '_> {
             }
             _ => None,
         }
+    }
+
+    fn idle_unprotected(&self) -> Option<u32> {
+        self.last.as_ref().and_then(Judged::idle_unprotected)
     }
 
     fn stays(&mut self) {

@@ -1,5 +1,6 @@
 //! The events thread: receives, decodes, counts. The only writer of state.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
@@ -13,7 +14,7 @@ use crate::kernel::clock;
 use crate::kernel::listener::{BYTES_PER_QUEUED_EVENT, Listener};
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
-use crate::model::Event;
+use crate::model::{Event, SourceKey};
 use crate::sieve::SharedSightings;
 use crate::state::{Audit, Finding, Identify, Look, Sightings, Sync};
 
@@ -107,6 +108,9 @@ impl Watcher {
                     Command::Top { limit, reply } => {
                         let _ = reply.send(self.top(limit));
                     }
+                    Command::Young { since_seconds, reply } => {
+                        let _ = reply.try_send(self.young(since_seconds));
+                    }
                     Command::Synced { reply } => {
                         let _ = reply.send(self.synced());
                     }
@@ -138,6 +142,7 @@ impl Watcher {
     }
 
     fn drain(&mut self) {
+        self.sync.at(clock::boottime_seconds() as u32);
         let (sync, sightings) = (&mut self.sync, &self.ground.sightings);
         let mut noted: Vec<Event> = Vec::new();
         let mut any_foreign = read(sightings).any_foreign();
@@ -257,6 +262,14 @@ impl Watcher {
             entries: ledger.entries(),
             sources_total: ledger.sources() as u64,
             synced,
+        }
+    }
+
+    /// Before the first dump nobody knows who is old.
+    fn young(&self, since_seconds: u32) -> HashSet<SourceKey> {
+        match self.sync.tally().resyncs {
+            0 => HashSet::new(),
+            _ => self.sync.ledger().younger_than(since_seconds).collect(),
         }
     }
 

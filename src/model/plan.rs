@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class::Class;
 use super::level::Level;
+use super::share::Share;
 use super::timeouts::Timeout;
 
 /// Who pays at fair share, and how much is left to each.
@@ -26,14 +27,16 @@ pub struct Flush {
     pub budget: u64,
     /// Fair share alone: the level that every payer is cut to.
     pub share_level: Option<u64>,
-    /// Fair share alone: who pays.
+    /// Fair share alone: who pays, the largest first; of many, the first hundred.
     pub payers: Option<Vec<Payer>>,
+    /// Fair share alone: whose entries go, to the last payer.
+    pub share: Option<Share>,
 }
 
 impl Flush {
     /// Of a class, without fair share.
     pub fn of(class: Class, idle_over_seconds: u32, budget: u64) -> Self {
-        Flush { class, idle_over_seconds, budget, share_level: None, payers: None }
+        Flush { class, idle_over_seconds, budget, share_level: None, payers: None, share: None }
     }
 }
 
@@ -98,6 +101,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// A scan is wanted before more can be decided; it reaps what has expired, too.
     pub scan: bool,
+    /// That scan is to weigh who holds the table: for fair share.
+    pub weigh: bool,
     /// How fast.
     pub pace: Pace,
     /// What has to wait, in sentences (a value that cannot go back yet).

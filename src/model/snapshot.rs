@@ -1,8 +1,11 @@
 //! Facts at one moment: everything that the policy decides from.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::class::Class;
+use super::share::Weighed;
 use super::timeouts::TimeoutValues;
 
 /// The per-CPU statistics of the table, summed (`struct ip_conntrack_stat`).
@@ -41,7 +44,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    fn bin(seconds: u32) -> usize {
+    /// The bin of a number of seconds, at most 123.
+    pub(super) fn bin(seconds: u32) -> usize {
         if seconds < 4 {
             return seconds as usize;
         }
@@ -146,12 +150,19 @@ pub struct Scan {
     pub trusted: bool,
     /// One for each of [`Class::ALL`], in that order.
     pub classes: Vec<ClassScan>,
+    /// Who holds the table, where the scan was asked to weigh it.
+    #[serde(default)]
+    pub weighed: Option<Arc<Weighed>>,
 }
 
 impl Scan {
     /// `n` entries of a class went since.
     pub fn freed(&mut self, class: Class, n: u64) {
         self.entries = self.entries.saturating_sub(n);
+        if class == Class::FairShare {
+            // Who holds what is another matter now.
+            self.weighed = None;
+        }
         if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
             seen.entries = seen.entries.saturating_sub(n);
             seen.would_free = seen.would_free.saturating_sub(n);

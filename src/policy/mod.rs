@@ -6,7 +6,9 @@
 mod buckets;
 mod calm;
 mod ceiling;
+mod fair_share;
 mod level;
+mod max_min;
 mod protect;
 mod relief;
 
@@ -47,6 +49,8 @@ pub struct Memory {
     pub peak_entries: u64,
     /// When a scan last found nothing to free, and how often in a row.
     pub barren: Option<(f64, u32)>,
+    /// Gentler means do not suffice: scans weigh who holds the table.
+    pub sharing: bool,
     /// Baseline of what the agent may change, by contract name (`max`, `tcp_timeout_established`).
     pub baseline: BTreeMap<String, u64>,
 }

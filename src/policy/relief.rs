@@ -1,6 +1,6 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
-use super::{Memory, calm, ceiling, level, limit, seconds_to_full, share};
+use super::{Memory, calm, ceiling, fair_share, level, limit, seconds_to_full, share};
 use crate::model::{Act, Action, Class, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout};
 
 /// How far ahead a forecast raises max. A longer one would promise memory to every burst.
@@ -36,11 +36,47 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     }
     shorten(snapshot, memory, scan, excess, settings, plan);
     let freed = flush(snapshot, scan, excess, settings, plan);
-    if freed == 0 {
+    let shared = share_out(snapshot, memory, scan, excess - freed, settings, plan);
+    if freed + shared == 0 && !plan.weigh {
         barren(snapshot, memory, scan, plan, excess);
     } else {
         memory.barren = None;
     }
+}
+
+/// What classes cannot free at critical, those who hold more than their share do. It takes a scan that weighed them.
+fn share_out(
+    snapshot: &Snapshot,
+    memory: &mut Memory,
+    scan: &Scan,
+    missing: u64,
+    settings: &Settings,
+    plan: &mut Plan,
+) -> u64 {
+    let flush = &settings.flush;
+    memory.sharing = plan.level == Level::Critical
+        && missing > 0
+        && flush.enabled
+        && flush.fair_share
+        && snapshot.may_flush
+        && !max_may_rise(snapshot, memory, settings);
+    match &scan.weighed {
+        _ if !memory.sharing => 0,
+        Some(weighed) => fair_share::share_out(snapshot, weighed, missing, settings, plan),
+        None => {
+            (plan.scan, plan.weigh) = (true, true);
+            0
+        }
+    }
+}
+
+/// max is not at its ceiling yet and only waits for the second to pass.
+fn max_may_rise(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
+    let capacity = &settings.capacity;
+    let quota = capacity.limit > 0 && capacity.limit <= snapshot.max;
+    let lately = memory.raised_at_seconds.is_some_and(|at| snapshot.now_seconds - at < 1.0);
+    let ours = capacity.enabled && snapshot.owns_host_values && !quota;
+    lately && ours && ceiling(snapshot, settings).entries > snapshot.max
 }
 
 /// Deletions a second at level high: as configured, but where the table would fill within the horizon all the same,
@@ -131,7 +167,7 @@ fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) ->
             None
         }
         None => {
-            plan.scan = true;
+            (plan.scan, plan.weigh) = (true, memory.sharing);
             None
         }
     }

@@ -3,6 +3,7 @@
 mod buckets;
 mod calm;
 mod ceiling;
+mod fair_share;
 mod fixtures;
 mod flush;
 mod generators;

@@ -56,6 +56,8 @@ pub struct Count {
     pub udp: u32,
     pub icmp: u32,
     pub other: u32,
+    /// When its first entry was heard of, in the caller's seconds; 0: it was there before the first dump.
+    pub since_seconds: u32,
 }
 
 impl Count {
@@ -82,13 +84,37 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An entry is there; false if it was known to be.
-    pub fn insert(&mut self, fingerprint: u64, key: SourceKey, group: ProtocolGroup) -> bool {
+    /// An entry is there, heard of at `now_seconds`; false if it was known to be.
+    pub fn insert(
+        &mut self,
+        fingerprint: u64,
+        key: SourceKey,
+        group: ProtocolGroup,
+        now_seconds: u32,
+    ) -> bool {
         let fresh = self.live.insert(fingerprint);
         if fresh {
-            *self.sources.entry(key).or_default().of(group) += 1;
+            let unknown = || Count { since_seconds: now_seconds, ..Count::default() };
+            *self.sources.entry(key).or_insert_with(unknown).of(group) += 1;
         }
         fresh
+    }
+
+    /// Takes over since when sources are known: those that `before` does not know are so since `now_seconds`. With
+    /// nothing before, all of them have been there for ever.
+    pub fn keep_ages(&mut self, before: Option<&Ledger>, now_seconds: u32) {
+        for (key, count) in &mut self.sources {
+            count.since_seconds = match before {
+                None => 0,
+                Some(before) => before.sources.get(key).map_or(now_seconds, |known| known.since_seconds),
+            };
+        }
+    }
+
+    /// Sources that were not there before `since_seconds`.
+    pub fn younger_than(&self, since_seconds: u32) -> impl Iterator<Item = SourceKey> + '_ {
+        let young = move |(_, count): &(&SourceKey, &Count)| count.since_seconds > since_seconds;
+        self.sources.iter().filter(young).map(|(key, _)| *key)
     }
 
     /// An entry is gone; false if it was not known.
@@ -174,8 +200,8 @@ mod tests {
     #[test]
     fn an_entry_counts_once_however_often_it_is_told() {
         let mut ledger = Ledger::default();
-        assert!(ledger.insert(1, key(1), ProtocolGroup::Tcp));
-        assert!(!ledger.insert(1, key(1), ProtocolGroup::Tcp));
+        assert!(ledger.insert(1, key(1), ProtocolGroup::Tcp, 0));
+        assert!(!ledger.insert(1, key(1), ProtocolGroup::Tcp, 0));
         assert_eq!(ledger.entries(), 1);
         assert_eq!(ledger.top(0)[0].tcp, 1);
         assert!(ledger.remove(1, key(1), ProtocolGroup::Tcp));
@@ -187,7 +213,7 @@ mod tests {
     fn the_largest_come_first_and_ties_go_by_address() {
         let mut ledger = Ledger::default();
         for (fingerprint, last) in [(1, 9), (2, 3), (3, 7), (4, 7)] {
-            ledger.insert(fingerprint, key(last), ProtocolGroup::Udp);
+            ledger.insert(fingerprint, key(last), ProtocolGroup::Udp, 0);
         }
         let order = |rows: Vec<SourceCount>| rows.iter().map(|r| r.address.to_string()).collect::<Vec<_>>();
         assert_eq!(order(ledger.top(0)), ["10.0.0.7", "10.0.0.3", "10.0.0.9"]);
@@ -199,7 +225,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let forged = |n: u32| SourceKey { address: std::net::Ipv4Addr::from(n).into(), zone: 0 };
         for n in 0..300_000u32 {
-            ledger.insert(n.into(), forged(n), ProtocolGroup::Udp);
+            ledger.insert(n.into(), forged(n), ProtocolGroup::Udp, 0);
         }
         let full = ledger.sources.capacity();
         for n in 0..300_000u32 {

@@ -7,9 +7,11 @@ mod bases;
 mod ledger;
 mod proof;
 mod sync;
+mod weighing;
 
 pub use audit::{Audit, Finding, Look};
 pub use bases::{Bases, TimeoutHistory};
 pub use ledger::{Count, Identify, Ledger};
 pub use proof::{Idle, Observations, Proofs, Sightings};
 pub use sync::{Sync, Tally};
+pub use weighing::Weighing;

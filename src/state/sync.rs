@@ -33,12 +33,18 @@ pub struct Sync {
     ledger: Ledger,
     touched: Option<HashMap<u64, Touch, BuildAsIs>>,
     tally: Tally,
+    now_seconds: u32,
 }
 
 impl Sync {
     /// Nothing is known yet.
     pub fn new(identify: Identify) -> Self {
         Sync { identify, ..Sync::default() }
+    }
+
+    /// What comes from here on is heard at this time.
+    pub fn at(&mut self, now_seconds: u32) {
+        self.now_seconds = now_seconds;
     }
 
     /// Takes an event, in the order of the stream.
@@ -57,7 +63,7 @@ impl Sync {
         }
         if alive {
             self.tally.new += 1;
-            self.ledger.insert(fingerprint, key, group);
+            self.ledger.insert(fingerprint, key, group, self.now_seconds);
         } else {
             self.tally.destroyed += 1;
             self.ledger.remove(fingerprint, key, group);
@@ -75,11 +81,14 @@ impl Sync {
         let Some(touched) = self.touched.take() else { return false };
         for (fingerprint, Touch { alive, key, group }) in touched {
             if alive {
-                dumped.insert(fingerprint, key, group);
+                dumped.insert(fingerprint, key, group, self.now_seconds);
             } else {
                 dumped.remove(fingerprint, key, group);
             }
         }
+        // At the start every source is as good as old.
+        let before = (self.tally.resyncs > 0).then_some(&self.ledger);
+        dumped.keep_ages(before, self.now_seconds);
         self.ledger = dumped;
         self.tally.resyncs += 1;
         true
@@ -151,7 +160,7 @@ mod tests {
             let mut queue = std::collections::VecDeque::new();
             for (at, step) in during.iter().enumerate() {
                 for n in (0u8..20).filter(|n| visits[*n as usize] == at && alive.contains_key(n)) {
-                    dumped.insert(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp);
+                    dumped.insert(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp, 0);
                 }
                 match *step {
                     Step::Toggle(n) => match alive.remove(&n) {
@@ -164,7 +173,7 @@ mod tests {
                 if queue.len() > lag { sync.event(&queue.pop_front().unwrap()); }
             }
             for n in (0u8..20).filter(|n| visits[*n as usize] >= during.len() && alive.contains_key(n)) {
-                dumped.insert(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp);
+                dumped.insert(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp, 0);
             }
             // A blind entry that the dump saw and that ended afterwards is the audit's business, not the merge's.
             let unseen_end = (0u8..20).any(|n| !alive.contains_key(&n) && {

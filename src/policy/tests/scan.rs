@@ -52,7 +52,8 @@ fn a_scan_in_doubt_is_never_acted_on_and_repeated_without_frenzy() {
 #[test]
 fn a_scan_that_finds_nothing_is_repeated_ever_more_seldom() {
     let settings = pinned();
-    let nothing = Scan { protected: 7, ..seen(&[(Class::Established, &[(60, 90_000)])]) };
+    let weighed = Some(std::sync::Arc::default());
+    let nothing = Scan { protected: 7, weighed, ..seen(&[(Class::Established, &[(60, 90_000)])]) };
     let mut memory = fresh();
     let mut now = NOW;
     for times in 1..=12u32 {
@@ -82,7 +83,8 @@ fn a_scan_that_finds_nothing_is_repeated_ever_more_seldom() {
 #[test]
 fn barren_scans_that_take_long_are_further_apart() {
     let memory = Memory { barren: Some((NOW - 14.0, 1)), ..at_level(Level::Critical) };
-    let slow = |age| Scan { duration_seconds: 1.5, ..aged(seen(&[]), age) };
+    let weighed = Some(std::sync::Arc::default());
+    let slow = |age| Scan { duration_seconds: 1.5, weighed: weighed.clone(), ..aged(seen(&[]), age) };
     let scan = |age| {
         let snapshot = Snapshot { scan: Some(slow(age)), ..table(96_000) };
         decide(&snapshot, &memory, &pinned()).0.scan

@@ -1,0 +1,115 @@
+//! Who holds how much of the table, and who gives up how much of it at fair share.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::snapshot::Histogram;
+use super::tuple::SourceKey;
+
+/// One source: an address, or the prefix that stands for one (`source_prefix`), in a zone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Holder {
+    /// Zone of the original direction.
+    pub zone: u16,
+    /// The prefix, its host bits cleared.
+    pub net: IpNet,
+}
+
+impl Holder {
+    /// Whom a source counts for.
+    pub fn of(key: SourceKey, source_prefix: (u8, u8)) -> Self {
+        let (len, most) = match key.address {
+            IpAddr::V4(_) => (source_prefix.0, 32),
+            IpAddr::V6(_) => (source_prefix.1, 128),
+        };
+        let net = IpNet::new(key.address, len.min(most));
+        Holder { zone: key.zone, net: net.map_or_else(|_| key.address.into(), |net| net.trunc()) }
+    }
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let single = self.net.prefix_len() == self.net.max_prefix_len();
+        match single {
+            true => write!(f, "{}", self.net.addr())?,
+            false => write!(f, "{}", self.net)?,
+        }
+        if self.zone > 0 { write!(f, " in zone {}", self.zone) } else { Ok(()) }
+    }
+}
+
+/// What one source holds. Entries that never had a reply are left out: they can be forged in its name. So is what
+/// goes by its class anyway.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Holding {
+    /// Whose.
+    pub holder: Holder,
+    /// Answered entries, protected and live ones included.
+    pub entries: u32,
+    /// Those of them that are ASSURED.
+    pub assured: u32,
+    /// No address of it was known `calm_seconds` ago.
+    pub young: bool,
+}
+
+/// Answered entries of one source that may go, all of one [`Rank`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Takeable {
+    /// Index into [`Weighed::holdings`].
+    pub holding: u32,
+    /// How soon they go.
+    pub rank: Rank,
+    /// How many.
+    pub entries: u32,
+}
+
+/// The order in which the entries of one payer go, the greatest first: not ASSURED before ASSURED, then the longest
+/// idle, by the bins of [`Histogram`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Rank(u8);
+
+impl Rank {
+    /// Of an entry that has been idle for so long for certain.
+    pub fn of(assured: bool, idle_seconds: u32) -> Self {
+        // A bin is at most 123.
+        let bin = Histogram::bin(idle_seconds) as u8;
+        Rank(if assured { bin } else { bin | 128 })
+    }
+}
+
+/// Who holds the table, as a scan weighed it.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Weighed {
+    /// By holder, each once.
+    pub holdings: Vec<Holding>,
+    /// By holding, then by rank.
+    pub takeable: Vec<Takeable>,
+    /// Idleness of the unprotected entries that never had a reply and do not go by their class.
+    pub unanswered: Histogram,
+    /// Entries of sources for which there was no room to count them: they never pay.
+    pub beyond: u64,
+}
+
+/// What one payer gives up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Due {
+    /// Who.
+    pub holder: Holder,
+    /// How many entries at most.
+    pub entries: u32,
+    /// Whatever goes before this rank goes.
+    pub rank: Rank,
+    /// Of this rank itself, so many.
+    pub at_rank: u32,
+}
+
+/// Whose entries a fair-share flush takes.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Share {
+    /// Those that never had a reply, whoever they claim to be from.
+    Unanswered,
+    /// Those of payers, each as much as it is due.
+    Dues(Vec<Due>),
+}

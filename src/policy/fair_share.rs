@@ -1,0 +1,279 @@
+//! Fair share: at critical, with all that is gentler spent, who holds more than its share gives up what is over it.
+//!
+//! Each step asks what is still missing of the holders as they stand after the step before:
+//! 1. what never had a reply, whoever it claims to be from;
+//! 2. sources without an ASSURED entry, or young ones, where together they hold what is missing: a scattered flood
+//!    pays as one, inside it by level;
+//! 3. a source that alone holds over a tenth of the table, down to that tenth: so that the neighbours in a large
+//!    prefix do not pay for one that sits elsewhere by itself;
+//! 4. everybody, by prefix first (/16, /24, address; /48, /56, /64): so that an honest office behind one address does
+//!    not pay for a flood out of one network.
+//!
+//! A due that cannot be met (its entries are live, or idle less than the emergency floor) is nobody else's: what is
+//! below its level never pays for a flood.
+
+use std::ops::Range;
+
+use super::max_min::{Claim, dues};
+use super::{limit, share};
+use crate::model::*;
+
+/// A source that alone holds more of the limit than this is cut before anybody is asked by prefix.
+const DOMINANT_PERCENT: f64 = 10.0;
+/// Prefixes by which levels are found before the source itself, IPv4 and IPv6.
+const PREFIXES: [(u8, u8); 2] = [(16, 48), (24, 56)];
+/// So many payers are named; all of them pay.
+const NAMED: usize = 100;
+
+/// What is asked of every holding so far.
+struct Bill<'a> {
+    weighed: &'a Weighed,
+    weights: Vec<f64>,
+    /// What may be taken of each.
+    takeable: Vec<u64>,
+    /// What each pays.
+    pays: Vec<u64>,
+    /// What is missing still.
+    missing: u64,
+}
+
+/// Adds what makes up for `missing` entries; how many that may free.
+pub(super) fn share_out(
+    snapshot: &Snapshot,
+    weighed: &Weighed,
+    missing: u64,
+    settings: &Settings,
+    plan: &mut Plan,
+) -> u64 {
+    let floor = settings.flush.emergency_idle_floor_seconds;
+    let forged = take_unanswered(weighed, missing, floor, settings, plan);
+    let mut bill = Bill::new(weighed, missing - forged, settings);
+    let group = bill.ask_group();
+    if let Some(limit) = limit(snapshot, settings) {
+        bill.ask_dominant(share(limit, DOMINANT_PERCENT));
+    }
+    bill.ask_by_prefix();
+    forged + take_dues(&bill, group, floor, settings, plan)
+}
+
+fn take_unanswered(weighed: &Weighed, missing: u64, floor: u32, settings: &Settings, plan: &mut Plan) -> u64 {
+    let there = weighed.unanswered.total();
+    let budget = there.min(missing);
+    if budget == 0 {
+        return 0;
+    }
+    let reason = format!(
+        "{missing} entries are over target_percent {} and nothing gentler is left; {there} entries never had a \
+         reply and are idle for {floor} s or more: whoever they claim to be from, they go first",
+        settings.pressure.target_percent
+    );
+    let idle_over_seconds = weighed.unanswered.cut_for(budget, floor);
+    let share = Some(Share::Unanswered);
+    let flush = Flush { share, ..Flush::of(Class::FairShare, idle_over_seconds, budget) };
+    plan.actions.push(Action { act: Act::Flush(flush), reason });
+    budget
+}
+
+impl<'a> Bill<'a> {
+    fn new(weighed: &'a Weighed, missing: u64, settings: &Settings) -> Self {
+        let holdings = &weighed.holdings;
+        let mut takeable = vec![0; holdings.len()];
+        for bin in &weighed.takeable {
+            if let Some(sum) = takeable.get_mut(bin.holding as usize) {
+                *sum += u64::from(bin.entries);
+            }
+        }
+        let weights = holdings.iter().map(|holding| weight(&holding.holder, settings)).collect();
+        Bill { weighed, weights, takeable, pays: vec![0; holdings.len()], missing }
+    }
+
+    /// What a holding is left with.
+    fn holds(&self, i: usize) -> u64 {
+        u64::from(self.weighed.holdings[i].entries).saturating_sub(self.pays[i])
+    }
+
+    fn claim(&self, i: usize) -> Claim {
+        Claim { entries: self.holds(i), weight: self.weights[i] }
+    }
+
+    /// A holding pays what it is due, as far as it may be taken.
+    fn charge(&mut self, i: usize, due: u64) {
+        let paid = due.min(self.takeable[i]).min(self.missing);
+        self.pays[i] += paid;
+        self.takeable[i] -= paid;
+        self.missing -= paid;
+    }
+
+    /// Step 2. How many entries the group holds, where it pays.
+    fn ask_group(&mut self) -> Option<u64> {
+        let suspect = |holding: &Holding| holding.entries > 0 && (holding.assured == 0 || holding.young);
+        let holdings = &self.weighed.holdings;
+        let group: Vec<usize> = (0..holdings.len()).filter(|i| suspect(&holdings[*i])).collect();
+        let held: u64 = group.iter().map(|i| self.holds(*i)).sum();
+        if self.missing == 0 || held < self.missing {
+            return None;
+        }
+        self.ask(&group);
+        Some(held)
+    }
+
+    fn ask(&mut self, members: &[usize]) {
+        let claims: Vec<Claim> = members.iter().map(|i| self.claim(*i)).collect();
+        for (i, due) in members.iter().zip(dues(&claims, self.missing)) {
+            self.charge(*i, due);
+        }
+    }
+
+    /// Step 3.
+    fn ask_dominant(&mut self, tenth: u64) {
+        let over = |i: &usize| self.holds(*i).saturating_sub((tenth as f64 * self.weights[*i]).ceil() as u64);
+        let dominant: Vec<usize> = (0..self.weights.len()).filter(|i| over(i) > 0).collect();
+        let most: Vec<u64> = dominant.iter().map(over).collect();
+        let claims: Vec<Claim> = dominant.iter().map(|i| self.claim(*i)).collect();
+        let dues = dues(&claims, self.missing.min(most.iter().sum()));
+        for ((i, due), most) in dominant.into_iter().zip(dues).zip(most) {
+            self.charge(i, due.min(most));
+        }
+    }
+
+    /// Step 4.
+    fn ask_by_prefix(&mut self) {
+        let missing = self.missing;
+        self.ask_prefixes(0..self.weights.len(), 0, missing);
+    }
+
+    /// Shares `wanted` out among the prefixes of a range of holdings, then inside each.
+    fn ask_prefixes(&mut self, range: Range<usize>, depth: usize, wanted: u64) {
+        if wanted == 0 {
+            return;
+        }
+        let parts = self.parts(range, depth);
+        let claims: Vec<Claim> = parts.iter().map(|part| self.claim_of(part.clone())).collect();
+        for (part, due) in parts.into_iter().zip(dues(&claims, wanted)) {
+            match part.len() {
+                1 => self.charge(part.start, due),
+                _ => self.ask_prefixes(part, depth + 1, due),
+            }
+        }
+    }
+
+    /// The runs of holdings that share a prefix: holders are in order, so that they lie side by side.
+    fn parts(&self, range: Range<usize>, depth: usize) -> Vec<Range<usize>> {
+        let mut start = range.start;
+        let holdings = &self.weighed.holdings[range];
+        let alike = |a: &Holding, b: &Holding| prefix(&a.holder, depth) == prefix(&b.holder, depth);
+        let runs = holdings.chunk_by(alike).map(|run| {
+            start += run.len();
+            start - run.len()..start
+        });
+        runs.collect()
+    }
+
+    /// A prefix stands for as many as the heaviest source in it.
+    fn claim_of(&self, part: Range<usize>) -> Claim {
+        let weight = part.clone().map(|i| self.weights[i]).fold(1.0, f64::max);
+        Claim { entries: part.map(|i| self.holds(i)).sum(), weight }
+    }
+}
+
+/// The prefix by which a holder is asked at this depth; in the end, itself.
+fn prefix(holder: &Holder, depth: usize) -> Holder {
+    let Some((v4, v6)) = PREFIXES.get(depth) else { return *holder };
+    let len = if holder.net.addr().is_ipv4() { *v4 } else { *v6 };
+    match ipnet::IpNet::new(holder.net.addr(), len) {
+        Ok(net) if len < holder.net.prefix_len() => Holder { net: net.trunc(), ..*holder },
+        _ => *holder,
+    }
+}
+
+/// How many a source stands for: the longest prefix that the operator named for it.
+fn weight(holder: &Holder, settings: &Settings) -> f64 {
+    let named = settings.flush.source_weights.iter().filter(|(net, _)| net.contains(&holder.net));
+    named.max_by_key(|(net, _)| net.prefix_len()).map_or(1.0, |(_, weight)| weight.max(1.0))
+}
+
+fn take_dues(bill: &Bill<'_>, group: Option<u64>, floor: u32, settings: &Settings, plan: &mut Plan) -> u64 {
+    let payers: Vec<usize> = (0..bill.pays.len()).filter(|i| bill.pays[*i] > 0).collect();
+    let budget: u64 = payers.iter().map(|i| bill.pays[*i]).sum();
+    if bill.missing > 0 {
+        plan.reasons.push(format!(
+            "{} entries that are too many stay: what is above the fair share is live, protected, or idle for less \
+             than emergency_idle_floor_seconds {floor}, and nobody below it pays for others; only a higher ceiling \
+             makes room",
+            bill.missing
+        ));
+    }
+    if budget == 0 {
+        return 0;
+    }
+    let level = payers.iter().map(|i| bill.holds(*i)).min();
+    let named = name(bill, &payers);
+    let flush = Flush {
+        share_level: level,
+        payers: Some(named),
+        share: Some(Share::Dues(payers.iter().map(|i| due(bill, *i)).collect())),
+        ..Flush::of(Class::FairShare, floor, budget)
+    };
+    let reason = sentence(bill, &flush, payers.len(), group, settings);
+    plan.actions.push(Action { act: Act::Flush(flush), reason });
+    budget
+}
+
+fn sentence(
+    bill: &Bill<'_>,
+    flush: &Flush,
+    payers: usize,
+    group: Option<u64>,
+    settings: &Settings,
+) -> String {
+    let largest = flush.payers.iter().flatten().take(3);
+    let largest: Vec<String> = largest.map(|p| format!("{} gives {}", p.source, p.entries)).collect();
+    let more = payers.saturating_sub(largest.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let scattered = group.map_or(String::new(), |held| {
+        format!("; sources without an ASSURED entry or younger than calm_seconds hold {held} and pay first")
+    });
+    format!(
+        "{} entries are over target_percent {} and nothing gentler is left{scattered}; of {} sources {payers} hold \
+         more than their share and none is cut below {}: {}{more}; not ASSURED first, the longest idle first, none \
+         idle less than {} s",
+        flush.budget + bill.missing,
+        settings.pressure.target_percent,
+        bill.weighed.holdings.len(),
+        flush.share_level.unwrap_or(0),
+        largest.join(", "),
+        flush.idle_over_seconds
+    )
+}
+
+fn name(bill: &Bill<'_>, payers: &[usize]) -> Vec<Payer> {
+    let mut by_due: Vec<usize> = payers.to_vec();
+    by_due.sort_by_key(|i| (std::cmp::Reverse(bill.pays[*i]), *i));
+    let named = by_due.into_iter().take(NAMED);
+    named
+        .map(|i| Payer { source: bill.weighed.holdings[i].holder.to_string(), entries: bill.pays[i] })
+        .collect()
+}
+
+/// Which of a payer's entries go: bins in the order of their rank until the due is met.
+fn due(bill: &Bill<'_>, i: usize) -> Due {
+    let takeable = &bill.weighed.takeable;
+    let start = takeable.partition_point(|bin| (bin.holding as usize) < i);
+    let mut left = bill.pays[i];
+    let mut due = Due {
+        holder: bill.weighed.holdings[i].holder,
+        entries: u32::try_from(left).unwrap_or(u32::MAX),
+        rank: Rank::default(),
+        at_rank: 0,
+    };
+    let own: Vec<&Takeable> = takeable[start..].iter().take_while(|bin| bin.holding as usize == i).collect();
+    for bin in own.into_iter().rev() {
+        let taken = left.min(bin.entries.into());
+        (due.rank, due.at_rank) = (bin.rank, taken as u32);
+        left -= taken;
+        if left == 0 {
+            break;
+        }
+    }
+    due
+}

@@ -23,6 +23,7 @@ mod test_collisions;
 mod test_counts;
 mod test_dry_run;
 mod test_edges;
+mod test_fair_share;
 mod test_harness;
 mod test_live;
 mod test_operator;
@@ -87,6 +88,7 @@ fn tests() -> Vec<Test> {
         test_live::TESTS,
         test_counts::TESTS,
         test_pressure::TESTS,
+        test_fair_share::TESTS,
         test_protect::TESTS,
         test_dry_run::TESTS,
         test_operator::TESTS,

@@ -6,7 +6,7 @@
 //!    pays as one, inside it by level;
 //! 3. a source that alone holds over a tenth of the table, down to that tenth: so that the neighbours in a large
 //!    prefix do not pay for one that sits elsewhere by itself;
-//! 4. everybody, by prefix first (/16, /24, address; /48, /56, /64): so that an honest office behind one address does
+//! 4. where no such group owes it: everybody, by prefix first (/16, /24, address; /48, /56, /64): so that an honest office behind one address does
 //!    not pay for a flood out of one network.
 //!
 //! A due that cannot be met (its entries are live, or idle less than the emergency floor) is nobody else's: what is
@@ -52,7 +52,10 @@ pub(super) fn share_out(
     if let Some(limit) = limit(snapshot, settings) {
         bill.ask_dominant(share(limit, DOMINANT_PERCENT));
     }
-    bill.ask_by_prefix();
+    // What a scattered flood owes and cannot give yet is not asked of honest sources that are larger than each bot.
+    if group.is_none() {
+        bill.ask_by_prefix();
+    }
     forged + take_dues(&bill, group, floor, settings, plan)
 }
 

@@ -182,6 +182,20 @@ fn who_is_below_the_level_does_not_pay_what_a_live_flood_owes() {
 }
 
 #[test]
+fn what_a_young_flood_cannot_give_yet_is_asked_of_hogs_alone() {
+    let bots = || {
+        (0..5000).map(|i| {
+            (format!("10.{}.{}.1", i / 250, i % 250), Held { entries: 5, young: true, idle: 0, ..OLD })
+        })
+    };
+    let office = |entries| ("203.0.113.9".to_owned(), Held { entries, ..OLD });
+    let plan = planned(&full(weighed(bots().chain([office(2000)]))));
+    assert_eq!(paid(&plan), BTreeMap::new());
+    let plan = planned(&full(weighed(bots().chain([office(10_000)]))));
+    assert_eq!(paid(&plan), [("203.0.113.9".to_owned(), 6500)].into(), "down to a tenth of 35,000");
+}
+
+#[test]
 fn nobody_pays_below_critical_or_against_the_operators_will_or_while_max_may_rise() {
     let snapshot = full(weighed([("10.0.0.1".to_owned(), Held { entries: 1000, ..OLD })]));
     let settings = pinned_at(&snapshot);

@@ -174,7 +174,7 @@ impl<'a> Bill<'a> {
 
     /// A prefix stands for as many as the heaviest source in it.
     fn claim_of(&self, part: Range<usize>) -> Claim {
-        let weight = part.clone().map(|i| self.weights[i]).fold(1.0, f64::max);
+        let weight = part.clone().map(|i| self.weights[i]).fold(f64::MIN_POSITIVE, f64::max);
         Claim { entries: part.map(|i| self.holds(i)).sum(), weight }
     }
 }
@@ -192,7 +192,7 @@ fn prefix(holder: &Holder, depth: usize) -> Holder {
 /// How many a source stands for: the longest prefix that the operator named for it.
 fn weight(holder: &Holder, settings: &Settings) -> f64 {
     let named = settings.flush.source_weights.iter().filter(|(net, _)| net.contains(&holder.net));
-    named.max_by_key(|(net, _)| net.prefix_len()).map_or(1.0, |(_, weight)| weight.max(1.0))
+    named.max_by_key(|(net, _)| net.prefix_len()).map_or(1.0, |(_, weight)| *weight)
 }
 
 fn take_dues(bill: &Bill<'_>, group: Option<u64>, floor: u32, settings: &Settings, plan: &mut Plan) -> u64 {

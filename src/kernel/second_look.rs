@@ -1,0 +1,214 @@
+//! The look right before an act: is the entry still the one that was seen, and has it been silent since?
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::attribute::{Malformed, Message, Messages, NLMSG_ERROR};
+use super::socket::Netlink;
+use super::{decode, request};
+use crate::model::Entry;
+
+/// What an answer holds of the socket's buffer: `ctnetlink_get_conntrack` allocates a page for each.
+const BYTES_PER_ANSWER: usize = 8 << 10;
+
+/// Asks for entries once more, a whole batch in one send.
+///
+/// Between the dump's look at an entry and the act on it lie milliseconds, in which a packet may revive it: so each is
+/// asked for again, and is acted on only if nothing but time has passed meanwhile. Sockets answer inside send(2), so
+/// what remains is the length of one batch, well under a millisecond.
+pub(super) struct SecondLook {
+    netlink: Netlink,
+    /// How many answers the socket holds.
+    batch: usize,
+    queue: Queue,
+}
+
+/// Entries with their questions.
+#[derive(Default)]
+pub(super) struct Queue {
+    /// The questions, one after the other.
+    questions: Vec<u8>,
+    /// Each with the end of its question.
+    entries: Vec<(Entry, usize)>,
+    oldest: Option<Instant>,
+    batch: usize,
+}
+
+/// As many entries as are asked for in one send.
+pub(super) struct Batch<'a> {
+    entries: &'a [(Entry, usize)],
+    questions: &'a [u8],
+    oldest: Instant,
+}
+
+/// What a second look found of a batch.
+pub(super) struct Looked {
+    /// When it began.
+    pub at: Instant,
+    /// Still there, the same by tuple, zone and id, without a packet since: as they were seen first, with the seconds
+    /// that they have left now.
+    pub silent: Vec<(Entry, u32)>,
+    /// A packet came since they were seen.
+    pub revived: u64,
+    /// ENOENT, or another entry by now.
+    pub gone: u64,
+    /// Not answered, or by another error, and the last of them.
+    pub refused: u64,
+    pub errno: Option<i32>,
+    /// Not asked for: too long ago since they were seen.
+    pub stale: u64,
+}
+
+impl Queue {
+    pub(super) fn batches(&self) -> impl Iterator<Item = Batch<'_>> {
+        let mut start = 0;
+        let oldest = self.oldest.unwrap_or_else(Instant::now);
+        self.entries.chunks(self.batch.max(1)).map(move |entries| {
+            let end = entries.last().map_or(start, |(_, end)| *end);
+            let questions = &self.questions[start..end];
+            start = end;
+            Batch { entries, questions, oldest }
+        })
+    }
+}
+
+impl SecondLook {
+    /// What was seen longer ago than this is not acted on: it may have revived.
+    pub(super) const FRESH: Duration = Duration::from_millis(50);
+
+    /// Opens a socket of its own.
+    pub(super) fn open() -> crate::error::Result<Self> {
+        let netlink = Netlink::open()?;
+        let batch = (netlink.reserve(2 << 20) / BYTES_PER_ANSWER).clamp(8, 256);
+        Ok(SecondLook { netlink, batch, queue: Queue::default() })
+    }
+
+    /// Queues an entry that was seen after `seen`.
+    ///
+    /// # Errors
+    /// If the entry cannot be told apart with certainty; nothing is queued then.
+    pub(super) fn push(&mut self, entry: &Entry, seen: Instant) -> Result<(), Malformed> {
+        let sequence = self.netlink.next_sequence();
+        let queue = &mut self.queue;
+        queue.questions.extend_from_slice(&request::get(entry, sequence)?);
+        queue.entries.push((*entry, queue.questions.len()));
+        queue.oldest = Some(queue.oldest.map_or(seen, |oldest| oldest.min(seen)));
+        Ok(())
+    }
+
+    /// Queued entries.
+    pub(super) fn queued(&self) -> u64 {
+        self.queue.entries.len() as u64
+    }
+
+    /// What is queued, to be looked at batch by batch.
+    pub(super) fn take(&mut self) -> Queue {
+        Queue { batch: self.batch, ..std::mem::take(&mut self.queue) }
+    }
+
+    pub(super) fn next_sequence(&mut self) -> u32 {
+        self.netlink.next_sequence()
+    }
+
+    /// Asks for a batch.
+    ///
+    /// # Errors
+    /// As sendto(2) and recvmsg(2).
+    pub(super) fn again(&mut self, batch: &Batch<'_>) -> io::Result<Looked> {
+        let mut looked = Looked {
+            at: Instant::now(),
+            silent: Vec::with_capacity(batch.entries.len()),
+            revived: 0,
+            gone: 0,
+            refused: 0,
+            errno: None,
+            stale: 0,
+        };
+        if batch.oldest.elapsed() > Self::FRESH {
+            looked.stale = batch.entries.len() as u64;
+            return Ok(looked);
+        }
+        // An answer carries its question's sequence number, and those of a batch follow each other.
+        let first = Messages(batch.questions).flatten().next().map_or(0, |message| message.sequence);
+        let mut now: Vec<Option<Entry>> = vec![None; batch.entries.len()];
+        let mut refused = 0;
+        self.exchange(batch.questions, |message| match (message.kind, message.errno()) {
+            (NLMSG_ERROR, Ok(0 | libc::ENOENT)) => {}
+            (NLMSG_ERROR, Ok(errno)) => (refused, looked.errno) = (refused + 1, Some(errno)),
+            _ => {
+                let place = now.get_mut(message.sequence.wrapping_sub(first) as usize);
+                if let (Some(place), Ok(found)) = (place, decode::entry(message)) {
+                    *place = found;
+                }
+            }
+        })?;
+        for ((entry, _), now) in batch.entries.iter().zip(now) {
+            let same =
+                |now: &Entry| now.id == entry.id && now.zone == entry.zone && now.original == entry.original;
+            match now.filter(same) {
+                Some(now) => match untouched(entry, &now) {
+                    Some(left) => looked.silent.push((*entry, left)),
+                    None => looked.revived += 1,
+                },
+                None => looked.gone += 1,
+            }
+        }
+        looked.refused = looked.gone.min(refused);
+        looked.gone -= looked.refused;
+        Ok(looked)
+    }
+
+    /// Sends the bytes and hands every answer to `each`: all of them are queued when send(2) returns.
+    ///
+    /// # Errors
+    /// As sendto(2) and recvmsg(2).
+    pub(super) fn exchange(&mut self, bytes: &[u8], mut each: impl FnMut(&Message<'_>)) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.netlink.send(bytes)?;
+        loop {
+            match self.netlink.receive(libc::MSG_DONTWAIT) {
+                Ok(bytes) => Messages(bytes).flatten().for_each(|message| each(&message)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // Answers that found no room: what was not answered is not acted on.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Whole seconds, a scheduler's whims included, that may pass between two looks.
+const SLACK_SECONDS: u32 = 3;
+
+/// Seconds left now, if no packet came between two looks that lie milliseconds apart: the time left has run down by
+/// that much and no more. A packet may also have set a shorter one: data that is not acknowledged yet, a zero window, a
+/// RST.
+fn untouched(before: &Entry, now: &Entry) -> Option<u32> {
+    let left = now.timeout_seconds?;
+    let ran_down = before.timeout_seconds?.checked_sub(left)?;
+    (ran_down <= SLACK_SECONDS && before.tcp == now.tcp && before.status == now.status).then_some(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Status;
+
+    fn left(seconds: u32) -> Entry {
+        Entry { timeout_seconds: Some(seconds), ..Entry::default() }
+    }
+
+    #[test]
+    fn only_time_may_have_passed_between_two_looks() {
+        assert_eq!(untouched(&left(100), &left(100)), Some(100));
+        assert_eq!(untouched(&left(100), &left(99)), Some(99));
+        for now in [101, 96, 0] {
+            assert_eq!(untouched(&left(100), &left(now)), None, "{now}");
+        }
+        let changed = Entry { status: Status(Status::ASSURED), ..left(100) };
+        assert_eq!(untouched(&left(100), &changed), None);
+        assert_eq!(untouched(&left(100), &Entry::default()), None, "offloaded meanwhile");
+    }
+}

@@ -72,6 +72,7 @@ fn classes(scan: &Scan) -> Vec<ClassRow> {
         entries: c.entries,
         oldest_idle_seconds: c.oldest_idle_seconds,
         would_free: c.would_free,
+        in_grace: c.in_grace,
     };
     scan.classes.iter().map(row).collect()
 }

@@ -1,11 +1,15 @@
 //! The hand: plans become outcomes. It decides nothing, but looks again at the moment of acting: what it finds
 //! changed since the decision, it leaves alone.
 
+mod chunk;
 mod share;
 
 use std::io;
 use std::time::{Duration, Instant};
 
+use chunk::{Ready, ask, settle};
+
+use crate::kernel::grace::{Shortened, Shortener};
 use crate::kernel::socket::Netlink;
 use crate::kernel::table::{self, Deleted, Deleter};
 use crate::model::{Class, Entry, Flush, Pace};
@@ -28,6 +32,15 @@ pub trait Hand {
     /// As sendto(2) and recvmsg(2).
     fn settle(&mut self) -> io::Result<Deleted>;
 
+    /// Leaves a second chance to an entry that was seen after `seen`; it has it after [`Hand::settle_chances`].
+    fn give_grace(&mut self, entry: &Entry, seen: Instant);
+
+    /// Leaves `grace_seconds` to each of those, and never more than it had.
+    ///
+    /// # Errors
+    /// As sendto(2) and recvmsg(2).
+    fn settle_chances(&mut self, grace_seconds: u32) -> io::Result<Shortened>;
+
     /// Nothing is changed by this one.
     fn dry(&self) -> bool;
 }
@@ -45,6 +58,7 @@ pub enum Refused {
 #[derive(Debug, Default)]
 pub struct DryHand {
     taken: u64,
+    given: Vec<Entry>,
 }
 
 impl Hand for DryHand {
@@ -58,6 +72,14 @@ impl Hand for DryHand {
 
     fn settle(&mut self) -> io::Result<Deleted> {
         Ok(Deleted { sent: std::mem::take(&mut self.taken), ..Deleted::default() })
+    }
+
+    fn give_grace(&mut self, entry: &Entry, _: Instant) {
+        self.given.push(*entry);
+    }
+
+    fn settle_chances(&mut self, _: u32) -> io::Result<Shortened> {
+        Ok(Shortened { set: std::mem::take(&mut self.given), ..Shortened::default() })
     }
 
     fn dry(&self) -> bool {
@@ -84,13 +106,14 @@ pub trait Values {
 pub struct KernelHand<V> {
     values: V,
     deleter: Deleter,
+    shortener: Shortener,
     unreadable: u64,
 }
 
 impl<V: Values> KernelHand<V> {
-    /// With these values and a socket of its own for deletions.
-    pub fn new(values: V, deleter: Deleter) -> Self {
-        KernelHand { values, deleter, unreadable: 0 }
+    /// With these values, a socket of its own for deletions, and one for second chances.
+    pub fn new(values: V, deleter: Deleter, shortener: Shortener) -> Self {
+        KernelHand { values, deleter, shortener, unreadable: 0 }
     }
 }
 
@@ -117,6 +140,15 @@ impl<V: Values> Hand for KernelHand<V> {
         Ok(deleted)
     }
 
+    fn give_grace(&mut self, entry: &Entry, seen: Instant) {
+        // What does not encode with certainty, or has a timeout that no packet would put back, is left alone.
+        let _ = self.shortener.push(entry, seen);
+    }
+
+    fn settle_chances(&mut self, grace_seconds: u32) -> io::Result<Shortened> {
+        self.shortener.flush(grace_seconds)
+    }
+
     fn dry(&self) -> bool {
         false
     }
@@ -130,6 +162,12 @@ pub trait Judge {
     fn idle_unprotected(&self) -> Option<u32>;
     /// The entry judged last stays.
     fn stays(&mut self);
+    /// The entry judged last is gone within the grace anyway, unless a packet comes.
+    fn in_grace(&self) -> bool {
+        false
+    }
+    /// An entry that was judged idle for so long has been left so many seconds.
+    fn given_grace(&mut self, _entry: &Entry, _idle_seconds: u32, _grace_seconds: u32) {}
     /// Time to read again what may have changed while the sweep runs.
     fn refresh(&mut self);
     /// Entries in the table right now.
@@ -147,12 +185,18 @@ pub trait Judge {
 /// What a sweep came to.
 #[derive(Clone, Debug, Default)]
 pub struct Swept {
-    /// For each flush of the plan, how many entries went (or would have).
+    /// For each flush of the plan, how many entries went or got their second chance (or would have).
     pub freed: Vec<u64>,
-    /// For each flush, how many were asked to go.
+    /// For each flush, how many were asked for.
     pub requested: Vec<u64>,
     /// All deletions together.
     pub deleted: Deleted,
+    /// All second chances together, without the entries.
+    pub chances: Shortened,
+    /// How many were given.
+    pub chances_given: u64,
+    /// For so long the second chances of this sweep keep the next ones waiting, at the plan's pace.
+    pub chances_owed: Duration,
     /// The sweep went through the whole table.
     pub whole: bool,
     /// Messages of the dump that could not be read.
@@ -181,7 +225,8 @@ pub fn sweep(
         ..Swept::default()
     };
     let mut refreshed = Instant::now();
-    let mut throttle = Throttle::new(pace);
+    let chance_pace = Pace { per_second: pace.chances_per_second, urgent_at_entries: u64::MAX, ..*pace };
+    let (mut deletions, mut chances) = (Throttle::new(pace), Throttle::new(&chance_pace));
     let mut failure = None;
     let mut wanted = Wanted::new(flushes);
     table::dump(netlink, |chunk| {
@@ -193,45 +238,33 @@ pub fn sweep(
             swept.whole = false;
             return false;
         }
-        let ready = throttle.ready();
-        let mut taken = vec![0u64; flushes.len()];
-        for entry in chunk.entries() {
-            let Ok(entry) = entry else {
-                swept.unreadable += 1;
-                continue;
-            };
-            let eligible = judge.eligible(&entry);
-            let open = |i: usize, flush: &Flush| ready && swept.freed[i] + taken[i] < flush.budget;
-            match wanted.by(&entry, eligible, judge.idle_unprotected(), open) {
-                Some(i) => {
-                    hand.take(&entry, chunk.filled_after);
-                    taken[i] += 1;
-                }
-                None => judge.stays(),
-            }
-        }
-        let asked: u64 = taken.iter().sum();
-        if asked == 0 {
+        let ready = Ready { deletions: deletions.ready(), chances: chances.ready() };
+        let asked = ask(chunk, hand, &mut wanted, ready, judge, &mut swept);
+        let (to_go, to_wait) = (asked.deletions(), asked.second_chances());
+        if to_go + to_wait == 0 {
             return true;
         }
-        let done = match hand.settle() {
-            Ok(done) => done,
-            Err(error) => {
-                failure = Some(error);
-                return false;
-            }
-        };
-        credit(&mut swept, &taken, &done);
+        if let Err(error) = settle(&asked, hand, flushes, judge, &mut swept) {
+            failure = Some(error);
+            return false;
+        }
         let spent = flushes.iter().zip(&swept.freed).all(|(flush, n)| *n >= flush.budget);
         let count = if hand.dry() { None } else { judge.count() };
         let enough = count.is_some_and(|count| count <= pace.enough_at_entries);
-        if spent || enough {
+        // No time for a grace any more: that is for the policy to decide anew.
+        let urgent = to_wait > 0 && count.is_some_and(|count| count >= pace.urgent_at_entries);
+        chances.owe(to_wait, count);
+        if spent || enough || urgent {
             swept.whole = false;
             return false;
         }
-        throttle.after(asked, count);
+        match to_go {
+            0 => chances.pause(),
+            _ => deletions.after(to_go, count),
+        }
         true
     })?;
+    swept.chances_owed = chances.due.saturating_duration_since(Instant::now());
     match failure {
         Some(error) => Err(error),
         None => Ok(swept),
@@ -247,6 +280,11 @@ impl<'a> Wanted<'a> {
     fn new(flushes: &[&'a Flush]) -> Self {
         let with = |flush: &&'a Flush| (*flush, Collector::of(flush));
         Wanted { flushes: flushes.iter().map(with).collect() }
+    }
+
+    /// Nothing is deleted by this one.
+    fn gives_grace(&self, flush: usize) -> bool {
+        self.flushes[flush].0.grace_seconds.is_some()
     }
 
     /// The first that names it and is `open` still. `eligible`: by its class; `idle`: by fair share.
@@ -270,20 +308,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Gives a chunk's deletions to the flushes that asked for them; errors do not say whose they were, so the last
-/// flush of the chunk bears them.
-fn credit(swept: &mut Swept, taken: &[u64], done: &Deleted) {
-    let mut missed = taken.iter().sum::<u64>().saturating_sub(done.gone());
-    for (i, asked) in taken.iter().enumerate().rev() {
-        let lost = missed.min(*asked);
-        missed -= lost;
-        swept.requested[i] += asked;
-        swept.freed[i] += asked - lost;
-    }
-    swept.deleted.add(*done);
-}
-
-/// Keeps deletions to so many a second, and lets go where the table is about to be full.
+/// Keeps to so many a second, and lets go where the table is about to be full.
 struct Throttle<'a> {
     pace: &'a Pace,
     due: Instant,
@@ -294,19 +319,27 @@ impl<'a> Throttle<'a> {
         Throttle { pace, due: Instant::now() }
     }
 
-    /// What was deleted so far is paid for; else the next chunk is let pass, for it would be stale later.
+    /// What was done so far is paid for; else the next chunk is let pass, for it would be stale later.
     fn ready(&self) -> bool {
         self.due <= Instant::now()
     }
 
-    fn after(&mut self, deletions: u64, count: Option<u64>) {
+    fn after(&mut self, done: u64, count: Option<u64>) {
+        self.owe(done, count);
+        self.pause();
+    }
+
+    fn owe(&mut self, done: u64, count: Option<u64>) {
         let now = Instant::now();
         let urgent = count.is_some_and(|count| count >= self.pace.urgent_at_entries);
         let per_second = if urgent { self.pace.urgent_per_second } else { self.pace.per_second };
         let from = if urgent { now } else { self.due.max(now) };
-        self.due = from + Duration::from_secs_f64(deletions as f64 / per_second.max(1) as f64);
-        // The next chunk lies ready in the kernel and ages: half of the time that keeps it fresh at most.
-        std::thread::sleep(self.due.saturating_duration_since(now).min(Deleter::FRESH / 2));
+        self.due = from + Duration::from_secs_f64(done as f64 / per_second.max(1) as f64);
+    }
+
+    /// The next chunk lies ready in the kernel and ages: half of the time that keeps it fresh at most.
+    fn pause(&self) {
+        std::thread::sleep(self.due.saturating_duration_since(Instant::now()).min(Deleter::FRESH / 2));
     }
 }
 

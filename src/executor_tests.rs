@@ -1,7 +1,14 @@
+use super::chunk::{Asked, credit};
 use super::*;
 
 fn pace(per_second: u64) -> Pace {
-    Pace { per_second, urgent_at_entries: 95_000, urgent_per_second: 200_000, enough_at_entries: 70_000 }
+    Pace {
+        per_second,
+        urgent_at_entries: 95_000,
+        urgent_per_second: 200_000,
+        enough_at_entries: 70_000,
+        ..Pace::default()
+    }
 }
 
 fn swept(flushes: usize) -> Swept {
@@ -51,6 +58,74 @@ fn the_dry_hand_counts_and_changes_nothing() {
     hand.take(&Entry::default(), Instant::now());
     assert_eq!(hand.settle().unwrap(), Deleted { sent: 2, ..Deleted::default() });
     assert_eq!(hand.settle().unwrap(), Deleted::default());
+}
+
+/// Takes second chances as the hand on the kernel does, and answers as told.
+struct Chancy {
+    given: Vec<Entry>,
+    answer: fn(&[Entry]) -> Shortened,
+}
+
+impl Hand for Chancy {
+    fn set(&mut self, _: &str, _: u64, _: u64) -> Result<Option<u64>, Refused> {
+        Ok(None)
+    }
+    fn take(&mut self, _: &Entry, _: Instant) {
+        panic!("nothing is deleted");
+    }
+    fn settle(&mut self) -> io::Result<Deleted> {
+        panic!("nothing is deleted");
+    }
+    fn give_grace(&mut self, entry: &Entry, _: Instant) {
+        self.given.push(*entry);
+    }
+    fn settle_chances(&mut self, _: u32) -> io::Result<Shortened> {
+        Ok((self.answer)(&std::mem::take(&mut self.given)))
+    }
+    fn dry(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Default)]
+struct Told(Vec<(u32, u32, u32)>);
+
+impl Judge for Told {
+    fn eligible(&mut self, _: &Entry) -> Option<(Class, u32)> {
+        None
+    }
+    fn idle_unprotected(&self) -> Option<u32> {
+        None
+    }
+    fn stays(&mut self) {}
+    fn given_grace(&mut self, entry: &Entry, idle_seconds: u32, grace_seconds: u32) {
+        self.0.push((entry.id, idle_seconds, grace_seconds));
+    }
+    fn refresh(&mut self) {}
+    fn count(&mut self) -> Option<u64> {
+        None
+    }
+}
+
+#[test]
+fn only_those_that_got_their_second_chance_are_told_of_and_what_was_short_was_not_asked_for() {
+    let answer = |given: &[Entry]| Shortened {
+        set: vec![given[1], given[3]],
+        revived: 1,
+        shorter_already: 1,
+        ..Shortened::default()
+    };
+    let mut hand = Chancy { given: Vec::new(), answer };
+    let chances: Vec<(Entry, u32)> = (0..4).map(|id| (Entry { id, ..Entry::default() }, 8000 + id)).collect();
+    chances.iter().for_each(|(entry, _)| hand.give_grace(entry, Instant::now()));
+    let flush = Flush { grace_seconds: Some(60), ..Flush::of(Class::Established, 7440, 10) };
+    let closed = Flush::of(Class::Closed, 5, 10);
+    let (mut swept, mut told) = (swept(2), Told::default());
+    let asked = Asked { taken: vec![0, 0], chances: vec![Vec::new(), chances] };
+    settle(&asked, &mut hand, &[&closed, &flush], &mut told, &mut swept).unwrap();
+    assert_eq!(told.0, [(1, 8001, 60), (3, 8003, 60)]);
+    assert_eq!((swept.requested, swept.freed, swept.chances_given), (vec![0, 3], vec![0, 2], 2));
+    assert_eq!((swept.chances.revived, swept.chances.set), (1, vec![]));
 }
 
 #[test]

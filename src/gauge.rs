@@ -13,7 +13,7 @@ use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::timeout_policies::{self, PolicyListener};
-use crate::kernel::{address, clock, memory, table};
+use crate::kernel::{address, clock, event_listeners, memory, table};
 use crate::model::{MemoryFacts, Snapshot, Timeout, TimeoutPolicy, TimeoutValues};
 use crate::policy::OwnHost;
 use crate::sieve::Grounds;
@@ -63,6 +63,8 @@ impl NamespaceValues {
 
 /// Seconds for which /proc/meminfo holds, a read of 20 to 200 us.
 const MEMORY_SECONDS: f64 = 1.0;
+/// The same for the list of netlink sockets: 20 us with few of them, more with many.
+const LISTENERS_SECONDS: f64 = 1.0;
 /// The same for slabinfo, which takes the kernel's slab lock.
 const SLAB_SECONDS: f64 = 10.0;
 /// The same for the other namespaces: every process of the host is looked at.
@@ -78,6 +80,8 @@ pub struct Gauge {
     looked_at_seconds: [f64; 3],
     history: TimeoutHistory,
     timeouts_at_seconds: Option<u32>,
+    /// Who listens to updates, and when that was read.
+    update_listeners: (f64, u64),
     policies: Vec<TimeoutPolicy>,
     policy_listener: Option<PolicyListener>,
     capabilities: Capabilities,
@@ -100,6 +104,7 @@ impl Gauge {
             looked_at_seconds: [f64::NEG_INFINITY; 3],
             history: TimeoutHistory::default(),
             timeouts_at_seconds: None,
+            update_listeners: (f64::NEG_INFINITY, 0),
             policies: Vec::new(),
             policy_listener: PolicyListener::open(),
             capabilities: process::capabilities(),
@@ -198,9 +203,19 @@ impl Gauge {
             owns_host_values: self.values.writable("max"),
             may_set_timeouts: self.values.writable("tcp_timeout_established"),
             may_flush: self.capabilities.net_admin,
+            may_give_grace: self.capabilities.net_admin,
+            update_listeners: self.look_at_listeners(now_seconds),
             timeouts,
             ..Snapshot::default()
         })
+    }
+
+    /// Where the list cannot be read there may be one.
+    fn look_at_listeners(&mut self, now: f64) -> u64 {
+        if now - self.update_listeners.0 >= LISTENERS_SECONDS {
+            self.update_listeners = (now, event_listeners::of_updates().unwrap_or(1));
+        }
+        self.update_listeners.1
     }
 
     /// A value that is new was not in force at the last look.

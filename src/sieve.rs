@@ -34,6 +34,8 @@ pub struct Judged {
     pub idle_seconds: Option<u32>,
     /// It may go: of a class, unprotected, idle for certain past the class's floor.
     pub eligible: bool,
+    /// It is gone within `grace_seconds` unless a packet comes: it was given a second chance, or has no more left.
+    pub in_grace: bool,
 }
 
 impl Judged {
@@ -119,13 +121,26 @@ impl<'a> Sieve<'a> {
                 Idle::Unknown => None,
             }
         });
+        let in_grace = self.in_grace(entry, class);
         let past = |class| idle_seconds.is_some_and(|seconds| seconds >= self.settings.floor_seconds(class));
         let eligible = protected.is_none() && class.is_some_and(past);
-        let judged = Judged { class, protected, idle_seconds, eligible };
+        let judged = Judged { class, protected, idle_seconds, eligible, in_grace };
         if let (Some(weighing), false) = (&mut self.weighing, eligible) {
             weighing.see(entry, judged.idle_unprotected());
         }
         judged
+    }
+
+    fn in_grace(&self, entry: &Entry, class: Option<Class>) -> bool {
+        let short = entry.timeout_seconds.is_some_and(|left| left <= self.settings.grace_seconds);
+        class == Some(Class::Established)
+            && (short || self.observations.chances.holds(self.identify.entry(entry)))
+    }
+
+    /// An entry that was judged idle for `idle_seconds` has been given a second chance just now.
+    pub fn given_grace(&mut self, entry: &Entry, idle_seconds: u32, grace_seconds: u32, up_seconds: u32) {
+        let fingerprint = self.identify.entry(entry);
+        self.observations.chances.give(fingerprint, idle_seconds, grace_seconds, up_seconds);
     }
 
     /// Counts an entry that stays; one that is about to go is not counted.
@@ -140,12 +155,13 @@ impl<'a> Sieve<'a> {
         let (None, Some(idle)) = (judged.protected, judged.idle_seconds) else { return };
         seen.idle.add(idle);
         seen.oldest_idle_seconds = seen.oldest_idle_seconds.max(idle);
-        seen.would_free += u64::from(judged.eligible);
+        seen.would_free += u64::from(judged.eligible && !judged.in_grace);
+        seen.in_grace += u64::from(judged.eligible && judged.in_grace);
     }
 
     /// The scan is over. `whole`: it went through the whole table.
     pub fn finish(self, at_seconds: f64, duration_seconds: f64, whole: bool, trusted: bool) -> Scan {
-        self.observations.end(whole);
+        self.observations.end(whole, at_seconds as u32);
         self.sightings.write().unwrap_or_else(PoisonError::into_inner).scan_ends(whole && trusted);
         Scan {
             at_seconds,

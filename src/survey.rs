@@ -20,7 +20,7 @@ use crate::model::{
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::Keeper;
 use crate::sieve::{Judged, SharedSightings, Sieve};
-use crate::state::{Identify, Observations, Weighing};
+use crate::state::{Identify, Observations, SecondChances, Weighing};
 
 /// A network namespace that the calling thread has entered.
 pub struct Target {
@@ -68,6 +68,7 @@ pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
     let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
     snapshot.scan = Some(scan(&mut gauge, settings, None, &mut |_, _| {})?);
+    snapshot.chances.room = SecondChances::BOUND as u64;
     let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
     let header = documents::header(target.netns(), clock::now_rfc3339());
     let dir = state_dir(target.netns(), settings);
@@ -85,6 +86,7 @@ pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
     let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
     snapshot.scan = Some(scan(&mut gauge, settings, None, &mut |_, _| {})?);
+    snapshot.chances.room = SecondChances::BOUND as u64;
     // From nothing: the table is as full as it is, and nothing was seen before.
     let (mut plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
     if plan.weigh {

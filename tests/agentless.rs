@@ -78,8 +78,13 @@ const BOUNDS: &[(&str, &str)] =
 const TIMEOUT: &[(&str, &str)] =
     &[("name", "text"), ("baseline_seconds", "int?"), ("current_seconds", "int"), ("floor_seconds", "int")];
 
-const CLASS: &[(&str, &str)] =
-    &[("class", "text"), ("entries", "int"), ("oldest_idle_seconds", "int"), ("would_free", "int")];
+const CLASS: &[(&str, &str)] = &[
+    ("class", "text"),
+    ("entries", "int"),
+    ("oldest_idle_seconds", "int"),
+    ("would_free", "int"),
+    ("in_grace", "int"),
+];
 
 const PLAN: &[(&str, &str)] = &[("level", "text"), ("reasons", "list"), ("actions", "list")];
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::hand::{Acting, BREATH_SECONDS, REPEAT_SECONDS, SULK_SECONDS};
 use crate::error::Result;
 use crate::executor::{Refused, Swept, Values};
+use crate::kernel::clock;
 use crate::model::{Act, Action, Ended, Flush, Outcome, Plan, Snapshot};
 use crate::policy;
 
@@ -15,10 +16,13 @@ impl Acting {
             return false;
         }
         let mut acted = false;
-        let flushes: Vec<&Action> = plan.actions.iter().filter(|a| matches!(a.act, Act::Flush(_))).collect();
-        for action in plan.actions.iter().filter(|a| !matches!(a.act, Act::Flush(_))) {
+        let of_entries = |a: &&Action| matches!(a.act, Act::Flush(_) | Act::SecondChance(_));
+        for action in plan.actions.iter().filter(|a| !of_entries(a)) {
             acted |= self.act(action, plan, snapshot);
         }
+        let too_soon = snapshot.now_seconds < self.chances_due_seconds;
+        let due = |a: &&Action| !(too_soon && matches!(a.act, Act::SecondChance(_)));
+        let flushes: Vec<&Action> = plan.actions.iter().filter(of_entries).filter(due).collect();
         if !flushes.is_empty() && !self.sulks("flush", snapshot.now_seconds) {
             acted |= self.flush(&flushes, plan, snapshot);
         }
@@ -39,7 +43,7 @@ impl Acting {
         same
     }
 
-    fn sulks(&self, what: &str, now: f64) -> bool {
+    pub(super) fn sulks(&self, what: &str, now: f64) -> bool {
         self.sulking.get(what).is_some_and(|until| now < *until)
     }
 
@@ -113,12 +117,12 @@ impl Acting {
         done
     }
 
-    /// Flushes what the plan names, in one sweep.
+    /// Flushes what the plan names, and gives second chances, in one sweep.
     fn flush(&mut self, actions: &[&Action], plan: &Plan, snapshot: &Snapshot) -> bool {
         let flushes: Vec<&Flush> = actions
             .iter()
             .filter_map(|action| match &action.act {
-                Act::Flush(flush) => Some(flush),
+                Act::Flush(flush) | Act::SecondChance(flush) => Some(flush),
                 _ => None,
             })
             .collect();
@@ -139,15 +143,10 @@ impl Acting {
                 )
             }
         };
-        let refused = swept.deleted.errno.filter(|_| swept.deleted.gone() == 0);
-        if let Some(errno) = refused.filter(|errno| *errno == nix::errno::Errno::EPERM as i32) {
-            tracing::warn!(errno, "the kernel refuses deletions");
-            self.sulking.insert("flush".into(), snapshot.now_seconds + SULK_SECONDS);
-        } else if failure.is_some() || refused.is_some() {
-            self.sulking.insert("flush".into(), snapshot.now_seconds + BREATH_SECONDS);
-        }
+        self.rest(&flushes, &swept, failure.is_some(), snapshot.now_seconds);
         for (i, action) in actions.iter().enumerate() {
-            let ended = match (&failure, refused) {
+            let chance = flushes[i].grace_seconds.is_some();
+            let ended = match (&failure, refused(&swept, chance)) {
                 (Some(why), _) => Ended::Failed(why.clone()),
                 (None, Some(errno)) => Ended::Failed(std::io::Error::from_raw_os_error(errno).to_string()),
                 _ if self.hand.dry() => Ended::DryRun,
@@ -158,7 +157,7 @@ impl Acting {
                 ended,
                 requested: swept.requested[i],
                 achieved: swept.freed[i],
-                already_gone: swept.deleted.already_gone,
+                already_gone: if chance { swept.chances.already_gone } else { swept.deleted.already_gone },
                 duration_seconds,
                 usage_before_percent: usage,
                 usage_after_percent: after,
@@ -166,6 +165,25 @@ impl Acting {
             self.chronicle.outcome(ids[i], &outcome, plan.level);
         }
         swept.freed.iter().sum::<u64>() > 0
+    }
+
+    /// What was refused is left alone for a while, and second chances keep to their pace from one sweep to the next.
+    fn rest(&mut self, flushes: &[&Flush], swept: &Swept, failed: bool, now: f64) {
+        const EPERM: i32 = nix::errno::Errno::EPERM as i32;
+        if flushes.iter().any(|flush| flush.grace_seconds.is_some()) {
+            self.chances_due_seconds = clock::boottime_seconds() + swept.chances_owed.as_secs_f64();
+        }
+        if let Some(errno) = refused(swept, true) {
+            tracing::warn!(errno, "the kernel refuses second chances");
+            self.sulking.insert("second-chance".into(), now + SULK_SECONDS);
+        }
+        let refused = refused(swept, false);
+        if let Some(errno) = refused.filter(|errno| *errno == EPERM) {
+            tracing::warn!(errno, "the kernel refuses deletions");
+            self.sulking.insert("flush".into(), now + SULK_SECONDS);
+        } else if failed || refused.is_some() {
+            self.sulking.insert("flush".into(), now + BREATH_SECONDS);
+        }
     }
 
     pub(super) fn sweep(&mut self, flushes: &[&Flush], plan: &Plan) -> Result<Swept> {
@@ -178,6 +196,14 @@ impl Acting {
         let values = self.gauge.values();
         let max = values.read("max").unwrap_or(snapshot.max);
         policy::usage_percent(&Snapshot { entries, max, ..Snapshot::default() }, &self.settings)
+    }
+}
+
+/// errno, if all deletions or all second chances of a sweep were refused.
+fn refused(swept: &Swept, chance: bool) -> Option<i32> {
+    match chance {
+        true => swept.chances.errno.filter(|_| swept.chances_given == 0),
+        false => swept.deleted.errno.filter(|_| swept.deleted.gone() == 0),
     }
 }
 

@@ -117,7 +117,7 @@ impl Chronicle {
                 let level = draft.level.map_or("", |level| level.name());
                 tracing::info!(netns, level, "{reason}");
             }
-            _ if action == "flush" => {
+            _ if matches!(action, "flush" | "second-chance") => {
                 tracing::info!(netns, action, class, id, achieved, dry_run, "{event}: {reason}");
             }
             _ => tracing::info!(netns, action, name, id, from, to, dry_run, "{event}: {reason}"),

@@ -18,6 +18,7 @@ use crate::executor::{DryHand, Hand, KernelHand, Values};
 use crate::gauge::Gauge;
 use crate::journal::{Journal, TimeoutsSeen};
 use crate::kernel::clock;
+use crate::kernel::grace::Shortener;
 use crate::kernel::netns::Namespace;
 use crate::kernel::table::Deleter;
 use crate::model::{Draft, EventsSetting, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout};
@@ -84,6 +85,8 @@ pub struct Acting {
     pub(super) drift_at_seconds: f64,
     /// Acts that failed, and until when they are left alone.
     pub(super) sulking: BTreeMap<String, f64>,
+    /// Until when the second chances given so far keep others waiting.
+    pub(super) chances_due_seconds: f64,
     /// What a dry run said last, and when.
     pub(super) said: Option<(String, f64)>,
     pub(super) notes: Vec<String>,
@@ -113,7 +116,7 @@ impl Acting {
         gauge.remember(&TimeoutsSeen::load(&ground.state_dir, &boot_id, netns.inode));
         let hand: Box<dyn Hand> = match ground.dry_run {
             true => Box::new(DryHand::default()),
-            false => Box::new(KernelHand::new(gauge.values().clone(), Deleter::open()?)),
+            false => Box::new(KernelHand::new(gauge.values().clone(), Deleter::open()?, Shortener::open()?)),
         };
         let journal = Journal::open(&ground.state_dir, &boot_id, netns.clone());
         let chronicle = Chronicle::new(journal, netns.clone(), ground.dry_run);
@@ -141,6 +144,7 @@ impl Acting {
             census_since: None,
             drift_at_seconds: f64::NEG_INFINITY,
             sulking: BTreeMap::new(),
+            chances_due_seconds: f64::NEG_INFINITY,
             said: None,
             notes: Vec::new(),
             ground,
@@ -277,6 +281,8 @@ impl Acting {
             self.rates.new_per_second().map(|smooth| smooth.max(self.rates.new_now_per_second()));
         snapshot.net_growth_per_second = self.rates.net_growth_per_second();
         snapshot.scan = self.sweeper.last.clone();
+        snapshot.chances = self.sweeper.chances();
+        snapshot.may_give_grace &= !self.sulks("second-chance", snapshot.now_seconds);
         Ok(snapshot)
     }
 

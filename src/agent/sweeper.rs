@@ -10,7 +10,7 @@ use crate::executor::{self, Hand, Judge, Swept};
 use crate::gauge::Gauge;
 use crate::kernel::clock;
 use crate::kernel::socket::{Netlink, explain};
-use crate::model::{Class, Entry, Flush, Pace, ProtocolGroup, Scan, Settings};
+use crate::model::{Chances, Class, Entry, Flush, Pace, ProtocolGroup, Scan, Settings};
 use crate::policy::{OwnHost, Protection};
 use crate::sieve::{Judged, SharedSightings, Sieve};
 use crate::state::{Identify, Ledger, Observations, Weighing};
@@ -73,6 +73,11 @@ impl Sweeper {
         self.last = None;
     }
 
+    /// The second chances that run.
+    pub fn chances(&mut self) -> Chances {
+        self.observations.chances.facts(clock::boottime_seconds() as u32)
+    }
+
     /// One sweep; see [`executor::sweep`].
     ///
     /// # Errors
@@ -118,9 +123,16 @@ impl Sweeper {
             sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), swept.whole, trusted);
         if swept.whole {
             self.last = Some(scan);
-        } else if let Some(last) = &mut self.last {
-            for (flush, freed) in flushes.iter().zip(&swept.freed) {
-                last.freed(flush.class, *freed);
+        }
+        let dry = hand.dry();
+        let Some(last) = &mut self.last else { return Ok(swept) };
+        for (flush, n) in flushes.iter().zip(&swept.freed) {
+            match flush.grace_seconds {
+                Some(_) if dry => {}
+                Some(_) => last.given_grace(flush.class, *n),
+                // What went was not counted by a scan of the whole table.
+                None if swept.whole => {}
+                None => last.freed(flush.class, *n),
             }
         }
         Ok(swept)
@@ -160,6 +172,14 @@ impl Judge for Eye<'_, '_> {
         if let Some(judged) = self.last.take() {
             self.sieve.count(&judged);
         }
+    }
+
+    fn in_grace(&self) -> bool {
+        self.last.is_some_and(|judged| judged.in_grace)
+    }
+
+    fn given_grace(&mut self, entry: &Entry, idle_seconds: u32, grace_seconds: u32) {
+        self.sieve.given_grace(entry, idle_seconds, grace_seconds, clock::boottime_seconds() as u32);
     }
 
     fn refresh(&mut self) {

@@ -107,6 +107,7 @@ pub struct ClassRow {
     pub entries: u64,
     pub oldest_idle_seconds: u32,
     pub would_free: u64,
+    pub in_grace: u64,
 }
 
 /// `status`' part on the agent.

@@ -31,12 +31,22 @@ pub struct Flush {
     pub payers: Option<Vec<Payer>>,
     /// Fair share alone: whose entries go, to the last payer.
     pub share: Option<Share>,
+    /// Second chance alone: nothing is deleted, but so many seconds are left to each, and never more than it had.
+    pub grace_seconds: Option<u32>,
 }
 
 impl Flush {
     /// Of a class, without fair share.
     pub fn of(class: Class, idle_over_seconds: u32, budget: u64) -> Self {
-        Flush { class, idle_over_seconds, budget, share_level: None, payers: None, share: None }
+        Flush {
+            class,
+            idle_over_seconds,
+            budget,
+            share_level: None,
+            payers: None,
+            share: None,
+            grace_seconds: None,
+        }
     }
 }
 
@@ -88,6 +98,8 @@ pub struct Pace {
     pub urgent_per_second: u64,
     /// A flush ends as soon as the table has come down to this many entries.
     pub enough_at_entries: u64,
+    /// Second chances a second: each is an event for everybody who listens to updates.
+    pub chances_per_second: u64,
 }
 
 /// What to do now.

@@ -122,6 +122,9 @@ pub struct ClassScan {
     pub entries: u64,
     /// Entries idle for certain, past the class's floor and not protected: what a flush of it would free.
     pub would_free: u64,
+    /// Past the floor as well, but gone within `grace_seconds` unless a packet comes: a second chance was given, or
+    /// as little is left anyway. Not in `would_free`.
+    pub in_grace: u64,
     /// The longest certain idleness, protected entries excluded.
     pub oldest_idle_seconds: u32,
     /// Certain idleness of the unprotected entries.
@@ -131,7 +134,14 @@ pub struct ClassScan {
 impl ClassScan {
     /// Nothing of this class was seen yet.
     pub fn empty(class: Class) -> Self {
-        ClassScan { class, entries: 0, would_free: 0, oldest_idle_seconds: 0, idle: Histogram::default() }
+        ClassScan {
+            class,
+            entries: 0,
+            would_free: 0,
+            in_grace: 0,
+            oldest_idle_seconds: 0,
+            idle: Histogram::default(),
+        }
     }
 }
 
@@ -165,10 +175,33 @@ impl Scan {
         }
         if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
             seen.entries = seen.entries.saturating_sub(n);
+            seen.in_grace = seen.in_grace.saturating_sub(n.saturating_sub(seen.would_free));
             seen.would_free = seen.would_free.saturating_sub(n);
             seen.idle.remove_largest(n);
         }
     }
+
+    /// `n` entries of a class were given a second chance since.
+    pub fn given_grace(&mut self, class: Class, n: u64) {
+        if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
+            let n = n.min(seen.would_free);
+            seen.would_free -= n;
+            seen.in_grace += n;
+        }
+    }
+}
+
+/// The entries that were given a second chance and have not been seen to use it.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Chances {
+    /// How many.
+    pub waiting: u64,
+    /// When the first of them runs out, `Snapshot::now_seconds`' clock; 0 without any.
+    pub first_ends_seconds: f64,
+    /// When the last of them runs out.
+    pub last_ends_seconds: f64,
+    /// How many more can be kept in mind: nothing beyond is given one.
+    pub room: u64,
 }
 
 /// Facts at one moment.
@@ -194,10 +227,16 @@ pub struct Snapshot {
     pub net_growth_per_second: Option<f64>,
     /// The last scan.
     pub scan: Option<Scan>,
+    /// Second chances that run.
+    pub chances: Chances,
+    /// Other sockets of the namespace that get an event for each update of an entry (conntrackd, `conntrack -E`).
+    pub update_listeners: u64,
     /// This agent may write host-wide values (max, buckets).
     pub owns_host_values: bool,
     /// This agent may write the namespace's timeouts.
     pub may_set_timeouts: bool,
     /// This agent may delete entries.
     pub may_flush: bool,
+    /// The kernel takes this agent's updates of entries.
+    pub may_give_grace: bool,
 }

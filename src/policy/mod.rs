@@ -7,6 +7,7 @@ mod buckets;
 mod calm;
 mod ceiling;
 mod fair_share;
+mod grace;
 mod level;
 mod max_min;
 mod protect;
@@ -116,6 +117,7 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
         calm::step_back(snapshot, &mut memory, settings, &mut plan);
     }
     calm::tell_waiting(snapshot, &memory, settings, &mut plan);
+    grace::tell_waiting(snapshot, &mut plan);
     memory.drops = Some(snapshot.drops);
     (plan, memory)
 }

@@ -1,7 +1,9 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
-use super::{Memory, calm, ceiling, fair_share, level, limit, seconds_to_full, share};
-use crate::model::{Act, Action, Class, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout};
+use super::{Memory, calm, ceiling, fair_share, grace, level, limit, seconds_to_full, share};
+use crate::model::{
+    Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout,
+};
 
 /// How far ahead a forecast raises max. A longer one would promise memory to every burst.
 const FORESEEN_SECONDS: f64 = 5.0;
@@ -25,6 +27,7 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
         urgent_at_entries: share(limit, pressure.critical_percent),
         urgent_per_second: settings.flush.per_second_critical,
         enough_at_entries: share(limit, pressure.target_percent),
+        chances_per_second: grace::per_second(snapshot, settings),
     };
     let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries);
     if excess == 0 && !plan.actions.is_empty() {
@@ -35,9 +38,16 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
         return;
     }
     shorten(snapshot, memory, scan, excess, settings, plan);
-    let freed = flush(snapshot, scan, excess, settings, plan);
-    let shared = share_out(snapshot, memory, scan, excess - freed, settings, plan);
-    if freed + shared == 0 && !plan.weigh {
+    let chance = grace::has_time(plan.level, snapshot, excess, settings);
+    let waiting = if chance { grace::waiting(snapshot, scan).min(excess) } else { 0 };
+    if waiting > 0 {
+        let reason = format!("{waiting} of {excess} entries that are too many are in their second chance");
+        plan.reasons.push(reason);
+    }
+    let missing = excess - waiting;
+    let freed = flush(snapshot, scan, missing, chance, settings, plan);
+    let shared = share_out(snapshot, memory, scan, missing - freed, settings, plan);
+    if waiting + freed + shared == 0 && !plan.weigh {
         barren(snapshot, memory, scan, plan, excess);
     } else {
         memory.barren = None;
@@ -159,7 +169,8 @@ fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) ->
         (_, None) => (20.0 * scan.duration_seconds).max(10.0),
     };
     let young = |scan: &&Scan| now - scan.at_seconds <= keep(scan);
-    match snapshot.scan.as_ref().filter(young) {
+    let ran_out = |scan: &&Scan| plan.level == Level::High && grace::ran_out(snapshot, scan);
+    match snapshot.scan.as_ref().filter(young).filter(|scan| !ran_out(scan)) {
         Some(scan) if scan.trusted => Some(scan),
         // A dump in doubt (buckets resized meanwhile) is repeated, but not in a frenzy.
         Some(scan) => {
@@ -225,8 +236,16 @@ fn shorten(
     }
 }
 
-/// Flushes class after class, only as many as are too many. How many that may free.
-fn flush(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, plan: &mut Plan) -> u64 {
+/// Flushes class after class, only as many as are too many; with a `chance`, those whom it serves get that instead. How
+/// many that may free.
+fn flush(
+    snapshot: &Snapshot,
+    scan: &Scan,
+    excess: u64,
+    chance: bool,
+    settings: &Settings,
+    plan: &mut Plan,
+) -> u64 {
     if !settings.flush.enabled || !snapshot.may_flush {
         plan.reasons.push(match settings.flush.enabled {
             true => "nothing is flushed: this agent may not delete entries".into(),
@@ -235,30 +254,57 @@ fn flush(snapshot: &Snapshot, scan: &Scan, excess: u64, settings: &Settings, pla
         return 0;
     }
     let mut left = excess;
-    for seen in scan.classes.iter().filter(|c| c.would_free > 0) {
-        if left == 0 {
-            break;
+    for seen in &scan.classes {
+        let chance = chance && grace::serves(seen.class);
+        let act = match chance {
+            true => Act::SecondChance(grace::give(seen, left, snapshot, settings)),
+            false => Act::Flush(flush_of(seen, left, settings)),
+        };
+        let (Act::Flush(flush) | Act::SecondChance(flush)) = &act else { continue };
+        if flush.budget > 0 {
+            left -= flush.budget;
+            let reason = why(seen, flush, left + flush.budget, settings);
+            plan.actions.push(Action { act, reason });
         }
-        let floor = settings.flush.floor_seconds(seen.class);
-        let idle_over_seconds = if seen.would_free > left { seen.idle.cut_for(left, floor) } else { floor };
-        let reason = format!(
-            "{left} entries are over target_percent {}; {} {} entries are idle for {floor} s or more, the longest for {} s",
-            settings.pressure.target_percent, seen.would_free, seen.class, seen.oldest_idle_seconds
-        );
-        let budget = seen.would_free.min(left);
-        let flush = Flush::of(seen.class, idle_over_seconds, budget);
-        plan.actions.push(Action { act: Act::Flush(flush), reason });
-        left -= budget;
     }
     // The scan is some seconds old: what has become idle since may make up for what is missing.
-    if let Some(Action { act: Act::Flush(last), .. }) = plan.actions.last_mut() {
-        last.budget += left;
+    match plan.actions.last_mut().map(|action| &mut action.act) {
+        Some(Act::Flush(last)) => last.budget += left,
+        Some(Act::SecondChance(last)) => last.budget += left.min(snapshot.chances.room - last.budget),
+        _ => {}
     }
     excess - left
 }
 
+/// Of a class, those in a second chance included: there is no time left for it.
+fn flush_of(seen: &ClassScan, missing: u64, settings: &Settings) -> Flush {
+    let floor = settings.flush.floor_seconds(seen.class);
+    let may_go = seen.would_free.saturating_add(seen.in_grace);
+    let idle_over_seconds = if may_go > missing { seen.idle.cut_for(missing, floor) } else { floor };
+    Flush::of(seen.class, idle_over_seconds, may_go.min(missing))
+}
+
+fn why(seen: &ClassScan, flush: &Flush, missing: u64, settings: &Settings) -> String {
+    let (class, floor) = (seen.class, settings.flush.floor_seconds(seen.class));
+    let may_go = match flush.grace_seconds {
+        Some(_) => seen.would_free,
+        None => seen.would_free.saturating_add(seen.in_grace),
+    };
+    let facts = format!(
+        "{missing} entries are over target_percent {}; {may_go} {class} entries are idle for {floor} s or more, the \
+         longest for {} s",
+        settings.pressure.target_percent, seen.oldest_idle_seconds
+    );
+    match flush.grace_seconds {
+        Some(grace) => {
+            format!("{facts}; {grace} s are left to them, and the next packet puts the full timeout back")
+        }
+        None => facts,
+    }
+}
+
 fn barren(snapshot: &Snapshot, memory: &mut Memory, scan: &Scan, plan: &mut Plan, excess: u64) {
-    let none = scan.classes.iter().all(|seen| seen.would_free == 0);
+    let none = scan.classes.iter().all(|seen| seen.would_free == 0 && seen.in_grace == 0);
     plan.reasons.extend(none.then(|| format!(
         "{excess} entries are over the target, but of {} none is idle for certain past its floor and unprotected \
          ({} are protected): they count as live and stay",

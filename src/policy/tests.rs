@@ -7,6 +7,7 @@ mod fair_share;
 mod fixtures;
 mod flush;
 mod generators;
+mod grace;
 mod histogram;
 mod level;
 mod properties;

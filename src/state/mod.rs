@@ -4,6 +4,7 @@
 
 mod audit;
 mod bases;
+mod chance;
 mod ledger;
 mod proof;
 mod sync;
@@ -11,6 +12,7 @@ mod weighing;
 
 pub use audit::{Audit, Finding, Look};
 pub use bases::{Bases, TimeoutHistory};
+pub use chance::{SecondChances, Waiting};
 pub use ledger::{Count, Identify, Ledger};
 pub use proof::{Idle, Observations, Proofs, Sightings};
 pub use sync::{Sync, Tally};

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::bases::Bases;
+use super::chance::{SecondChances, Waiting};
 use super::ledger::{BuildAsIs, Identify};
 use crate::model::{Class, Entry, Event, EventKind, IdleProof, Status, TCP};
 
@@ -127,6 +128,8 @@ struct Observed {
 pub struct Observations {
     before: HashMap<u64, Observed, BuildAsIs>,
     now: HashMap<u64, Observed, BuildAsIs>,
+    /// What this agent itself did to times left.
+    pub chances: SecondChances,
 }
 
 impl Observations {
@@ -136,10 +139,12 @@ impl Observations {
     /// A scan begins.
     pub fn begin(&mut self) {
         self.now = HashMap::default();
+        self.chances.scan_begins();
     }
 
-    /// The scan is over; `whole` if it saw the whole table. Only then is what it did not see forgotten.
-    pub fn end(&mut self, whole: bool) {
+    /// The scan is over at `up_seconds`; `whole` if it saw the whole table. Only then is what it did not see forgotten.
+    pub fn end(&mut self, whole: bool, up_seconds: u32) {
+        self.chances.scan_ends(whole, up_seconds);
         let now = std::mem::take(&mut self.now);
         if whole {
             self.before = now;
@@ -191,6 +196,11 @@ pub struct Proofs<'a> {
 impl Proofs<'_> {
     /// How long an entry has been idle.
     pub fn idle(&mut self, entry: &Entry, class: Class, fingerprint: u64) -> Idle {
+        if let Some(waiting) =
+            self.observations.chances.see(fingerprint, entry.timeout_seconds, self.up_seconds)
+        {
+            return self.in_grace(entry, waiting);
+        }
         let arithmetic = self.arithmetic(entry, fingerprint);
         // One-way flows of other protocols than TCP may live for ever without an answer (syslog, RTP): only
         // observation tells a dead one from one that speaks seldom.
@@ -212,6 +222,18 @@ impl Proofs<'_> {
             (_, true) if one_way => Idle::Unknown,
             (0, _) => Idle::Unknown,
             (seconds, _) => Idle::Certain(seconds),
+        }
+    }
+
+    /// An entry with the expiry that its second chance gave it. Arithmetic would take what this agent wrote for
+    /// silence of days, and nothing else does: it is silent, unless a packet since then could have set this very
+    /// expiry too, by a base as short as what is left of the grace (300 s of data in flight within a grace of 400).
+    fn in_grace(&self, entry: &Entry, waiting: Waiting) -> Idle {
+        let least = self.bases.and_then(|bases| bases.least_idle_seconds(entry, self.up_seconds));
+        match least {
+            Some(least) if least >= waiting.given_seconds => Idle::Certain(waiting.idle_seconds),
+            Some(least) => Idle::Certain(least),
+            None => Idle::Unknown,
         }
     }
 
@@ -270,7 +292,7 @@ mod tests {
                 observations: &mut self.observations,
             };
             let idle = proofs.idle(entry, class, self.identify.entry(entry));
-            self.observations.end(true);
+            self.observations.end(true, up_seconds);
             idle
         }
     }

@@ -31,8 +31,13 @@ pub fn status() -> StatusDocument {
         current_seconds: current,
         floor_seconds: floor,
     };
-    let class =
-        |class, entries, idle, free| ClassRow { class, entries, oldest_idle_seconds: idle, would_free: free };
+    let class = |class, entries, idle, free| ClassRow {
+        class,
+        entries,
+        oldest_idle_seconds: idle,
+        would_free: free,
+        in_grace: 0,
+    };
     StatusDocument {
         header: header(),
         level: Level::Normal,

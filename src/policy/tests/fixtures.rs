@@ -34,6 +34,8 @@ pub fn table(entries: u64) -> Snapshot {
         owns_host_values: true,
         may_set_timeouts: true,
         may_flush: true,
+        may_give_grace: true,
+        chances: Chances { room: MAX, ..Chances::default() },
         ..Snapshot::default()
     }
 }
@@ -102,6 +104,15 @@ pub fn lowered(plan: &Plan) -> Option<u64> {
 pub fn flushed(plan: &Plan) -> Vec<(Class, u32, u64)> {
     let of = |action: &Action| match &action.act {
         Act::Flush(flush) => Some((flush.class, flush.idle_over_seconds, flush.budget)),
+        _ => None,
+    };
+    plan.actions.iter().filter_map(of).collect()
+}
+
+/// Class, cut-off and budget of each second chance.
+pub fn given_grace(plan: &Plan) -> Vec<(Class, u32, u64)> {
+    let of = |action: &Action| match &action.act {
+        Act::SecondChance(flush) => Some((flush.class, flush.idle_over_seconds, flush.budget)),
         _ => None,
     };
     plan.actions.iter().filter_map(of).collect()

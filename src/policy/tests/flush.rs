@@ -42,7 +42,7 @@ fn timeouts_come_before_flushes() {
 fn budgets_sum_to_the_excess() {
     for entries in [80_000, 84_000, 90_000, 94_000, 97_000, 120_000] {
         let plan = plan(entries, all_classes());
-        let sum: u64 = flushed(&plan).iter().map(|f| f.2).sum();
+        let sum: u64 = flushed(&plan).iter().chain(&given_grace(&plan)).map(|f| f.2).sum();
         assert_eq!(sum, entries - 70_000, "{entries}");
     }
 }
@@ -58,7 +58,7 @@ fn established_goes_last_and_only_past_its_floor() {
 #[test]
 fn the_longest_idle_of_a_class_go_first() {
     let scan = seen(&[(Class::Established, &[(8192, 20_000), (40_960, 9_000), (81_920, 5_000)])]);
-    assert_eq!(flushed(&plan(80_000, scan.clone())), [(Class::Established, 40_960, 10_000)]);
+    assert_eq!(given_grace(&plan(80_000, scan.clone())), [(Class::Established, 40_960, 10_000)]);
     assert_eq!(flushed(&plan(95_000, scan)), [(Class::Established, 8192, 25_000)]);
 }
 
@@ -100,13 +100,14 @@ fn the_pace_is_that_of_the_level() {
         urgent_at_entries: 95_000,
         urgent_per_second: 200_000,
         enough_at_entries: 70_000,
+        chances_per_second: 20_000,
     };
     assert_eq!(high, expected);
     assert_eq!(plan(95_000, all_classes()).pace.per_second, 200_000);
 }
 
 #[test]
-fn no_plan_names_a_payer_or_a_second_chance_yet() {
+fn at_critical_no_plan_names_a_payer_yet_or_a_second_chance() {
     for action in plan(99_000, all_classes()).actions {
         match action.act {
             Act::Flush(flush) => assert_eq!((flush.share_level, flush.payers), (None, None)),

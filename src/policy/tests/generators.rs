@@ -49,9 +49,11 @@ fn histogram() -> impl Strategy<Value = Histogram> {
 }
 
 fn class_scan(class: Class) -> impl Strategy<Value = ClassScan> {
-    (number(), of(number()), seconds(), histogram()).prop_map(move |(entries, would_free, oldest, idle)| {
+    let in_grace = prop_oneof![4 => Just(0), 1 => 0..30_000u64, 1 => number()];
+    let counts = (number(), of(number()), in_grace);
+    (counts, seconds(), histogram()).prop_map(move |((entries, would_free, in_grace), oldest, idle)| {
         let would_free = would_free.unwrap_or_else(|| idle.at_least(60));
-        ClassScan { entries, would_free, oldest_idle_seconds: oldest, idle, ..ClassScan::empty(class) }
+        ClassScan { entries, would_free, in_grace, oldest_idle_seconds: oldest, idle, class }
     })
 }
 
@@ -88,14 +90,27 @@ fn memory_facts() -> impl Strategy<Value = MemoryFacts> {
     )
 }
 
+fn chances() -> impl Strategy<Value = Chances> {
+    let waiting = prop_oneof![3 => Just(0), 3 => 0..40_000u64, 1 => number()];
+    let room = prop_oneof![4 => Just(458_752), 1 => 0..20_000u64, 1 => number()];
+    (waiting, moment(), moment(), room).prop_map(|(waiting, first, last, room)| Chances {
+        waiting,
+        first_ends_seconds: first,
+        last_ends_seconds: last,
+        room,
+    })
+}
+
 pub fn snapshot() -> impl Strategy<Value = Snapshot> {
     let entries = prop_oneof![4 => 60_000..130_000u64, 2 => number()];
     let size = (entries, prop_oneof![4 => Just(MAX), 2 => number()], number());
     let growth = of(prop_oneof![-1e5..1e5, Just(0.0), Just(1e300), Just(-1e300)]);
     let timeouts = btree_map(0..TIMEOUTS.len(), seconds(), 0..TIMEOUTS.len());
-    let may = (prop::bool::weighted(0.7), prop::bool::weighted(0.8), prop::bool::weighted(0.8));
-    (size, drops(), memory_facts(), timeouts, growth, of(scan()), may).prop_map(
-        |((entries, max, buckets), drops, memory, changed, growth, scan, may)| {
+    let yes = || prop::bool::weighted(0.8);
+    let may = (prop::bool::weighted(0.7), yes(), yes(), yes());
+    let grace = (chances(), 0..3u64);
+    (size, drops(), memory_facts(), timeouts, growth, of(scan()), may, grace).prop_map(
+        |((entries, max, buckets), drops, memory, changed, growth, scan, may, grace)| {
             let all: Vec<Timeout> = Timeout::all().collect();
             let mut timeouts = kernel_timeouts();
             timeouts.extend(changed.into_iter().map(|(i, seconds)| (all[i], seconds)));
@@ -112,6 +127,9 @@ pub fn snapshot() -> impl Strategy<Value = Snapshot> {
                 owns_host_values: may.0,
                 may_set_timeouts: may.1,
                 may_flush: may.2,
+                may_give_grace: may.3,
+                chances: grace.0,
+                update_listeners: grace.1,
                 ..Snapshot::default()
             }
         },
@@ -168,7 +186,8 @@ pub fn settings() -> impl Strategy<Value = Settings> {
     let entries = || prop_oneof![3 => Just(0), 2 => 0..200_000u64, 1 => Just(u64::from(u32::MAX))];
     let yes = || prop::bool::weighted(0.8);
     let capacity = (yes(), 0.01..90.0f64, 0.0..90.0f64, entries(), entries(), any::<bool>(), 0.0..200.0f64);
-    let flush = (yes(), vec(prop_oneof![3 => 1..10_000u32, 1 => Just(u32::MAX)], 6), any::<bool>());
+    let grace = prop_oneof![3 => Just(60), 1 => 0..600u32, 1 => Just(u32::MAX)];
+    let flush = (yes(), vec(prop_oneof![3 => 1..10_000u32, 1 => Just(u32::MAX)], 6), any::<bool>(), grace);
     let floors = btree_map(0..TIMEOUTS.len(), 1..=u32::MAX, 0..6);
     (pressure(), capacity, flush, yes(), floors).prop_map(|(pressure, capacity, flush, enabled, floors)| {
         let mut settings = Settings { pressure, ..Settings::default() };
@@ -177,7 +196,7 @@ pub fn settings() -> impl Strategy<Value = Settings> {
         (c.ceiling, c.limit, c.stall_budget_ms) = (capacity.3, capacity.4, capacity.6);
         c.buckets = if capacity.5 { BucketsSetting::Start } else { BucketsSetting::Never };
         let f = &mut settings.flush;
-        f.enabled = flush.0;
+        (f.enabled, f.grace_seconds) = (flush.0, flush.3);
         if flush.2 {
             (f.closed_idle_floor_seconds, f.unreplied_idle_floor_seconds) = (flush.1[0], flush.1[1]);
             (f.udp_short_idle_floor_seconds, f.udp_idle_floor_seconds) = (flush.1[2], flush.1[3]);

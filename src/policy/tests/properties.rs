@@ -83,7 +83,7 @@ proptest! {
         s in snapshot(), m in memory(), c in settings(),
     ) {
         let (plan, after) = decide(&s, &m, &c);
-        let harms = |a: &Action| matches!(a.act, Act::Flush(_) | Act::SetTimeout { .. });
+        let harms = |a: &Action| matches!(a.act, Act::Flush(_) | Act::SecondChance(_) | Act::SetTimeout { .. });
         if plan.actions.iter().any(harms) {
             prop_assert!(after.relieving);
             prop_assert!(usage_percent(&s, &c) >= c.pressure.high_percent || m.relieving);
@@ -94,7 +94,7 @@ proptest! {
     #[test]
     fn flushes_free_no_more_than_is_too_much(s in snapshot(), m in memory(), c in settings()) {
         let (plan, _) = decide(&s, &m, &c);
-        let flushes = flushed(&plan);
+        let flushes = [flushed(&plan), given_grace(&plan)].concat();
         let sum: u64 = flushes.iter().map(|f| f.2).sum();
         prop_assert!(flushes.is_empty() || sum <= excess(&s, &plan));
         prop_assert!(flushes.windows(2).all(|pair| pair[0].0 < pair[1].0), "in the classes' order");

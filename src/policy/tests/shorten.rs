@@ -100,5 +100,5 @@ fn a_timeout_that_the_kernel_lacks_is_passed_over() {
     snapshot.timeouts.remove(&timeout("tcp_timeout_established"));
     let (plan, _) = decide(&snapshot, &relieving(), &pinned());
     assert_eq!(shortened(&plan), []);
-    assert_eq!(flushed(&plan).len(), 1);
+    assert_eq!(given_grace(&plan).len(), 1);
 }

@@ -1,0 +1,124 @@
+//! One chunk of a sweep: what of it is asked for, and what came of that.
+
+use std::io;
+
+use super::{Hand, Judge, Swept, Wanted};
+use crate::kernel::table::{Chunk, Deleted};
+use crate::model::{Entry, Flush};
+
+/// Which acts the pace allows on the next chunk.
+#[derive(Clone, Copy)]
+pub(super) struct Ready {
+    pub deletions: bool,
+    pub chances: bool,
+}
+
+/// What was asked for of one chunk.
+pub(super) struct Asked {
+    /// Deletions, for each flush.
+    pub taken: Vec<u64>,
+    /// Second chances, with the idleness of each, for each flush.
+    pub chances: Vec<Vec<(Entry, u32)>>,
+}
+
+impl Asked {
+    pub fn deletions(&self) -> u64 {
+        self.taken.iter().sum()
+    }
+
+    pub fn second_chances(&self) -> u64 {
+        self.chances.iter().map(|chances| chances.len() as u64).sum()
+    }
+
+    fn of(&self, flush: usize) -> u64 {
+        self.taken[flush] + self.chances[flush].len() as u64
+    }
+}
+
+/// Takes of a chunk what the flushes name.
+pub(super) fn ask(
+    chunk: &Chunk<'_>,
+    hand: &mut dyn Hand,
+    wanted: &mut Wanted<'_>,
+    ready: Ready,
+    judge: &mut dyn Judge,
+    swept: &mut Swept,
+) -> Asked {
+    let flushes = swept.freed.len();
+    let mut asked = Asked { taken: vec![0; flushes], chances: vec![Vec::new(); flushes] };
+    for entry in chunk.entries() {
+        let Ok(entry) = entry else {
+            swept.unreadable += 1;
+            continue;
+        };
+        let eligible = judge.eligible(&entry);
+        let (idle_unprotected, in_grace) = (judge.idle_unprotected(), judge.in_grace());
+        let open = |i: usize, flush: &Flush| {
+            let allowed = match flush.grace_seconds {
+                None => ready.deletions,
+                // Nobody gets a second one, and a time left is never raised.
+                Some(grace) => {
+                    ready.chances && !in_grace && entry.timeout_seconds.is_some_and(|left| left > grace)
+                }
+            };
+            allowed && swept.freed[i] + asked.of(i) < flush.budget
+        };
+        match (wanted.by(&entry, eligible, idle_unprotected, open), eligible) {
+            (Some(i), Some((_, idle))) if wanted.gives_grace(i) => {
+                hand.give_grace(&entry, chunk.filled_after);
+                asked.chances[i].push((entry, idle));
+                judge.stays();
+            }
+            (Some(i), _) if !wanted.gives_grace(i) => {
+                hand.take(&entry, chunk.filled_after);
+                asked.taken[i] += 1;
+            }
+            _ => judge.stays(),
+        }
+    }
+    asked
+}
+
+/// Does what was asked for, and tells whom it met.
+pub(super) fn settle(
+    asked: &Asked,
+    hand: &mut dyn Hand,
+    flushes: &[&Flush],
+    judge: &mut dyn Judge,
+    swept: &mut Swept,
+) -> io::Result<()> {
+    if asked.deletions() > 0 {
+        let done = hand.settle()?;
+        credit(swept, &asked.taken, &done);
+    }
+    for (i, chances) in asked.chances.iter().enumerate().filter(|(_, chances)| !chances.is_empty()) {
+        let grace_seconds = flushes[i].grace_seconds.unwrap_or_default();
+        let mut done = hand.settle_chances(grace_seconds)?;
+        let mut set = std::mem::take(&mut done.set).into_iter().peekable();
+        for (entry, idle_seconds) in chances {
+            if set.next_if(|given| given == entry).is_some() {
+                swept.freed[i] += 1;
+                swept.chances_given += 1;
+                if !hand.dry() {
+                    judge.given_grace(entry, *idle_seconds, grace_seconds);
+                }
+            }
+        }
+        swept.requested[i] += chances.len() as u64 - done.shorter_already;
+        swept.chances.add(done);
+    }
+    Ok(())
+}
+
+/// Gives a chunk's deletions to the flushes that asked for them; errors do not say whose they were, so the last
+/// flush of the chunk bears them.
+pub(super) fn credit(swept: &mut Swept, taken: &[u64], done: &Deleted) {
+    let mut missed = taken.iter().sum::<u64>().saturating_sub(done.gone());
+    for (i, asked) in taken.iter().enumerate().rev() {
+        let lost = missed.min(*asked);
+        missed -= lost;
+        swept.requested[i] += asked;
+        swept.freed[i] += asked - lost;
+    }
+    swept.deleted.add(*done);
+}

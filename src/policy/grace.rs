@@ -1,0 +1,76 @@
+//! The second chance: at level high, ESTABLISHED entries that are idle past their floor are not deleted. They are left
+//! `grace_seconds`, and the next packet puts the full timeout back.
+
+use super::seconds_to_full;
+use crate::model::{Class, ClassScan, Flush, Level, Plan, Scan, Settings, Snapshot};
+
+/// Growth is not steady, and what has run out is counted until the scan after it.
+const MARGIN_SECONDS: f64 = 10.0;
+/// Time left is cut to whole seconds: from here on what was silent has run out for certain.
+const RUN_OUT_SECONDS: f64 = 2.0;
+/// Second chances a second where somebody listens to updates: each is an event for every listener, a queued one holds
+/// about 1,280 bytes of its buffer (166 in one of the default size), and conntrackd sends it on to its peer.
+const LISTENED_PER_SECOND: u64 = 1000;
+
+/// How many a second.
+pub(super) fn per_second(snapshot: &Snapshot, settings: &Settings) -> u64 {
+    let alone = settings.flush.per_second_high;
+    if snapshot.update_listeners == 0 { alone } else { alone.min(LISTENED_PER_SECOND) }
+}
+
+/// Whether there is time for it before the table is full; where there is none, or the kernel refuses, they are flushed.
+pub(super) fn has_time(level: Level, snapshot: &Snapshot, excess: u64, settings: &Settings) -> bool {
+    let grace = settings.flush.grace_seconds;
+    if level != Level::High || grace == 0 || !snapshot.may_give_grace {
+        return false;
+    }
+    let missing = excess.saturating_sub(snapshot.chances.waiting);
+    let giving = missing as f64 / per_second(snapshot, settings).max(1) as f64;
+    let takes = giving + f64::from(grace) + MARGIN_SECONDS;
+    seconds_to_full(snapshot, settings).is_none_or(|full| full > takes)
+}
+
+/// Entries that go by themselves within the grace, but for those that a packet saves: they are not missing twice.
+pub(super) fn waiting(snapshot: &Snapshot, scan: &Scan) -> u64 {
+    let seen: u64 = scan.classes.iter().fold(0, |sum, class| sum.saturating_add(class.in_grace));
+    seen.max(snapshot.chances.waiting)
+}
+
+/// Some have run out since the last scan, which is to free them before more is decided.
+pub(super) fn ran_out(snapshot: &Snapshot, scan: &Scan) -> bool {
+    let chances = &snapshot.chances;
+    let over_at = chances.first_ends_seconds + RUN_OUT_SECONDS;
+    let rested = snapshot.now_seconds - scan.at_seconds >= (4.0 * scan.duration_seconds).max(1.0);
+    chances.waiting > 0 && over_at <= snapshot.now_seconds && scan.at_seconds < over_at && rested
+}
+
+/// For so many of a class, the longest idle first. Those that are in their grace are longer idle, and stay out of it.
+pub(super) fn give(seen: &ClassScan, missing: u64, snapshot: &Snapshot, settings: &Settings) -> Flush {
+    let floor = settings.flush.floor_seconds(seen.class);
+    let budget = seen.would_free.min(missing).min(snapshot.chances.room);
+    let idle_over_seconds = match seen.would_free > budget {
+        true => seen.idle.cut_for(budget.saturating_add(seen.in_grace), floor),
+        false => floor,
+    };
+    let grace_seconds = Some(settings.flush.grace_seconds);
+    Flush { grace_seconds, ..Flush::of(seen.class, idle_over_seconds, budget) }
+}
+
+/// The class whose entries are worth a grace: a connection that lives may be silent for hours.
+pub(super) fn serves(class: Class) -> bool {
+    class == Class::Established
+}
+
+/// What runs, for those who wonder why nothing more is done.
+pub(super) fn tell_waiting(snapshot: &Snapshot, plan: &mut Plan) {
+    let chances = &snapshot.chances;
+    // In calm no scan follows that would see who has gone.
+    let running = snapshot.now_seconds < chances.last_ends_seconds + RUN_OUT_SECONDS;
+    if chances.waiting > 0 && running {
+        let seconds = (chances.last_ends_seconds - snapshot.now_seconds).max(0.0).ceil();
+        plan.waiting.push(format!(
+            "{} entries are in their second chance: those that stay silent are gone within {seconds:.0} s",
+            chances.waiting
+        ));
+    }
+}

@@ -1,0 +1,205 @@
+//! Who was given a second chance: what arithmetic says of those is wrong until they are gone or a packet came.
+
+use hashbrown::HashMap;
+
+use super::ledger::BuildAsIs;
+use crate::model::Chances;
+
+/// An entry in its grace; times in seconds since the host came up.
+#[derive(Clone, Copy, Debug)]
+struct Chance {
+    /// When it runs out, if no packet comes.
+    expiry: u32,
+    given: u32,
+    /// Since when it had been silent at least.
+    silent_since: u32,
+    /// By the scan under way.
+    seen: bool,
+}
+
+/// What is known of an entry that has had no packet since it was given a second chance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waiting {
+    /// For how long it has been silent.
+    pub idle_seconds: u32,
+    /// For how long it has been in its grace.
+    pub given_seconds: u32,
+}
+
+/// The entries in their grace, by fingerprint.
+#[derive(Clone, Debug, Default)]
+pub struct SecondChances {
+    entries: HashMap<u64, Chance, BuildAsIs>,
+}
+
+impl SecondChances {
+    /// 24 bytes an entry in 2^19 places, seven of eight of them in use: 13 MB at most.
+    pub const BOUND: usize = (1 << 19) / 8 * 7;
+    /// Time left and the clock are both cut to whole seconds, and the clock is read a little before the entry.
+    const SLACK_SECONDS: u32 = 2;
+    /// Where no scan comes after the last has run out (in calm), all are forgotten: they are gone, or had a packet.
+    const FORGOTTEN_SECONDS: u32 = 10;
+
+    /// An entry that had been idle for `idle_seconds` has `grace_seconds` left at `now`.
+    pub fn give(&mut self, fingerprint: u64, idle_seconds: u32, grace_seconds: u32, now: u32) {
+        if self.entries.len() < Self::BOUND {
+            let chance = Chance {
+                expiry: now.saturating_add(grace_seconds),
+                given: now,
+                silent_since: now.saturating_sub(idle_seconds),
+                seen: true,
+            };
+            self.entries.insert(fingerprint, chance);
+        }
+    }
+
+    /// Sees an entry that has `left` seconds at `now`. With another expiry than the grace's a packet came: then the
+    /// entry is like any other again.
+    pub fn see(&mut self, fingerprint: u64, left: Option<u32>, now: u32) -> Option<Waiting> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let chance = self.entries.get_mut(&fingerprint)?;
+        let same =
+            left.is_some_and(|left| now.saturating_add(left).abs_diff(chance.expiry) <= Self::SLACK_SECONDS);
+        if !same {
+            self.entries.remove(&fingerprint);
+            return None;
+        }
+        chance.seen = true;
+        Some(Waiting {
+            idle_seconds: now.saturating_sub(chance.silent_since),
+            given_seconds: now.saturating_sub(chance.given),
+        })
+    }
+
+    /// It is in its grace, as far as is known.
+    pub fn holds(&self, fingerprint: u64) -> bool {
+        !self.entries.is_empty() && self.entries.contains_key(&fingerprint)
+    }
+
+    /// A scan begins.
+    pub(super) fn scan_begins(&mut self) {
+        self.entries.values_mut().for_each(|chance| chance.seen = false);
+    }
+
+    /// It is over; what it did not see is gone if it saw the `whole` table, and what has run out by `now` is gone or
+    /// had a packet whatever it saw.
+    pub(super) fn scan_ends(&mut self, whole: bool, now: u32) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let over = |chance: &Chance| chance.expiry.saturating_add(Self::SLACK_SECONDS) < now;
+        self.entries.retain(|_, chance| !over(chance) && (chance.seen || !whole));
+        if self.entries.capacity() > 1 << 16 && self.entries.len() < self.entries.capacity() / 8 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+    }
+
+    /// As a fact at `now`.
+    pub fn facts(&mut self, now: u32) -> Chances {
+        let spread = |(first, last): (u32, u32), c: &Chance| (first.min(c.expiry), last.max(c.expiry));
+        let (mut first, mut last) = self.entries.values().fold((u32::MAX, 0), spread);
+        if last.saturating_add(Self::FORGOTTEN_SECONDS) < now {
+            self.entries = HashMap::default();
+        }
+        if self.entries.is_empty() {
+            (first, last) = (0, 0);
+        }
+        Chances {
+            waiting: self.entries.len() as u64,
+            first_ends_seconds: first.into(),
+            last_ends_seconds: last.into(),
+            room: (Self::BOUND - self.entries.len()) as u64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u32 = 1_000_000;
+
+    fn given() -> SecondChances {
+        let mut chances = SecondChances::default();
+        chances.give(1, 8000, 60, NOW);
+        chances
+    }
+
+    #[test]
+    fn the_same_expiry_is_silence_ever_since() {
+        let mut chances = given();
+        let waiting = Some(Waiting { idle_seconds: 8020, given_seconds: 20 });
+        for left in [40, 39, 38] {
+            assert_eq!(chances.see(1, Some(left), NOW + 20), waiting);
+        }
+        assert!(chances.holds(1) && !chances.holds(2));
+        assert_eq!(chances.see(2, Some(40), NOW + 20), None);
+    }
+
+    #[test]
+    fn another_expiry_is_a_packet() {
+        for left in [Some(432_000), Some(300), Some(43), Some(37), None] {
+            let mut chances = given();
+            assert_eq!(chances.see(1, left, NOW + 20), None, "{left:?}");
+            assert!(!chances.holds(1), "like any other again");
+        }
+    }
+
+    #[test]
+    fn what_a_whole_scan_did_not_see_is_gone() {
+        let mut chances = given();
+        chances.give(2, 9000, 60, NOW);
+        chances.scan_begins();
+        chances.see(1, Some(50), NOW + 10);
+        chances.scan_ends(false, NOW + 10);
+        assert_eq!(chances.facts(NOW).waiting, 2, "half a scan proves nothing");
+        chances.scan_begins();
+        chances.see(1, Some(50), NOW + 10);
+        chances.scan_ends(true, NOW + 10);
+        assert!(chances.holds(1) && !chances.holds(2));
+    }
+
+    #[test]
+    fn nothing_is_kept_beyond_its_grace() {
+        let mut chances = given();
+        chances.scan_begins();
+        chances.scan_ends(false, NOW + 62);
+        assert!(chances.holds(1));
+        chances.scan_ends(false, NOW + 63);
+        assert_eq!(
+            chances.facts(NOW + 63),
+            Chances { room: SecondChances::BOUND as u64, ..Chances::default() }
+        );
+    }
+
+    #[test]
+    fn where_no_scan_comes_they_are_forgotten_all_the_same() {
+        let mut chances = given();
+        chances.give(2, 8000, 60, NOW + 5);
+        assert_eq!(chances.facts(NOW + 75).waiting, 2, "a scan has its turn first");
+        assert_eq!(chances.facts(NOW + 76).waiting, 0);
+        assert!(!chances.holds(1) && !chances.holds(2));
+    }
+
+    #[test]
+    fn facts_say_when_the_first_and_the_last_run_out() {
+        let mut chances = given();
+        chances.give(2, 9000, 60, NOW + 7);
+        let facts = chances.facts(NOW);
+        assert_eq!((facts.waiting, facts.room), (2, SecondChances::BOUND as u64 - 2));
+        assert_eq!((facts.first_ends_seconds, facts.last_ends_seconds), (1_000_060.0, 1_000_067.0));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut chances = SecondChances::default();
+        (0..SecondChances::BOUND as u64 + 10).for_each(|n| chances.give(n, 8000, 60, NOW));
+        assert_eq!((chances.facts(NOW).waiting, chances.facts(NOW).room), (SecondChances::BOUND as u64, 0));
+        assert!(!chances.holds(SecondChances::BOUND as u64));
+        chances.scan_begins();
+        chances.scan_ends(true, NOW);
+        assert!(chances.entries.capacity() < 1 << 16, "and comes back");
+    }
+}

@@ -31,6 +31,7 @@ mod test_pressure;
 mod test_protect;
 mod test_rescue;
 mod test_restore;
+mod test_second_chance;
 
 use environment::{Allowed, Need};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -96,6 +97,7 @@ fn tests() -> Vec<Test> {
         test_collisions::TESTS,
         test_rescue::TESTS,
         test_restore::TESTS,
+        test_second_chance::TESTS,
         test_ceiling::TESTS,
     ]
     .concat();

@@ -25,11 +25,14 @@ pub const TESTS: &[Test] = &[
     test("live::an_idle_parent_of_a_busy_child_survives", parent).needs(&[Need::Age]),
 ];
 
+/// What critical leaves over goes at level high, by a second chance.
+const SHORT_GRACE: &str = "[flush]\ngrace_seconds = 2\n";
+
 /// Pressure that only the flush of every dead entry relieves, and that ends there: 30 of 100 are under the target.
 fn all_must_go() -> String {
     let pressure =
         "[pressure]\ntarget_percent = 30\nlow_percent = 40\nhigh_percent = 50\ncritical_percent = 95\n";
-    format!("{}{pressure}[timeouts]\nenabled = false\n", limit(100))
+    format!("{}{pressure}{SHORT_GRACE}[timeouts]\nenabled = false\n", limit(100))
 }
 
 fn fill_idle(topology: &Topology) {

@@ -21,7 +21,7 @@ const EACH: u16 = 40;
 /// Only the flush of every unprotected dead entry brings the table to 5 % of its quota; the protected are 3 %.
 fn sections() -> String {
     format!(
-        "{}[pressure]\ntarget_percent = 5\nlow_percent = 6\nhigh_percent = 7\n[timeouts]\nenabled = false\n\
+        "{}[pressure]\ntarget_percent = 5\nlow_percent = 6\nhigh_percent = 7\n[flush]\ngrace_seconds = 2\n[timeouts]\nenabled = false\n\
          [protect]\nsources = [\"10.200.0.0/24\", \"fd00:200::/64\"]\ndestinations = [\"203.0.113.0/24\"]\n\
          ports = [8443]\nmarks = [\"0x10/0xf0\"]\nzones = [9]\n",
         limit(10_000)

@@ -29,6 +29,7 @@ mod test_live;
 mod test_operator;
 mod test_pressure;
 mod test_protect;
+mod test_rate;
 mod test_rescue;
 mod test_restore;
 mod test_second_chance;
@@ -96,6 +97,7 @@ fn tests() -> Vec<Test> {
         test_edges::TESTS,
         test_collisions::TESTS,
         test_rescue::TESTS,
+        test_rate::TESTS,
         test_restore::TESTS,
         test_second_chance::TESTS,
         test_ceiling::TESTS,

@@ -111,6 +111,13 @@ pub fn socket(namespace: &Namespace) -> Socket {
     })
 }
 
+/// The same, subscribed to groups of it. Needs a connection to nobody: events come from the kernel to a group.
+pub fn subscribed(namespace: &Namespace, groups: &[u32]) -> Socket {
+    let mut socket = socket(namespace);
+    groups.iter().for_each(|group| socket.add_membership(*group).expect("a subscription"));
+    socket
+}
+
 /// Sends a dump request and hands every answer's body to `each`.
 pub fn dump(namespace: &Namespace, kind: u16, mut each: impl FnMut(&[u8])) {
     let socket = socket(namespace);

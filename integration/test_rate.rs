@@ -1,0 +1,104 @@
+//! Filling as fast as a good part of what the machine can: nothing is refused while something stale remains.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::agent::Setup;
+use crate::environment::Need;
+use crate::fill::{Writer, fill, paced};
+use crate::flow::{self, ESTABLISHED_SECONDS, Flow, source};
+use crate::hostwide::Restore;
+use crate::netlink;
+use crate::table::rows;
+use crate::topology::{SERVER4, Topology};
+use crate::{Test, test, wait};
+
+const MAX: u32 = 65_536;
+const IDLE_SECONDS: u32 = 8000;
+
+pub const TESTS: &[Test] = &[test(
+    "rate::nothing_is_refused_at_60_percent_of_a_bare_listeners_rate_while_stale_ones_remain",
+    nothing_refused,
+)
+.needs(&[Need::HostWide, Need::Age])];
+
+/// Live entries, one source for each hundred.
+fn live(n: u32) -> Flow {
+    Flow::established(source(10_000 + n / 100), SERVER4, (1024 + n % 100) as u16, 0)
+}
+
+/// A listener that receives NEW and DESTROY and throws them away.
+struct Bare {
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Bare {
+    fn listen(topology: &Topology) -> Self {
+        let socket = netlink::subscribed(&topology.gateway, &[1, 3]);
+        let ended = Arc::new(AtomicBool::new(false));
+        let until = ended.clone();
+        let thread = std::thread::spawn(move || {
+            let (mut bytes, mut received) = (Vec::with_capacity(1 << 16), 0);
+            while !until.load(Relaxed) {
+                bytes.clear();
+                match socket.recv(&mut bytes, 0x40) {
+                    Ok(_) => received += 1,
+                    Err(_) => std::thread::sleep(Duration::from_millis(1)),
+                }
+            }
+            received
+        });
+        Bare { ended, thread }
+    }
+
+    fn end(self) -> u64 {
+        self.ended.store(true, Relaxed);
+        self.thread.join().expect("the listener")
+    }
+}
+
+/// Entries a second that one writer makes while somebody merely listens.
+fn bare_rate() -> f64 {
+    const TOTAL: u32 = 60_000;
+    let topology = Topology::new();
+    let bare = Bare::listen(&topology);
+    let mut writer = Writer::new(&topology.gateway);
+    let started = Instant::now();
+    (0..TOTAL).for_each(|n| writer.create(&live(n)));
+    writer.flush();
+    let rate = f64::from(TOTAL) / started.elapsed().as_secs_f64();
+    assert!(bare.end() > 0, "the listener heard nothing");
+    rate
+}
+
+fn nothing_refused() {
+    const TOTAL: u32 = 60_000;
+    let restore = Restore::new();
+    let rate = (bare_rate() * 0.6) as u32;
+    let topology = Topology::new();
+    restore.pin_max(MAX.into());
+    fill(&topology.gateway, flow::established(MAX * 7 / 10, 500, IDLE_SECONDS));
+    let setup = Setup::new(&topology.gateway, &format!("[capacity]\nbuckets = \"never\"\nceiling = {MAX}\n"));
+    let agent = setup.start();
+    let mut writer = Writer::new(&topology.gateway);
+    let reached = paced(&mut writer, rate, TOTAL, |writer, n| writer.create(&live(n)), |_| ());
+    let dead = |left: Option<u32>| left.is_some_and(|left| left <= ESTABLISHED_SECONDS - IDLE_SECONDS);
+    let idle = rows(&topology.gateway).into_iter().filter(|row| dead(row.left_seconds)).count();
+    println!("{reached:.0} of {rate} a second; {idle} idle remain; refused {:?}", writer.refused);
+    assert!(
+        writer.refused.is_empty(),
+        "refused by errno {:?} while {idle} idle ones remained",
+        writer.refused
+    );
+    wait::until("the table to leave the levels", Duration::from_secs(10), || {
+        let count = topology.count();
+        if count * 100 <= u64::from(MAX) * 95 { Ok(()) } else { Err(format!("{count} entries")) }
+    });
+    for record in setup.acts() {
+        println!("{record}");
+    }
+    assert_eq!(agent.stop(), 0);
+}

@@ -238,7 +238,7 @@ pub fn sweep(
             swept.whole = false;
             return false;
         }
-        let ready = Ready { deletions: deletions.ready(), chances: chances.ready() };
+        let ready = Ready { deletions: deletions.ready(), chances: chances.ready(), portion: pace.portion };
         let asked = ask(chunk, hand, &mut wanted, ready, judge, &mut swept);
         let (to_go, to_wait) = (asked.deletions(), asked.second_chances());
         if to_go + to_wait == 0 {
@@ -248,7 +248,7 @@ pub fn sweep(
             failure = Some(error);
             return false;
         }
-        let spent = flushes.iter().zip(&swept.freed).all(|(flush, n)| *n >= flush.budget);
+        let spent = spent(flushes, &swept.freed, pace);
         let count = if hand.dry() { None } else { judge.count() };
         let enough = count.is_some_and(|count| count <= pace.enough_at_entries);
         // No time for a grace any more: that is for the policy to decide anew.
@@ -268,6 +268,14 @@ pub fn sweep(
     match failure {
         Some(error) => Err(error),
         None => Ok(swept),
+    }
+}
+
+/// All that was wanted went.
+fn spent(flushes: &[&Flush], freed: &[u64], pace: &Pace) -> bool {
+    match pace.portion {
+        Some(_) => Some(freed.iter().sum()) >= flushes.iter().map(|flush| flush.budget).max(),
+        None => flushes.iter().zip(freed).all(|(flush, n)| *n >= flush.budget),
     }
 }
 

@@ -11,6 +11,8 @@ use crate::model::{Entry, Flush};
 pub(super) struct Ready {
     pub deletions: bool,
     pub chances: bool,
+    /// Of the chunk at most this share goes.
+    pub portion: Option<f64>,
 }
 
 /// What was asked for of one chunk.
@@ -35,6 +37,26 @@ impl Asked {
     }
 }
 
+/// An entry that goes by a flush of the plan.
+struct Victim {
+    flush: usize,
+    idle_seconds: u32,
+    entry: Entry,
+}
+
+impl Asked {
+    /// In a hurry: only the least missed go, the longest idle first; what stays will be met again.
+    fn keep_to(&mut self, most: usize, victims: &mut Vec<Victim>, swept: &mut Swept) {
+        if victims.len() <= most {
+            return;
+        }
+        victims.sort_by_key(|victim| (victim.flush, std::cmp::Reverse(victim.idle_seconds)));
+        victims.drain(most..).for_each(|victim| self.taken[victim.flush] -= 1);
+        // Its histograms lack what stays.
+        swept.whole = false;
+    }
+}
+
 /// Takes of a chunk what the flushes name.
 pub(super) fn ask(
     chunk: &Chunk<'_>,
@@ -45,12 +67,14 @@ pub(super) fn ask(
     swept: &mut Swept,
 ) -> Asked {
     let flushes = swept.freed.len();
+    let (mut victims, mut seen): (Vec<Victim>, usize) = (Vec::new(), 0);
     let mut asked = Asked { taken: vec![0; flushes], chances: vec![Vec::new(); flushes] };
     for entry in chunk.entries() {
         let Ok(entry) = entry else {
             swept.unreadable += 1;
             continue;
         };
+        seen += 1;
         let eligible = judge.eligible(&entry);
         let (idle_unprotected, in_grace) = (judge.idle_unprotected(), judge.in_grace());
         let open = |i: usize, flush: &Flush| {
@@ -70,12 +94,17 @@ pub(super) fn ask(
                 judge.stays();
             }
             (Some(i), _) if !wanted.gives_grace(i) => {
-                hand.take(&entry, chunk.filled_after);
+                let idle_seconds = idle_unprotected.unwrap_or(0);
+                victims.push(Victim { flush: i, idle_seconds, entry });
                 asked.taken[i] += 1;
             }
             _ => judge.stays(),
         }
     }
+    if let Some(portion) = ready.portion {
+        asked.keep_to((seen as f64 * portion).ceil() as usize, &mut victims, swept);
+    }
+    victims.iter().for_each(|victim| hand.take(&victim.entry, chunk.filled_after));
     asked
 }
 

@@ -182,6 +182,20 @@ fn same_identity(bytes: &[u8], entry: &Entry) -> Result<(), Malformed> {
     if message.payload.first().copied() != Some(family as u8) {
         return Err(Malformed("a request of the wrong family"));
     }
+    identifiable(entry)?;
+    message.kind = u16::from_be_bytes([CTNETLINK, 0]);
+    let read = decode::entry(&message)?.ok_or(Malformed("an unreadable request"))?;
+    if read.original != entry.original || read.zone != entry.zone || read.id != entry.id {
+        return Err(Malformed("a request that does not read back as its entry"));
+    }
+    Ok(())
+}
+
+/// Whether the kernel would understand this entry's tuple, and knows it by an id.
+///
+/// # Errors
+/// If not: nothing may be asked of it.
+pub fn identifiable(entry: &Entry) -> Result<(), Malformed> {
     let complete = match entry.original.l4 {
         L4::Ports { .. } => matches!(entry.original.protocol, TCP | UDP | SCTP | DCCP | GRE | UDPLITE),
         L4::Icmp { .. } => matches!(entry.original.protocol, ICMP | ICMPV6),
@@ -189,15 +203,11 @@ fn same_identity(bytes: &[u8], entry: &Entry) -> Result<(), Malformed> {
         // one with it answers EINVAL to a tuple without ports.
         L4::None => !matches!(entry.original.protocol, TCP | UDP | ICMP | ICMPV6),
     };
-    if !complete {
-        return Err(Malformed("a tuple that the kernel would not understand"));
+    match complete {
+        false => Err(Malformed("a tuple that the kernel would not understand")),
+        true if entry.id == 0 => Err(Malformed("an entry without an id")),
+        true => Ok(()),
     }
-    message.kind = u16::from_be_bytes([CTNETLINK, 0]);
-    let read = decode::entry(&message)?.ok_or(Malformed("an unreadable request"))?;
-    if read.original != entry.original || read.zone != entry.zone || read.id != entry.id || entry.id == 0 {
-        return Err(Malformed("a request that does not read back as its entry"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

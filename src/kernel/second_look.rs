@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::attribute::{Malformed, Message, Messages, NLMSG_ERROR};
-use super::socket::Netlink;
+use super::socket::{Netlink, invalid};
 use super::{decode, request};
 use crate::model::Entry;
 
@@ -26,18 +26,14 @@ pub(super) struct SecondLook {
 /// Entries with their questions.
 #[derive(Default)]
 pub(super) struct Queue {
-    /// The questions, one after the other.
-    questions: Vec<u8>,
-    /// Each with the end of its question.
-    entries: Vec<(Entry, usize)>,
+    entries: Vec<Entry>,
     oldest: Option<Instant>,
     batch: usize,
 }
 
 /// As many entries as are asked for in one send.
 pub(super) struct Batch<'a> {
-    entries: &'a [(Entry, usize)],
-    questions: &'a [u8],
+    entries: &'a [Entry],
     oldest: Instant,
 }
 
@@ -59,22 +55,26 @@ pub(super) struct Looked {
     pub stale: u64,
 }
 
+impl Looked {
+    fn begun(at: Instant) -> Self {
+        Looked { at, silent: Vec::new(), revived: 0, gone: 0, refused: 0, errno: None, stale: 0 }
+    }
+}
+
 impl Queue {
     pub(super) fn batches(&self) -> impl Iterator<Item = Batch<'_>> {
-        let mut start = 0;
         let oldest = self.oldest.unwrap_or_else(Instant::now);
-        self.entries.chunks(self.batch.max(1)).map(move |entries| {
-            let end = entries.last().map_or(start, |(_, end)| *end);
-            let questions = &self.questions[start..end];
-            start = end;
-            Batch { entries, questions, oldest }
-        })
+        self.entries.chunks(self.batch.max(1)).map(move |entries| Batch { entries, oldest })
     }
 }
 
 impl SecondLook {
     /// What was seen longer ago than this is not acted on: it may have revived.
     pub(super) const FRESH: Duration = Duration::from_millis(50);
+
+    /// What was seen no longer ago than this is not asked for again: the question, its answer and the act after it take
+    /// a batch as long.
+    const YOUNG: Duration = Duration::from_millis(2);
 
     /// Opens a socket of its own.
     pub(super) fn open() -> crate::error::Result<Self> {
@@ -88,11 +88,9 @@ impl SecondLook {
     /// # Errors
     /// If the entry cannot be told apart with certainty; nothing is queued then.
     pub(super) fn push(&mut self, entry: &Entry, seen: Instant) -> Result<(), Malformed> {
-        let sequence = self.netlink.next_sequence();
-        let queue = &mut self.queue;
-        queue.questions.extend_from_slice(&request::get(entry, sequence)?);
-        queue.entries.push((*entry, queue.questions.len()));
-        queue.oldest = Some(queue.oldest.map_or(seen, |oldest| oldest.min(seen)));
+        request::identifiable(entry)?;
+        self.queue.entries.push(*entry);
+        self.queue.oldest = Some(self.queue.oldest.map_or(seen, |oldest| oldest.min(seen)));
         Ok(())
     }
 
@@ -110,29 +108,35 @@ impl SecondLook {
         self.netlink.next_sequence()
     }
 
+    /// What was seen so lately that asking again would tell no more.
+    pub(super) fn young(&self, batch: &Batch<'_>) -> Option<Looked> {
+        let at = batch.oldest;
+        let silent = || batch.entries.iter().map(|e| (*e, e.timeout_seconds.unwrap_or(0))).collect();
+        (at.elapsed() <= Self::YOUNG).then(|| Looked { silent: silent(), ..Looked::begun(at) })
+    }
+
     /// Asks for a batch.
     ///
     /// # Errors
     /// As sendto(2) and recvmsg(2).
     pub(super) fn again(&mut self, batch: &Batch<'_>) -> io::Result<Looked> {
-        let mut looked = Looked {
-            at: Instant::now(),
-            silent: Vec::with_capacity(batch.entries.len()),
-            revived: 0,
-            gone: 0,
-            refused: 0,
-            errno: None,
-            stale: 0,
-        };
+        let mut looked = Looked::begun(Instant::now());
         if batch.oldest.elapsed() > Self::FRESH {
             looked.stale = batch.entries.len() as u64;
             return Ok(looked);
         }
         // An answer carries its question's sequence number, and those of a batch follow each other.
-        let first = Messages(batch.questions).flatten().next().map_or(0, |message| message.sequence);
+        let mut questions = Vec::with_capacity(batch.entries.len() * 96);
+        let mut first = None;
+        for entry in batch.entries {
+            let sequence = self.netlink.next_sequence();
+            first.get_or_insert(sequence);
+            questions.extend(request::get(entry, sequence).map_err(invalid)?);
+        }
+        let first = first.unwrap_or(0);
         let mut now: Vec<Option<Entry>> = vec![None; batch.entries.len()];
         let mut refused = 0;
-        self.exchange(batch.questions, |message| match (message.kind, message.errno()) {
+        self.exchange(&questions, |message| match (message.kind, message.errno()) {
             (NLMSG_ERROR, Ok(0 | libc::ENOENT)) => {}
             (NLMSG_ERROR, Ok(errno)) => (refused, looked.errno) = (refused + 1, Some(errno)),
             _ => {
@@ -142,7 +146,7 @@ impl SecondLook {
                 }
             }
         })?;
-        for ((entry, _), now) in batch.entries.iter().zip(now) {
+        for (entry, now) in batch.entries.iter().zip(now) {
             let same =
                 |now: &Entry| now.id == entry.id && now.zone == entry.zone && now.original == entry.original;
             match now.filter(same) {

@@ -158,7 +158,10 @@ impl Deleter {
     }
 
     fn delete(&mut self, batch: &Batch<'_>) -> io::Result<Deleted> {
-        let seen = self.look.again(batch)?;
+        let seen = match self.look.young(batch) {
+            Some(seen) => seen,
+            None => self.look.again(batch)?,
+        };
         let mut deleted = Deleted {
             sent: seen.gone + seen.refused,
             already_gone: seen.gone,

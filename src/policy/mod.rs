@@ -8,6 +8,7 @@ mod calm;
 mod ceiling;
 mod fair_share;
 mod grace;
+mod hurry;
 mod level;
 mod max_min;
 mod protect;

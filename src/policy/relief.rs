@@ -1,6 +1,6 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
-use super::{Memory, calm, ceiling, fair_share, grace, level, limit, seconds_to_full, share};
+use super::{Memory, calm, ceiling, fair_share, grace, hurry, level, limit, seconds_to_full, share};
 use crate::model::{
     Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout,
 };
@@ -28,12 +28,18 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
         urgent_per_second: settings.flush.per_second_critical,
         enough_at_entries: share(limit, pressure.target_percent),
         chances_per_second: grace::per_second(snapshot, settings),
+        portion: None,
     };
     let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries);
     if excess == 0 && !plan.actions.is_empty() {
         return;
     }
-    let Some(scan) = trusted_scan(snapshot, memory, plan) else { return };
+    let Some(scan) = trusted_scan(snapshot, memory, plan) else {
+        if memory.relieving && excess > 0 && hurry::needed(snapshot, memory, settings) {
+            hurry::flush(snapshot, excess, settings, plan);
+        }
+        return;
+    };
     if excess == 0 || !memory.relieving {
         return;
     }
@@ -269,7 +275,7 @@ fn flush(
     }
     // The scan is some seconds old: what has become idle since may make up for what is missing.
     match plan.actions.last_mut().map(|action| &mut action.act) {
-        Some(Act::Flush(last)) => last.budget += left,
+        Some(Act::Flush(last)) => last.budget += left.saturating_add(hurry::coming(snapshot, settings)),
         Some(Act::SecondChance(last)) => last.budget += left.min(snapshot.chances.room - last.budget),
         _ => {}
     }

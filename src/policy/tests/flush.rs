@@ -96,6 +96,7 @@ fn without_leave_nothing_is_flushed_and_the_plan_says_why() {
 fn the_pace_is_that_of_the_level() {
     let high = plan(85_000, all_classes()).pace;
     let expected = Pace {
+        portion: None,
         per_second: 20_000,
         urgent_at_entries: 95_000,
         urgent_per_second: 200_000,

@@ -1,0 +1,53 @@
+//! Hurry: the table is full, or would be before a scan has ended. Then what is past its floor goes as it is met, least
+//! missed first in each part of the table, and of each part no more than its share of what is too many.
+//!
+//! The hash scatters entries evenly over the buckets, so that a share of each part is nearly what a flush by class
+//! after a scan would take; but the first goes within a millisecond, not after a tenth of a second at 65,000 entries
+//! and more than one at a million.
+
+use super::{Memory, seconds_to_full, usage_percent};
+use crate::model::{Act, Action, Class, Flush, Plan, Settings, Snapshot};
+
+/// A table that is full within so many seconds cannot wait for a scan: 1.2 us an entry to dump it, as much again for
+/// what is done on the way, and a second for what the scheduler makes of that.
+const SCAN_SECONDS_PER_ENTRY: f64 = 2.4e-6;
+const SPARE_SECONDS: f64 = 1.0;
+/// Parts are not all alike.
+const GENEROUS: f64 = 1.25;
+
+/// Whether there is no time for a scan.
+pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
+    let flush = &settings.flush;
+    if !flush.enabled || !snapshot.may_flush || memory.sharing || memory.barren.is_some() {
+        return false;
+    }
+    let scan = SPARE_SECONDS + snapshot.entries as f64 * SCAN_SECONDS_PER_ENTRY;
+    let full = usage_percent(snapshot, settings) >= settings.pressure.critical_percent;
+    full || seconds_to_full(snapshot, settings).is_some_and(|seconds| seconds <= scan)
+}
+
+/// Adds a flush of each class at its floor.
+pub(super) fn flush(snapshot: &Snapshot, excess: u64, settings: &Settings, plan: &mut Plan) {
+    let coming = coming(snapshot, settings);
+    let share = (excess.saturating_add(coming)) as f64 / snapshot.entries.max(1) as f64;
+    plan.scan = false;
+    plan.pace.portion = Some((share * GENEROUS).min(1.0));
+    for class in Class::ALL {
+        let floor = settings.flush.floor_seconds(class);
+        let reason = format!(
+            "{excess} entries are over target_percent {} and there is no time for a scan first: {class} entries go \
+             as they are met from {floor} s of idleness on, the least missed first in each part of the table, until \
+             the target is reached",
+            settings.pressure.target_percent
+        );
+        let flush = Flush::of(class, floor, excess.saturating_add(coming));
+        plan.actions.push(Action { act: Act::Flush(flush), reason });
+    }
+}
+
+/// What comes in while a flush goes on, where the table would be full within the horizon.
+pub(super) fn coming(snapshot: &Snapshot, settings: &Settings) -> u64 {
+    let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
+    let per_second = snapshot.new_per_second.unwrap_or(0.0).max(0.0);
+    if soon { per_second.min(settings.flush.per_second_critical as f64) as u64 } else { 0 }
+}

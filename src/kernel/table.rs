@@ -69,7 +69,7 @@ fn ended(bytes: &[u8], sequence: u32) -> io::Result<bool> {
 }
 
 /// Deletes one by one, many a send, without acknowledgement: only errors come back. Each is looked at once more right
-/// before ([`SecondLook`]), and stays if a packet came.
+/// before, and stays if a packet came.
 pub struct Deleter {
     look: SecondLook,
 }

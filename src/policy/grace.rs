@@ -1,7 +1,7 @@
 //! The second chance: at level high, ESTABLISHED entries that are idle past their floor are not deleted. They are left
 //! `grace_seconds`, and the next packet puts the full timeout back.
 
-use super::seconds_to_full;
+use super::{Memory, seconds_to_full};
 use crate::model::{Class, ClassScan, Flush, Level, Plan, Scan, Settings, Snapshot};
 
 /// Growth is not steady, and what has run out is counted until the scan after it.
@@ -12,6 +12,9 @@ const RUN_OUT_SECONDS: f64 = 2.0;
 /// about 1,280 bytes of its buffer (166 in one of the default size), and conntrackd sends it on to its peer.
 const LISTENED_PER_SECOND: u64 = 1000;
 
+/// Deletions of this agent hide how fast the table grows: where there was no time, there is none for so long after.
+const HURRY_SECONDS: f64 = 10.0;
+
 /// How many a second.
 pub(super) fn per_second(snapshot: &Snapshot, settings: &Settings) -> u64 {
     let alone = settings.flush.per_second_high;
@@ -19,15 +22,22 @@ pub(super) fn per_second(snapshot: &Snapshot, settings: &Settings) -> u64 {
 }
 
 /// Whether there is time for it before the table is full; where there is none, or the kernel refuses, they are flushed.
-pub(super) fn has_time(level: Level, snapshot: &Snapshot, excess: u64, settings: &Settings) -> bool {
-    let grace = settings.flush.grace_seconds;
-    if level != Level::High || grace == 0 || !snapshot.may_give_grace {
-        return false;
-    }
+pub(super) fn has_time(
+    level: Level,
+    snapshot: &Snapshot,
+    memory: &mut Memory,
+    excess: u64,
+    settings: &Settings,
+) -> bool {
+    let (now, grace) = (snapshot.now_seconds, settings.flush.grace_seconds);
     let missing = excess.saturating_sub(snapshot.chances.waiting);
     let giving = missing as f64 / per_second(snapshot, settings).max(1) as f64;
     let takes = giving + f64::from(grace) + MARGIN_SECONDS;
-    seconds_to_full(snapshot, settings).is_none_or(|full| full > takes)
+    if level == Level::Critical || seconds_to_full(snapshot, settings).is_some_and(|full| full <= takes) {
+        memory.hurried_at_seconds = Some(now);
+    }
+    let hurried = memory.hurried_at_seconds.is_some_and(|at| now - at < HURRY_SECONDS);
+    !hurried && grace > 0 && snapshot.may_give_grace
 }
 
 /// Entries that go by themselves within the grace, but for those that a packet saves: they are not missing twice.

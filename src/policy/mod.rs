@@ -53,6 +53,8 @@ pub struct Memory {
     pub barren: Option<(f64, u32)>,
     /// Gentler means do not suffice: scans weigh who holds the table.
     pub sharing: bool,
+    /// When there was last no time for a second chance.
+    pub hurried_at_seconds: Option<f64>,
     /// Baseline of what the agent may change, by contract name (`max`, `tcp_timeout_established`).
     pub baseline: BTreeMap<String, u64>,
 }

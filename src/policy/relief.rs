@@ -31,6 +31,7 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
         portion: None,
     };
     let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries);
+    let chance = grace::has_time(plan.level, snapshot, memory, excess, settings);
     if excess == 0 && !plan.actions.is_empty() {
         return;
     }
@@ -44,7 +45,6 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
         return;
     }
     shorten(snapshot, memory, scan, excess, settings, plan);
-    let chance = grace::has_time(plan.level, snapshot, excess, settings);
     let waiting = if chance { grace::waiting(snapshot, scan).min(excess) } else { 0 };
     if waiting > 0 {
         let reason = format!("{waiting} of {excess} entries that are too many are in their second chance");

@@ -58,6 +58,23 @@ fn a_table_that_is_full_before_the_grace_is_over_is_flushed() {
     assert_eq!((flushed(&fast).len(), given_grace(&fast).len()), (1, 0));
 }
 
+/// What was deleted a moment ago makes the table look as if it shrank.
+#[test]
+fn where_there_was_no_time_there_is_none_for_a_while() {
+    for before in [growing(30_000.0), Snapshot { entries: 96_000, ..growing(0.0) }] {
+        let (_, mut memory) = decide(&before, &fresh(), &pinned());
+        memory.level = Level::High;
+        let at = |seconds: f64| {
+            let mut snapshot = growing(-5000.0);
+            snapshot.now_seconds += seconds;
+            decide(&snapshot, &memory, &pinned()).0
+        };
+        assert_eq!((flushed(&at(0.2)).len(), given_grace(&at(0.2)).len()), (1, 0));
+        assert_eq!((flushed(&at(9.9)).len(), given_grace(&at(9.9)).len()), (1, 0));
+        assert_eq!((flushed(&at(10.0)).len(), given_grace(&at(10.0)).len()), (0, 1));
+    }
+}
+
 #[test]
 fn beside_listeners_the_pace_is_modest_and_takes_its_time() {
     let alone = plan_of(&growing(200.0), &pinned());

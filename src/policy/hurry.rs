@@ -18,7 +18,9 @@ const GENEROUS: f64 = 1.25;
 /// Whether there is no time for a scan.
 pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
     let flush = &settings.flush;
-    if !flush.enabled || !snapshot.may_flush || memory.sharing || memory.barren.is_some() {
+    // A dump in doubt is repeated, and what may go by class is known to be nothing where scans were barren.
+    let known = snapshot.scan.as_ref().is_some_and(|scan| !scan.trusted) || memory.barren.is_some();
+    if !flush.enabled || !snapshot.may_flush || memory.sharing || known {
         return false;
     }
     let scan = SPARE_SECONDS + snapshot.entries as f64 * SCAN_SECONDS_PER_ENTRY;

@@ -9,6 +9,7 @@ mod flush;
 mod generators;
 mod grace;
 mod histogram;
+mod hurry;
 mod level;
 mod properties;
 mod raise;

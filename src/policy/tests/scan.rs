@@ -24,15 +24,16 @@ fn a_pinned_table_is_scanned_before_anything_is_decided() {
 fn a_scan_is_acted_on_while_it_is_young() {
     let acts = |entries, age| !with(entries, aged(idle(), age)).actions.is_empty();
     assert!(acts(85_000, 10.0) && !acts(85_000, 10.1));
-    assert!(acts(96_000, 2.0) && !acts(96_000, 2.1));
-    assert!(with(85_000, aged(idle(), 10.1)).scan && with(96_000, aged(idle(), 2.1)).scan);
+    assert!(with(85_000, aged(idle(), 10.1)).scan);
+    let hurries = |age| with(96_000, aged(idle(), age)).pace.portion.is_some();
+    assert!(acts(96_000, 2.0) && !hurries(2.0) && hurries(2.1));
 }
 
 #[test]
 fn a_scan_that_takes_long_is_kept_for_longer() {
     let slow = |age| Scan { duration_seconds: 1.0, ..aged(idle(), age) };
     assert!(!with(85_000, slow(20.0)).scan && with(85_000, slow(20.1)).scan);
-    assert!(!with(96_000, slow(4.0)).scan && with(96_000, slow(4.1)).scan);
+    assert!(with(96_000, slow(4.0)).pace.portion.is_none() && with(96_000, slow(4.1)).pace.portion.is_some());
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! Where there is no time for a scan, what is past its floor goes as it is met.
+
+use super::fixtures::*;
+use crate::model::*;
+use crate::policy::{Memory, decide};
+
+fn growing(entries: u64, per_second: f64) -> Snapshot {
+    let rate = Some(per_second);
+    Snapshot { new_per_second: rate, net_growth_per_second: rate, ..table(entries) }
+}
+
+#[test]
+fn a_full_table_is_relieved_before_it_is_scanned() {
+    let plan = plan_of(&table(96_000), &pinned());
+    let expected: Vec<_> =
+        Class::ALL.map(|class| (class, FlushSettings::default().floor_seconds(class), 26_000)).into();
+    assert_eq!(flushed(&plan), expected);
+    let portion = plan.pace.portion.expect("a hurry");
+    assert!((portion - 26.0 / 96.0 * 1.25).abs() < 1e-9 && !plan.scan);
+    assert!(plan.actions[0].reason.contains("no time for a scan"), "{:?}", plan.actions[0]);
+}
+
+#[test]
+fn so_is_one_that_is_full_before_a_scan_has_ended() {
+    let hurries = |per_second| {
+        let plan = plan_of(&growing(80_000, per_second), &pinned());
+        assert_ne!(plan.pace.portion.is_some(), plan.scan);
+        plan.pace.portion
+    };
+    assert_eq!(hurries(10_000.0), None, "2 s are time enough");
+    // 10,000 are too many and 100,000 will come within a second: everything that may go does.
+    assert_eq!(hurries(100_000.0), Some(1.0));
+}
+
+#[test]
+fn budgets_follow_what_comes_in_while_a_flush_goes_on() {
+    let scan = Some(seen(&[(Class::Closed, &[(60, 50_000)])]));
+    let plan = plan_of(&Snapshot { scan, ..growing(85_000, 40_000.0) }, &pinned());
+    assert_eq!(flushed(&plan), [(Class::Closed, 56, 55_000)]);
+}
+
+#[test]
+fn who_found_nothing_or_weighs_who_holds_the_table_scans() {
+    let barren = Memory { barren: Some((NOW, 1)), ..at_level(Level::Critical) };
+    let sharing = Memory { sharing: true, ..at_level(Level::Critical) };
+    for memory in [barren, sharing] {
+        let (plan, _) = decide(&table(96_000), &memory, &pinned());
+        assert!(plan.scan && plan.pace.portion.is_none());
+    }
+}
+
+#[test]
+fn without_leave_nothing_hurries() {
+    let mut settings = pinned();
+    settings.flush.enabled = false;
+    assert_eq!(flushed(&plan_of(&table(96_000), &settings)), []);
+    let may_not = Snapshot { may_flush: false, ..table(96_000) };
+    assert_eq!(flushed(&plan_of(&may_not, &pinned())), []);
+}

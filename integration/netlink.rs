@@ -113,7 +113,7 @@ pub fn socket(namespace: &Namespace) -> Socket {
 
 /// The same, subscribed to groups of it. Needs a connection to nobody: events come from the kernel to a group.
 pub fn subscribed(namespace: &Namespace, groups: &[u32]) -> Socket {
-    let mut socket = socket(namespace);
+    let socket = socket(namespace);
     groups.iter().for_each(|group| socket.add_membership(*group).expect("a subscription"));
     socket
 }

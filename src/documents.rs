@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    ActionRow, Bounds, ClassRow, Header, Netns, Plan, PlanDocument, RevertDocument, RevertRow, Scan,
-    Settings, Snapshot, SourceCount, SourceRow, StatusDocument, TimeoutRow,
+    ActionRow, Bounds, Class, ClassRegret, ClassRow, ClassScan, Header, Netns, Plan, PlanDocument,
+    RevertDocument, RevertRow, Scan, Settings, Snapshot, SourceCount, SourceRow, StatusDocument, TimeoutRow,
 };
 use crate::policy;
 
@@ -42,7 +42,7 @@ pub fn status(
             reason: format!("{}; bytes an entry {}", ceiling.reason, snapshot.memory.bytes_per_entry_basis),
         },
         timeouts: timeouts(snapshot, settings, baseline),
-        classes: snapshot.scan.as_ref().map(classes),
+        classes: snapshot.scan.as_ref().map(|scan| classes(scan, snapshot, plan)),
         protected: snapshot.scan.as_ref().map(|scan| scan.protected),
         waiting: plan.waiting.clone(),
         agent: None,
@@ -66,15 +66,21 @@ fn timeouts(snapshot: &Snapshot, settings: &Settings, baseline: &BTreeMap<String
     snapshot.timeouts.iter().map(row).collect()
 }
 
-fn classes(scan: &Scan) -> Vec<ClassRow> {
-    let row = |c: &crate::model::ClassScan| ClassRow {
-        class: c.class,
-        entries: c.entries,
-        oldest_idle_seconds: c.oldest_idle_seconds,
-        would_free: c.would_free,
-        in_grace: c.in_grace,
+/// The classes of the scan, and fair share where it took anything.
+fn classes(scan: &Scan, snapshot: &Snapshot, plan: &Plan) -> Vec<ClassRow> {
+    let row = |seen: &ClassScan| {
+        let regret = snapshot.regret.iter().find(|regret| regret.class == seen.class);
+        ClassRow {
+            flushed: regret.map_or(0, |regret| regret.flushed),
+            regretted: regret.map_or(0, |regret| regret.regretted),
+            regret_percent: regret.and_then(ClassRegret::percent).map(rounded),
+            suspended: plan.suspends(seen.class),
+            ..ClassRow::seen(seen)
+        }
     };
-    scan.classes.iter().map(row).collect()
+    let shared = snapshot.regret.iter().any(|regret| regret.class == Class::FairShare);
+    let fair_share = shared.then(|| ClassScan::empty(Class::FairShare));
+    scan.classes.iter().chain(&fair_share).map(row).collect()
 }
 
 /// `plan`.
@@ -118,6 +124,6 @@ pub fn source_rows(counts: &[SourceCount], entries: u64) -> Vec<SourceRow> {
 }
 
 /// Three decimals say all that a rate or a percentage can.
-fn rounded(value: f64) -> f64 {
+pub fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }

@@ -24,7 +24,7 @@ pub trait Hand {
     fn set(&mut self, name: &str, from: u64, to: u64) -> Result<Option<u64>, Refused>;
 
     /// Takes an entry that was seen after `seen`; it is gone after [`Hand::settle`].
-    fn take(&mut self, entry: &Entry, seen: Instant);
+    fn take(&mut self, entry: &Entry, class: Class, seen: Instant);
 
     /// Does what was taken.
     ///
@@ -66,7 +66,7 @@ impl Hand for DryHand {
         Ok(None)
     }
 
-    fn take(&mut self, _: &Entry, _: Instant) {
+    fn take(&mut self, _: &Entry, _: Class, _: Instant) {
         self.taken += 1;
     }
 
@@ -127,9 +127,9 @@ impl<V: Values> Hand for KernelHand<V> {
         }
     }
 
-    fn take(&mut self, entry: &Entry, seen: Instant) {
+    fn take(&mut self, entry: &Entry, class: Class, seen: Instant) {
         // An identity that does not encode with certainty stays.
-        self.unreadable += u64::from(self.deleter.push(entry, seen).is_err());
+        self.unreadable += u64::from(self.deleter.push_as(entry, Some(class), seen).is_err());
     }
 
     fn settle(&mut self) -> io::Result<Deleted> {
@@ -293,6 +293,11 @@ impl<'a> Wanted<'a> {
     /// Nothing is deleted by this one.
     fn gives_grace(&self, flush: usize) -> bool {
         self.flushes[flush].0.grace_seconds.is_some()
+    }
+
+    /// As what a flush takes entries.
+    fn class(&self, flush: usize) -> Class {
+        self.flushes[flush].0.class
     }
 
     /// The first that names it and is `open` still. `eligible`: by its class; `idle`: by fair share.

@@ -54,8 +54,8 @@ fn the_dry_hand_counts_and_changes_nothing() {
     let mut hand = DryHand::default();
     assert!(hand.dry());
     assert_eq!(hand.set("max", 1, 2), Ok(None));
-    hand.take(&Entry::default(), Instant::now());
-    hand.take(&Entry::default(), Instant::now());
+    hand.take(&Entry::default(), Class::Closed, Instant::now());
+    hand.take(&Entry::default(), Class::Closed, Instant::now());
     assert_eq!(hand.settle().unwrap(), Deleted { sent: 2, ..Deleted::default() });
     assert_eq!(hand.settle().unwrap(), Deleted::default());
 }
@@ -70,7 +70,7 @@ impl Hand for Chancy {
     fn set(&mut self, _: &str, _: u64, _: u64) -> Result<Option<u64>, Refused> {
         Ok(None)
     }
-    fn take(&mut self, _: &Entry, _: Instant) {
+    fn take(&mut self, _: &Entry, _: Class, _: Instant) {
         panic!("nothing is deleted");
     }
     fn settle(&mut self) -> io::Result<Deleted> {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::model::{Class, ClassScan, Entry, FlushSettings, Scan};
+use crate::model::{Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, Scan};
 use crate::policy::Protection;
 use crate::state::{Bases, Identify, Idle, Observations, Proofs, Sightings, Weighing};
 
@@ -26,6 +26,8 @@ pub struct Grounds {
 /// What an entry is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Judged {
+    /// Its protocol and state.
+    pub group: GroupPlace,
     /// Its class, if it is of one.
     pub class: Option<Class>,
     /// Why it stays whatever happens.
@@ -56,6 +58,7 @@ pub struct Sieve<'a> {
     classes: Vec<ClassScan>,
     entries: u64,
     protected: u64,
+    groups: Groups,
     weighing: Option<Weighing>,
 }
 
@@ -82,6 +85,7 @@ impl<'a> Sieve<'a> {
             classes,
             entries: 0,
             protected: 0,
+            groups: Groups::default(),
             weighing: None,
         }
     }
@@ -124,7 +128,8 @@ impl<'a> Sieve<'a> {
         let in_grace = self.in_grace(entry, class);
         let past = |class| idle_seconds.is_some_and(|seconds| seconds >= self.settings.floor_seconds(class));
         let eligible = protected.is_none() && class.is_some_and(past);
-        let judged = Judged { class, protected, idle_seconds, eligible, in_grace };
+        let group = GroupPlace::of(entry);
+        let judged = Judged { group, class, protected, idle_seconds, eligible, in_grace };
         if let (Some(weighing), false) = (&mut self.weighing, eligible) {
             weighing.see(entry, judged.idle_unprotected());
         }
@@ -146,6 +151,7 @@ impl<'a> Sieve<'a> {
     /// Counts an entry that stays; one that is about to go is not counted.
     pub fn count(&mut self, judged: &Judged) {
         self.entries += 1;
+        self.groups.add(judged.group);
         self.protected += u64::from(judged.protected.is_some());
         let Some(seen) = judged.class.and_then(|class| self.classes.iter_mut().find(|c| c.class == class))
         else {
@@ -170,6 +176,7 @@ impl<'a> Sieve<'a> {
             protected: self.protected,
             trusted: whole && trusted,
             classes: self.classes,
+            groups: self.groups.rows(),
             weighed: self.weighing.map(|weighing| weighing.finish().into()),
         }
     }

@@ -88,7 +88,8 @@ fn an_entry_may_go_from_its_class_floor_on() {
             protected: None,
             idle_seconds: Some(7440),
             eligible: true,
-            in_grace: false
+            in_grace: false,
+            group: GroupPlace::of(&established(7440)),
         }
     );
     assert!(!at(&mut scene, 7439).eligible);

@@ -34,6 +34,8 @@ pub(super) struct Queue {
 /// As many entries as are asked for in one send.
 pub(super) struct Batch<'a> {
     entries: &'a [Entry],
+    /// The place of its first entry in the queue.
+    first: usize,
     oldest: Instant,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct Looked {
     /// Still there, the same by tuple, zone and id, without a packet since: as they were seen first, with the seconds
     /// that they have left now.
     pub silent: Vec<(Entry, u32)>,
+    /// Of each of these its place in the queue.
+    pub places: Vec<usize>,
     /// A packet came since they were seen.
     pub revived: u64,
     /// ENOENT, or another entry by now.
@@ -57,14 +61,18 @@ pub(super) struct Looked {
 
 impl Looked {
     fn begun(at: Instant) -> Self {
-        Looked { at, silent: Vec::new(), revived: 0, gone: 0, refused: 0, errno: None, stale: 0 }
+        Looked { at, silent: Vec::new(), places: Vec::new(), revived: 0, gone: 0, refused: 0, errno: None, stale: 0 }
     }
 }
 
 impl Queue {
     pub(super) fn batches(&self) -> impl Iterator<Item = Batch<'_>> {
+        let mut first = 0;
         let oldest = self.oldest.unwrap_or_else(Instant::now);
-        self.entries.chunks(self.batch.max(1)).map(move |entries| Batch { entries, oldest })
+        self.entries.chunks(self.batch.max(1)).map(move |entries| {
+            first += entries.len();
+            Batch { entries, first: first - entries.len(), oldest }
+        })
     }
 }
 
@@ -112,7 +120,9 @@ impl SecondLook {
     pub(super) fn young(&self, batch: &Batch<'_>) -> Option<Looked> {
         let at = batch.oldest;
         let silent = || batch.entries.iter().map(|e| (*e, e.timeout_seconds.unwrap_or(0))).collect();
-        (at.elapsed() <= Self::YOUNG).then(|| Looked { silent: silent(), ..Looked::begun(at) })
+        let places = || (batch.first..batch.first + batch.entries.len()).collect();
+        (at.elapsed() <= Self::YOUNG)
+            .then(|| Looked { silent: silent(), places: places(), ..Looked::begun(at) })
     }
 
     /// Asks for a batch.
@@ -146,12 +156,15 @@ impl SecondLook {
                 }
             }
         })?;
-        for (entry, now) in batch.entries.iter().zip(now) {
+        for (i, (entry, now)) in batch.entries.iter().zip(now).enumerate() {
             let same =
                 |now: &Entry| now.id == entry.id && now.zone == entry.zone && now.original == entry.original;
             match now.filter(same) {
                 Some(now) => match untouched(entry, &now) {
-                    Some(left) => looked.silent.push((*entry, left)),
+                    Some(left) => {
+                        looked.silent.push((*entry, left));
+                        looked.places.push(batch.first + i);
+                    }
                     None => looked.revived += 1,
                 },
                 None => looked.gone += 1,

@@ -8,7 +8,7 @@ use super::decode;
 use super::request;
 use super::second_look::{Batch, SecondLook};
 use super::socket::{Netlink, invalid};
-use crate::model::{Drops, Entry};
+use crate::model::{Class, Drops, Entry};
 
 /// One recv of a dump.
 pub struct Chunk<'a> {
@@ -72,6 +72,19 @@ fn ended(bytes: &[u8], sequence: u32) -> io::Result<bool> {
 /// before, and stays if a packet came.
 pub struct Deleter {
     look: SecondLook,
+    /// As what each queued entry goes.
+    classes: Vec<Option<Class>>,
+    witness: Option<Box<dyn Witness>>,
+}
+
+/// Is told which entries go, so that what is heard of them afterwards can be understood. An entry that was queued
+/// without a class is nobody's business.
+pub trait Witness {
+    /// These are deleted next: nothing was sent yet.
+    fn going(&mut self, entries: &[(Entry, Class)]);
+
+    /// One of those told last did not go: it was gone before, or the kernel refused.
+    fn stayed(&mut self, entry: &Entry, class: Class);
 }
 
 /// What a batch of deletes came to.
@@ -128,7 +141,12 @@ impl Deleter {
     /// # Errors
     /// As [`Netlink::open`].
     pub fn open() -> crate::error::Result<Self> {
-        Ok(Deleter { look: SecondLook::open()? })
+        Ok(Deleter { look: SecondLook::open()?, classes: Vec::new(), witness: None })
+    }
+
+    /// The same, with a witness of every deletion.
+    pub fn witnessed(self, witness: Box<dyn Witness>) -> Self {
+        Deleter { witness: Some(witness), ..self }
     }
 
     /// Queues the delete of an entry that was seen after `seen`.
@@ -136,7 +154,17 @@ impl Deleter {
     /// # Errors
     /// If the entry cannot be told apart with certainty; nothing is queued then.
     pub fn push(&mut self, entry: &Entry, seen: Instant) -> Result<(), Malformed> {
-        self.look.push(entry, seen)
+        self.push_as(entry, None, seen)
+    }
+
+    /// The same, of a class that the witness counts it by.
+    ///
+    /// # Errors
+    /// As [`Deleter::push`].
+    pub fn push_as(&mut self, entry: &Entry, class: Option<Class>, seen: Instant) -> Result<(), Malformed> {
+        self.look.push(entry, seen)?;
+        self.classes.push(class);
+        Ok(())
     }
 
     /// Queued deletes.
@@ -150,14 +178,14 @@ impl Deleter {
     /// As sendto(2) and recvmsg(2).
     pub fn flush(&mut self) -> io::Result<Deleted> {
         let mut deleted = Deleted::default();
-        let queue = self.look.take();
+        let (queue, classes) = (self.look.take(), std::mem::take(&mut self.classes));
         for batch in queue.batches() {
-            deleted.add(self.delete(&batch)?);
+            deleted.add(self.delete(&batch, &classes)?);
         }
         Ok(deleted)
     }
 
-    fn delete(&mut self, batch: &Batch<'_>) -> io::Result<Deleted> {
+    fn delete(&mut self, batch: &Batch<'_>, classes: &[Option<Class>]) -> io::Result<Deleted> {
         let seen = match self.look.young(batch) {
             Some(seen) => seen,
             None => self.look.again(batch)?,
@@ -171,8 +199,10 @@ impl Deleter {
             revived: seen.revived,
         };
         let mut requests = Vec::with_capacity(seen.silent.len() * 128);
+        let mut first = None;
         for (entry, _) in &seen.silent {
             let sequence = self.look.next_sequence();
+            first.get_or_insert(sequence);
             requests.extend(request::delete(entry, sequence).map_err(invalid)?);
         }
         if seen.at.elapsed() > Self::FRESH {
@@ -181,11 +211,22 @@ impl Deleter {
             return Ok(deleted);
         }
         deleted.sent += seen.silent.len() as u64;
+        let told =
+            |place: usize| Some((seen.silent.get(place)?.0, (*classes.get(*seen.places.get(place)?)?)?));
+        if let Some(witness) = &mut self.witness {
+            witness.going(&(0..seen.silent.len()).filter_map(told).collect::<Vec<_>>());
+        }
+        // An error carries its request's sequence number, and those of a batch follow each other.
+        let mut stayed = Vec::new();
         self.look.exchange(&requests, |message| {
             if let (NLMSG_ERROR, Ok(errno)) = (message.kind, message.errno()) {
                 deleted.count(errno);
+                stayed.push(message.sequence.wrapping_sub(first.unwrap_or(0)) as usize);
             }
         })?;
+        if let Some(witness) = &mut self.witness {
+            stayed.into_iter().filter_map(told).for_each(|(entry, class)| witness.stayed(&entry, class));
+        }
         Ok(deleted)
     }
 }

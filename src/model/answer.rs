@@ -8,7 +8,7 @@ use super::class::Class;
 use super::level::Level;
 use super::plan::ActionRow;
 use super::record::{JournalRecord, Netns};
-use super::snapshot::Drops;
+use super::snapshot::{ClassScan, Drops};
 
 /// How every document begins.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -108,6 +108,35 @@ pub struct ClassRow {
     pub oldest_idle_seconds: u32,
     pub would_free: u64,
     pub in_grace: u64,
+    /// Deleted by this agent since it started.
+    #[serde(default)]
+    pub flushed: u64,
+    /// Of these, flows that were heard of again within a minute: they lived.
+    #[serde(default)]
+    pub regretted: u64,
+    /// Their share; `None` where nothing was deleted.
+    #[serde(default)]
+    pub regret_percent: Option<f64>,
+    /// Not flushed at any level, because too much of it was regretted.
+    #[serde(default)]
+    pub suspended: bool,
+}
+
+impl ClassRow {
+    /// What a scan saw, with nothing deleted yet.
+    pub fn seen(seen: &ClassScan) -> Self {
+        ClassRow {
+            class: seen.class,
+            entries: seen.entries,
+            oldest_idle_seconds: seen.oldest_idle_seconds,
+            would_free: seen.would_free,
+            in_grace: seen.in_grace,
+            flushed: 0,
+            regretted: 0,
+            regret_percent: None,
+            suspended: false,
+        }
+    }
 }
 
 /// `status`' part on the agent.

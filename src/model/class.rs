@@ -30,6 +30,17 @@ impl Class {
     pub const ALL: [Class; 6] =
         [Class::Closed, Class::Unreplied, Class::UdpShort, Class::Udp, Class::Other, Class::Established];
 
+    /// Those, and what only fair share takes: every class that a flush can be of.
+    pub const FLUSHED: [Class; 7] = [
+        Class::Closed,
+        Class::Unreplied,
+        Class::UdpShort,
+        Class::Udp,
+        Class::Other,
+        Class::Established,
+        Class::FairShare,
+    ];
+
     /// The contract's name.
     pub fn name(self) -> &'static str {
         match self {

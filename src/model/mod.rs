@@ -5,10 +5,12 @@
 mod answer;
 mod class;
 mod entry;
+mod groups;
 mod level;
 mod outcome;
 mod plan;
 mod record;
+mod regret;
 mod settings;
 mod share;
 mod snapshot;
@@ -21,10 +23,12 @@ pub use answer::{
 };
 pub use class::*;
 pub use entry::*;
+pub use groups::*;
 pub use level::*;
 pub use outcome::*;
 pub use plan::*;
 pub use record::*;
+pub use regret::*;
 pub use settings::*;
 pub use share::*;
 pub use snapshot::*;

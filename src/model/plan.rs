@@ -122,6 +122,35 @@ pub struct Plan {
     pub pace: Pace,
     /// What has to wait, in sentences (a value that cannot go back yet).
     pub waiting: Vec<String>,
+    /// Classes that are not flushed because too many of their flows lived, and those that are flushed again.
+    pub suspensions: Vec<Suspension>,
+}
+
+/// A class whose flush is left out at every level.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Suspension {
+    /// Which.
+    pub class: Class,
+    /// Where it stands.
+    pub turn: Turn,
+    /// A sentence with the measured value and the limit.
+    pub reason: String,
+}
+
+/// Where a suspension stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Turn {
+    Begins,
+    Lasts,
+    Ends,
+}
+
+impl Plan {
+    /// The class is not flushed for now, whatever the pressure.
+    pub fn suspends(&self, class: Class) -> bool {
+        self.suspensions.iter().any(|s| s.class == class && s.turn != Turn::Ends)
+    }
 }
 
 /// An action as the contract shows it.

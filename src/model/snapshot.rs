@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::class::Class;
+use super::groups::Group;
+use super::regret::ClassRegret;
 use super::share::Weighed;
 use super::timeouts::TimeoutValues;
 
@@ -160,6 +162,9 @@ pub struct Scan {
     pub trusted: bool,
     /// One for each of [`Class::ALL`], in that order.
     pub classes: Vec<ClassScan>,
+    /// Entries by protocol and state.
+    #[serde(default)]
+    pub groups: Vec<Group>,
     /// Who holds the table, where the scan was asked to weigh it.
     #[serde(default)]
     pub weighed: Option<Arc<Weighed>>,
@@ -231,6 +236,9 @@ pub struct Snapshot {
     pub chances: Chances,
     /// Other sockets of the namespace that get an event for each update of an entry (conntrackd, `conntrack -E`).
     pub update_listeners: u64,
+    /// What deletions came to; empty where none was ever made.
+    #[serde(default)]
+    pub regret: Vec<ClassRegret>,
     /// This agent may write host-wide values (max, buckets).
     pub owns_host_values: bool,
     /// This agent may write the namespace's timeouts.

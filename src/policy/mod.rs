@@ -12,15 +12,16 @@ mod hurry;
 mod level;
 mod max_min;
 mod protect;
+mod regret;
 mod relief;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use buckets::buckets_at_start;
 pub use ceiling::{Ceiling, ceiling};
 pub use protect::{OwnHost, Protection};
 
-use crate::model::{Drops, Level, Plan, Settings, Snapshot, Timeout};
+use crate::model::{Class, Drops, Level, Plan, Settings, Snapshot, Timeout};
 
 /// What the policy remembers from one decision to the next.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -55,6 +56,8 @@ pub struct Memory {
     pub sharing: bool,
     /// When there was last no time for a second chance.
     pub hurried_at_seconds: Option<f64>,
+    /// Classes that are not flushed because their flows lived.
+    pub suspended: BTreeSet<Class>,
     /// Baseline of what the agent may change, by contract name (`max`, `tcp_timeout_established`).
     pub baseline: BTreeMap<String, u64>,
 }
@@ -114,6 +117,9 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
     memory.peak_entries = memory.peak_entries.max(snapshot.entries);
     let mut plan = Plan::default();
     level::judge(snapshot, &mut memory, settings, &mut plan);
+    regret::judge(snapshot, &mut memory, &mut plan);
+    let seen = regret::without_suspended(snapshot, &memory);
+    let snapshot = seen.as_ref();
     if plan.level > Level::Normal {
         relief::relieve(snapshot, &mut memory, settings, &mut plan);
     } else {
@@ -121,6 +127,7 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
     }
     calm::tell_waiting(snapshot, &memory, settings, &mut plan);
     grace::tell_waiting(snapshot, &mut plan);
+    regret::withhold(&memory, &mut plan);
     memory.drops = Some(snapshot.drops);
     (plan, memory)
 }

@@ -313,8 +313,10 @@ fn barren(snapshot: &Snapshot, memory: &mut Memory, scan: &Scan, plan: &mut Plan
     let none = scan.classes.iter().all(|seen| seen.would_free == 0 && seen.in_grace == 0);
     plan.reasons.extend(none.then(|| format!(
         "{excess} entries are over the target, but of {} none is idle for certain past its floor and unprotected \
-         ({} are protected): they count as live and stay",
-        scan.entries, scan.protected
+         ({} are protected{}): they count as live and stay",
+        scan.entries,
+        scan.protected,
+        if memory.suspended.is_empty() { "" } else { ", and suspended classes are left out" },
     )));
     let times = match memory.barren {
         Some((at, times)) if at >= scan.at_seconds => times,

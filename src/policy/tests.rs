@@ -13,5 +13,6 @@ mod hurry;
 mod level;
 mod properties;
 mod raise;
+mod regret;
 mod scan;
 mod shorten;

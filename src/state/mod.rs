@@ -7,6 +7,8 @@ mod bases;
 mod chance;
 mod ledger;
 mod proof;
+mod regret;
+mod regret_filter;
 mod sync;
 mod weighing;
 
@@ -15,5 +17,6 @@ pub use bases::{Bases, TimeoutHistory};
 pub use chance::{SecondChances, Waiting};
 pub use ledger::{Count, Identify, Ledger};
 pub use proof::{Idle, Observations, Proofs, Sightings};
+pub use regret::RegretMeter;
 pub use sync::{Sync, Tally};
 pub use weighing::Weighing;

@@ -167,8 +167,17 @@ pub fn status() -> StatusDocument {
         current_seconds: 30,
         floor_seconds: 30,
     };
-    let class =
-        ClassRow { class: Class::UdpShort, entries: 9, oldest_idle_seconds: 80, would_free: 4, in_grace: 3 };
+    let class = ClassRow {
+        class: Class::UdpShort,
+        entries: 9,
+        oldest_idle_seconds: 80,
+        would_free: 4,
+        in_grace: 3,
+        flushed: 300,
+        regretted: 1,
+        regret_percent: Some(0.333),
+        suspended: false,
+    };
     let agent = AgentStatus {
         pid: 17,
         started_at: "2025-01-01T00:00:00Z".into(),

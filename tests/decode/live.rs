@@ -1,16 +1,18 @@
 //! The requests against the kernel that runs, each test in a namespace of its own: nothing goes but what was named.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ctctl::kernel::attribute::{Attributes, Messages};
 use ctctl::kernel::request;
 use ctctl::kernel::socket::Netlink;
-use ctctl::kernel::table::{self, Deleted, Deleter};
+use ctctl::kernel::table::{self, Deleted, Deleter, Witness};
 use ctctl::kernel::timeout_policies::{self, PolicyListener};
 use ctctl::model::{
-    DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpInfo, TcpState, TimeoutPolicy, Tuple, UDP,
-    UDPLITE,
+    Class, DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpInfo, TcpState, TimeoutPolicy, Tuple,
+    UDP, UDPLITE,
 };
 use netlink_packet_netfilter::conntrack::ConntrackMessage;
 
@@ -173,6 +175,50 @@ fn a_delete_takes_the_one_that_it_names() {
             assert_same(&dump(&mut netlink), &table, &victim);
             assert_eq!(delete(&mut deleter, &victim), missed, "a second time: {victim:?}");
         }
+    });
+}
+
+/// What a witness is told, in order: `true` for what goes, `false` for what stayed.
+#[derive(Clone, Default)]
+struct Told(Rc<RefCell<Vec<(bool, Entry)>>>);
+
+impl Witness for Told {
+    fn going(&mut self, entries: &[(Entry, Class)]) {
+        assert!(entries.iter().all(|(_, class)| *class == Class::Other));
+        self.0.borrow_mut().extend(entries.iter().map(|(entry, _)| (true, *entry)));
+    }
+
+    fn stayed(&mut self, entry: &Entry, class: Class) {
+        assert_eq!(class, Class::Other);
+        self.0.borrow_mut().push((false, *entry));
+    }
+}
+
+#[test]
+fn a_witness_is_told_what_goes_before_and_what_did_not_go_after() {
+    inside(|| {
+        let mut netlink = Netlink::open().expect("netlink");
+        kinds().iter().for_each(|(entry, zone_in)| create(&mut netlink, entry, *zone_in));
+        let table = dump(&mut netlink);
+        let told = Told::default();
+        let mut deleter = Deleter::open().expect("netlink").witnessed(Box::new(told.clone()));
+        let missing = Entry { id: table[0].id.wrapping_add(1).max(1), ..table[0] };
+        loop {
+            told.0.borrow_mut().clear();
+            let seen = Instant::now();
+            // Two deletes of one entry in one batch: the second finds nothing. One without a class, one not there.
+            for entry in [&table[0], &table[1], &table[0], &missing] {
+                deleter.push_as(entry, Some(Class::Other), seen).expect("a whole entry");
+            }
+            deleter.push(&table[2], seen).expect("a whole entry");
+            let deleted = deleter.flush().expect("sent");
+            if deleted.stale == 0 {
+                assert_eq!((deleted.gone(), deleted.already_gone), (3, 2));
+                break;
+            }
+        }
+        let expected = [(true, 0), (true, 1), (true, 0), (false, 0)].map(|(goes, i)| (goes, table[i]));
+        assert_eq!(*told.0.borrow(), expected);
     });
 }
 

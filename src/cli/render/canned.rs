@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::Style;
 use crate::model::{
-    AgentStatus, Basis, Bounds, Class, ClassRow, Header, JournalRecord, Level, Netns, RecordEvent,
+    AgentStatus, Basis, Bounds, Class, ClassRow, ClassScan, Header, JournalRecord, Level, Netns, RecordEvent,
     RevertDocument, RevertRow, SourceRow, StatusDocument, TimeoutRow, TopSources,
 };
 
@@ -32,11 +32,10 @@ pub fn status() -> StatusDocument {
         floor_seconds: floor,
     };
     let class = |class, entries, idle, free| ClassRow {
-        class,
         entries,
         oldest_idle_seconds: idle,
         would_free: free,
-        in_grace: 0,
+        ..ClassRow::seen(&ClassScan::empty(class))
     };
     StatusDocument {
         header: header(),

@@ -135,14 +135,23 @@ impl Page<'_> {
 
     fn classes(&mut self, rows: Option<&[ClassRow]>) -> io::Result<()> {
         let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return Ok(()) };
-        let columns = [
+        let mut columns = vec![
             name("CLASS", |row: &ClassRow| row.class.to_string()),
             number("ENTRIES", 0, |row| row.entries.to_string()),
             number("OLDEST IDLE", 2, |row| duration(row.oldest_idle_seconds.into())),
             number("WOULD FREE", 1, |row| row.would_free.to_string()),
         ];
+        if rows.iter().any(|row| row.flushed > 0) {
+            columns.push(number("FLUSHED", 4, |row| row.flushed.to_string()));
+            columns.push(number("REGRET", 3, |row| row.regret_percent.map_or(UNKNOWN.into(), percent)));
+        }
         self.heading("Classes, the first to go first")?;
-        table::write(self.out, &columns, rows, self.style)
+        table::write(self.out, &columns, rows, self.style)?;
+        for row in rows.iter().filter(|row| row.suspended) {
+            let alarm = format!("{} is suspended: flows that it took for idle lived", row.class);
+            writeln!(self.out, "  {}", self.style.alarm(&alarm))?;
+        }
+        Ok(())
     }
 }
 

@@ -98,6 +98,19 @@ fn timeouts_that_agree_are_shown_with_v_alone() {
 }
 
 #[test]
+fn regret_is_shown_by_class_once_something_was_flushed() {
+    let mut status = canned::status();
+    assert!(!drawn(None, 0, &status).contains("REGRET"));
+    let rows = status.classes.as_mut().expect("canned");
+    (rows[0].flushed, rows[0].regretted, rows[0].regret_percent) = (400, 8, Some(2.0));
+    rows[0].suspended = true;
+    let text = drawn(None, 0, &status);
+    assert!(text.contains("WOULD FREE  FLUSHED  REGRET\n"), "{text}");
+    assert!(text.contains("  closed is suspended: flows that it took for idle lived\n"), "{text}");
+    assert!(!text.contains("established is suspended"), "{text}");
+}
+
+#[test]
 fn an_agent_that_does_not_act_says_so() {
     let mut status = canned::status();
     let agent = status.agent.as_mut().expect("canned");

@@ -101,6 +101,25 @@ fn chances() -> impl Strategy<Value = Chances> {
     })
 }
 
+fn regret() -> impl Strategy<Value = Vec<ClassRegret>> {
+    let counts = (0..1000u64, 0..30u64, of(moment()));
+    let of_class = (prop::sample::select(Class::FLUSHED.to_vec()), counts);
+    prop_oneof![3 => Just(Vec::new()).boxed(), 1 => vec(of_class, 0..3).prop_map(|mut rows| {
+        rows.sort_by_key(|(class, _)| *class);
+        rows.dedup_by_key(|(class, _)| *class);
+        let row = |(class, (watched, regretted, last_seconds))| ClassRegret {
+            flushed: watched,
+            watched,
+            regretted,
+            recent_watched: watched,
+            recent_regretted: regretted,
+            last_seconds,
+            ..ClassRegret::none(class)
+        };
+        rows.into_iter().map(row).collect()
+    }).boxed()]
+}
+
 pub fn snapshot() -> impl Strategy<Value = Snapshot> {
     let entries = prop_oneof![4 => 60_000..130_000u64, 2 => number()];
     let size = (entries, prop_oneof![4 => Just(MAX), 2 => number()], number());
@@ -109,8 +128,9 @@ pub fn snapshot() -> impl Strategy<Value = Snapshot> {
     let yes = || prop::bool::weighted(0.8);
     let may = (prop::bool::weighted(0.7), yes(), yes(), yes());
     let grace = (chances(), 0..3u64);
-    (size, drops(), memory_facts(), timeouts, growth, of(scan()), may, grace).prop_map(
-        |((entries, max, buckets), drops, memory, changed, growth, scan, may, grace)| {
+    let seen = (of(scan()), regret());
+    (size, drops(), memory_facts(), timeouts, growth, seen, may, grace).prop_map(
+        |((entries, max, buckets), drops, memory, changed, growth, (scan, regret), may, grace)| {
             let all: Vec<Timeout> = Timeout::all().collect();
             let mut timeouts = kernel_timeouts();
             timeouts.extend(changed.into_iter().map(|(i, seconds)| (all[i], seconds)));
@@ -124,6 +144,7 @@ pub fn snapshot() -> impl Strategy<Value = Snapshot> {
                 timeouts,
                 net_growth_per_second: growth,
                 scan,
+                regret,
                 owns_host_values: may.0,
                 may_set_timeouts: may.1,
                 may_flush: may.2,
@@ -149,22 +170,26 @@ fn baseline() -> impl Strategy<Value = std::collections::BTreeMap<String, u64>> 
 pub fn memory() -> impl Strategy<Value = Memory> {
     let pressure = (level(), any::<bool>(), 0..5u32, moment(), of(drops()), of((moment(), 0..12u32)));
     let calm = (of(moment()), prop_oneof![Just(0.0), 0.0..7200.0], of(moment()), of(moment()), of(moment()));
-    (pressure, calm, number(), baseline()).prop_map(|(pressure, calm, peak_entries, baseline)| Memory {
-        level: pressure.0,
-        relieving: pressure.1,
-        foreseen: pressure.2,
-        foreseen_at_seconds: pressure.3,
-        drops: pressure.4,
-        barren: pressure.5,
-        low_since_seconds: calm.0,
-        calm_needed_seconds: calm.1,
-        restored_at_seconds: calm.2,
-        raised_at_seconds: calm.3,
-        lowered_at_seconds: calm.4,
-        peak_entries,
-        baseline,
-        ..Memory::default()
-    })
+    let suspended = prop::collection::btree_set(prop::sample::select(Class::FLUSHED.to_vec()), 0..2);
+    (pressure, calm, number(), suspended, baseline()).prop_map(
+        |(pressure, calm, peak_entries, suspended, baseline)| Memory {
+            level: pressure.0,
+            relieving: pressure.1,
+            foreseen: pressure.2,
+            foreseen_at_seconds: pressure.3,
+            drops: pressure.4,
+            barren: pressure.5,
+            low_since_seconds: calm.0,
+            calm_needed_seconds: calm.1,
+            restored_at_seconds: calm.2,
+            raised_at_seconds: calm.3,
+            lowered_at_seconds: calm.4,
+            peak_entries,
+            suspended,
+            baseline,
+            ..Memory::default()
+        },
+    )
 }
 
 fn pressure() -> impl Strategy<Value = PressureSettings> {

@@ -34,6 +34,7 @@
 //! | [`agent`] | the loop and its three threads: events, hand, service |
 //! | [`survey`] | the same answers with no agent, straight from the kernel |
 //! | [`control`] | the socket: Varlink server, client, one interface file |
+//! | [`metrics`] | the OpenMetrics page, and the listener that hands it out |
 //! | [`config`], [`log`] | the configuration with its positions; where log lines go |
 //! | [`cli`] | one file a subcommand, rendering apart |
 //!
@@ -50,6 +51,7 @@ pub mod gauge;
 pub mod journal;
 pub mod kernel;
 pub mod log;
+pub mod metrics;
 pub mod model;
 pub mod policy;
 pub mod recovery;

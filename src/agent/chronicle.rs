@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::journal::Journal;
+use crate::metrics::Acts;
 use crate::model::{
-    Act, Action, ActionRow, Draft, Ended, JournalRecord, Level, Netns, Outcome, Plan, RecordEvent,
+    Act, Action, ActionRow, Draft, Ended, JournalRecord, Level, Netns, Outcome, Plan, RecordEvent, Turn,
 };
 
 /// Before a value is set its intent is on disk, but a disk that hangs holds up nothing for longer than this.
@@ -15,12 +16,13 @@ pub struct Chronicle {
     journal: Journal,
     netns: Netns,
     dry_run: bool,
+    acts: Acts,
 }
 
 impl Chronicle {
     /// Writes into `journal`.
     pub fn new(journal: Journal, netns: Netns, dry_run: bool) -> Self {
-        Chronicle { journal, netns, dry_run }
+        Chronicle { journal, netns, dry_run, acts: Acts::default() }
     }
 
     /// A number for an act.
@@ -31,6 +33,11 @@ impl Chronicle {
     /// False while records cannot be written.
     pub fn ok(&self) -> bool {
         self.journal.ok()
+    }
+
+    /// What was done, counted.
+    pub fn acts(&self) -> &Acts {
+        &self.acts
     }
 
     /// The newest records of acts, oldest first.
@@ -46,6 +53,7 @@ impl Chronicle {
     pub fn note(&mut self, draft: Draft) {
         let draft = Draft { dry_run: self.dry_run, ..draft };
         self.tell(&draft);
+        self.acts.count(&draft);
         self.journal.append(draft);
     }
 
@@ -59,6 +67,20 @@ impl Chronicle {
         let why = plan.reasons.first().cloned().unwrap_or_default();
         let draft = Draft::new(0, RecordEvent::Level, format!("from {before} to {}: {why}", plan.level));
         self.note(Draft { level: Some(plan.level), usage_before_percent: Some(usage), ..draft });
+    }
+
+    /// Classes whose flush is left out from now on, or no longer.
+    pub fn suspensions(&mut self, plan: &Plan) {
+        for suspension in plan.suspensions.iter().filter(|s| s.turn != Turn::Lasts) {
+            let id = self.next_id();
+            let draft = Draft::new(id, RecordEvent::Deferred, suspension.reason.clone());
+            self.note(Draft {
+                level: Some(plan.level),
+                action: Some("flush".into()),
+                class: Some(suspension.class),
+                ..draft
+            });
+        }
     }
 
     /// A value is about to be set.

@@ -20,12 +20,14 @@ use crate::journal::{Journal, TimeoutsSeen};
 use crate::kernel::clock;
 use crate::kernel::grace::Shortener;
 use crate::kernel::netns::Namespace;
-use crate::kernel::table::Deleter;
-use crate::model::{Draft, EventsSetting, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout};
+use crate::kernel::table::{Deleter, Witness};
+use crate::model::{
+    Class, Draft, Entry, EventsSetting, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout,
+};
 use crate::policy::{self, Memory};
 use crate::recovery::Keeper;
 use crate::sieve::SharedSightings;
-use crate::state::Identify;
+use crate::state::{Identify, RegretMeter};
 
 /// What the thread is made of.
 pub struct Ground {
@@ -43,6 +45,8 @@ pub struct Ground {
     pub identify: Identify,
     /// Shared with the events thread.
     pub sightings: SharedSightings,
+    /// Shared with the events thread.
+    pub regret: Arc<RegretMeter>,
     /// Published by the events thread.
     pub numbers: Arc<Numbers>,
     /// Copies for queries.
@@ -116,7 +120,10 @@ impl Acting {
         gauge.remember(&TimeoutsSeen::load(&ground.state_dir, &boot_id, netns.inode));
         let hand: Box<dyn Hand> = match ground.dry_run {
             true => Box::new(DryHand::default()),
-            false => Box::new(KernelHand::new(gauge.values().clone(), Deleter::open()?, Shortener::open()?)),
+            false => {
+                let deleter = Deleter::open()?.witnessed(Box::new(Remembering(ground.regret.clone())));
+                Box::new(KernelHand::new(gauge.values().clone(), deleter, Shortener::open()?))
+            }
         };
         let journal = Journal::open(&ground.state_dir, &boot_id, netns.clone());
         let chronicle = Chronicle::new(journal, netns.clone(), ground.dry_run);
@@ -257,6 +264,7 @@ impl Acting {
         if plan.level != before {
             self.chronicle.level(before, &plan, policy::usage_percent(&snapshot, &self.settings));
         }
+        self.chronicle.suspensions(&plan);
         self.set_marks(&snapshot);
         self.publish(&snapshot, &plan);
         if paused {
@@ -283,6 +291,7 @@ impl Acting {
         snapshot.scan = self.sweeper.last.clone();
         snapshot.chances = self.sweeper.chances();
         snapshot.may_give_grace &= !self.sulks("second-chance", snapshot.now_seconds);
+        snapshot.regret = self.ground.regret.tell(snapshot.now_seconds);
         Ok(snapshot)
     }
 
@@ -337,9 +346,23 @@ impl Acting {
             journal_ok: self.chronicle.ok(),
             capabilities: self.gauge.capabilities(),
             last_actions: self.chronicle.last_actions(10),
+            acts: self.chronicle.acts().clone(),
             notes: self.notes.clone(),
         };
         *self.ground.view.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(view));
+    }
+}
+
+/// Every deletion is remembered before it is sent.
+struct Remembering(Arc<RegretMeter>);
+
+impl Witness for Remembering {
+    fn going(&mut self, entries: &[(Entry, Class)]) {
+        self.0.going(entries.iter().copied(), clock::boottime_seconds());
+    }
+
+    fn stayed(&mut self, entry: &Entry, class: Class) {
+        self.0.stayed(entry, class);
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod acts;
 mod chronicle;
+mod endpoint;
 mod hand;
 mod introduction;
 mod lease;
@@ -97,13 +98,20 @@ async fn serve(pipelines: &[Pipeline], options: &Options, mut signals: Signals) 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut guards = Vec::new();
     let mut servers = tokio::task::JoinSet::new();
+    let trouble = endpoint::Trouble::default();
     for pipeline in pipelines {
         let (listener, guard) = control::bind(&pipeline.socket, &options.settings.agent.socket_group)?;
         guards.push(guard);
         let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
-        let answers = Arc::new(pipeline.answers());
+        let answers = Arc::new(pipeline.answers(&trouble));
         servers.spawn(control::serve(listener, answers, control::Limits::default(), stopped.clone()));
         tracing::info!(netns = %pipeline.netns.key(), socket = %pipeline.socket.display(), "ready");
+    }
+    let listen = options.settings.metrics.listen.clone();
+    if !listen.is_empty() {
+        let pages = endpoint::Endpoint::new(pipelines.iter().map(|pipeline| pipeline.answers(&trouble)));
+        let group = options.settings.agent.socket_group.clone();
+        servers.spawn(endpoint::run(listen, group, pages, trouble.clone(), stopped.clone()));
     }
     let mut look = tokio::time::interval(std::time::Duration::from_secs(2));
     let ended = loop {
@@ -112,7 +120,7 @@ async fn serve(pipelines: &[Pipeline], options: &Options, mut signals: Signals) 
             _ = signals.interrupt.recv() => break Ok(()),
             _ = signals.hangup.recv() => {
                 for pipeline in pipelines {
-                    if let Err(refusal) = pipeline.answers().reload().await {
+                    if let Err(refusal) = pipeline.answers(&trouble).reload().await {
                         tracing::error!(netns = %pipeline.netns.key(), "not reloaded: {}", refusal.message);
                     }
                 }

@@ -104,11 +104,14 @@ impl Acting {
     }
 
     fn reload(&mut self, settings: Settings, reply: Reply1) {
-        let fixed = |s: &Settings| (s.agent.netns.clone(), s.agent.socket.clone(), s.agent.state_dir.clone());
+        let fixed = |s: &Settings| {
+            let agent = &s.agent;
+            (agent.netns.clone(), agent.socket.clone(), agent.state_dir.clone(), s.metrics.listen.clone())
+        };
         let mut message = "the configuration was read again".to_owned();
         if fixed(&settings) != fixed(&self.settings) || settings.agent.dry_run != self.settings.agent.dry_run
         {
-            message += "; netns, socket, state_dir and dry_run hold from the next start on";
+            message += "; netns, socket, state_dir, dry_run and [metrics] listen hold from the next start on";
         }
         self.settings = Arc::new(settings);
         self.sweeper.configure(&self.settings, self.gauge.look_at_host().clone());

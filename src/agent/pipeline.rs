@@ -6,6 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
+use super::endpoint::Trouble;
 use super::lease::{self, HostLease, Lease};
 use super::service::Answers;
 use super::shared::{Command, Numbers, Order, SharedView, Watch};
@@ -17,7 +18,7 @@ use crate::kernel::netns::Namespace;
 use crate::kernel::process;
 use crate::model::Netns;
 use crate::sieve::SharedSightings;
-use crate::state::Identify;
+use crate::state::{Identify, RegretMeter};
 use crate::survey;
 
 /// Room for queued events: 100,000 a second while the events thread cannot run for a second. It is a bound; only
@@ -68,6 +69,7 @@ impl Pipeline {
         let (watch, commands) = Watch::pair().map_err(failed)?;
         let (hand, orders) = sync_channel(64);
         let (identify, sightings) = (Identify::default(), SharedSightings::default());
+        let regret = Arc::new(RegretMeter::new(identify.clone()));
         let numbers = Arc::new(Numbers::default());
         let view: SharedView = Arc::new(Mutex::new(None));
         let state_dir = survey::state_dir(&netns, settings);
@@ -75,6 +77,7 @@ impl Pipeline {
             namespace: clone()?,
             identify: identify.clone(),
             sightings: sightings.clone(),
+            regret: regret.clone(),
             numbers: numbers.clone(),
             commands,
             hand: hand.clone(),
@@ -88,6 +91,7 @@ impl Pipeline {
             state_dir: state_dir.clone(),
             identify,
             sightings,
+            regret,
             numbers: numbers.clone(),
             view: view.clone(),
             watch: watch.clone(),
@@ -129,8 +133,9 @@ impl Pipeline {
     }
 
     /// What answers its control socket.
-    pub fn answers(&self) -> Answers {
+    pub fn answers(&self, trouble: &Trouble) -> Answers {
         Answers {
+            trouble: trouble.clone(),
             netns: self.netns.clone(),
             started_at: self.started_at.clone(),
             config: self.config.clone(),

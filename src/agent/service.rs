@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::endpoint::Trouble;
 use super::shared::{Command, Numbers, Order, Reply1, SharedView, View, Watch};
 use crate::config;
 use crate::control::{Answer, Call, Refusal, Reply, Service};
@@ -15,7 +16,10 @@ use crate::documents;
 use crate::error::Error;
 use crate::journal;
 use crate::kernel::clock;
-use crate::model::{AgentStatus, Basis, Netns, Scan, TopSources};
+use crate::metrics::{Reading, Steady};
+use crate::model::{
+    AgentStatus, Basis, Class, Netns, Scan, SourceCount, StatusDocument, TopSources, regret_percent,
+};
 
 /// What a scan saw is told for so long.
 const SCAN_SECONDS: f64 = 30.0;
@@ -41,6 +45,8 @@ pub struct Answers {
     pub watch: Watch,
     /// The hand.
     pub hand: SyncSender<Order>,
+    /// Of the metrics endpoint.
+    pub trouble: Trouble,
 }
 
 impl Service for Answers {
@@ -112,6 +118,13 @@ impl Answers {
         }
         let (reply, receive) = oneshot::channel();
         let synced = self.watch.send(Command::Synced { reply }) && receive.await.unwrap_or(false);
+        let mut status = self.document(&view, synced);
+        status.waiting.extend(self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        Ok(Reply::Status(Box::new(status)))
+    }
+
+    /// `status`, from a copy.
+    fn document(&self, view: &View, synced: bool) -> StatusDocument {
         let header = documents::header(&self.netns, clock::now_rfc3339());
         let mut status =
             documents::status(header, &view.snapshot, &view.plan, &view.settings, &view.baseline);
@@ -131,10 +144,39 @@ impl Answers {
             events: numbers.events.load(Relaxed),
             sources: numbers.sources.load(Relaxed),
             journal_ok: view.journal_ok,
-            regret_percent: None,
+            regret_percent: regret_percent(&view.snapshot.regret).map(documents::rounded),
             capabilities: view.capabilities.clone(),
         });
-        Ok(Reply::Status(Box::new(status)))
+        status
+    }
+
+    /// What the metrics tell, but for a namespace whose agent is only starting.
+    pub async fn reading(&self, steady: &Mutex<Steady>) -> Option<Reading> {
+        let view = self.view()?;
+        let sources = self.steady(view.settings.metrics.top_sources, steady).await;
+        let scan = view.snapshot.scan.as_ref();
+        Some(Reading {
+            status: self.document(&view, self.numbers.synced.load(Relaxed)),
+            new: self.numbers.new.load(Relaxed),
+            destroyed: self.numbers.destroyed.load(Relaxed),
+            groups: scan.map(|scan| scan.groups.clone()).unwrap_or_default(),
+            scan_age_seconds: scan.map(|scan| (clock::boottime_seconds() - scan.at_seconds).max(0.0)),
+            regret: view.snapshot.regret.clone(),
+            suspended: Class::FLUSHED.into_iter().filter(|class| view.plan.suspends(*class)).collect(),
+            acts: view.acts.clone(),
+            sources,
+        })
+    }
+
+    /// The largest sources, those of the last time first.
+    async fn steady(&self, n: usize, steady: &Mutex<Steady>) -> Vec<SourceCount> {
+        let limit = n.saturating_mul(2);
+        let (reply, receive) = oneshot::channel();
+        if n == 0 || !self.watch.send(Command::Top { limit, reply }) {
+            return Vec::new();
+        }
+        let Ok(top) = receive.await else { return Vec::new() };
+        steady.lock().unwrap_or_else(PoisonError::into_inner).choose(&top.counts, n)
     }
 
     async fn top_sources(&self, limit: u64) -> Result<Reply, Refusal> {

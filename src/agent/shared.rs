@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::control::{Refusal, Reply};
+use crate::metrics::Acts;
 use crate::model::{JournalRecord, Plan, Settings, Snapshot, SourceCount, SourceKey};
 use crate::state::Ledger;
 
@@ -48,6 +49,7 @@ pub struct View {
     pub journal_ok: bool,
     pub capabilities: Vec<String>,
     pub last_actions: Vec<JournalRecord>,
+    pub acts: Acts,
     pub notes: Vec<String>,
 }
 

@@ -16,7 +16,7 @@ use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::model::{Event, SourceKey};
 use crate::sieve::SharedSightings;
-use crate::state::{Audit, Finding, Identify, Look, Sightings, Sync};
+use crate::state::{Audit, Finding, Identify, Look, RegretMeter, Sightings, Sync};
 
 /// System calls in a row before commands and ticks have their turn.
 const BATCHES: usize = 32;
@@ -31,6 +31,8 @@ pub struct Ground {
     pub identify: Identify,
     /// Shared with the hand.
     pub sightings: SharedSightings,
+    /// Shared with the hand.
+    pub regret: Arc<RegretMeter>,
     /// Published.
     pub numbers: Arc<Numbers>,
     /// Commands.
@@ -143,11 +145,12 @@ impl Watcher {
 
     fn drain(&mut self) {
         self.sync.at(clock::boottime_seconds() as u32);
-        let (sync, sightings) = (&mut self.sync, &self.ground.sightings);
+        let (sync, sightings, regret) = (&mut self.sync, &self.ground.sightings, &self.ground.regret);
         let mut noted: Vec<Event> = Vec::new();
         let mut any_foreign = read(sightings).any_foreign();
         let drained = self.listener.drain(BATCHES, |event| {
             sync.event(event);
+            regret.heard(event, clock::boottime_seconds);
             any_foreign |= event.foreign;
             if Sightings::concerns(event, any_foreign) {
                 noted.push(*event);
@@ -313,3 +316,7 @@ impl Watcher {
 fn read(sightings: &SharedSightings) -> std::sync::RwLockReadGuard<'_, Sightings> {
     sightings.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

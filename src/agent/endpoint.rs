@@ -1,0 +1,104 @@
+//! The metrics endpoint: one for all namespaces of this agent, in the namespace in which the agent was started.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::service::Answers;
+use crate::control;
+use crate::metrics::{self, Limits, Listener, Pages, Reading, Steady};
+
+/// A place that is taken is tried again so often.
+const RETRY: Duration = Duration::from_secs(5);
+/// A page holds for so long, however many ask.
+const PAGE: Duration = Duration::from_millis(250);
+
+/// Why nobody can ask for metrics, if so; `status` says it.
+pub type Trouble = Arc<Mutex<Option<String>>>;
+
+/// Everything that is told at the endpoint.
+pub struct Endpoint {
+    answers: Vec<(Answers, Mutex<Steady>)>,
+    last: Mutex<Option<(Instant, String)>>,
+}
+
+impl Endpoint {
+    /// Of all namespaces.
+    pub fn new(answers: impl Iterator<Item = Answers>) -> Arc<Self> {
+        let answers = answers.map(|answers| (answers, Mutex::default())).collect();
+        Arc::new(Endpoint { answers, last: Mutex::new(None) })
+    }
+
+    async fn read(&self) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        for (answers, steady) in &self.answers {
+            readings.extend(answers.reading(steady).await);
+        }
+        readings
+    }
+}
+
+impl Pages for Endpoint {
+    fn page(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>> {
+        Box::pin(async move {
+            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some((_, page)) = last.filter(|(made, _)| made.elapsed() < PAGE) {
+                return page;
+            }
+            let page = metrics::write(&self.read().await);
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), page.clone()));
+            page
+        })
+    }
+}
+
+/// Listens where the settings say, and answers until told to stop. A place that is taken does not keep the agent from
+/// its work: it is tried again, and `status` says so meanwhile.
+pub async fn run(
+    listen: String,
+    group: String,
+    pages: Arc<Endpoint>,
+    trouble: Trouble,
+    mut stop: watch::Receiver<bool>,
+) {
+    let say = |text: Option<String>| *trouble.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    let mut warned = false;
+    loop {
+        let bound = bind(&listen, &group).await;
+        match bound {
+            Ok((listener, _guard)) => {
+                say(None);
+                tracing::info!(%listen, "metrics");
+                return metrics::serve(listener, pages, Limits::default(), stop).await;
+            }
+            Err(why) => {
+                let every = RETRY.as_secs();
+                let text = format!("metrics wait: {listen}: {why}; tried again every {every} s");
+                if !warned {
+                    tracing::warn!("{text}");
+                    warned = true;
+                }
+                say(Some(text));
+            }
+        }
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = sleep(RETRY) => {}
+        }
+    }
+}
+
+async fn bind(listen: &str, group: &str) -> Result<(Listener, Option<control::SocketGuard>), String> {
+    let Some(path) = listen.strip_prefix("unix:") else {
+        let bound = TcpListener::bind(listen).await.map_err(|error| error.to_string())?;
+        return Ok((Listener::Tcp(bound), None));
+    };
+    let (listener, guard) = control::bind(path.as_ref(), group).map_err(|error| error.why)?;
+    let listener = UnixListener::from_std(listener).map_err(|error| error.to_string())?;
+    Ok((Listener::Unix(listener), Some(guard)))
+}

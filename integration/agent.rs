@@ -22,8 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The age that agents believe the host to have, above the idleness that any test writes.
 const BOOTTIME_SECONDS: &str = "1000000";
 
-/// What every agent here has: no port of its own (many run side by side), text logs, a state directory of the test's.
-const BASE: &str = "[metrics]\nlisten = \"\"\n[log]\nformat = \"text\"\n";
+/// What every agent here has: text logs, a state directory of the test's.
+const BASE: &str = "[log]\nformat = \"text\"\n";
+/// Many run side by side: only a test of the metrics gives its agent a port.
+const NO_METRICS: &str = "[metrics]\nlisten = \"\"\n";
 
 /// A quota instead of the host's max: the host's values stay untouched, and tests run side by side.
 pub fn limit(entries: u64) -> String {
@@ -53,8 +55,9 @@ impl Setup {
 
     /// Writes the configuration: `agent` is more of `[agent]`.
     pub fn write(&self, agent: &str, sections: &str) {
+        let metrics = if sections.contains("[metrics]") { "" } else { NO_METRICS };
         let text = format!(
-            "[agent]\nsocket = {:?}\nstate_dir = {:?}\n{agent}\n{BASE}{sections}",
+            "[agent]\nsocket = {:?}\nstate_dir = {:?}\n{agent}\n{BASE}{metrics}{sections}",
             self.socket(),
             self.state()
         );

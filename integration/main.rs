@@ -12,6 +12,7 @@ mod hostwide;
 mod living;
 mod namespace;
 mod netlink;
+mod scrape;
 mod table;
 mod tool;
 mod topology;
@@ -26,10 +27,12 @@ mod test_edges;
 mod test_fair_share;
 mod test_harness;
 mod test_live;
+mod test_metrics;
 mod test_operator;
 mod test_pressure;
 mod test_protect;
 mod test_rate;
+mod test_regret;
 mod test_rescue;
 mod test_restore;
 mod test_second_chance;
@@ -94,8 +97,10 @@ fn tests() -> Vec<Test> {
         test_protect::TESTS,
         test_dry_run::TESTS,
         test_operator::TESTS,
+        test_metrics::TESTS,
         test_edges::TESTS,
         test_collisions::TESTS,
+        test_regret::TESTS,
         test_rescue::TESTS,
         test_rate::TESTS,
         test_restore::TESTS,

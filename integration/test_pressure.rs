@@ -127,6 +127,8 @@ fn calm_is_untouched() {
         let count = topology.count();
         if count == 10_000 { Ok(()) } else { Err(format!("{count} entries")) }
     });
-    assert_eq!(agent.status()["level"], "normal");
+    let status = agent.status();
+    assert_eq!(status["level"], "normal");
+    assert!(status["agent"]["regret_percent"].is_null(), "nothing was deleted");
     assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), u64::from(ESTABLISHED_SECONDS));
 }

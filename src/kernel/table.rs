@@ -68,8 +68,8 @@ fn ended(bytes: &[u8], sequence: u32) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Deletes one by one, many a send, without acknowledgement: only errors come back. Each is looked at once more right
-/// before, and stays if a packet came.
+/// Deletes one by one, many a send, without acknowledgement: only errors come back. What was seen more
+/// than a moment ago is looked at once more right before (`SecondLook`), and stays if a packet came.
 pub struct Deleter {
     look: SecondLook,
     /// As what each queued entry goes.

@@ -12,9 +12,10 @@ const LEAST: u64 = 2;
 /// A suspension lasts until nothing was regretted for so long: the meter's window has run out by then.
 const QUIET_SECONDS: f64 = 600.0;
 
-/// Suspends and releases classes, with a sentence for each.
+/// Suspends and releases classes, with a sentence for each. Fair share is measured and never suspended: what it takes
+/// may live, and its payers could end it by sending one packet each.
 pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan) {
-    for class in Class::FLUSHED {
+    for class in Class::ALL {
         let told_of = snapshot.regret.iter().find(|regret| regret.class == class).cloned();
         let regret = &told_of.unwrap_or_else(|| ClassRegret::none(class));
         let held = memory.suspended.contains(&class);

@@ -104,7 +104,9 @@ pub(super) fn ask(
     if let Some(portion) = ready.portion {
         asked.keep_to((seen as f64 * portion).ceil() as usize, &mut victims, swept);
     }
-    victims.iter().for_each(|victim| hand.take(&victim.entry, wanted.class(victim.flush), chunk.filled_after));
+    victims
+        .iter()
+        .for_each(|victim| hand.take(&victim.entry, wanted.class(victim.flush), chunk.filled_after));
     asked
 }
 

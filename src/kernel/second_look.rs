@@ -61,7 +61,16 @@ pub(super) struct Looked {
 
 impl Looked {
     fn begun(at: Instant) -> Self {
-        Looked { at, silent: Vec::new(), places: Vec::new(), revived: 0, gone: 0, refused: 0, errno: None, stale: 0 }
+        Looked {
+            at,
+            silent: Vec::new(),
+            places: Vec::new(),
+            revived: 0,
+            gone: 0,
+            refused: 0,
+            errno: None,
+            stale: 0,
+        }
     }
 }
 
@@ -121,8 +130,11 @@ impl SecondLook {
         let at = batch.oldest;
         let silent = || batch.entries.iter().map(|e| (*e, e.timeout_seconds.unwrap_or(0))).collect();
         let places = || (batch.first..batch.first + batch.entries.len()).collect();
-        (at.elapsed() <= Self::YOUNG)
-            .then(|| Looked { silent: silent(), places: places(), ..Looked::begun(at) })
+        (at.elapsed() <= Self::YOUNG).then(|| Looked {
+            silent: silent(),
+            places: places(),
+            ..Looked::begun(at)
+        })
     }
 
     /// Asks for a batch.

@@ -170,7 +170,7 @@ fn baseline() -> impl Strategy<Value = std::collections::BTreeMap<String, u64>> 
 pub fn memory() -> impl Strategy<Value = Memory> {
     let pressure = (level(), any::<bool>(), 0..5u32, moment(), of(drops()), of((moment(), 0..12u32)));
     let calm = (of(moment()), prop_oneof![Just(0.0), 0.0..7200.0], of(moment()), of(moment()), of(moment()));
-    let suspended = prop::collection::btree_set(prop::sample::select(Class::FLUSHED.to_vec()), 0..2);
+    let suspended = prop::collection::btree_set(prop::sample::select(Class::ALL.to_vec()), 0..2);
     (pressure, calm, number(), suspended, baseline()).prop_map(
         |(pressure, calm, peak_entries, suspended, baseline)| Memory {
             level: pressure.0,

@@ -103,6 +103,13 @@ fn calm_does_not_hide_it() {
     assert!(plan.suspends(Class::Udp) && plan.waiting.len() == 1);
 }
 
+#[test]
+fn who_pays_cannot_suspend_fair_share() {
+    let snapshot = Snapshot { regret: vec![regret(Class::FairShare, 20, 20, NOW)], ..table(96_000) };
+    let (plan, after) = decide(&snapshot, &fresh(), &pinned());
+    assert!(!plan.suspends(Class::FairShare) && after.suspended.is_empty());
+}
+
 proptest! {
     #![proptest_config(config())]
 
@@ -112,13 +119,13 @@ proptest! {
         for (class, ..) in flushed(&plan) {
             prop_assert!(!plan.suspends(class) && !after.suspended.contains(&class));
         }
-        for regret in &s.regret {
+        for regret in s.regret.iter().filter(|regret| regret.class != Class::FairShare) {
             let bad = regret.recent_regretted >= 2 && regret.recent_regretted * 99 > regret.recent_watched;
             let quiet = regret.last_seconds.is_none_or(|last| s.now_seconds - last >= 600.0);
             let held = after.suspended.contains(&regret.class);
             prop_assert!(!bad || held || (m.suspended.contains(&regret.class) && quiet), "{:?}", regret);
         }
-        for class in Class::FLUSHED {
+        for class in Class::ALL {
             prop_assert_eq!(after.suspended.contains(&class), plan.suspends(class));
         }
     }

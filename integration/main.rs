@@ -25,14 +25,17 @@ mod test_counts;
 mod test_dry_run;
 mod test_edges;
 mod test_fair_share;
+mod test_hands;
 mod test_harness;
 mod test_live;
 mod test_metrics;
 mod test_operator;
+mod test_pacing;
 mod test_pressure;
 mod test_protect;
 mod test_rate;
 mod test_regret;
+mod test_replay;
 mod test_rescue;
 mod test_restore;
 mod test_second_chance;
@@ -94,6 +97,9 @@ fn tests() -> Vec<Test> {
         test_counts::TESTS,
         test_pressure::TESTS,
         test_fair_share::TESTS,
+        test_pacing::TESTS,
+        test_hands::TESTS,
+        test_replay::TESTS,
         test_protect::TESTS,
         test_dry_run::TESTS,
         test_operator::TESTS,

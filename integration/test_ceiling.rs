@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     test("ceiling::max_rises_with_the_table_and_never_over_the_ceiling", never_over).needs(&[Need::HostWide]),
     test("ceiling::capacity_disabled_never_writes_max", disabled).needs(&[Need::HostWide]),
     test("ceiling::a_quota_below_max_never_raises_max", quota).needs(&[Need::HostWide]),
+    test("ceiling::what_another_namespace_holds_is_taken_off", others).needs(&[Need::HostWide]),
 ];
 
 const FIRST: u64 = 20_000;
@@ -73,4 +74,25 @@ fn disabled() {
 
 fn quota() {
     stays(&capacity("limit = 19000"));
+}
+
+/// Alone on the host, since the slab is one for all namespaces: 200 MiB for the table, and a second namespace full of
+/// entries.
+fn others() {
+    const HELD: u32 = 100_000;
+    let [ours, other] = [Topology::new(), Topology::new()];
+    let meminfo = std::fs::read_to_string("/proc/meminfo").expect("meminfo");
+    let total = meminfo.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("MemTotal");
+    let percent = 200.0 * 1024.0 * 100.0 / total;
+    let setup = Setup::new(
+        &ours.gateway,
+        &format!("[capacity]\nmemory_percent = {percent:.4}\nkeep_available_percent = 1\n"),
+    );
+    fill(&other.gateway, flow::established(HELD, 200, 0));
+    let bounds = setup.json(&["status"])["bounds"].take();
+    let number = |name: &str| bounds[name].as_u64().unwrap_or_else(|| panic!("{name}: {bounds}"));
+    assert!(bounds["reason"].to_string().contains("entries that other namespaces hold"), "{bounds}");
+    let taken = number("memory_budget_bytes") / number("bytes_per_entry") - number("max_ceiling");
+    // The kernel counts some free objects of its slabs as used.
+    assert!((u64::from(HELD)..u64::from(HELD) * 2).contains(&taken), "{taken} of {HELD}: {bounds}");
 }

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    ActionRow, Bounds, Class, ClassRegret, ClassRow, ClassScan, Header, Netns, Plan, PlanDocument,
-    RevertDocument, RevertRow, Scan, Settings, Snapshot, SourceCount, SourceRow, StatusDocument, TimeoutRow,
+    ActionRow, Basis, Bounds, Class, ClassRegret, ClassRow, ClassScan, Header, Netns, Plan, PlanDocument,
+    RevertDocument, RevertRow, Scan, Settings, Snapshot, SnapshotDocument, SourceCount, SourceRow,
+    StatusDocument, TimeoutRow,
 };
 use crate::policy;
 
@@ -35,6 +36,7 @@ pub fn status(
         net_growth_per_second: snapshot.net_growth_per_second.map(rounded),
         seconds_to_full: policy::seconds_to_full(snapshot, settings).map(rounded),
         drops: snapshot.drops,
+        reasons: plan.reasons.clone(),
         bounds: Bounds {
             max_ceiling: ceiling.entries,
             bytes_per_entry: snapshot.memory.bytes_per_entry,
@@ -83,13 +85,36 @@ fn classes(scan: &Scan, snapshot: &Snapshot, plan: &Plan) -> Vec<ClassRow> {
     scan.classes.iter().chain(&fair_share).map(row).collect()
 }
 
-/// `plan`.
-pub fn plan(header: Header, plan: &Plan) -> PlanDocument {
+/// `plan`, made of these facts.
+pub fn plan(header: Header, snapshot: &Snapshot, plan: &Plan) -> PlanDocument {
     PlanDocument {
         header,
         level: plan.level,
         reasons: plan.reasons.clone(),
         actions: plan.actions.iter().map(ActionRow::from).collect(),
+        classes: snapshot.scan.as_ref().map(|scan| classes(scan, snapshot, plan)),
+        waiting: plan.waiting.clone(),
+    }
+}
+
+/// `plan --snapshot`: all that a plan is made of.
+pub fn recorded(
+    header: Header,
+    basis: Basis,
+    snapshot: &Snapshot,
+    memory: &policy::Memory,
+    settings: &Settings,
+) -> SnapshotDocument {
+    SnapshotDocument {
+        schema: header.schema,
+        taken_at: header.taken_at,
+        netns: header.netns,
+        version: env!("CARGO_PKG_VERSION").into(),
+        basis,
+        snapshot: snapshot.clone(),
+        // Plain numbers, names and lists: they always become JSON.
+        memory: serde_json::to_value(memory).unwrap_or_default(),
+        settings: settings.clone(),
     }
 }
 

@@ -31,6 +31,7 @@
 //! | [`journal`] | intent before the act, outcome after; the baseline on disk |
 //! | [`recovery`] | the baseline in use: what was found, what was written, how it goes back |
 //! | [`documents`] | facts become the contract's documents, for the agent and without one |
+//! | [`replay`] | a recorded moment, decided again without a kernel |
 //! | [`agent`] | the loop and its three threads: events, hand, service |
 //! | [`survey`] | the same answers with no agent, straight from the kernel |
 //! | [`control`] | the socket: Varlink server, client, one interface file |
@@ -55,6 +56,7 @@ pub mod metrics;
 pub mod model;
 pub mod policy;
 pub mod recovery;
+pub mod replay;
 pub mod sieve;
 pub mod state;
 pub mod survey;

@@ -1,6 +1,9 @@
 //! The baseline in use: what the agent found, what it wrote, and how that goes back. Shared by the agent's end, by a
 //! start after a crash, and by `ctctl revert`.
 
+mod host;
+mod notice;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +11,8 @@ use crate::error::{Error, Result};
 use crate::executor::Values;
 use crate::journal::{Baseline, Held, Loaded, trail};
 use crate::model::{Draft, Netns, RecordEvent, RevertRow};
+use host::HostBaseline;
+pub use notice::Noticed;
 
 /// Resizing the hash holds every packet for about half a microsecond an entry (`nf_conntrack_hash_resize`): up to here
 /// that is 20 ms.
@@ -22,16 +27,20 @@ pub struct Keeper {
     dry: bool,
     /// What this agent held when somebody else wrote over it.
     displaced: BTreeMap<String, Held>,
+    /// Max and buckets, for the next owner of them.
+    host: HostBaseline,
 }
 
 impl Keeper {
     /// Takes the baseline at start: what an earlier agent of this boot and namespace still holds keeps the value that
     /// it found; everything else is as it is now. The records to journal come with it.
     ///
+    /// `dir` is the state directory; in `host_dir` lies what an earlier owner of max and buckets left.
+    ///
     /// # Errors
     /// Exit 3 if it cannot be put on disk: without it, a crash would leave values changed for ever.
     pub fn take(
-        dir: &Path,
+        (dir, host_dir): (&Path, Option<&Path>),
         boot_id: &str,
         netns: &Netns,
         values: &BTreeMap<String, u64>,
@@ -40,7 +49,7 @@ impl Keeper {
         let mut notes = Vec::new();
         // A dry run moves no file of another agent's aside.
         let loaded = if dry { Loaded::None } else { Baseline::load(dir, boot_id, netns.inode) };
-        let earlier = match loaded {
+        let mut earlier = match loaded {
             Loaded::Ours(baseline) => baseline.values,
             Loaded::None => trail(dir, boot_id, netns.inode),
             Loaded::SetAside { path, why } => {
@@ -50,6 +59,16 @@ impl Keeper {
             }
             Loaded::Unreadable(error) => return Err(error),
         };
+        // Whoever owned max and buckets last, of whichever namespace, knows best what they were.
+        let mut host = HostBaseline::new(host_dir, boot_id);
+        let (left, warning) = host.load(dry);
+        notes.extend(warning);
+        host.owned = values.keys().any(|name| host::is_hosts(name));
+        if host.owned {
+            earlier.extend(left);
+        } else {
+            earlier.retain(|name, _| !left.contains_key(name));
+        }
         let mut baseline = Baseline::new(boot_id, netns.clone());
         for (name, &now) in values {
             let held = earlier.get(name).filter(|held| held.owns(now));
@@ -66,9 +85,10 @@ impl Keeper {
         for (name, held) in held.filter(|(name, _)| !values.contains_key(*name)) {
             baseline.values.insert(name.clone(), *held);
         }
-        let keeper = Keeper { dir: dir.to_owned(), baseline, dry, displaced: BTreeMap::new() };
+        let keeper = Keeper { dir: dir.to_owned(), baseline, dry, displaced: BTreeMap::new(), host };
         if !dry {
             keeper.baseline.save(dir)?;
+            keeper.host.save(&keeper.baseline.values);
         }
         Ok((keeper, notes))
     }
@@ -79,9 +99,7 @@ impl Keeper {
     /// Exit 1 if there is one, but of another boot or namespace.
     pub fn found(dir: &Path, boot_id: &str, netns: &Netns) -> Result<Keeper> {
         match Baseline::load(dir, boot_id, netns.inode) {
-            Loaded::Ours(baseline) => {
-                Ok(Keeper { dir: dir.to_owned(), baseline, dry: false, displaced: BTreeMap::new() })
-            }
+            Loaded::Ours(baseline) => Ok(Self::with(dir, baseline)),
             Loaded::Unreadable(error) => Err(error),
             // Gone or broken: what the journal says of this boot and namespace is all that is known.
             Loaded::None => Ok(Self::followed(dir, boot_id, netns)),
@@ -101,7 +119,23 @@ impl Keeper {
     fn followed(dir: &Path, boot_id: &str, netns: &Netns) -> Keeper {
         let values = trail(dir, boot_id, netns.inode);
         let baseline = Baseline { values, ..Baseline::new(boot_id, netns.clone()) };
-        Keeper { dir: dir.to_owned(), baseline, dry: false, displaced: BTreeMap::new() }
+        Self::with(dir, baseline)
+    }
+
+    fn with(dir: &Path, baseline: Baseline) -> Keeper {
+        let host = HostBaseline::new(None, &baseline.boot_id);
+        Keeper { dir: dir.to_owned(), baseline, dry: false, displaced: BTreeMap::new(), host }
+    }
+
+    /// The same, with what an owner of max and buckets left in `host_dir`: it goes with the values that it is of.
+    pub fn beside(mut self, host_dir: &Path) -> Keeper {
+        self.host = HostBaseline::new(Some(host_dir), &self.baseline.boot_id);
+        let (left, _) = self.host.load(true);
+        let same = |(name, held): (&String, &Held)| {
+            self.baseline.values.get(name).is_some_and(|own| own.written == held.written)
+        };
+        self.host.owned = !left.is_empty() && left.iter().all(same);
+        self
     }
 
     /// Baseline values by name.
@@ -135,47 +169,11 @@ impl Keeper {
     }
 
     fn save(&self) -> Result<()> {
-        if self.dry { Ok(()) } else { self.baseline.save_before_write(&self.dir) }
-    }
-
-    /// Holds current values against what the agent wrote: one that somebody else changed is theirs, and the new
-    /// baseline, unless it went back to what it was.
-    pub fn notice(&mut self, values: &BTreeMap<String, u64>) -> Vec<Draft> {
-        let mut notes = Vec::new();
-        for (name, &now) in values {
-            // A value that became this agent's only now begins with what it is.
-            let held = self.baseline.values.entry(name.clone()).or_insert(Held::found(now));
-            let expected = held.written.unwrap_or(held.found);
-            if now == expected {
-                continue;
-            }
-            if let Some(own) = self.displaced.get(name).filter(|own| own.written == Some(now)) {
-                // A script that saved and restored: it is the agent's value again, and its baseline is the old one.
-                *held = *own;
-                let note =
-                    format!("{name} is {now} again, as this agent had set it; it was {} before", own.found);
-                let draft = Draft::new(0, RecordEvent::Drift, note);
-                notes.push(Draft { name: Some(name.clone()), from: Some(expected), to: Some(now), ..draft });
-                continue;
-            }
-            if held.written.is_some() {
-                self.displaced.insert(name.clone(), *held);
-            }
-            let note = if now == held.found {
-                format!("{name} was put back to {now} by someone else; it had been set to {expected}")
-            } else {
-                format!(
-                    "{name} was changed from {expected} to {now} by someone else: that is its baseline now"
-                )
-            };
-            (held.found, held.written) = (now, None);
-            let draft = Draft::new(0, RecordEvent::Drift, note);
-            notes.push(Draft { name: Some(name.clone()), from: Some(expected), to: Some(now), ..draft });
+        if self.dry {
+            return Ok(());
         }
-        if !notes.is_empty() {
-            let _ = self.save();
-        }
-        notes
+        self.host.save(&self.baseline.values);
+        self.baseline.save_before_write(&self.dir)
     }
 
     /// Puts back every value that is still as the agent wrote it, as far as that is safe now.
@@ -252,6 +250,8 @@ fn restore_one(
     }
 }
 
+#[cfg(test)]
+mod hands_tests;
 #[cfg(test)]
 #[path = "recovery_tests.rs"]
 mod tests;

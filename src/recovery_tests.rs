@@ -50,7 +50,7 @@ impl Values for Kernel {
 const FOUND: [(&str, u64); 2] = [("max", 100_000), ("tcp_timeout_established", 432_000)];
 
 fn start(dir: &Path, now: &[(&str, u64)]) -> (Keeper, Vec<Draft>) {
-    Keeper::take(dir, BOOT, &netns(7), &values(now), false).unwrap()
+    Keeper::take((dir, None), BOOT, &netns(7), &values(now), false).unwrap()
 }
 
 /// An agent that raised max and shortened a timeout, and the kernel that holds both.
@@ -117,9 +117,9 @@ fn a_crash_before_a_second_write_keeps_what_was_found_first() {
     let dir = tempfile::tempdir().unwrap();
     let kernel = killed_before_a_second_write(dir.path());
     let now = kernel.values.borrow().clone();
-    let (mut keeper, notes) = Keeper::take(dir.path(), BOOT, &netns(7), &now, false).unwrap();
+    let (mut keeper, notes) = Keeper::take((dir.path(), None), BOOT, &netns(7), &now, false).unwrap();
     assert_eq!((keeper.baseline(), notes.len()), (values(&FOUND), 2));
-    assert!(keeper.notice(&now).is_empty(), "no other hand did this");
+    assert!(keeper.notice(&now, Vec::new).is_empty(), "no other hand did this");
     keeper.restore(&kernel, 1000, 75.0, false);
     assert_eq!(*kernel.values.borrow(), values(&FOUND));
 }
@@ -151,7 +151,7 @@ fn a_baseline_of_another_boot_or_namespace_is_set_aside_and_said() {
         let dir = tempfile::tempdir().unwrap();
         drop(at_work(dir.path()));
         let now = values(&[("max", 150_000)]);
-        let (keeper, notes) = Keeper::take(dir.path(), boot, &netns(inode), &now, false).unwrap();
+        let (keeper, notes) = Keeper::take((dir.path(), None), boot, &netns(inode), &now, false).unwrap();
         assert_eq!(keeper.baseline(), now);
         assert_eq!(notes.len(), 1);
         assert!(notes[0].reason.contains(why), "{}", notes[0].reason);
@@ -161,7 +161,7 @@ fn a_baseline_of_another_boot_or_namespace_is_set_aside_and_said() {
 #[test]
 fn a_dry_run_writes_no_baseline() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut keeper, _) = Keeper::take(dir.path(), BOOT, &netns(7), &values(&FOUND), true).unwrap();
+    let (mut keeper, _) = Keeper::take((dir.path(), None), BOOT, &netns(7), &values(&FOUND), true).unwrap();
     keeper.will_write("max", 100_000, 150_000).unwrap();
     keeper.close();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -172,7 +172,7 @@ fn without_a_durable_baseline_there_is_no_start() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("state");
     std::fs::write(&file, "a file, no directory").unwrap();
-    let error = Keeper::take(&file, BOOT, &netns(7), &values(&FOUND), false).unwrap_err();
+    let error = Keeper::take((&file, None), BOOT, &netns(7), &values(&FOUND), false).unwrap_err();
     assert_eq!(error.exit, Exit::Unreachable);
     assert!(error.hint.is_some());
 }
@@ -252,20 +252,27 @@ fn what_was_put_back_already_is_no_news() {
 fn another_hand_is_noticed_once_and_respected() {
     let dir = tempfile::tempdir().unwrap();
     let (mut keeper, kernel) = at_work(dir.path());
-    assert!(keeper.notice(&kernel.values.borrow()).is_empty(), "its own values are no news");
-    let notes = keeper.notice(&values(&[("max", 500_000), ("tcp_timeout_established", 432_000), ("new", 1)]));
-    let said: Vec<&str> = notes.iter().map(|note| note.reason.as_str()).collect();
+    assert!(keeper.notice(&kernel.values.borrow(), Vec::new).is_empty(), "its own values are no news");
+    let notes = keeper
+        .notice(&values(&[("max", 500_000), ("tcp_timeout_established", 432_000), ("new", 1)]), Vec::new);
+    let said: Vec<&str> = notes.iter().map(|note| note.draft.reason.as_str()).collect();
     assert_eq!(
         said,
         [
-            "max was changed from 150000 to 500000 by someone else: that is its baseline now",
-            "tcp_timeout_established was put back to 432000 by someone else; it had been set to 7440"
+            "max was changed from 150000 to 500000 by someone else: that is its baseline now, and it stays so until it \
+             has been calm",
+            "tcp_timeout_established was put back to 432000, as it was found, by someone else; it had been set to 7440, \
+             and will be again after 1, 5, then 15 min of pressure"
         ]
     );
-    assert_eq!((notes[0].from, notes[0].to), (Some(150_000), Some(500_000)));
+    assert_eq!((notes[0].draft.from, notes[0].draft.to), (Some(150_000), Some(500_000)));
     assert_eq!(keeper.baseline()["max"], 500_000);
     assert!(keeper.is_clear());
-    assert!(keeper.notice(&values(&[("max", 500_000), ("tcp_timeout_established", 432_000)])).is_empty());
+    assert!(
+        keeper
+            .notice(&values(&[("max", 500_000), ("tcp_timeout_established", 432_000)]), Vec::new)
+            .is_empty()
+    );
     assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline()["max"], 500_000);
 }
 
@@ -277,7 +284,7 @@ fn a_write_that_failed_is_taken_back_from_the_record() {
     keeper.unwritten("max", 150_000);
     keeper.unwritten("tcp_timeout_established", 432_000);
     let kernel = Kernel::of(&[("max", 150_000), ("tcp_timeout_established", 432_000)]);
-    assert!(keeper.notice(&kernel.values.borrow()).is_empty());
+    assert!(keeper.notice(&kernel.values.borrow(), Vec::new).is_empty());
     let rows = keeper.restore(&kernel, 1000, 75.0, false);
     assert_eq!(results(&rows), [("max", 150_000, 100_000, "restored")]);
 }
@@ -301,6 +308,6 @@ fn what_an_earlier_agent_holds_is_not_forgotten_by_one_that_may_not_write_it() {
     let (_, kernel) = at_work(dir.path());
     let mut mine = kernel.values.borrow().clone();
     mine.remove("max");
-    drop(Keeper::take(dir.path(), BOOT, &netns(7), &mine, false).unwrap());
+    drop(Keeper::take((dir.path(), None), BOOT, &netns(7), &mine, false).unwrap());
     assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline()["max"], 100_000);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::documents;
@@ -15,7 +15,7 @@ use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
 use crate::model::{
     Basis, Class, Draft, Entry, Flush, Netns, Pace, PlanDocument, ProtocolGroup, RevertDocument, Scan,
-    Settings, SourceCount, SourceKey, StatusDocument, TopSources,
+    Settings, Snapshot, SnapshotDocument, SourceCount, SourceKey, StatusDocument, TopSources,
 };
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::Keeper;
@@ -55,6 +55,9 @@ impl Target {
     }
 }
 
+/// Where an agent that runs as root keeps the baseline of max and buckets, beside the lease on them.
+const HOST_DIR: &str = "/run/ctctl/host";
+
 /// Where the agent of a namespace keeps baseline and journal.
 pub fn state_dir(netns: &Netns, settings: &Settings) -> PathBuf {
     settings.agent.state_dir.clone().unwrap_or_else(|| PathBuf::from("/var/lib/ctctl").join(netns.key()))
@@ -65,10 +68,7 @@ pub fn state_dir(netns: &Netns, settings: &Settings) -> PathBuf {
 /// # Errors
 /// Exit 3 where the kernel cannot be read.
 pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
-    let mut gauge = target.gauge(settings)?;
-    let mut snapshot = gauge.snapshot()?;
-    snapshot.scan = Some(scan(&mut gauge, settings, None, &mut |_, _| {})?);
-    snapshot.chances.room = SecondChances::BOUND as u64;
+    let snapshot = facts(target, settings)?;
     let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
     let header = documents::header(target.netns(), clock::now_rfc3339());
     let dir = state_dir(target.netns(), settings);
@@ -83,19 +83,33 @@ pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
 /// # Errors
 /// As [`status`].
 pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
+    let snapshot = facts(target, settings)?;
+    // From nothing: the table is as full as it is, and nothing was seen before.
+    let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
+    Ok(documents::plan(documents::header(target.netns(), clock::now_rfc3339()), &snapshot, &plan))
+}
+
+/// `plan --snapshot`: all that [`plan`] is made of.
+///
+/// # Errors
+/// As [`status`].
+pub fn recorded(target: &Target, settings: &Settings) -> Result<SnapshotDocument> {
+    let snapshot = facts(target, settings)?;
+    let header = documents::header(target.netns(), clock::now_rfc3339());
+    Ok(documents::recorded(header, Basis::Dump, &snapshot, &Memory::default(), settings))
+}
+
+fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
     let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
     snapshot.scan = Some(scan(&mut gauge, settings, None, &mut |_, _| {})?);
     snapshot.chances.room = SecondChances::BOUND as u64;
-    // From nothing: the table is as full as it is, and nothing was seen before.
-    let (mut plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
-    if plan.weigh {
+    if policy::decide(&snapshot, &Memory::default(), settings).0.weigh {
         // Without an agent nobody knows which sources are new: all are as good as old.
         let weighing = Some(Weighing::new(&settings.flush, HashSet::new()));
         snapshot.scan = Some(scan(&mut gauge, settings, weighing, &mut |_, _| {})?);
-        plan = policy::decide(&snapshot, &Memory::default(), settings).0;
     }
-    Ok(documents::plan(documents::header(target.netns(), clock::now_rfc3339()), &plan))
+    Ok(snapshot)
 }
 
 /// `top-sources`: the `limit` largest (0: all).
@@ -162,7 +176,7 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
     target.namespace.enter()?;
     let dir = state_dir(target.netns(), settings);
     let boot_id = clock::boot_id();
-    let mut keeper = Keeper::found(&dir, &boot_id, target.netns())?;
+    let mut keeper = Keeper::found(&dir, &boot_id, target.netns())?.beside(Path::new(HOST_DIR));
     let values = NamespaceValues::open()?;
     let entries = Gauge::open(&target.namespace)?.count()?;
     let rows = keeper.restore(&values, entries, settings.pressure.low_percent, force);

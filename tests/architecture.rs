@@ -31,6 +31,11 @@ const MAY_IMPORT: &[Row] = &[
     ),
     ("executor", &["kernel", "model"], "the only hand on the kernel; it obeys a plan and does not decide"),
     ("documents", &["model", "policy"], "facts become what commands print, by the policy's own numbers"),
+    (
+        "replay",
+        &["documents", "error", "model", "policy"],
+        "a recorded moment decided again: nothing of it comes from this machine",
+    ),
     ("recovery", &["error", "executor", "journal", "model"], "the baseline goes back through the same hand"),
     (
         "sieve",
@@ -82,7 +87,7 @@ const MAY_IMPORT: &[Row] = &[
     ),
     (
         "cli",
-        &["agent", "config", "control", "error", "journal", "log", "model", "survey"],
+        &["agent", "config", "control", "error", "journal", "log", "model", "replay", "survey"],
         "asks the agent or the survey and prints; it never meets the kernel, the state or the policy",
     ),
 ];
@@ -92,6 +97,7 @@ const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("cli", "agent", &["cli/agent.rs"]),
     ("cli", "log", &["cli/agent.rs"]),
     ("cli", "journal", &["cli/history.rs"]),
+    ("cli", "replay", &["cli/plan.rs"]),
 ];
 
 /// Crates that belong to a few modules.

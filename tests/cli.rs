@@ -182,3 +182,60 @@ fn closed_pipe() -> Stdio {
     drop(reader);
     writer.into()
 }
+
+const RECORDED: &str = "{\"schema\": 1, \"taken_at\": \"2026-11-21T02:49:52Z\", \"version\": \"0.1.0\",\n
+    \"netns\": {\"name\": \"gw\", \"inode\": 7}, \"basis\": \"agent\", \"memory\": {}, \"settings\": {},\n
+    \"snapshot\": {\"now_seconds\": 100.5, \"entries\": 900, \"max\": 1000, \"buckets\": 512}}";
+
+/// `plan` with a snapshot on its standard input.
+fn replayed(arguments: &[&str], snapshot: &str) -> Output {
+    let mut command = ctctl();
+    command.args(["plan", "--from", "-"]).args(arguments);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let _ = child.stdin.take().expect("a pipe").write_all(snapshot.as_bytes());
+    child.wait_with_output().expect("ends")
+}
+
+#[test]
+fn a_recorded_plan_needs_no_namespace_and_no_rights() {
+    let plan = replayed(&["--json", "--netns", "no-such"], RECORDED);
+    assert_eq!(plan.status.code(), Some(0), "{}", text(&plan.stderr));
+    let plan = text(&plan.stdout);
+    assert!(
+        plan.contains("\"taken_at\":\"2026-11-21T02:49:52Z\"") && plan.contains("90.0 % (900 of 1000"),
+        "{plan}"
+    );
+    let shown = replayed(&[], RECORDED);
+    let shown = text(&shown.stdout);
+    assert!(
+        shown.contains("Decided again from standard input, recorded at ") && shown.contains("in gw"),
+        "{shown}"
+    );
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("tighter.toml");
+    std::fs::write(&config, "[capacity]\nlimit = 950\n").expect("a file");
+    let other = replayed(&["--config", config.to_str().expect("text")], RECORDED);
+    assert!(text(&other.stdout).contains("94.7 % (900 of 950"), "{}", text(&other.stdout));
+}
+
+#[test]
+fn a_snapshot_that_is_none_is_shown_with_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("gw.json");
+    let path = file.to_str().expect("text");
+    for (broken, says) in [
+        ("{\"schema\": 1,\n \"snapshot\": 3}", "gw.json:2:14: invalid type"),
+        ("[]", "gw.json:1:"),
+        ("{\"schema\": 2}", "its schema is 2, and this version reads 1"),
+    ] {
+        std::fs::write(&file, broken).expect("a file");
+        let output = run(&["plan", "--from", path]);
+        let error = text(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{error}");
+        assert!(error.starts_with("ctctl: snapshot: ") && error.contains(says), "{error}");
+        assert!(error.lines().count() == 2 && error.contains("\nhint: "), "{error}");
+    }
+    assert_eq!(run(&["plan", "--from", "/nonexistent/gw.json"]).status.code(), Some(2));
+    refused(&run(&["plan", "--from", path, "--snapshot"]));
+}

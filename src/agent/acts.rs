@@ -61,13 +61,16 @@ impl Acting {
             return false;
         }
         // Somebody may have set it since the last look at other hands: then that is what is to go back to.
-        let theirs = self.keeper.notice(&[(name.to_owned(), from)].into());
-        if !theirs.is_empty() {
-            theirs.into_iter().for_each(|note| self.chronicle.note(note));
-            self.memory.baseline = self.keeper.baseline();
-            if matches!(action.act, Act::RestoreTimeout { .. } | Act::LowerMax { .. }) {
-                return false;
+        let theirs = self.heed(&[(name.to_owned(), from)].into(), snapshot.now_seconds);
+        if theirs && matches!(action.act, Act::RestoreTimeout { .. } | Act::LowerMax { .. }) {
+            return false;
+        }
+        if self.memory.hands.get(name).is_some_and(|hand| hand.at_seconds == snapshot.now_seconds) {
+            // It was the agent's until a moment ago: the next decision knows, and nothing was raised by this one.
+            if name == "max" {
+                self.memory.raised_at_seconds = None;
             }
+            return false;
         }
         if let Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } = action.act
             && !self.hand.dry()
@@ -164,7 +167,12 @@ impl Acting {
             };
             self.chronicle.outcome(ids[i], &outcome, plan.level);
         }
-        swept.freed.iter().sum::<u64>() > 0
+        let freed = swept.freed.iter().sum::<u64>();
+        if !self.hand.dry() {
+            // A second chance frees nothing yet: what counts is what the kernel deleted.
+            self.memory.flushed(snapshot, clock::boottime_seconds(), swept.deleted.gone());
+        }
+        freed > 0
     }
 
     /// What was refused is left alone for a while, and second chances keep to their pace from one sweep to the next.

@@ -17,15 +17,15 @@ use crate::error::Result;
 use crate::executor::{DryHand, Hand, KernelHand, Values};
 use crate::gauge::Gauge;
 use crate::journal::{Journal, TimeoutsSeen};
-use crate::kernel::clock;
 use crate::kernel::grace::Shortener;
 use crate::kernel::netns::Namespace;
 use crate::kernel::table::{Deleter, Witness};
+use crate::kernel::{clock, sysctl_files};
 use crate::model::{
-    Class, Draft, Entry, EventsSetting, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout,
+    Class, Draft, Entry, EventsSetting, Level, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout,
 };
 use crate::policy::{self, Memory};
-use crate::recovery::Keeper;
+use crate::recovery::{Keeper, Noticed};
 use crate::sieve::SharedSightings;
 use crate::state::{Identify, RegretMeter};
 
@@ -110,7 +110,9 @@ impl Acting {
         let settings = Arc::new(ground.settings.clone());
         let owns_host = holds_host(&mut ground, &snapshot, &settings);
         let owned = owned_values(&gauge, &snapshot, owns_host);
-        let (keeper, notes) = Keeper::take(&ground.state_dir, &boot_id, &netns, &owned, ground.dry_run)?;
+        let host_dir = ground.host.baseline_dir();
+        let places = (ground.state_dir.as_path(), Some(host_dir.as_path()));
+        let (keeper, notes) = Keeper::take(places, &boot_id, &netns, &owned, ground.dry_run)?;
         for (name, found) in keeper.baseline() {
             // What timeouts were before an earlier agent shortened them may still be some entry's base.
             if let (Some(timeout), Ok(seconds)) = (Timeout::named(&name), u32::try_from(found)) {
@@ -302,15 +304,25 @@ impl Acting {
         }
         self.drift_at_seconds = snapshot.now_seconds;
         let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values);
-        for note in self.keeper.notice(&now) {
-            if note.name.as_deref() == Some("max") {
-                let times = self.memory.overridden.map_or(0, |(_, times)| times);
-                self.memory.overridden = Some((snapshot.now_seconds, times.saturating_add(1)));
+        self.heed(&now, snapshot.now_seconds);
+        self.save_seen();
+    }
+
+    /// Journals what other hands did, and remembers it for the decisions to come; true if there was anything.
+    pub(super) fn heed(&mut self, values: &BTreeMap<String, u64>, now_seconds: f64) -> bool {
+        let noticed = self.keeper.notice(values, sysctl_files::configured);
+        let any = !noticed.is_empty();
+        for Noticed { drift, was_held, draft } in noticed {
+            // A timeout that the agent had not touched has a new baseline and no more; max under pressure is wished for.
+            let wished =
+                was_held || (draft.name.as_deref() == Some("max") && self.memory.level > Level::Normal);
+            if let Some(name) = draft.name.as_deref().filter(|_| wished) {
+                self.memory.overridden(name, drift, now_seconds);
             }
-            self.chronicle.note(note);
+            self.chronicle.note(draft);
         }
         self.memory.baseline = self.keeper.baseline();
-        self.save_seen();
+        any
     }
 
     /// Timeouts that were in force outlive this agent, for the proofs of the next.
@@ -328,9 +340,8 @@ impl Acting {
     fn set_marks(&self, snapshot: &Snapshot) {
         let limit = policy::limit(snapshot, &self.settings).unwrap_or(0) as f64;
         let pressure = &self.settings.pressure;
-        for (mark, percent) in
-            self.ground.numbers.marks.iter().zip([pressure.high_percent, pressure.critical_percent])
-        {
+        let percents = [pressure.low_percent, pressure.high_percent, pressure.critical_percent];
+        for (mark, percent) in self.ground.numbers.marks.iter().zip(percents) {
             mark.store((limit * percent / 100.0) as u64, Relaxed);
         }
     }

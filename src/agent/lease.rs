@@ -48,6 +48,11 @@ pub struct HostLease {
 impl HostLease {
     const AGAIN_SECONDS: f64 = 5.0;
 
+    /// Where what was found before the first holder came lies, for the next.
+    pub fn baseline_dir(&self) -> PathBuf {
+        self.directory.join("host")
+    }
+
     /// Not held yet.
     pub fn new(directory: PathBuf) -> Self {
         HostLease { directory, lease: None, not_before_seconds: f64::NEG_INFINITY, told: false }

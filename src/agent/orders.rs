@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::executor::DryHand;
 use crate::gauge::NamespaceValues;
 use crate::kernel::clock;
-use crate::model::{Draft, Plan, RestoreOnExit, RevertDocument, Settings};
+use crate::model::{Basis, Draft, Plan, RestoreOnExit, RevertDocument, Settings, Snapshot};
 use crate::policy;
 use crate::state::Weighing;
 
@@ -37,6 +37,7 @@ impl Acting {
             Order::Reload(settings, reply) => self.reload(*settings, reply),
             Order::Revert(force, reply) => self.revert(force, reply),
             Order::Plan(reply) => self.answer_plan(reply),
+            Order::Snapshot(reply) => self.answer_snapshot(reply),
             Order::Stop => {
                 self.stop();
                 return false;
@@ -139,14 +140,14 @@ impl Acting {
         documents::reverted(documents::header(&self.netns, clock::now_rfc3339()), rows)
     }
 
-    /// A plan on a scan of now. What is seen is kept, nothing is done.
-    fn plan_afresh(&mut self) -> Result<Plan> {
+    /// Facts of now with a scan, and what would be done about them. What is seen is kept, nothing is done.
+    fn planned(&mut self) -> Result<(Snapshot, Plan)> {
         // One scan for the classes, one more where they do not suffice.
         for _ in 0..2 {
             let snapshot = self.facts()?;
             let (plan, _) = policy::decide(&snapshot, &self.memory, &self.settings);
             if !plan.scan {
-                return Ok(plan);
+                return Ok((snapshot, plan));
             }
             self.sweeper.weighing = plan.weigh.then(|| self.weighing(snapshot.now_seconds));
             let mut none = DryHand::default();
@@ -154,7 +155,8 @@ impl Acting {
             self.sweeper.sweep(&mut self.gauge, &mut none, &[], &plan.pace, &settings, None)?;
         }
         let snapshot = self.facts()?;
-        Ok(policy::decide(&snapshot, &self.memory, &self.settings).0)
+        let (plan, _) = policy::decide(&snapshot, &self.memory, &self.settings);
+        Ok((snapshot, plan))
     }
 
     /// What a scan weighs sources with: the events thread knows which of them are new.
@@ -168,20 +170,22 @@ impl Acting {
     }
 
     fn answer_plan(&mut self, reply: Reply1) {
-        let planned = self.plan_afresh();
         let paused = self.paused(clock::boottime_seconds());
-        let say_paused = |mut plan: Plan| {
+        let document = self.planned().map(|(snapshot, mut plan)| {
             if paused {
                 plan.reasons.push("paused: the agent does none of this until `ctctl resume`".into());
             }
-            plan
-        };
-        let document = planned
-            .map(say_paused)
-            .map(|plan| documents::plan(documents::header(&self.netns, clock::now_rfc3339()), &plan))
-            .map(Reply::Plan)
-            .map_err(Refusal::from);
-        let _ = reply.send(document);
+            documents::plan(documents::header(&self.netns, clock::now_rfc3339()), &snapshot, &plan)
+        });
+        let _ = reply.send(document.map(Reply::Plan).map_err(Refusal::from));
+    }
+
+    fn answer_snapshot(&mut self, reply: Reply1) {
+        let document = self.planned().map(|(snapshot, _)| {
+            let header = documents::header(&self.netns, clock::now_rfc3339());
+            documents::recorded(header, Basis::Agent, &snapshot, &self.memory, &self.settings)
+        });
+        let _ = reply.send(document.map(Box::new).map(Reply::Snapshot).map_err(Refusal::from));
     }
 
     pub(super) fn stop(&mut self) {

@@ -58,6 +58,7 @@ impl Service for Answers {
                 Call::GetTopSources { limit } => this.top_sources(limit).await,
                 Call::GetHistory { limit, since } => this.history(limit, since).await,
                 Call::GetPlan => this.order(Order::Plan).await,
+                Call::GetSnapshot => this.order(Order::Snapshot).await,
                 Call::Pause { seconds } => this.interrupt(|reply| Order::Pause(seconds, reply)).await,
                 Call::Resume => this.order(Order::Resume).await,
                 Call::Revert { force } => this.interrupt(|reply| Order::Revert(force, reply)).await,

@@ -32,8 +32,8 @@ pub struct Numbers {
     pub synced: AtomicBool,
     /// A sweep under way is to end: somebody wants a stop or a pause.
     pub halt: AtomicBool,
-    /// Crossing this many entries upward wakes the hand at once; two marks, high and critical.
-    pub marks: [AtomicU64; 2],
+    /// Crossing this many entries upward wakes the hand at once; three marks, low, high and critical.
+    pub marks: [AtomicU64; 3],
 }
 
 /// What the hand last saw and decided, copied for queries.
@@ -77,6 +77,8 @@ pub enum Order {
     Look(oneshot::Sender<()>),
     /// What would be done now.
     Plan(Reply1),
+    /// What that is made of.
+    Snapshot(Reply1),
     /// The end.
     Stop,
 }

@@ -58,7 +58,7 @@ pub struct Watcher {
     census_took: Duration,
     events_at_tick: u64,
     lost_at_tick: u64,
-    below: [bool; 2],
+    below: [bool; 3],
     behind: bool,
     /// A dump is to be asked for as soon as the queue is empty.
     census_wanted: bool,
@@ -89,7 +89,7 @@ impl Watcher {
             census_took: Duration::ZERO,
             events_at_tick: 0,
             lost_at_tick: 0,
-            below: [true; 2],
+            below: [true; 3],
             behind: false,
             census_wanted: false,
             events_in_tick: 0,

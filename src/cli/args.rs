@@ -83,8 +83,9 @@ pub enum Command {
         ctctl top-sources -n 0 --direct --json")]
     TopSources(TopSources),
     /// What the policy would do now, and why; touches nothing
-    #[command(after_help = "Example:\n  ctctl plan")]
-    Plan,
+    #[command(after_help = "Examples:\n  ctctl plan\n  ctctl plan --snapshot >gw.json\n  \
+        ctctl --config tighter.toml plan --from gw.json")]
+    Plan(Plan),
     /// The journal: what was done, why, what it achieved
     #[command(after_help = "Examples:\n  ctctl history -n 5\n  ctctl history --since 2h\n  \
         ctctl history --since '2026-11-20 08:00' --json")]
@@ -118,6 +119,18 @@ pub struct Status {
     /// One line with perfdata for a monitoring system, and its exit code
     #[arg(long)]
     pub check: bool,
+}
+
+/// `plan`.
+#[derive(Args, Debug)]
+pub struct Plan {
+    /// Decide again what was recorded with --snapshot (`-`: from standard input), without a kernel or rights; with the
+    /// settings recorded, or with those of --config
+    #[arg(long, value_name = "SNAPSHOT.json", conflicts_with = "snapshot")]
+    pub from: Option<PathBuf>,
+    /// Print all that the plan is made of (facts, memory, settings) as one JSON document
+    #[arg(long)]
+    pub snapshot: bool,
 }
 
 /// `top-sources`.

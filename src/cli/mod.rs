@@ -58,7 +58,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Agent(options) => agent::run(global, options),
         Command::Status(options) => status::run(&place()?, options),
         Command::TopSources(options) => top_sources::run(&place()?, options),
-        Command::Plan => plan::run(&place()?),
+        Command::Plan(options) => plan::run(global, options),
         Command::History(options) => history::run(&place()?, options),
         Command::Pause(options) => pause::run(&place()?, options),
         Command::Resume => resume::run(&place()?),

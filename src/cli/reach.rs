@@ -6,7 +6,7 @@ use std::path::Path;
 use super::output;
 use crate::control::{Client, ConnectError};
 use crate::error::{Error, Exit, Result};
-use crate::model::{Header, Netns, PlanDocument, StatusDocument, TopSources};
+use crate::model::{Netns, PlanDocument, SnapshotDocument, StatusDocument, TopSources};
 
 /// Why an answer is not the agent's.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,20 +92,26 @@ impl Without {
 
 /// What says which namespace it is about.
 pub trait About {
-    /// How the document begins.
-    fn header(&self) -> &Header;
+    /// Which one.
+    fn netns(&self) -> &Netns;
 }
 
 macro_rules! about {
     ($($document:ty),*) => {$(
         impl About for $document {
-            fn header(&self) -> &Header {
-                &self.header
+            fn netns(&self) -> &Netns {
+                &self.header.netns
             }
         }
     )*};
 }
 about!(StatusDocument, TopSources, PlanDocument);
+
+impl About for SnapshotDocument {
+    fn netns(&self) -> &Netns {
+        &self.netns
+    }
+}
 
 /// Connects, and checks that the agent watches `netns`.
 ///
@@ -144,8 +150,8 @@ pub fn direct<T>(kernel: impl FnOnce() -> Result<T>) -> Result<(T, Option<Withou
 fn heard<T: About>(socket: &Path, netns: &Netns, answer: Result<T>) -> std::result::Result<T, Without> {
     let socket = || socket.display().to_string();
     match answer {
-        Ok(document) if document.header().netns.inode == netns.inode => Ok(document),
-        Ok(document) => Err(Without::Elsewhere(socket(), document.header().netns.key())),
+        Ok(document) if document.netns().inode == netns.inode => Ok(document),
+        Ok(document) => Err(Without::Elsewhere(socket(), document.netns().key())),
         Err(error) => Err(Without::Failed(socket(), error.to_string())),
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::Header;
 
 const SOCKET: &str = "/run/ctctl/host.sock";
 
@@ -12,6 +13,8 @@ fn plan(inode: u64) -> PlanDocument {
         level: Default::default(),
         reasons: Vec::new(),
         actions: Vec::new(),
+        classes: None,
+        waiting: Vec::new(),
     }
 }
 

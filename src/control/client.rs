@@ -13,7 +13,9 @@ use super::schema::{self, Heard, HistoryPage};
 use super::socket::{ConnectError, dial};
 use super::{Call, Refusal, RefusalKind};
 use crate::error::{Error, Result};
-use crate::model::{JournalRecord, PlanDocument, RevertDocument, StatusDocument, TopSources};
+use crate::model::{
+    JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, StatusDocument, TopSources,
+};
 
 /// For one message of an answer.
 const REPLY: Duration = Duration::from_secs(5);
@@ -79,6 +81,14 @@ impl Client {
     /// As `status`.
     pub fn plan(&mut self) -> Result<PlanDocument> {
         self.one("plan", &Call::GetPlan)
+    }
+
+    /// `plan --snapshot`.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn snapshot(&mut self) -> Result<SnapshotDocument> {
+        self.one("plan", &Call::GetSnapshot)
     }
 
     /// `history`, oldest first; `limit` 0 is all, `since` is RFC 3339.

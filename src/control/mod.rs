@@ -13,7 +13,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use crate::error::{Error, Exit};
-use crate::model::{JournalRecord, PlanDocument, RevertDocument, StatusDocument, TopSources};
+use crate::model::{
+    JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, StatusDocument, TopSources,
+};
 
 pub use client::Client;
 pub use server::{Limits, serve};
@@ -31,6 +33,8 @@ pub enum Call {
     },
     /// `plan`.
     GetPlan,
+    /// `plan --snapshot`.
+    GetSnapshot,
     /// `history`.
     GetHistory {
         /// At most so many records, the newest; 0 is all.
@@ -75,6 +79,8 @@ pub enum Reply {
     TopSources(TopSources),
     /// To `GetPlan`.
     Plan(PlanDocument),
+    /// To `GetSnapshot`.
+    Snapshot(Box<SnapshotDocument>),
     /// To `GetHistory`, oldest first.
     History(Vec<JournalRecord>),
     /// To `Revert`.

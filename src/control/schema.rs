@@ -125,6 +125,7 @@ fn call(name: &str, parameters: &mut Parameters) -> Result<Option<Call>, Fault> 
         "GetStatus" => Call::GetStatus,
         "GetTopSources" => Call::GetTopSources { limit: parameters.take("limit")?.unwrap_or(0) },
         "GetPlan" => Call::GetPlan,
+        "GetSnapshot" => Call::GetSnapshot,
         "GetHistory" => Call::GetHistory {
             limit: parameters.take("limit")?.unwrap_or(0),
             since: parameters.take("since")?,
@@ -167,6 +168,7 @@ pub fn encode_call(call: &Call) -> Vec<u8> {
         Call::GetStatus => ("GetStatus", Value::Null),
         Call::GetTopSources { limit } => ("GetTopSources", json!({ "limit": limit })),
         Call::GetPlan => ("GetPlan", Value::Null),
+        Call::GetSnapshot => ("GetSnapshot", Value::Null),
         Call::GetHistory { limit, since } => ("GetHistory", json!({ "limit": limit, "since": since })),
         Call::Pause { seconds } => ("Pause", json!({ "seconds": seconds })),
         Call::Resume => ("Resume", Value::Null),
@@ -246,6 +248,7 @@ pub fn encode_whole(reply: &Reply, limit_bytes: usize) -> Result<Vec<u8>, TooLon
         Reply::Status(document) => encode_reply(document, false, limit_bytes),
         Reply::TopSources(document) => encode_reply(document, false, limit_bytes),
         Reply::Plan(document) => encode_reply(document, false, limit_bytes),
+        Reply::Snapshot(document) => encode_reply(document, false, limit_bytes),
         Reply::History(records) => encode_reply(&json_records(records), false, limit_bytes),
         Reply::Reverted(document) => encode_reply(document, false, limit_bytes),
         Reply::Done { message } => encode_reply(&json!({ "message": message }), false, limit_bytes),

@@ -17,5 +17,6 @@ mod root;
 mod second_look;
 pub mod socket;
 pub mod sysctl;
+pub mod sysctl_files;
 pub mod table;
 pub mod timeout_policies;

@@ -175,6 +175,9 @@ pub struct Status {
     pub net_growth_per_second: Option<f64>,
     pub seconds_to_full: Option<f64>,
     pub drops: Drops,
+    /// What the level rests on and what bounds relief, in sentences.
+    #[serde(default)]
+    pub reasons: Vec<String>,
     pub bounds: Bounds,
     pub timeouts: Vec<TimeoutRow>,
     pub classes: Option<Vec<ClassRow>>,
@@ -193,6 +196,12 @@ pub struct PlanDocument {
     pub level: Level,
     pub reasons: Vec<String>,
     pub actions: Vec<ActionRow>,
+    /// What each class would free, where the table was looked at.
+    #[serde(default)]
+    pub classes: Option<Vec<ClassRow>>,
+    /// What has to wait, in sentences.
+    #[serde(default)]
+    pub waiting: Vec<String>,
 }
 
 /// One value that `revert` dealt with.

@@ -4,12 +4,14 @@
 
 mod answer;
 mod class;
+mod drift;
 mod entry;
 mod groups;
 mod level;
 mod outcome;
 mod plan;
 mod record;
+mod recorded;
 mod regret;
 mod settings;
 mod share;
@@ -22,12 +24,14 @@ pub use answer::{
     SourceRow, Status as StatusDocument, TimeoutRow, TopSources,
 };
 pub use class::*;
+pub use drift::*;
 pub use entry::*;
 pub use groups::*;
 pub use level::*;
 pub use outcome::*;
 pub use plan::*;
 pub use record::*;
+pub use recorded::*;
 pub use regret::*;
 pub use settings::*;
 pub use share::*;

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::timeouts::{TIMEOUTS, Timeout};
 
 /// The whole configuration.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[allow(missing_docs)]
 pub struct Settings {
     pub agent: AgentSettings,
@@ -22,7 +24,8 @@ pub struct Settings {
 }
 
 /// `[agent]`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AgentSettings {
     /// Namespaces to watch, by name or path; empty: the caller's.
     pub netns: Vec<String>,
@@ -43,7 +46,8 @@ pub struct AgentSettings {
 }
 
 /// `restore_on_exit`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RestoreOnExit {
     /// Put every changed value back.
     Stop,
@@ -52,7 +56,8 @@ pub enum RestoreOnExit {
 }
 
 /// `events`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EventsSetting {
     /// Set `nf_conntrack_events` to 1, so that every entry ends with an event.
     On,
@@ -61,7 +66,8 @@ pub enum EventsSetting {
 }
 
 /// `[pressure]`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PressureSettings {
     /// Relief brings usage down to this.
     pub target_percent: f64,
@@ -78,7 +84,8 @@ pub struct PressureSettings {
 }
 
 /// `[capacity]`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CapacitySettings {
     /// Whether max may be raised.
     pub enabled: bool,
@@ -97,7 +104,8 @@ pub struct CapacitySettings {
 }
 
 /// `buckets`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum BucketsSetting {
     /// Once at start, if the stall stays inside the budget.
     Start,
@@ -106,7 +114,8 @@ pub enum BucketsSetting {
 }
 
 /// `[flush]`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FlushSettings {
     /// Whether entries may be deleted.
     pub enabled: bool,
@@ -143,7 +152,8 @@ pub struct FlushSettings {
 }
 
 /// `idle_proof`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum IdleProof {
     /// Arithmetic where it is certain, observation elsewhere.
     Auto,
@@ -154,7 +164,8 @@ pub enum IdleProof {
 }
 
 /// `[timeouts]`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TimeoutSettings {
     /// Whether timeouts may be shortened.
     pub enabled: bool,
@@ -177,7 +188,8 @@ impl TimeoutSettings {
 }
 
 /// `[protect]`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ProtectSettings {
     /// Original-direction sources that are never flushed.
     pub sources: Vec<IpNet>,
@@ -198,7 +210,7 @@ pub struct ProtectSettings {
 }
 
 /// A mark under a mask.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Mark {
     /// Wanted value.
     pub value: u32,
@@ -214,7 +226,8 @@ impl Mark {
 }
 
 /// `[metrics]`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MetricsSettings {
     /// `ADDRESS:PORT`, `unix:PATH`, or empty.
     pub listen: String,
@@ -223,14 +236,16 @@ pub struct MetricsSettings {
 }
 
 /// `[log]`.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LogSettings {
     /// Where and how.
     pub format: LogFormat,
 }
 
 /// `format`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// journald where standard error is connected to it, else text.
     Auto,

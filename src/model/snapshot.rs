@@ -22,6 +22,7 @@ pub struct Drops {
 
 /// What the host's memory allows.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct MemoryFacts {
     /// MemTotal.
     pub total_bytes: u64,
@@ -149,6 +150,7 @@ impl ClassScan {
 
 /// What a scan of the whole table saw.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Scan {
     /// When it ended, `Snapshot::now_seconds`' clock.
     pub at_seconds: f64,
@@ -211,6 +213,7 @@ pub struct Chances {
 
 /// Facts at one moment.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Snapshot {
     /// CLOCK_BOOTTIME in seconds.
     pub now_seconds: f64,

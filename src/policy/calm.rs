@@ -1,6 +1,7 @@
 //! Back: what was changed returns when it is calm, and says so while it waits.
 
-use super::{Memory, ceiling, limit, share, usage_percent};
+use super::settle::{self, Write};
+use super::{Memory, ceiling, hands, limit, share, usage_percent};
 use crate::model::{Act, Action, Level, Plan, Settings, Snapshot, Timeout};
 
 const HOUR_SECONDS: f64 = 3600.0;
@@ -22,6 +23,7 @@ pub(super) fn step_back(snapshot: &Snapshot, memory: &mut Memory, settings: &Set
     if now - since < needed {
         return;
     }
+    hands::calm(memory);
     restore_timeouts(snapshot, memory, plan, since);
     lower_max(snapshot, memory, settings, plan, since);
 }
@@ -44,6 +46,10 @@ fn restore_timeouts(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan, s
     let calm = now - since;
     memory.restored_at_seconds = Some(now);
     for (timeout, from, to) in held {
+        // What is over comes back with the next look.
+        if !settle::may_write(Write::Timeout, snapshot, memory) {
+            return;
+        }
         let reason = format!("usage has been low for {calm:.0} s; {} returns to what it was", timeout.name());
         plan.actions.push(Action { act: Act::RestoreTimeout { timeout, from, to }, reason });
     }
@@ -66,10 +72,12 @@ fn lower_max(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan
         return;
     }
     let safe = (snapshot.entries as f64 * 100.0 / settings.pressure.low_percent).ceil() as u64;
-    let to = baseline.max(memory.peak_entries.saturating_mul(2)).max(safe);
+    // Memory may have shrunk since max was raised: what is over the ceiling now goes first.
+    let kept = memory.peak_entries.saturating_mul(2).min(ceiling(snapshot, settings).entries);
+    let to = baseline.max(kept).max(safe);
     let peak = memory.peak_entries;
     (memory.lowered_at_seconds, memory.peak_entries) = (Some(now), snapshot.entries);
-    if to < snapshot.max && snapshot.owns_host_values {
+    if to < snapshot.max && snapshot.owns_host_values && settle::may_write(Write::Max, snapshot, memory) {
         let reason =
             format!("an hour of calm with at most {peak} entries; max was {baseline} before the pressure");
         plan.actions.push(Action { act: Act::LowerMax { from: snapshot.max, to }, reason });
@@ -89,6 +97,14 @@ pub(super) fn tell_waiting(snapshot: &Snapshot, memory: &Memory, settings: &Sett
     {
         plan.waiting
             .push(format!("max is {} and returns toward {baseline} after an hour of calm", snapshot.max));
+        let bound = ceiling(snapshot, settings);
+        if bound.entries < snapshot.max {
+            plan.waiting.push(format!(
+                "max is {}, more than it may be raised to by now ({}): what the table holds stays, and an hour of calm \
+                 brings max down",
+                snapshot.max, bound.reason
+            ));
+        }
     }
     if plan.level == Level::Normal || settings.capacity.ceiling == 0 {
         return;

@@ -23,11 +23,16 @@ pub fn ceiling(snapshot: &Snapshot, settings: &Settings) -> Ceiling {
     let cost = facts.bytes_per_entry.max(1);
     let usable = facts.total_bytes.saturating_sub(facts.huge_pages_bytes);
     let memory_budget_bytes = (usable as f64 * settings.capacity.memory_percent / 100.0) as u64;
+    let others = of_others(snapshot);
+    let less = match others {
+        0 => String::new(),
+        n => format!(", less {n} entries that other namespaces hold"),
+    };
     let mut bounds = vec![
         (
-            memory_budget_bytes / cost,
+            (memory_budget_bytes / cost).saturating_sub(others),
             format!(
-                "memory_percent {} of {} MiB is {} MiB at {cost} bytes an entry",
+                "memory_percent {} of {} MiB is {} MiB at {cost} bytes an entry{less}",
                 settings.capacity.memory_percent,
                 mib(usable),
                 mib(memory_budget_bytes)
@@ -47,6 +52,15 @@ pub fn ceiling(snapshot: &Snapshot, settings: &Settings) -> Ceiling {
     }
     let (entries, why) = bounds.into_iter().min_by_key(|(entries, _)| *entries).unwrap_or_default();
     Ceiling { entries, memory_budget_bytes, reason: format!("max may rise to {entries}: {why}") }
+}
+
+/// Entries of other namespaces: they lie in the same table and take of the same share of memory. slabinfo counts some
+/// free objects as used, so where nobody else is seen there are none.
+fn of_others(snapshot: &Snapshot) -> u64 {
+    match snapshot.memory.other_namespaces {
+        0 => 0,
+        _ => snapshot.memory.entries_all_namespaces.unwrap_or(0).saturating_sub(snapshot.entries),
+    }
 }
 
 /// What MemAvailable allows once `keep_available_percent` is kept. max is a promise to every namespace: what each of

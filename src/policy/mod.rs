@@ -3,28 +3,36 @@
 //! Pure: the same snapshot, memory and settings give the same plan. It names classes, cut-offs and budgets, never
 //! entries, and gives each decision as a sentence with the measured value and the limit.
 
+mod ahead;
 mod buckets;
 mod calm;
 mod ceiling;
 mod fair_share;
 mod grace;
+mod hands;
 mod hurry;
 mod level;
 mod max_min;
 mod protect;
 mod regret;
 mod relief;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use buckets::buckets_at_start;
 pub use ceiling::{Ceiling, ceiling};
+pub use hands::OtherHand;
 pub use protect::{OwnHost, Protection};
+pub use settle::{Flushed, WRITES_A_MINUTE};
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Class, Drops, Level, Plan, Settings, Snapshot, Timeout};
 
 /// What the policy remembers from one decision to the next.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Memory {
     /// The level that was decided last.
     pub level: Level,
@@ -44,8 +52,12 @@ pub struct Memory {
     pub drops: Option<Drops>,
     /// When max was raised last.
     pub raised_at_seconds: Option<f64>,
-    /// When somebody else last wrote over max, and how often so far.
-    pub overridden: Option<(f64, u32)>,
+    /// Values that somebody else wrote over, by contract name.
+    pub hands: BTreeMap<String, OtherHand>,
+    /// Values written in the last minute: when, and whether it was a timeout.
+    pub writes: Vec<(f64, bool)>,
+    /// A flush whose effect does not show yet.
+    pub unsettled: Option<Flushed>,
     /// When max was lowered last, or calm began.
     pub lowered_at_seconds: Option<f64>,
     /// The most entries of the running hour.
@@ -70,6 +82,7 @@ impl Memory {
             lowered_at_seconds: before.lowered_at_seconds,
             restored_at_seconds: before.restored_at_seconds,
             calm_needed_seconds: before.calm_needed_seconds,
+            writes: before.writes.clone(),
             ..self
         }
     }
@@ -124,6 +137,7 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
         relief::relieve(snapshot, &mut memory, settings, &mut plan);
     } else {
         calm::step_back(snapshot, &mut memory, settings, &mut plan);
+        ahead::look(snapshot, settings, &mut plan);
     }
     calm::tell_waiting(snapshot, &memory, settings, &mut plan);
     grace::tell_waiting(snapshot, &mut plan);

@@ -1,6 +1,9 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
-use super::{Memory, calm, ceiling, fair_share, grace, hurry, level, limit, seconds_to_full, share};
+use super::settle::{self, Write};
+use super::{
+    Memory, ahead, calm, ceiling, fair_share, grace, hands, hurry, level, limit, seconds_to_full, share,
+};
 use crate::model::{
     Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout,
 };
@@ -30,7 +33,11 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
         chances_per_second: grace::per_second(snapshot, settings),
         portion: None,
     };
-    let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries);
+    let unseen = settle::unseen(snapshot, memory, level::refused(snapshot, memory) > 0);
+    let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries).saturating_sub(unseen);
+    if unseen > 0 {
+        plan.reasons.push(format!("{unseen} entries went just now and the count does not show it yet"));
+    }
     let chance = grace::has_time(plan.level, snapshot, memory, excess, settings);
     if excess == 0 && !plan.actions.is_empty() {
         return;
@@ -110,6 +117,11 @@ fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &m
     let quota = settings.capacity.limit;
     let max = snapshot.max;
     if max == 0 || (quota > 0 && quota <= max) {
+        if memory.relieving && quota > 0 {
+            plan.reasons.push(format!(
+                "max would not help: the quota is {quota} ([capacity] limit), and max is {max}"
+            ));
+        }
         return None;
     }
     if !settings.capacity.enabled {
@@ -117,10 +129,12 @@ fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &m
         return None;
     }
     if !snapshot.owns_host_values {
-        plan.reasons.push("max is not raised: this agent may not write the host's nf_conntrack_max".into());
+        plan.reasons.push("max is not raised: this agent may not write the host's nf_conntrack_max (another owns it, or the right is \
+             missing)"
+                .into());
         return None;
     }
-    if let Some(wait) = other_hand(snapshot, memory) {
+    if let Some(wait) = hands::holds_max(snapshot, memory) {
         plan.reasons.push(wait);
         return None;
     }
@@ -132,6 +146,12 @@ fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &m
     };
     let entries = snapshot.entries as f64 + coming;
     let needed = (entries * 100.0 / settings.pressure.target_percent).ceil() as u64;
+    if snapshot.entries > max {
+        plan.reasons.push(format!(
+            "max {max} is below the {} entries in the table: nothing new gets in until it is raised or they end",
+            snapshot.entries
+        ));
+    }
     if needed <= max {
         plan.reasons.push(format!("max stays at {max}: {needed} would do for the next {FORESEEN_SECONDS} s"));
         return None;
@@ -146,22 +166,15 @@ fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &m
         plan.reasons.push("max was raised less than a second ago".into());
         return None;
     }
+    if !settle::may_write(Write::Max, snapshot, memory) {
+        plan.reasons.push(settle::TOLD.into());
+        return None;
+    }
     memory.raised_at_seconds = Some(snapshot.now_seconds);
     let why = plan.reasons.first().cloned().unwrap_or_default();
     let reason = format!("{why}; {needed} would bring it to target_percent, and {}", bound.reason);
     plan.actions.push(Action { act: Act::RaiseMax { from: max, to }, reason });
     Some(if quota > 0 { quota.min(to) } else { to })
-}
-
-/// Somebody else wrote over max not long ago: it is theirs for 1, 5, then 15 minutes, unless the table is full.
-fn other_hand(snapshot: &Snapshot, memory: &Memory) -> Option<String> {
-    const MINUTES: [u32; 3] = [1, 5, 15];
-    let (at, times) = memory.overridden?;
-    let minutes = MINUTES[(times.max(1) as usize - 1).min(2)];
-    let passed = snapshot.now_seconds - at;
-    let full = snapshot.entries >= snapshot.max - snapshot.max / 64;
-    let waits = passed < f64::from(minutes) * 60.0 && !full;
-    waits.then(|| format!("max is left at {}: someone else set it {passed:.0} s ago", snapshot.max))
 }
 
 /// The last scan, if it is young enough to act on; otherwise asks for one. A scan is also a reap: the kernel frees
@@ -172,7 +185,7 @@ fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) ->
         // Nothing was there to free: time makes entries idle, but looking all the time would cost a core.
         (_, Some((_, times))) => f64::from(times.min(10)).max(1.0).max(10.0 * scan.duration_seconds),
         (Level::Critical, None) => (4.0 * scan.duration_seconds).max(2.0),
-        (_, None) => (20.0 * scan.duration_seconds).max(10.0),
+        (_, None) => ahead::keep_seconds(scan),
     };
     let young = |scan: &&Scan| now - scan.at_seconds <= keep(scan);
     let ran_out = |scan: &&Scan| plan.level == Level::High && grace::ran_out(snapshot, scan);
@@ -194,7 +207,7 @@ fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) ->
 /// It frees nothing of what is idle already: it is for the entries to come.
 fn shorten(
     snapshot: &Snapshot,
-    memory: &Memory,
+    memory: &mut Memory,
     scan: &Scan,
     excess: u64,
     settings: &Settings,
@@ -232,6 +245,14 @@ fn shorten(
         let held = memory.baseline_timeout(timeout).is_some_and(|baseline| now < baseline);
         if to >= now || (held && !(plan.level == Level::Critical && to == floor)) {
             continue;
+        }
+        if let Some(why) = hands::theirs(name, now.into(), snapshot, memory) {
+            plan.reasons.push(why);
+            continue;
+        }
+        if !settle::may_write(Write::Timeout, snapshot, memory) {
+            plan.reasons.push(settle::TOLD.into());
+            return;
         }
         let reason = format!(
             "{covered} {class} entries are idle for {floor} s or more and {excess} entries are too many; \
@@ -313,7 +334,7 @@ fn barren(snapshot: &Snapshot, memory: &mut Memory, scan: &Scan, plan: &mut Plan
     let none = scan.classes.iter().all(|seen| seen.would_free == 0 && seen.in_grace == 0);
     plan.reasons.extend(none.then(|| format!(
         "{excess} entries are over the target, but of {} none is idle for certain past its floor and unprotected \
-         ({} are protected{}): they count as live and stay",
+         ({} are protected{}): they count as live and stay; `ctctl top-sources` says whose they are",
         scan.entries,
         scan.protected,
         if memory.suspended.is_empty() { "" } else { ", and suspended classes are left out" },

@@ -55,6 +55,7 @@ fn reply(call: &Call, sources: usize, records: usize) -> Result<Reply, Refusal> 
             limit => sources.min(*limit as usize),
         }))),
         Call::GetPlan => Ok(Reply::Plan(plan())),
+        Call::GetSnapshot => Ok(Reply::Snapshot(Box::new(snapshot()))),
         Call::GetHistory { .. } => Ok(Reply::History((0..records as u64).map(record).collect())),
         Call::Pause { .. } => done("paused"),
         Call::Resume => done("resumed"),
@@ -197,6 +198,7 @@ pub fn status() -> StatusDocument {
         new_per_second: Some(12.5),
         net_growth_per_second: None,
         seconds_to_full: None,
+        reasons: vec!["81 % is over 80 %".into()],
         drops: Drops { drop: 1, early_drop: 2, insert_failed: 3, chaintoolong: 4 },
         bounds: Bounds { max_ceiling: 5000, bytes_per_entry: 320, ..Bounds::default() },
         timeouts: vec![timeout],
@@ -246,6 +248,32 @@ pub fn plan() -> PlanDocument {
         level: Level::Critical,
         reasons: vec!["full in 3 s".into()],
         actions: actions.into_iter().map(row).collect(),
+        classes: Some(vec![ClassRow {
+            class: Class::Closed,
+            entries: 9,
+            oldest_idle_seconds: 80,
+            would_free: 4,
+            in_grace: 1,
+            flushed: 0,
+            regretted: 0,
+            regret_percent: None,
+            suspended: false,
+        }]),
+        waiting: vec!["max waits".into()],
+    }
+}
+
+pub fn snapshot() -> SnapshotDocument {
+    let Header { schema, taken_at, netns } = header();
+    SnapshotDocument {
+        schema,
+        taken_at,
+        netns,
+        version: "0.1.0".into(),
+        basis: Basis::Agent,
+        snapshot: Snapshot { entries: 5, ..Snapshot::default() },
+        memory: serde_json::json!({}),
+        settings: Settings::default(),
     }
 }
 

@@ -113,6 +113,7 @@ impl Interface {
                 "float" => assert!(value.is_number(), "{at}: {value} is no float"),
                 "bool" => assert!(value.is_boolean(), "{at}: {value} is no bool"),
                 "string" => assert!(value.is_string(), "{at}: {value} is no string"),
+                "object" => assert!(value.is_object(), "{at}: {value} is no object"),
                 name => {
                     self.check(self.types.get(name).unwrap_or_else(|| panic!("{at}: {name}?")), value, at)
                 }

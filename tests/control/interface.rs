@@ -11,7 +11,8 @@ use super::idl::{Interface, Type};
 fn calls() -> Vec<Call> {
     // A new variant does not compile here until it is in the list.
     let counted = |call: &Call| match call {
-        Call::GetStatus | Call::GetTopSources { .. } | Call::GetPlan | Call::GetHistory { .. } => {}
+        Call::GetStatus | Call::GetTopSources { .. } | Call::GetHistory { .. } => {}
+        Call::GetPlan | Call::GetSnapshot => {}
         Call::Pause { .. } | Call::Resume | Call::Reload | Call::Revert { .. } => {}
     };
     let since = Some("2025-01-01T00:00:00Z".into());
@@ -19,6 +20,7 @@ fn calls() -> Vec<Call> {
         Call::GetStatus,
         Call::GetTopSources { limit: 3 },
         Call::GetPlan,
+        Call::GetSnapshot,
         Call::GetHistory { limit: 3, since },
         Call::Pause { seconds: Some(60.0) },
         Call::Resume,

@@ -49,6 +49,7 @@ pub fn status() -> StatusDocument {
         net_growth_per_second: Some(3.2),
         seconds_to_full: Some(17_990.0),
         drops: Default::default(),
+        reasons: vec![],
         bounds: Bounds {
             max_ceiling: 262_144,
             bytes_per_entry: 384,

@@ -6,32 +6,27 @@ use super::Style;
 use super::history::unit;
 use super::quantity::{counted, duration};
 use super::text::{escape, paragraph};
-use crate::cli::reach::Without;
 use crate::model::{ActionRow, PlanDocument};
 
 /// Payers shown without `-v`.
 const FEW_PAYERS: usize = 5;
 
-/// Writes the level, what the policy sees, and what it would do, each with its reason.
+/// Writes the level, what the policy sees, what it would do, each with its reason, what waits, and what each class
+/// would free. `note` says where the plan is from.
 ///
 /// # Errors
 /// The writer's.
-pub fn write(
-    out: &mut dyn Write,
-    plan: &PlanDocument,
-    without: Option<&Without>,
-    style: &Style,
-) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style: &Style) -> io::Result<()> {
     writeln!(out, "Level: {}", style.level(plan.level))?;
-    if let Some(without) = without.filter(|_| style.verbosity >= 0) {
-        paragraph(out, style.width, "", 0, &format!("Read from the kernel ({without})"))?;
+    if let Some(note) = note.filter(|_| style.verbosity >= 0) {
+        paragraph(out, style.width, "", 0, note)?;
     }
     for reason in &plan.reasons {
         paragraph(out, style.width, "", 0, reason)?;
     }
     writeln!(out)?;
     if plan.actions.is_empty() {
-        return writeln!(out, "Nothing to do.");
+        writeln!(out, "Nothing to do.")?;
     }
     for (at, action) in plan.actions.iter().enumerate() {
         let first = format!("{:>2}. ", at + 1);
@@ -39,7 +34,10 @@ pub fn write(
         paragraph(out, style.width, "    ", 4, &action.reason)?;
         payers(out, action, style)?;
     }
-    Ok(())
+    for waiting in &plan.waiting {
+        paragraph(out, style.width, "Waiting: ", 9, waiting)?;
+    }
+    super::status::classes(out, plan.classes.as_deref(), style)
 }
 
 /// What an action would do, without its reason.

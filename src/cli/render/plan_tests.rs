@@ -41,6 +41,8 @@ fn plan() -> PlanDocument {
                 ..flush(Class::FairShare, 60, 28, "nothing gentler is left")
             },
         ],
+        classes: None,
+        waiting: vec![],
     }
 }
 

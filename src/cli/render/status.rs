@@ -32,7 +32,7 @@ pub fn write(
         page.field("Waiting", waiting)?;
     }
     page.timeouts(&status.timeouts)?;
-    page.classes(status.classes.as_deref())?;
+    classes(page.out, status.classes.as_deref(), style)?;
     if !status.last_actions.is_empty() {
         page.heading("Last actions")?;
     }
@@ -64,6 +64,9 @@ impl Page<'_> {
         self.field("Namespace", &format!("{named} (inode {})", netns.inode))?;
         // Painted, so past the escaping of what comes from elsewhere.
         writeln!(self.out, "{:>width$}: {}", "Level", self.style.level(status.level), width = INDENT - 2)?;
+        for reason in &status.reasons {
+            self.more(reason)?;
+        }
         self.field("Usage", &usage(status))?;
         self.field("Max", &max(status))?;
         self.field("Growth", &growth(status))?;
@@ -132,27 +135,31 @@ impl Page<'_> {
         self.heading("Timeouts, in seconds")?;
         table::write(self.out, &columns, &shown, self.style)
     }
+}
 
-    fn classes(&mut self, rows: Option<&[ClassRow]>) -> io::Result<()> {
-        let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return Ok(()) };
-        let mut columns = vec![
-            name("CLASS", |row: &ClassRow| row.class.to_string()),
-            number("ENTRIES", 0, |row| row.entries.to_string()),
-            number("OLDEST IDLE", 2, |row| duration(row.oldest_idle_seconds.into())),
-            number("WOULD FREE", 1, |row| row.would_free.to_string()),
-        ];
-        if rows.iter().any(|row| row.flushed > 0) {
-            columns.push(number("FLUSHED", 4, |row| row.flushed.to_string()));
-            columns.push(number("REGRET", 3, |row| row.regret_percent.map_or(UNKNOWN.into(), percent)));
-        }
-        self.heading("Classes, the first to go first")?;
-        table::write(self.out, &columns, rows, self.style)?;
-        for row in rows.iter().filter(|row| row.suspended) {
-            let alarm = format!("{} is suspended: flows that it took for idle lived", row.class);
-            writeln!(self.out, "  {}", self.style.alarm(&alarm))?;
-        }
-        Ok(())
+/// What each class would free, in the order in which they go.
+///
+/// # Errors
+/// The writer's.
+pub fn classes(out: &mut dyn Write, rows: Option<&[ClassRow]>, style: &Style) -> io::Result<()> {
+    let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return Ok(()) };
+    let mut columns = vec![
+        name("CLASS", |row: &ClassRow| row.class.to_string()),
+        number("ENTRIES", 0, |row| row.entries.to_string()),
+        number("OLDEST IDLE", 2, |row| duration(row.oldest_idle_seconds.into())),
+        number("WOULD FREE", 1, |row| row.would_free.to_string()),
+    ];
+    if rows.iter().any(|row| row.flushed > 0) {
+        columns.push(number("FLUSHED", 4, |row| row.flushed.to_string()));
+        columns.push(number("REGRET", 3, |row| row.regret_percent.map_or(UNKNOWN.into(), percent)));
     }
+    writeln!(out, "\n{}", style.bold("Classes, the first to go first"))?;
+    table::write(out, &columns, rows, style)?;
+    for row in rows.iter().filter(|row| row.suspended) {
+        let alarm = format!("{} is suspended: flows that it took for idle lived", row.class);
+        writeln!(out, "  {}", style.alarm(&alarm))?;
+    }
+    Ok(())
 }
 
 fn usage(status: &StatusDocument) -> String {

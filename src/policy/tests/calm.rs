@@ -212,6 +212,19 @@ fn what_is_held_is_told_with_what_it_waits_for() {
 }
 
 #[test]
+fn memory_that_shrinks_under_a_raised_max_is_told_and_takes_max_down_in_calm() {
+    let mut agent = after_a_raise();
+    // 8 % available, of which 10 % of all are to be kept: nothing is left beyond what the table holds.
+    agent.snapshot.memory.available_bytes = 16 * GIB * 8 / 100;
+    let plan = agent.at(NOW, 150_000);
+    assert!(plan.waiting.iter().any(|w| w.contains("max may rise to 150000")), "{:?}", plan.waiting);
+    assert_eq!(plan.actions.len(), 0, "nothing is taken from the table for that");
+    // Twice the hour's peak would be 300,000; memory says 150,000, and usage of it has to be low: 200,000.
+    let plan = agent.at(NOW + HOUR, 150_000);
+    assert_eq!(lowered(&plan), Some(200_000));
+}
+
+#[test]
 fn a_table_over_its_ceiling_is_told() {
     let mut agent = Agent::new(Snapshot { owns_host_values: false, ..table(0) });
     agent.settings.capacity.ceiling = 60_000;

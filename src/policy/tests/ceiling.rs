@@ -45,6 +45,29 @@ fn what_other_namespaces_may_take_is_promised_already() {
 }
 
 #[test]
+fn what_other_namespaces_hold_is_no_memory_for_this_one() {
+    let mut snapshot = roomy();
+    let alone = ceiling(&snapshot, &Settings::default()).entries;
+    // A second namespace full of entries, and memory enough that nothing else bounds max.
+    (snapshot.memory.total_bytes, snapshot.memory.available_bytes) = (16 * GIB, 16 * GIB);
+    (snapshot.memory.entries_all_namespaces, snapshot.memory.other_namespaces) = (Some(1_050_000), 1);
+    let bound = ceiling(&snapshot, &Settings::default());
+    assert_eq!(bound.entries, alone - 1_000_000);
+    assert!(bound.reason.ends_with("less 1000000 entries that other namespaces hold"), "{}", bound.reason);
+    assert!(bound.entries + 1_000_000 <= bound.memory_budget_bytes / 400, "all together inside the share");
+}
+
+#[test]
+fn where_others_hold_more_than_the_share_nothing_is_left_to_raise() {
+    let mut snapshot = roomy();
+    (snapshot.memory.entries_all_namespaces, snapshot.memory.other_namespaces) = (Some(9_000_000), 2);
+    assert_eq!(ceiling(&snapshot, &Settings::default()).entries, 0);
+    let plan = plan_of(&Snapshot { entries: 99_000, ..snapshot }, &Settings::default());
+    assert_eq!(raised(&plan), None);
+    assert!(says(&plan, "max stays at 100000: max may rise to 0"));
+}
+
+#[test]
 fn eight_entries_a_bucket_bound_it() {
     let bound = ceiling(&Snapshot { buckets: 1000, ..roomy() }, &Settings::default());
     assert_eq!(bound.entries, 8000);
@@ -68,6 +91,6 @@ fn facts_that_no_host_has_overflow_nothing() {
     (facts.total_bytes, facts.available_bytes, facts.bytes_per_entry) = (u64::MAX, u64::MAX, 0);
     (facts.entries_all_namespaces, facts.other_namespaces) = (Some(u64::MAX), u64::MAX);
     snapshot.buckets = u64::MAX;
-    assert_eq!(ceiling(&snapshot, &Settings::default()).entries, 1);
+    assert_eq!(ceiling(&snapshot, &Settings::default()).entries, 0);
     assert_eq!(ceiling(&Snapshot::default(), &Settings::default()).entries, 0);
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::fixtures::*;
 use crate::model::*;
-use crate::policy::Memory;
+use crate::policy::{Flushed, Memory, OtherHand};
 
 pub fn config() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() }
@@ -167,29 +167,52 @@ fn baseline() -> impl Strategy<Value = std::collections::BTreeMap<String, u64>> 
     btree_map(prop::sample::select(names).prop_map(str::to_owned), value, 0..40)
 }
 
+/// Other hands, writes of late, and a flush that may not show.
+fn traces() -> impl Strategy<Value = Memory> {
+    let drift = prop::sample::select(vec![Drift::PutBack, Drift::Configured, Drift::NewValue, Drift::Own]);
+    let hand = (moment(), 0..9u32, drift).prop_map(|(at_seconds, times, drift)| OtherHand {
+        at_seconds,
+        times,
+        drift,
+    });
+    let names = vec!["max", "tcp_timeout_established", "udp_timeout_stream", "generic_timeout"];
+    let hands = btree_map(prop::sample::select(names).prop_map(str::to_owned), hand, 0..3);
+    let unsettled = of((moment(), moment(), number(), number()));
+    (hands, vec((moment(), any::<bool>()), 0..25), unsettled).prop_map(|(hands, writes, unsettled)| Memory {
+        hands,
+        writes,
+        unsettled: unsettled.map(|(at_seconds, until_seconds, entries, freed)| Flushed {
+            at_seconds,
+            until_seconds,
+            entries,
+            freed,
+        }),
+        ..Memory::default()
+    })
+}
+
 pub fn memory() -> impl Strategy<Value = Memory> {
     let pressure = (level(), any::<bool>(), 0..5u32, moment(), of(drops()), of((moment(), 0..12u32)));
     let calm = (of(moment()), prop_oneof![Just(0.0), 0.0..7200.0], of(moment()), of(moment()), of(moment()));
     let suspended = prop::collection::btree_set(prop::sample::select(Class::ALL.to_vec()), 0..2);
-    (pressure, calm, number(), suspended, baseline()).prop_map(
-        |(pressure, calm, peak_entries, suspended, baseline)| Memory {
-            level: pressure.0,
-            relieving: pressure.1,
-            foreseen: pressure.2,
-            foreseen_at_seconds: pressure.3,
-            drops: pressure.4,
-            barren: pressure.5,
-            low_since_seconds: calm.0,
-            calm_needed_seconds: calm.1,
-            restored_at_seconds: calm.2,
-            raised_at_seconds: calm.3,
-            lowered_at_seconds: calm.4,
-            peak_entries,
-            suspended,
-            baseline,
-            ..Memory::default()
-        },
-    )
+    let all = (pressure, calm, number(), suspended, baseline(), traces());
+    all.prop_map(|(pressure, calm, peak_entries, suspended, baseline, traces)| Memory {
+        level: pressure.0,
+        relieving: pressure.1,
+        foreseen: pressure.2,
+        foreseen_at_seconds: pressure.3,
+        drops: pressure.4,
+        barren: pressure.5,
+        low_since_seconds: calm.0,
+        calm_needed_seconds: calm.1,
+        restored_at_seconds: calm.2,
+        raised_at_seconds: calm.3,
+        lowered_at_seconds: calm.4,
+        peak_entries,
+        suspended,
+        baseline,
+        ..traces
+    })
 }
 
 fn pressure() -> impl Strategy<Value = PressureSettings> {

@@ -75,7 +75,9 @@ proptest! {
             let back = matches!(action.act, Act::LowerMax { .. } | Act::RestoreTimeout { .. });
             prop_assert_eq!(back, plan.level == Level::Normal, "{:?}", action);
         }
-        prop_assert!(!(plan.scan && plan.level == Level::Normal));
+        // Looking is no act; where the table is near high it is done ahead.
+        let far = usage_percent(&s, &c) < c.pressure.low_percent;
+        prop_assert!(!(plan.scan && plan.level == Level::Normal && far));
     }
 
     #[test]

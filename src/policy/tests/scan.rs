@@ -94,7 +94,21 @@ fn barren_scans_that_take_long_are_further_apart() {
 }
 
 #[test]
-fn below_high_nothing_is_scanned() {
-    let plan = plan_of(&table(79_999), &Settings::default());
+fn below_low_nothing_is_scanned() {
+    let plan = plan_of(&table(74_999), &Settings::default());
     assert!(!plan.scan && plan.actions.is_empty());
+}
+
+#[test]
+fn near_high_the_table_is_looked_at_so_that_the_crossing_finds_a_young_scan() {
+    let plan = plan_of(&table(75_000), &pinned());
+    assert!(plan.scan && plan.actions.is_empty() && plan.level == Level::Normal);
+    assert!(says(&plan, "the table is looked at, ahead of pressure"));
+    // As often as at high, and no more.
+    assert!(!with(79_999, aged(idle(), 10.0)).scan && with(79_999, aged(idle(), 10.1)).scan);
+    let doubtful = Scan { trusted: false, ..aged(idle(), 5.0) };
+    assert!(!with(79_999, doubtful).scan);
+    let mut idle_hands = pinned();
+    (idle_hands.flush.enabled, idle_hands.timeouts.enabled) = (false, false);
+    assert!(!plan_of(&table(79_999), &idle_hands).scan);
 }

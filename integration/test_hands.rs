@@ -1,0 +1,144 @@
+//! Other hands: an operator's value is theirs; what one owner of the host's max found, the next one knows.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::agent::{Agent, Setup, limit};
+use crate::environment::Need;
+use crate::fill::fill;
+use crate::flow;
+use crate::hostwide::{self, MAX, Restore};
+use crate::namespace::Namespace;
+use crate::topology::Topology;
+use crate::{Test, test, wait};
+
+pub const TESTS: &[Test] = &[
+    test("hands::an_operators_timeout_stays_and_is_the_new_baseline", operators).needs(&[Need::Age]),
+    test("hands::the_next_owner_of_max_knows_what_the_first_one_found", next_owner).needs(&[Need::HostWide]),
+    test("hands::a_broken_host_baseline_is_set_aside_and_said", broken).needs(&[Need::HostWide]),
+    test("hands::of_two_agents_one_writes_max", one_writes).needs(&[Need::HostWide]),
+];
+
+const ESTABLISHED: &str = "net/netfilter/nf_conntrack_tcp_timeout_established";
+const HOST_BASELINE: &str = "/run/ctctl/host/baseline.json";
+
+fn drifts(setup: &Setup, words: &str) -> Result<Value, String> {
+    let told =
+        |r: &Value| r["event"] == "drift" && r["reason"].as_str().is_some_and(|why| why.contains(words));
+    setup.journal().into_iter().find(told).ok_or_else(|| format!("no drift with {words:?}"))
+}
+
+fn operators() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(5000, 100, 100_000));
+    let setup = Setup::new(&topology.gateway, &format!("{}[flush]\nenabled = false\n", limit(5000)));
+    let agent = setup.start();
+    wait::until("a shorter timeout", Duration::from_secs(10), || {
+        let now = topology.gateway.sysctl_number(ESTABLISHED);
+        if now < 432_000 { Ok(()) } else { Err("unchanged") }
+    });
+    topology.gateway.set_sysctl(ESTABLISHED, 300_000);
+    wait::until("it to be noticed", Duration::from_secs(5), || {
+        drifts(&setup, "to 300000 by someone else: that is its baseline now")
+    });
+    wait::throughout("it stays", Duration::from_secs(3), || {
+        let now = topology.gateway.sysctl_number(ESTABLISHED);
+        if now == 300_000 { Ok(()) } else { Err(now) }
+    });
+    let status = agent.status();
+    let rows = status["timeouts"].as_array().expect("timeouts");
+    let row = rows.iter().find(|row| row["name"] == "tcp_timeout_established").expect("its row");
+    assert_eq!(row["baseline_seconds"], 300_000);
+    assert_eq!(status["level"], "critical", "the pressure lasts");
+    assert_eq!(agent.stop(), 0);
+    assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 300_000);
+}
+
+const FIRST: u64 = 20_000;
+const SECTIONS: &str = "[capacity]\nbuckets = \"never\"\nceiling = 40000\n[flush]\nenabled = false\n[timeouts]\nenabled = false\n";
+
+/// A gateway whose live table is about to drive max up.
+fn crowded() -> (Topology, Setup) {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(19_500, 200, 0));
+    let setup = Setup::new(&topology.gateway, SECTIONS);
+    (topology, setup)
+}
+
+fn raising(setup: &Setup) -> Agent<'_> {
+    let agent = setup.start();
+    wait::until("max to be raised", Duration::from_secs(10), || {
+        if hostwide::read(MAX) > FIRST { Ok(()) } else { Err("not yet") }
+    });
+    agent
+}
+
+/// A namespace with nothing in it, whose agent would own max if it could.
+fn quiet() -> (Namespace, Setup) {
+    let namespace = Namespace::new(&crate::namespace::unique());
+    let setup = Setup::new(&namespace, SECTIONS);
+    (namespace, setup)
+}
+
+fn next_owner() {
+    let restore = Restore::new();
+    restore.pin_max(FIRST);
+    let (_topology, setup) = crowded();
+    let (_namespace, others) = quiet();
+    let first = raising(&setup);
+    let second = others.start();
+    assert!(second.log().contains("owns nf_conntrack_max"), "{}", second.log());
+    first.killed();
+    let raised = hostwide::read(MAX);
+    assert!(raised > FIRST, "nobody put it back");
+    assert!(Path::new(HOST_BASELINE).exists(), "what was found lies beside the lease");
+    // It tries for the lease every five seconds.
+    wait::until("the second agent to take over", Duration::from_secs(15), || {
+        drifts(&others, &format!("an earlier agent left max at {raised}; it was {FIRST} before"))
+    });
+    assert_eq!(second.stop(), 0);
+    assert_eq!(hostwide::read(MAX), FIRST, "journal: {:#?}", others.journal());
+    assert!(!Path::new(HOST_BASELINE).exists(), "nothing is held any more");
+    // The first one's own record is no reason to write max again.
+    assert_eq!(setup.ctctl(&["revert"]).code, 0);
+    assert_eq!(hostwide::read(MAX), FIRST);
+}
+
+fn broken() {
+    let restore = Restore::new();
+    restore.pin_max(FIRST);
+    let directory = Path::new(HOST_BASELINE).parent().expect("a directory");
+    std::fs::create_dir_all(directory).expect("its directory");
+    std::fs::write(HOST_BASELINE, "{\"schema\": 1, \"boot_id\"").expect("half a file");
+    let (_namespace, setup) = quiet();
+    let agent = setup.start();
+    wait::until("it to be said", Duration::from_secs(5), || {
+        drifts(&setup, "the baseline of max and buckets was set aside as")
+    });
+    assert_eq!(agent.stop(), 0);
+    assert_eq!(hostwide::read(MAX), FIRST);
+    assert!(!Path::new(HOST_BASELINE).exists());
+    let aside = std::fs::read_dir(directory).expect("its directory").flatten();
+    aside.filter(|f| f.file_name().to_string_lossy().contains("broken")).for_each(|file| {
+        std::fs::remove_file(file.path()).expect("what was set aside");
+    });
+}
+
+fn one_writes() {
+    let restore = Restore::new();
+    restore.pin_max(FIRST);
+    let (_namespace, others) = quiet();
+    let owner = others.start();
+    let (_topology, setup) = crowded();
+    let agent = setup.start();
+    wait::throughout("max is the first agent's", Duration::from_secs(3), || {
+        if hostwide::read(MAX) == FIRST { Ok(()) } else { Err(hostwide::read(MAX)) }
+    });
+    let plan = setup.json(&["plan"]);
+    let told = |r: &Value| r.as_str().is_some_and(|r| r.contains("max is not raised"));
+    assert!(plan["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(told)), "{plan}");
+    assert!(agent.stop() == 0 && owner.stop() == 0);
+    assert_eq!(hostwide::read(MAX), FIRST);
+}

@@ -1,0 +1,28 @@
+//! Other hands on the values that the agent may change.
+
+use serde::{Deserialize, Serialize};
+
+/// What somebody else did to a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Drift {
+    /// Back to what the agent had found: a firewall's restart does that.
+    PutBack,
+    /// To what a file of sysctl.d says: the same.
+    Configured,
+    /// To something new: an operator's wish.
+    NewValue,
+    /// Back to what the agent had set: a script that saved and restored.
+    Own,
+}
+
+/// A value that a file sets at boot, or whenever `sysctl --system` runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfiguredValue {
+    /// By the contract's name (`max`, `tcp_timeout_established`).
+    pub name: String,
+    /// What the file says.
+    pub value: u64,
+    /// Which file.
+    pub file: String,
+}

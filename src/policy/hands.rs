@@ -1,0 +1,75 @@
+//! Other hands: a value that somebody else wrote over is theirs for a while, or until it is calm again.
+//!
+//! Two hands that each put a value back would write for ever. So a reset (a firewall's restart, a loop such as
+//! tuned's) is answered after 1, 5, then every 15 minutes, counted for each value apart; a new value is an operator's
+//! and is answered in the next pressure at the earliest. Only max is raised all the same where the table is full.
+
+use serde::{Deserialize, Serialize};
+
+use super::Memory;
+use crate::model::{Drift, Snapshot};
+
+/// How long a reset is left alone: the first, the second, and each one after it.
+const MINUTES: [u32; 3] = [1, 5, 15];
+/// After so long without a reset, the next one is the first again.
+const FORGOTTEN_SECONDS: f64 = 3600.0;
+/// Where the table is full, max is raised over another hand so often at most: six writes a minute.
+const FORCED_SECONDS: f64 = 10.0;
+
+/// The last time that somebody else wrote over a value.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub struct OtherHand {
+    /// When that was seen.
+    pub at_seconds: f64,
+    /// How often in a row, without an hour between two.
+    pub times: u32,
+    /// What it was.
+    pub drift: Drift,
+}
+
+impl Memory {
+    /// Somebody else wrote over `name`, which the agent had set or would set.
+    pub fn overridden(&mut self, name: &str, drift: Drift, now_seconds: f64) {
+        // What the agent had set is there again: nothing to answer.
+        if drift == Drift::Own {
+            return;
+        }
+        let before = self.hands.get(name).filter(|hand| now_seconds - hand.at_seconds < FORGOTTEN_SECONDS);
+        let times = before.map_or(0, |hand| hand.times).saturating_add(1);
+        self.hands.insert(name.into(), OtherHand { at_seconds: now_seconds, times, drift });
+    }
+}
+
+/// Why a value is left as it is, if somebody else's hand is on it.
+pub(super) fn theirs(name: &str, value: u64, snapshot: &Snapshot, memory: &Memory) -> Option<String> {
+    let hand = memory.hands.get(name)?;
+    let passed = (snapshot.now_seconds - hand.at_seconds).max(0.0);
+    if hand.drift == Drift::NewValue {
+        return Some(format!(
+            "{name} is left at {value}: someone else set it {passed:.0} s ago, and it is theirs until it has been calm"
+        ));
+    }
+    let minutes = MINUTES[(hand.times.max(1) as usize - 1).min(MINUTES.len() - 1)];
+    let left = f64::from(minutes) * 60.0 - passed;
+    (left > 0.0).then(|| {
+        format!(
+            "{name} is left at {value}: someone else put it back {passed:.0} s ago ({} in a row); it is set again \
+             in {left:.0} s if the pressure lasts",
+            hand.times
+        )
+    })
+}
+
+/// The same for max, which is raised all the same where the table is full: new connections are refused there.
+pub(super) fn holds_max(snapshot: &Snapshot, memory: &Memory) -> Option<String> {
+    let why = theirs("max", snapshot.max, snapshot, memory)?;
+    let full = snapshot.entries >= snapshot.max - snapshot.max / 64;
+    let long_ago = |at: f64| snapshot.now_seconds - at >= FORCED_SECONDS;
+    let may = full && memory.raised_at_seconds.is_none_or(long_ago);
+    (!may).then_some(why)
+}
+
+/// A long enough calm ends the pressure in which a new value was set.
+pub(super) fn calm(memory: &mut Memory) {
+    memory.hands.retain(|_, hand| hand.drift != Drift::NewValue);
+}

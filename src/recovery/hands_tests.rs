@@ -1,0 +1,152 @@
+//! Two agents and one max; files of sysctl.d.
+
+use super::*;
+use crate::journal::Baseline;
+use crate::model::{ConfiguredValue, Drift};
+
+const BOOT: &str = "11111111-2222-3333-4444-555555555555";
+
+fn netns(inode: u64) -> Netns {
+    Netns { name: None, inode }
+}
+
+fn values(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+}
+
+/// A state directory for each of two namespaces, and the directory of the lease.
+struct Host {
+    dirs: [tempfile::TempDir; 2],
+    lease: tempfile::TempDir,
+}
+
+impl Host {
+    fn new() -> Self {
+        let dir = || tempfile::tempdir().unwrap();
+        Host { dirs: [dir(), dir()], lease: dir() }
+    }
+
+    fn agent(&self, n: usize, boot: &str, now: &[(&str, u64)]) -> (Keeper, Vec<Draft>) {
+        let places = (self.dirs[n].path(), Some(self.lease.path()));
+        Keeper::take(places, boot, &netns(n as u64), &values(now), false).unwrap()
+    }
+
+    fn held(&self) -> Option<Baseline> {
+        Baseline::peek(self.lease.path(), BOOT, 0)
+    }
+
+    /// The first agent raised max and was killed.
+    fn killed(&self) {
+        let (mut first, _) = self.agent(0, BOOT, &[("max", 100_000), ("udp_timeout", 30)]);
+        assert!(self.held().is_none(), "nothing is held yet");
+        first.will_write("max", 100_000, 150_000).unwrap();
+        first.will_write("udp_timeout", 30, 20).unwrap();
+    }
+}
+
+#[test]
+fn what_is_the_hosts_lies_beside_the_lease_and_nothing_else() {
+    let host = Host::new();
+    host.killed();
+    let held = host.held().unwrap().values;
+    assert_eq!(held.keys().collect::<Vec<_>>(), ["max"]);
+    assert_eq!((held["max"].found, held["max"].written), (100_000, Some(150_000)));
+}
+
+#[test]
+fn the_next_owner_puts_back_what_the_first_one_found() {
+    let host = Host::new();
+    host.killed();
+    // One that starts as the owner.
+    let (mut next, notes) = host.agent(1, BOOT, &[("max", 150_000)]);
+    assert_eq!(notes[0].reason, "an earlier agent left max at 150000; it was 100000 before");
+    assert_eq!(next.baseline()["max"], 100_000);
+    next.released("max");
+    assert!(host.held().is_none(), "back, and no longer held");
+}
+
+#[test]
+fn one_that_becomes_the_owner_later_knows_it_too() {
+    let host = Host::new();
+    host.killed();
+    let (mut next, notes) = host.agent(1, BOOT, &[("udp_timeout", 30)]);
+    assert!(notes.is_empty() && !next.baseline().contains_key("max"), "max is another's");
+    let noticed = next.notice(&values(&[("buckets", 512), ("max", 150_000), ("udp_timeout", 30)]), Vec::new);
+    assert_eq!(noticed.len(), 1, "{noticed:?}");
+    assert_eq!((noticed[0].drift, next.baseline()["max"]), (Drift::Own, 100_000));
+    assert!(next.notice(&values(&[("buckets", 512), ("max", 150_000)]), Vec::new).is_empty());
+    next.will_write("max", 150_000, 225_000).unwrap();
+    assert_eq!(host.held().unwrap().values["max"].found, 100_000);
+    // The first one's namespace gets an agent again: max is no longer its to put back.
+    let (first, _) = host.agent(0, BOOT, &[("udp_timeout", 20)]);
+    assert!(!first.baseline().contains_key("max"));
+    assert_eq!(first.baseline()["udp_timeout"], 30);
+}
+
+#[test]
+fn what_somebody_set_meanwhile_or_another_boot_held_is_not_adopted() {
+    let host = Host::new();
+    host.killed();
+    let (next, notes) = host.agent(1, BOOT, &[("max", 300_000)]);
+    assert_eq!((next.baseline()["max"], notes.len()), (300_000, 0));
+    let host = Host::new();
+    host.killed();
+    let (next, notes) = host.agent(1, "99999999-0-0-0-0", &[("max", 150_000)]);
+    assert_eq!(next.baseline()["max"], 150_000);
+    assert!(notes[0].reason.contains("set aside") && notes[0].reason.contains("earlier boot"), "{notes:?}");
+}
+
+#[test]
+fn a_broken_file_is_set_aside_with_a_word_and_written_anew() {
+    let host = Host::new();
+    std::fs::write(host.lease.path().join("baseline.json"), "{\"schema\": 1,").unwrap();
+    let (mut agent, notes) = host.agent(0, BOOT, &[("max", 100_000)]);
+    assert!(notes[0].reason.contains("broken"), "{notes:?}");
+    agent.will_write("max", 100_000, 150_000).unwrap();
+    assert_eq!(host.held().unwrap().values["max"].found, 100_000);
+}
+
+#[test]
+fn revert_without_an_agent_takes_the_hosts_file_along() {
+    let host = Host::new();
+    host.killed();
+    let mut keeper = Keeper::found(host.dirs[0].path(), BOOT, &netns(0)).unwrap().beside(host.lease.path());
+    keeper.released("max");
+    assert!(host.held().is_none());
+    // Written by another agent since: not this one's to remove.
+    let host = Host::new();
+    host.killed();
+    let (mut next, _) = host.agent(1, BOOT, &[("max", 150_000)]);
+    next.will_write("max", 150_000, 225_000).unwrap();
+    let mut keeper = Keeper::found(host.dirs[0].path(), BOOT, &netns(0)).unwrap().beside(host.lease.path());
+    keeper.released("max");
+    assert!(host.held().is_some());
+}
+
+#[test]
+fn a_reset_to_a_files_value_is_a_restart_and_its_value_the_baseline() {
+    let host = Host::new();
+    let (mut keeper, _) = host.agent(0, BOOT, &[("tcp_timeout_established", 432_000), ("udp_timeout", 30)]);
+    keeper.will_write("tcp_timeout_established", 432_000, 7440).unwrap();
+    let files = || {
+        let file = |name: &str, value| ConfiguredValue {
+            name: name.into(),
+            value,
+            file: "/etc/sysctl.d/60-firewall.conf".into(),
+        };
+        vec![file("tcp_timeout_established", 86_400), file("udp_timeout", 77)]
+    };
+    let now = values(&[("tcp_timeout_established", 86_400), ("udp_timeout", 60)]);
+    let noticed = keeper.notice(&now, files);
+    let kinds: Vec<(Drift, bool)> = noticed.iter().map(|n| (n.drift, n.was_held)).collect();
+    assert_eq!(kinds, [(Drift::Configured, true), (Drift::NewValue, false)]);
+    let said = &noticed[0].draft.reason;
+    assert!(said.contains("put to 86400, the value of /etc/sysctl.d/60-firewall.conf"), "{said}");
+    assert!(said.contains("again after 1, 5, then 15 min"), "{said}");
+    assert_eq!(
+        noticed[1].draft.reason,
+        "udp_timeout was changed from 30 to 60 by someone else: that is its baseline now"
+    );
+    assert_eq!(keeper.baseline(), now);
+    assert!(keeper.notice(&now, || panic!("nothing changed: no file is read")).is_empty());
+}

@@ -1,0 +1,74 @@
+//! The baseline of what is one for the host, max and buckets. It lies beside the lease on them, so that whoever
+//! holds the lease next, of whichever namespace, knows what was there before the first.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::journal::{Baseline, Held, Loaded};
+use crate::model::{Draft, Netns, RecordEvent};
+
+/// Names of the host's values.
+const NAMES: [&str; 2] = ["max", "buckets"];
+
+/// True for what is one for all namespaces.
+pub(super) fn is_hosts(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+/// Where it lies, and whether this agent may write it.
+#[derive(Debug, Default)]
+pub(super) struct HostBaseline {
+    dir: Option<PathBuf>,
+    boot_id: String,
+    /// This agent holds the lease.
+    pub(super) owned: bool,
+}
+
+impl HostBaseline {
+    pub(super) fn new(dir: Option<&Path>, boot_id: &str) -> Self {
+        HostBaseline { dir: dir.map(Path::to_owned), boot_id: boot_id.into(), owned: false }
+    }
+
+    /// What an earlier holder of the lease left, and what there is to say about the file.
+    pub(super) fn load(&self, dry: bool) -> (BTreeMap<String, Held>, Option<Draft>) {
+        let Some(dir) = &self.dir else { return Default::default() };
+        let values = |baseline: Baseline| {
+            baseline
+                .values
+                .into_iter()
+                .filter(|(name, held)| is_hosts(name) && held.written.is_some())
+                .collect()
+        };
+        // A dry run moves nothing aside. The file belongs to no namespace: its inode is 0.
+        if dry {
+            return (Baseline::peek(dir, &self.boot_id, 0).map(values).unwrap_or_default(), None);
+        }
+        match Baseline::load(dir, &self.boot_id, 0) {
+            Loaded::Ours(baseline) => (values(baseline), None),
+            Loaded::None => Default::default(),
+            Loaded::SetAside { path, why } => {
+                let note =
+                    format!("the baseline of max and buckets was set aside as {}: {why}", path.display());
+                (BTreeMap::new(), Some(Draft::new(0, RecordEvent::Drift, note)))
+            }
+            Loaded::Unreadable(error) => {
+                let note = format!("the baseline of max and buckets cannot be read: {}", error.why);
+                (BTreeMap::new(), Some(Draft::new(0, RecordEvent::Drift, note)))
+            }
+        }
+    }
+
+    /// Writes what is held, and removes the file once nothing is. Only the lease's holder does; what fails leaves the
+    /// namespace's own baseline, which has the same values.
+    pub(super) fn save(&self, values: &BTreeMap<String, Held>) {
+        let Some(dir) = self.dir.as_ref().filter(|_| self.owned) else { return };
+        let held = values.iter().filter(|(name, held)| is_hosts(name) && held.written.is_some());
+        let held: BTreeMap<String, Held> = held.map(|(name, held)| (name.clone(), *held)).collect();
+        if held.is_empty() {
+            let _ = Baseline::remove(dir);
+            return;
+        }
+        let netns = Netns { name: Some("host".into()), inode: 0 };
+        let _ = Baseline { values: held, ..Baseline::new(&self.boot_id, netns) }.save_before_write(dir);
+    }
+}

@@ -1,0 +1,115 @@
+//! What other hands did to the values, in kind and in words.
+
+use std::collections::BTreeMap;
+
+use super::Keeper;
+use crate::journal::Held;
+use crate::model::{ConfiguredValue, Draft, Drift, RecordEvent};
+
+/// A value that is not as the agent left it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Noticed {
+    /// What was done.
+    pub drift: Drift,
+    /// The agent had changed the value before.
+    pub was_held: bool,
+    /// The record for the journal.
+    pub draft: Draft,
+}
+
+impl Keeper {
+    /// Holds current values against what the agent wrote: one that somebody else changed is theirs, and the new
+    /// baseline, unless it went back to what it was. `configured` is asked only where something changed.
+    pub fn notice(
+        &mut self,
+        values: &BTreeMap<String, u64>,
+        configured: impl Fn() -> Vec<ConfiguredValue>,
+    ) -> Vec<Noticed> {
+        let mut noticed = self.adopt(values);
+        let mut files = None;
+        for (name, &now) in values {
+            let held = self.baseline.values.entry(name.clone()).or_insert(Held::found(now));
+            let expected = held.written.unwrap_or(held.found);
+            if now == expected {
+                continue;
+            }
+            if let Some(own) = self.displaced.get(name).filter(|own| own.written == Some(now)) {
+                *held = *own;
+                let note =
+                    format!("{name} is {now} again, as this agent had set it; it was {} before", own.found);
+                noticed.push(tell(Drift::Own, true, name, (expected, now), note));
+                continue;
+            }
+            let was_held = held.written.is_some();
+            if was_held {
+                self.displaced.insert(name.clone(), *held);
+            }
+            let files = files.get_or_insert_with(&configured);
+            let file = files.iter().find(|file| file.name == *name && file.value == now);
+            let (drift, note) = said(name, *held, expected, now, file);
+            (held.found, held.written) = (now, None);
+            noticed.push(tell(drift, was_held, name, (expected, now), note));
+        }
+        if !noticed.is_empty() {
+            let _ = self.save();
+        }
+        noticed
+    }
+
+    /// Max and buckets that became this agent's only now (with the lease) are as they were before an earlier holder
+    /// changed them; else they begin with what they are.
+    fn adopt(&mut self, values: &BTreeMap<String, u64>) -> Vec<Noticed> {
+        if self.host.owned || !values.keys().any(|name| super::host::is_hosts(name)) {
+            return Vec::new();
+        }
+        self.host.owned = true;
+        let (left, warning) = self.host.load(self.dry);
+        let warned = |draft| Noticed { drift: Drift::Own, was_held: false, draft };
+        let mut noticed: Vec<Noticed> = warning.map(warned).into_iter().collect();
+        for (name, held) in left {
+            let now = values.get(&name).copied().or(held.written).unwrap_or(held.found);
+            if !held.owns(now) || held.found == now {
+                continue;
+            }
+            let note = format!("an earlier agent left {name} at {now}; it was {} before", held.found);
+            noticed.push(tell(Drift::Own, true, &name, (held.found, now), note));
+            self.baseline.values.insert(name, Held { written: Some(now), ..held });
+        }
+        noticed
+    }
+}
+
+fn tell(drift: Drift, was_held: bool, name: &str, (from, to): (u64, u64), note: String) -> Noticed {
+    let draft = Draft::new(0, RecordEvent::Drift, note);
+    let draft = Draft { name: Some(name.into()), from: Some(from), to: Some(to), ..draft };
+    Noticed { drift, was_held, draft }
+}
+
+/// What it was, and what the agent makes of it.
+fn said(name: &str, held: Held, expected: u64, now: u64, file: Option<&ConfiguredValue>) -> (Drift, String) {
+    let again = match held.written {
+        Some(_) => {
+            format!("; it had been set to {expected}, and will be again after 1, 5, then 15 min of pressure")
+        }
+        None => String::new(),
+    };
+    match file {
+        _ if now == held.found => {
+            (Drift::PutBack, format!("{name} was put back to {now}, as it was found, by someone else{again}"))
+        }
+        Some(file) => {
+            let whose = format!("the value of {}", file.file);
+            (Drift::Configured, format!("{name} was put to {now}, {whose}, by someone else{again}"))
+        }
+        None => {
+            let wish = match held.written {
+                Some(_) => ", and it stays so until it has been calm",
+                None => "",
+            };
+            let note = format!(
+                "{name} was changed from {expected} to {now} by someone else: that is its baseline now{wish}"
+            );
+            (Drift::NewValue, note)
+        }
+    }
+}

@@ -18,7 +18,7 @@ pub struct World {
     pub settings: Settings,
     /// Entries in use.
     pub live: u64,
-    /// Entries that have been idle for 20,480 s.
+    /// Entries that were closed 64 s ago: they go at once, with no second chance.
     pub idle: u64,
     /// The count that the agent reads is so old.
     pub lag_seconds: f64,
@@ -100,7 +100,7 @@ impl World {
 
     fn scan(&mut self) {
         self.scans += 1;
-        let seen = seen(&[(Class::Established, &[(20_480, self.idle), (10, self.live)])]);
+        let seen = seen(&[(Class::Closed, &[(64, self.idle)]), (Class::Established, &[(10, self.live)])]);
         self.snapshot.scan = Some(Scan { at_seconds: self.snapshot.now_seconds, ..seen });
     }
 
@@ -136,7 +136,7 @@ impl World {
         }
         self.deleted += freed;
         if let Some(scan) = &mut self.snapshot.scan {
-            scan.freed(Class::Established, freed);
+            scan.freed(Class::Closed, freed);
         }
         self.memory.flushed(&decided_on, self.snapshot.now_seconds, freed);
         freed > 0

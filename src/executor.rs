@@ -176,6 +176,10 @@ pub trait Judge {
     fn outdated(&mut self) -> bool {
         false
     }
+    /// Entries that came since the sweep began: as many more may go before the table is where it is to be.
+    fn came(&self) -> u64 {
+        0
+    }
     /// The sweep is to end here (a stop, a pause).
     fn halted(&self) -> bool {
         false
@@ -238,7 +242,12 @@ pub fn sweep(
             swept.whole = false;
             return false;
         }
-        let ready = Ready { deletions: deletions.ready(), chances: chances.ready(), portion: pace.portion };
+        let ready = Ready {
+            deletions: deletions.ready(),
+            chances: chances.ready(),
+            portion: pace.portion,
+            came: if hand.dry() { 0 } else { judge.came() },
+        };
         let asked = ask(chunk, hand, &mut wanted, ready, judge, &mut swept);
         let (to_go, to_wait) = (asked.deletions(), asked.second_chances());
         if to_go + to_wait == 0 {
@@ -248,7 +257,7 @@ pub fn sweep(
             failure = Some(error);
             return false;
         }
-        let spent = spent(flushes, &swept.freed, pace);
+        let spent = spent(flushes, &swept.freed, ready);
         let count = if hand.dry() { None } else { judge.count() };
         let enough = count.is_some_and(|count| count <= pace.enough_at_entries);
         // No time for a grace any more: that is for the policy to decide anew.
@@ -272,10 +281,14 @@ pub fn sweep(
 }
 
 /// All that was wanted went.
-fn spent(flushes: &[&Flush], freed: &[u64], pace: &Pace) -> bool {
-    match pace.portion {
-        Some(_) => Some(freed.iter().sum()) >= flushes.iter().map(|flush| flush.budget).max(),
-        None => flushes.iter().zip(freed).all(|(flush, n)| *n >= flush.budget),
+fn spent(flushes: &[&Flush], freed: &[u64], ready: Ready) -> bool {
+    let all: u64 = freed.iter().sum();
+    match ready.portion {
+        Some(_) => flushes.iter().all(|flush| all >= flush.budget + ready.came),
+        None => {
+            let wanted: u64 = flushes.iter().map(|flush| flush.budget).sum();
+            flushes.iter().zip(freed).all(|(flush, n)| *n >= flush.budget) && all >= wanted + ready.came
+        }
     }
 }
 

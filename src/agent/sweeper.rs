@@ -108,8 +108,9 @@ impl Sweeper {
         }
         // The dump holds one socket while counts and grounds are read through another.
         let mut netlink = Netlink::open()?;
-        let halt = self.numbers.clone();
-        let mut eye = Eye { sieve, gauge, census, halt, last: None, seen: 0 };
+        let numbers = self.numbers.clone();
+        let new_before = numbers.new.load(Relaxed);
+        let mut eye = Eye { sieve, gauge, census, numbers, new_before, last: None, seen: 0 };
         let swept = executor::sweep(&mut netlink, hand, flushes, pace, &mut eye);
         let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
         let Eye { sieve, gauge, seen, .. } = eye;
@@ -143,7 +144,8 @@ struct Eye<'a, 'b> {
     sieve: Sieve<'a>,
     gauge: &'b mut Gauge,
     census: Option<&'b mut CensusTaker>,
-    halt: Arc<Numbers>,
+    numbers: Arc<Numbers>,
+    new_before: u64,
     last: Option<Judged>,
     seen: u64,
 }
@@ -195,7 +197,11 @@ impl Judge for Eye<'_, '_> {
         self.gauge.hear_policies()
     }
 
+    fn came(&self) -> u64 {
+        self.numbers.new.load(Relaxed).saturating_sub(self.new_before)
+    }
+
     fn halted(&self) -> bool {
-        self.halt.halt.load(Relaxed)
+        self.numbers.halt.load(Relaxed)
     }
 }

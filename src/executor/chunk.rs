@@ -13,6 +13,8 @@ pub(super) struct Ready {
     pub chances: bool,
     /// Of the chunk at most this share goes.
     pub portion: Option<f64>,
+    /// So many more than the budgets say.
+    pub came: u64,
 }
 
 /// What was asked for of one chunk.
@@ -85,7 +87,12 @@ pub(super) fn ask(
                     ready.chances && !in_grace && entry.timeout_seconds.is_some_and(|left| left > grace)
                 }
             };
-            allowed && swept.freed[i] + asked.of(i) < flush.budget
+            let more = if i + 1 == flushes && flush.grace_seconds.is_none() { ready.came } else { 0 };
+            let spent = match ready.portion {
+                Some(_) => swept.freed.iter().sum::<u64>() + asked.deletions() >= flush.budget + ready.came,
+                None => swept.freed[i] + asked.of(i) >= flush.budget + more,
+            };
+            allowed && !spent
         };
         match (wanted.by(&entry, eligible, idle_unprotected, open), eligible) {
             (Some(i), Some((_, idle))) if wanted.gives_grace(i) => {

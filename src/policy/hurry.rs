@@ -42,13 +42,13 @@ pub(super) fn flush(snapshot: &Snapshot, excess: u64, settings: &Settings, plan:
              the target is reached",
             settings.pressure.target_percent
         );
-        let flush = Flush::of(class, floor, excess.saturating_add(coming));
+        let flush = Flush::of(class, floor, excess);
         plan.actions.push(Action { act: Act::Flush(flush), reason });
     }
 }
 
 /// What comes in while a flush goes on, where the table would be full within the horizon.
-pub(super) fn coming(snapshot: &Snapshot, settings: &Settings) -> u64 {
+fn coming(snapshot: &Snapshot, settings: &Settings) -> u64 {
     let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
     let per_second = snapshot.new_per_second.unwrap_or(0.0).max(0.0);
     if soon { per_second.min(settings.flush.per_second_critical as f64) as u64 } else { 0 }

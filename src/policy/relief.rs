@@ -296,7 +296,7 @@ fn flush(
     }
     // The scan is some seconds old: what has become idle since may make up for what is missing.
     match plan.actions.last_mut().map(|action| &mut action.act) {
-        Some(Act::Flush(last)) => last.budget += left.saturating_add(hurry::coming(snapshot, settings)),
+        Some(Act::Flush(last)) => last.budget += left,
         Some(Act::SecondChance(last)) => last.budget += left.min(snapshot.chances.room - last.budget),
         _ => {}
     }

@@ -48,46 +48,52 @@ fn histogram() -> impl Strategy<Value = Histogram> {
     vec(bin, 0..=124).prop_map(|bins| serde_json::from_value(serde_json::json!({ "bins": bins })).unwrap())
 }
 
-fn class_scan(class: Class) -> impl Strategy<Value = ClassScan> {
+fn class_scan(class: Class) -> BoxedStrategy<ClassScan> {
     let in_grace = prop_oneof![4 => Just(0), 1 => 0..30_000u64, 1 => number()];
     let counts = (number(), of(number()), in_grace);
-    (counts, seconds(), histogram()).prop_map(move |((entries, would_free, in_grace), oldest, idle)| {
-        let would_free = would_free.unwrap_or_else(|| idle.at_least(60));
-        ClassScan { entries, would_free, in_grace, oldest_idle_seconds: oldest, idle, class }
-    })
+    (counts, seconds(), histogram())
+        .prop_map(move |((entries, would_free, in_grace), oldest, idle)| {
+            let would_free = would_free.unwrap_or_else(|| idle.at_least(60));
+            ClassScan { entries, would_free, in_grace, oldest_idle_seconds: oldest, idle, class }
+        })
+        .boxed()
 }
 
-fn scan() -> impl Strategy<Value = Scan> {
+fn scan() -> BoxedStrategy<Scan> {
     let [a, b, c, d, e, f] = Class::ALL.map(class_scan);
     let classes = (a, b, c, d, e, f).prop_map(|(a, b, c, d, e, f)| vec![a, b, c, d, e, f]);
     let head = (moment(), span(), number(), number(), prop::bool::weighted(0.8));
-    (head, classes).prop_map(|((at, duration, entries, protected, trusted), classes)| Scan {
-        at_seconds: at,
-        duration_seconds: duration,
-        entries,
-        protected,
-        trusted,
-        classes,
-        ..Scan::default()
-    })
+    (head, classes)
+        .prop_map(|((at, duration, entries, protected, trusted), classes)| Scan {
+            at_seconds: at,
+            duration_seconds: duration,
+            entries,
+            protected,
+            trusted,
+            classes,
+            ..Scan::default()
+        })
+        .boxed()
 }
 
-fn memory_facts() -> impl Strategy<Value = MemoryFacts> {
+fn memory_facts() -> BoxedStrategy<MemoryFacts> {
     let likely = (GIB..64 * GIB, 0..64 * GIB, 0..GIB, 256..512u64, of(0..400_000u64), 0..4u64);
     let any_at_all = (number(), number(), number(), number(), of(number()), number());
-    prop_oneof![3 => likely.boxed(), 1 => any_at_all.boxed()].prop_map(
-        |(total_bytes, available_bytes, huge_pages_bytes, bytes_per_entry, entries, other_namespaces)| {
-            MemoryFacts {
-                total_bytes,
-                available_bytes,
-                huge_pages_bytes,
-                bytes_per_entry,
-                bytes_per_entry_basis: String::new(),
-                entries_all_namespaces: entries,
-                other_namespaces,
-            }
-        },
-    )
+    prop_oneof![3 => likely.boxed(), 1 => any_at_all.boxed()]
+        .prop_map(
+            |(total_bytes, available_bytes, huge_pages_bytes, bytes_per_entry, entries, other_namespaces)| {
+                MemoryFacts {
+                    total_bytes,
+                    available_bytes,
+                    huge_pages_bytes,
+                    bytes_per_entry,
+                    bytes_per_entry_basis: String::new(),
+                    entries_all_namespaces: entries,
+                    other_namespaces,
+                }
+            },
+        )
+        .boxed()
 }
 
 fn chances() -> impl Strategy<Value = Chances> {
@@ -120,7 +126,7 @@ fn regret() -> impl Strategy<Value = Vec<ClassRegret>> {
     }).boxed()]
 }
 
-pub fn snapshot() -> impl Strategy<Value = Snapshot> {
+pub fn snapshot() -> BoxedStrategy<Snapshot> {
     let entries = prop_oneof![4 => 60_000..130_000u64, 2 => number()];
     let size = (entries, prop_oneof![4 => Just(MAX), 2 => number()], number());
     let growth = of(prop_oneof![-1e5..1e5, Just(0.0), Just(1e300), Just(-1e300)]);
@@ -129,8 +135,8 @@ pub fn snapshot() -> impl Strategy<Value = Snapshot> {
     let may = (prop::bool::weighted(0.7), yes(), yes(), yes());
     let grace = (chances(), 0..3u64);
     let seen = (of(scan()), regret());
-    (size, drops(), memory_facts(), timeouts, growth, seen, may, grace).prop_map(
-        |((entries, max, buckets), drops, memory, changed, growth, (scan, regret), may, grace)| {
+    (size, drops(), memory_facts(), timeouts, growth, seen, may, grace)
+        .prop_map(|((entries, max, buckets), drops, memory, changed, growth, (scan, regret), may, grace)| {
             let all: Vec<Timeout> = Timeout::all().collect();
             let mut timeouts = kernel_timeouts();
             timeouts.extend(changed.into_iter().map(|(i, seconds)| (all[i], seconds)));
@@ -153,8 +159,8 @@ pub fn snapshot() -> impl Strategy<Value = Snapshot> {
                 update_listeners: grace.1,
                 ..Snapshot::default()
             }
-        },
-    )
+        })
+        .boxed()
 }
 
 fn level() -> impl Strategy<Value = Level> {
@@ -168,7 +174,7 @@ fn baseline() -> impl Strategy<Value = std::collections::BTreeMap<String, u64>> 
 }
 
 /// Other hands, writes of late, and a flush that may not show.
-fn traces() -> impl Strategy<Value = Memory> {
+fn traces() -> BoxedStrategy<Memory> {
     let drift = prop::sample::select(vec![Drift::PutBack, Drift::Configured, Drift::NewValue, Drift::Own]);
     let hand = (moment(), 0..9u32, drift).prop_map(|(at_seconds, times, drift)| OtherHand {
         at_seconds,
@@ -178,20 +184,22 @@ fn traces() -> impl Strategy<Value = Memory> {
     let names = vec!["max", "tcp_timeout_established", "udp_timeout_stream", "generic_timeout"];
     let hands = btree_map(prop::sample::select(names).prop_map(str::to_owned), hand, 0..3);
     let unsettled = of((moment(), moment(), number(), number()));
-    (hands, vec((moment(), any::<bool>()), 0..25), unsettled).prop_map(|(hands, writes, unsettled)| Memory {
-        hands,
-        writes,
-        unsettled: unsettled.map(|(at_seconds, until_seconds, entries, freed)| Flushed {
-            at_seconds,
-            until_seconds,
-            entries,
-            freed,
-        }),
-        ..Memory::default()
-    })
+    (hands, vec((moment(), any::<bool>()), 0..25), unsettled)
+        .prop_map(|(hands, writes, unsettled)| Memory {
+            hands,
+            writes,
+            unsettled: unsettled.map(|(at_seconds, until_seconds, entries, freed)| Flushed {
+                at_seconds,
+                until_seconds,
+                entries,
+                freed,
+            }),
+            ..Memory::default()
+        })
+        .boxed()
 }
 
-pub fn memory() -> impl Strategy<Value = Memory> {
+pub fn memory() -> BoxedStrategy<Memory> {
     let pressure = (level(), any::<bool>(), 0..5u32, moment(), of(drops()), of((moment(), 0..12u32)));
     let calm = (of(moment()), prop_oneof![Just(0.0), 0.0..7200.0], of(moment()), of(moment()), of(moment()));
     let suspended = prop::collection::btree_set(prop::sample::select(Class::ALL.to_vec()), 0..2);
@@ -213,46 +221,51 @@ pub fn memory() -> impl Strategy<Value = Memory> {
         baseline,
         ..traces
     })
+    .boxed()
 }
 
-fn pressure() -> impl Strategy<Value = PressureSettings> {
+fn pressure() -> BoxedStrategy<PressureSettings> {
     let span = || prop_oneof![3 => 0.0..600.0, 1 => Just(0.0), 1 => Just(f64::from(u32::MAX))];
     let marks = (0.1..60.0f64, 0.0..10.0f64, 0.1..10.0f64, 0.1..20.0f64);
     let marks = prop_oneof![1 => Just((70.0, 5.0, 5.0, 15.0)).boxed(), 1 => marks.boxed()];
-    (marks, span(), span()).prop_map(|((target, low, high, critical), horizon, calm)| PressureSettings {
-        target_percent: target,
-        low_percent: target + low,
-        high_percent: target + low + high,
-        critical_percent: target + low + high + critical,
-        horizon_seconds: horizon,
-        calm_seconds: calm,
-    })
+    (marks, span(), span())
+        .prop_map(|((target, low, high, critical), horizon, calm)| PressureSettings {
+            target_percent: target,
+            low_percent: target + low,
+            high_percent: target + low + high,
+            critical_percent: target + low + high + critical,
+            horizon_seconds: horizon,
+            calm_seconds: calm,
+        })
+        .boxed()
 }
 
 /// Whatever the configuration takes.
-pub fn settings() -> impl Strategy<Value = Settings> {
+pub fn settings() -> BoxedStrategy<Settings> {
     let entries = || prop_oneof![3 => Just(0), 2 => 0..200_000u64, 1 => Just(u64::from(u32::MAX))];
     let yes = || prop::bool::weighted(0.8);
     let capacity = (yes(), 0.01..90.0f64, 0.0..90.0f64, entries(), entries(), any::<bool>(), 0.0..200.0f64);
     let grace = prop_oneof![3 => Just(60), 1 => 0..600u32, 1 => Just(u32::MAX)];
     let flush = (yes(), vec(prop_oneof![3 => 1..10_000u32, 1 => Just(u32::MAX)], 6), any::<bool>(), grace);
     let floors = btree_map(0..TIMEOUTS.len(), 1..=u32::MAX, 0..6);
-    (pressure(), capacity, flush, yes(), floors).prop_map(|(pressure, capacity, flush, enabled, floors)| {
-        let mut settings = Settings { pressure, ..Settings::default() };
-        let c = &mut settings.capacity;
-        (c.enabled, c.memory_percent, c.keep_available_percent) = (capacity.0, capacity.1, capacity.2);
-        (c.ceiling, c.limit, c.stall_budget_ms) = (capacity.3, capacity.4, capacity.6);
-        c.buckets = if capacity.5 { BucketsSetting::Start } else { BucketsSetting::Never };
-        let f = &mut settings.flush;
-        (f.enabled, f.grace_seconds) = (flush.0, flush.3);
-        if flush.2 {
-            (f.closed_idle_floor_seconds, f.unreplied_idle_floor_seconds) = (flush.1[0], flush.1[1]);
-            (f.udp_short_idle_floor_seconds, f.udp_idle_floor_seconds) = (flush.1[2], flush.1[3]);
-            (f.other_idle_floor_seconds, f.established_idle_floor_seconds) = (flush.1[4], flush.1[5]);
-        }
-        let all: Vec<Timeout> = Timeout::all().collect();
-        settings.timeouts.enabled = enabled;
-        settings.timeouts.floors_seconds = floors.into_iter().map(|(i, floor)| (all[i], floor)).collect();
-        settings
-    })
+    (pressure(), capacity, flush, yes(), floors)
+        .prop_map(|(pressure, capacity, flush, enabled, floors)| {
+            let mut settings = Settings { pressure, ..Settings::default() };
+            let c = &mut settings.capacity;
+            (c.enabled, c.memory_percent, c.keep_available_percent) = (capacity.0, capacity.1, capacity.2);
+            (c.ceiling, c.limit, c.stall_budget_ms) = (capacity.3, capacity.4, capacity.6);
+            c.buckets = if capacity.5 { BucketsSetting::Start } else { BucketsSetting::Never };
+            let f = &mut settings.flush;
+            (f.enabled, f.grace_seconds) = (flush.0, flush.3);
+            if flush.2 {
+                (f.closed_idle_floor_seconds, f.unreplied_idle_floor_seconds) = (flush.1[0], flush.1[1]);
+                (f.udp_short_idle_floor_seconds, f.udp_idle_floor_seconds) = (flush.1[2], flush.1[3]);
+                (f.other_idle_floor_seconds, f.established_idle_floor_seconds) = (flush.1[4], flush.1[5]);
+            }
+            let all: Vec<Timeout> = Timeout::all().collect();
+            settings.timeouts.enabled = enabled;
+            settings.timeouts.floors_seconds = floors.into_iter().map(|(i, floor)| (all[i], floor)).collect();
+            settings
+        })
+        .boxed()
 }

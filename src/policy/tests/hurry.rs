@@ -33,13 +33,6 @@ fn so_is_one_that_is_full_before_a_scan_has_ended() {
 }
 
 #[test]
-fn budgets_follow_what_comes_in_while_a_flush_goes_on() {
-    let scan = Some(seen(&[(Class::Closed, &[(60, 50_000)])]));
-    let plan = plan_of(&Snapshot { scan, ..growing(85_000, 40_000.0) }, &pinned());
-    assert_eq!(flushed(&plan), [(Class::Closed, 56, 55_000)]);
-}
-
-#[test]
 fn who_found_nothing_or_weighs_who_holds_the_table_scans() {
     let barren = Memory { barren: Some((NOW, 1)), ..at_level(Level::Critical) };
     let sharing = Memory { sharing: true, ..at_level(Level::Critical) };

@@ -242,12 +242,9 @@ pub fn sweep(
             swept.whole = false;
             return false;
         }
-        let ready = Ready {
-            deletions: deletions.ready(),
-            chances: chances.ready(),
-            portion: pace.portion,
-            came: if hand.dry() { 0 } else { judge.came() },
-        };
+        let came = if hand.dry() { 0 } else { judge.came() };
+        let (may_delete, may_give) = (deletions.ready(came), chances.ready(0));
+        let ready = Ready { deletions: may_delete, chances: may_give, portion: pace.portion, came };
         let asked = ask(chunk, hand, &mut wanted, ready, judge, &mut swept);
         let (to_go, to_wait) = (asked.deletions(), asked.second_chances());
         if to_go + to_wait == 0 {
@@ -337,17 +334,30 @@ impl<'a> Wanted<'a> {
 /// Keeps to so many a second, and lets go where the table is about to be full.
 struct Throttle<'a> {
     pace: &'a Pace,
+    started: Instant,
+    /// When the chunk under way was begun: what its acts took is part of their time.
+    begun: Instant,
     due: Instant,
+    came: u64,
 }
 
 impl<'a> Throttle<'a> {
     fn new(pace: &'a Pace) -> Self {
-        Throttle { pace, due: Instant::now() }
+        let now = Instant::now();
+        Throttle { pace, started: now, begun: now, due: now, came: 0 }
     }
 
     /// What was done so far is paid for; else the next chunk is let pass, for it would be stale later.
-    fn ready(&self) -> bool {
-        self.due <= Instant::now()
+    fn ready(&mut self, came: u64) -> bool {
+        (self.begun, self.came) = (Instant::now(), came);
+        self.due <= self.begun
+    }
+
+    /// As planned, or twice what came since the sweep began: the plan knew the rate of a moment before it.
+    fn per_second(&self) -> u64 {
+        let most = self.pace.urgent_per_second.max(self.pace.per_second);
+        let coming = 2.0 * self.came as f64 / self.started.elapsed().as_secs_f64().max(0.01);
+        self.pace.per_second.max((coming as u64).min(most))
     }
 
     fn after(&mut self, done: u64, count: Option<u64>) {
@@ -356,10 +366,9 @@ impl<'a> Throttle<'a> {
     }
 
     fn owe(&mut self, done: u64, count: Option<u64>) {
-        let now = Instant::now();
         let urgent = count.is_some_and(|count| count >= self.pace.urgent_at_entries);
-        let per_second = if urgent { self.pace.urgent_per_second } else { self.pace.per_second };
-        let from = if urgent { now } else { self.due.max(now) };
+        let per_second = if urgent { self.pace.urgent_per_second } else { self.per_second() };
+        let from = if urgent { self.begun } else { self.due.max(self.begun) };
         self.due = from + Duration::from_secs_f64(done as f64 / per_second.max(1) as f64);
     }
 

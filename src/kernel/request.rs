@@ -4,6 +4,8 @@
 //! (`ctnetlink_del_conntrack` falls through to `ctnetlink_flush_conntrack`). So the only way to a delete is
 //! [`delete`], which takes an entry, and the encoded bytes are read back and compared before they may be sent.
 
+use std::net::IpAddr;
+
 use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol,
@@ -16,6 +18,9 @@ use super::attribute::{Malformed, Messages};
 use super::decode::{self, CTNETLINK};
 use crate::model::{DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
 
+const NLA_F_NESTED: u16 = 0x8000;
+const IPCTNL_MSG_CT_DELETE: u8 = 2;
+const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
 const IPCTNL_MSG_CT_GET_STATS_CPU: u8 = 4;
@@ -76,10 +81,91 @@ pub fn timeout_objects(sequence: u32) -> Vec<u8> {
 /// # Errors
 /// If the bytes do not read back as this entry's identity, nothing may be sent.
 pub fn delete(entry: &Entry, sequence: u32) -> Result<Vec<u8>, Malformed> {
-    let message = ConntrackMessage::Delete(identity(entry));
-    let bytes = encode(family(&entry.original), message, 0, sequence);
-    check_delete(&bytes, entry)?;
+    let mut bytes = Vec::new();
+    push_delete(&mut bytes, entry, sequence)?;
     Ok(bytes)
+}
+
+/// The same, appended to others: by hand, for it is written 200,000 times a second where a table is about to be full,
+/// and the typed crate takes 0.45 us and ten allocations for it. Its bytes are the typed crate's.
+///
+/// # Errors
+/// If the bytes do not read back as this entry's identity; nothing is appended then.
+pub fn push_delete(bytes: &mut Vec<u8>, entry: &Entry, sequence: u32) -> Result<(), Malformed> {
+    let start = bytes.len();
+    push_identity(bytes, IPCTNL_MSG_CT_DELETE, entry, sequence);
+    let checked = check_delete(&bytes[start..], entry);
+    if checked.is_err() {
+        bytes.truncate(start);
+    }
+    checked
+}
+
+/// A request with the identity of an entry.
+fn push_identity(bytes: &mut Vec<u8>, kind: u8, entry: &Entry, sequence: u32) {
+    let start = bytes.len();
+    let family = if entry.original.source.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(&u16::from_be_bytes([CTNETLINK, kind]).to_ne_bytes());
+    bytes.extend_from_slice(&NLM_F_REQUEST.to_ne_bytes());
+    bytes.extend_from_slice(&sequence.to_ne_bytes());
+    bytes.extend_from_slice(&[0, 0, 0, 0, family as u8, 0, 0, 0]);
+    nest(bytes, CTA_TUPLE_ORIG, |bytes| push_tuple(bytes, &entry.original));
+    attribute(bytes, CTA_ID, &entry.id.to_be_bytes());
+    if entry.zone != 0 {
+        attribute(bytes, CTA_ZONE, &entry.zone.to_be_bytes());
+    }
+    let length = (bytes.len() - start) as u32;
+    bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
+}
+
+/// `CTA_TUPLE_IP` and `CTA_TUPLE_PROTO` (`ctnetlink_parse_tuple`).
+fn push_tuple(bytes: &mut Vec<u8>, tuple: &Tuple) {
+    nest(bytes, 1, |bytes| match (tuple.source, tuple.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            attribute(bytes, 1, &source.octets());
+            attribute(bytes, 2, &destination.octets());
+        }
+        (source, destination) => {
+            let octets = |address| match address {
+                IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+                IpAddr::V6(v6) => v6.octets(),
+            };
+            attribute(bytes, 3, &octets(source));
+            attribute(bytes, 4, &octets(destination));
+        }
+    });
+    nest(bytes, 2, |bytes| {
+        attribute(bytes, 1, &[tuple.protocol]);
+        match tuple.l4 {
+            L4::None => {}
+            L4::Ports { source, destination } => {
+                attribute(bytes, 2, &source.to_be_bytes());
+                attribute(bytes, 3, &destination.to_be_bytes());
+            }
+            L4::Icmp { kind, code, id } => {
+                let first = if tuple.protocol == ICMP { 4 } else { 7 };
+                attribute(bytes, first, &id.to_be_bytes());
+                attribute(bytes, first + 1, &[kind]);
+                attribute(bytes, first + 2, &[code]);
+            }
+        }
+    });
+}
+
+fn attribute(bytes: &mut Vec<u8>, kind: u16, payload: &[u8]) {
+    bytes.extend_from_slice(&(payload.len() as u16 + 4).to_ne_bytes());
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(payload);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+fn nest(bytes: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = bytes.len();
+    attribute(bytes, kind | NLA_F_NESTED, &[]);
+    body(bytes);
+    let length = (bytes.len() - start) as u16;
+    bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
 }
 
 /// Asks for this entry as it is now (`ctnetlink_get_conntrack`); the answer tells its `CTA_ID`.

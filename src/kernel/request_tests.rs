@@ -59,6 +59,15 @@ fn meaningless(bytes: &[u8]) -> Vec<(usize, u8)> {
 }
 
 #[test]
+fn the_bytes_of_a_delete_are_the_typed_crates() {
+    for entry in entries() {
+        let message = ConntrackMessage::Delete(identity(&entry));
+        let typed = encode(family(&entry.original), message, 0, 77);
+        assert_eq!(delete(&entry, 77).expect("a delete"), typed, "{entry:?}");
+    }
+}
+
+#[test]
 fn every_bit_that_means_something_is_checked() {
     for entry in entries() {
         let good = delete(&entry, 1).expect("a delete");

@@ -203,7 +203,7 @@ impl Deleter {
         for (entry, _) in &seen.silent {
             let sequence = self.look.next_sequence();
             first.get_or_insert(sequence);
-            requests.extend(request::delete(entry, sequence).map_err(invalid)?);
+            request::push_delete(&mut requests, entry, sequence).map_err(invalid)?;
         }
         if seen.at.elapsed() > Self::FRESH {
             // Stopped in between (SIGSTOP): what was seen again is old by now as well.

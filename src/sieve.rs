@@ -150,19 +150,27 @@ impl<'a> Sieve<'a> {
 
     /// Counts an entry that stays; one that is about to go is not counted.
     pub fn count(&mut self, judged: &Judged) {
-        self.entries += 1;
-        self.groups.add(judged.group);
-        self.protected += u64::from(judged.protected.is_some());
+        self.count_many(judged, 1);
+    }
+
+    /// Counts `n` entries that are alike.
+    pub fn count_many(&mut self, judged: &Judged, n: u64) {
+        self.entries += n;
+        self.groups.add_many(judged.group, n);
+        self.protected += if judged.protected.is_some() { n } else { 0 };
         let Some(seen) = judged.class.and_then(|class| self.classes.iter_mut().find(|c| c.class == class))
         else {
             return;
         };
-        seen.entries += 1;
+        seen.entries += n;
         let (None, Some(idle)) = (judged.protected, judged.idle_seconds) else { return };
-        seen.idle.add(idle);
+        seen.idle.add_many(idle, n);
         seen.oldest_idle_seconds = seen.oldest_idle_seconds.max(idle);
-        seen.would_free += u64::from(judged.eligible && !judged.in_grace);
-        seen.in_grace += u64::from(judged.eligible && judged.in_grace);
+        let n = if judged.eligible { n } else { 0 };
+        match judged.in_grace {
+            true => seen.in_grace += n,
+            false => seen.would_free += n,
+        }
     }
 
     /// The scan is over. `whole`: it went through the whole table.

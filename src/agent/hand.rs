@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use super::acts::words;
 use super::chronicle::Chronicle;
 use super::lease::HostLease;
-use super::rates::Rates;
 use super::shared::{Numbers, Order, SharedView, View, Watch};
 use super::sweeper::Sweeper;
 use crate::error::Result;
@@ -27,7 +26,7 @@ use crate::model::{
 use crate::policy::{self, Memory};
 use crate::recovery::{Keeper, Noticed};
 use crate::sieve::SharedSightings;
-use crate::state::{Identify, RegretMeter};
+use crate::state::{Identify, Rates, RegretMeter};
 
 /// What the thread is made of.
 pub struct Ground {

@@ -11,7 +11,6 @@ mod introduction;
 mod lease;
 mod orders;
 mod pipeline;
-mod rates;
 mod service;
 mod shared;
 mod sweeper;

@@ -61,7 +61,12 @@ impl GroupPlace {
 impl Groups {
     /// One more.
     pub fn add(&mut self, place: GroupPlace) {
-        self.0[place.0] += 1;
+        self.add_many(place, 1);
+    }
+
+    /// `n` more.
+    pub fn add_many(&mut self, place: GroupPlace, n: u64) {
+        self.0[place.0] += n;
     }
 
     /// All groups, those without entries too: a series that comes and goes cannot be graphed.

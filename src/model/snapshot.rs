@@ -68,11 +68,16 @@ impl Histogram {
 
     /// Counts one value.
     pub fn add(&mut self, seconds: u32) {
+        self.add_many(seconds, 1);
+    }
+
+    /// Counts one value `n` times.
+    pub fn add_many(&mut self, seconds: u32, n: u64) {
         let bin = Self::bin(seconds);
         if self.bins.len() <= bin {
             self.bins.resize(bin + 1, 0);
         }
-        self.bins[bin] += 1;
+        self.bins[bin] = self.bins[bin].saturating_add(n);
     }
 
     /// How many values lie in bins that begin at or over `seconds`: never more than there are.

@@ -39,6 +39,7 @@ mod test_replay;
 mod test_rescue;
 mod test_restore;
 mod test_second_chance;
+mod test_simulate;
 
 use environment::{Allowed, Need};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -112,6 +113,7 @@ fn tests() -> Vec<Test> {
         test_restore::TESTS,
         test_second_chance::TESTS,
         test_ceiling::TESTS,
+        test_simulate::TESTS,
     ]
     .concat();
     // Those that run alone come last, so that the others do not wait behind them.

@@ -43,6 +43,11 @@ const MAY_IMPORT: &[Row] = &[
         "class, proof and protection of one entry, for scan and flush alike",
     ),
     (
+        "simulate",
+        &["model", "policy", "sieve", "state"],
+        "the policy against a modelled table: pure, with its own chance",
+    ),
+    (
         "gauge",
         &["error", "executor", "journal", "kernel", "model", "policy", "sieve", "state"],
         "the one place where the kernel's numbers become a snapshot",
@@ -87,7 +92,7 @@ const MAY_IMPORT: &[Row] = &[
     ),
     (
         "cli",
-        &["agent", "config", "control", "error", "journal", "log", "model", "replay", "survey"],
+        &["agent", "config", "control", "error", "journal", "log", "model", "replay", "simulate", "survey"],
         "asks the agent or the survey and prints; it never meets the kernel, the state or the policy",
     ),
 ];
@@ -98,6 +103,11 @@ const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("cli", "log", &["cli/agent.rs"]),
     ("cli", "journal", &["cli/history.rs"]),
     ("cli", "replay", &["cli/plan.rs"]),
+    (
+        "cli",
+        "simulate",
+        &["cli/args.rs", "cli/render/drawing.rs", "cli/render/simulate.rs", "cli/simulate.rs"],
+    ),
 ];
 
 /// Crates that belong to a few modules.
@@ -120,7 +130,7 @@ const CRATE_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Modules without clock, files, sockets, logs, threads and processes.
-const PURE: &[&str] = &["model", "state", "policy"];
+const PURE: &[&str] = &["model", "state", "policy", "simulate"];
 /// What they are known by.
 const IMPURE: &[&str] = &[
     "SystemTime",

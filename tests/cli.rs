@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
 
-const COMMANDS: [&str; 9] =
-    ["agent", "status", "top-sources", "plan", "history", "pause", "resume", "reload", "revert"];
+const COMMANDS: [&str; 10] =
+    ["agent", "status", "top-sources", "plan", "history", "pause", "resume", "reload", "revert", "simulate"];
 
 fn ctctl() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ctctl"));
@@ -78,6 +78,10 @@ fn bad_arguments_are_one_line_and_a_hint() {
         &["history", "--since", "never"],
         &["history", "--since", "two\nlines"],
         &["status", "--color", "sometimes"],
+        &["simulate"],
+        &["simulate", "slow-leak", "--seed", "two"],
+        &["simulate", "slow-leak", "--seed", "9..3"],
+        &["simulate", "slow-leak", "--strategy", "hope"],
         &["plan", "plan"],
         &["", ""],
     ] {

@@ -13,6 +13,7 @@ mod reload;
 mod render;
 mod resume;
 mod revert;
+mod simulate;
 mod status;
 mod top_sources;
 mod usage;
@@ -64,6 +65,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Resume => resume::run(&place()?),
         Command::Reload => reload::run(&place()?),
         Command::Revert(options) => revert::run(&place()?, options),
+        Command::Simulate(options) => simulate::run(global, options),
     }
 }
 

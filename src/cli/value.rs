@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::args::Seeds;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Timestamp, Zoned};
 
@@ -80,6 +81,29 @@ pub fn pause(text: &str) -> Result<u64, BadValue> {
     match duration(text)? {
         0 => Err(BadValue { why: "a pause of no length".into(), hint: DURATION_HINT }),
         seconds => Ok(seconds),
+    }
+}
+
+/// More seeds than anybody reads.
+const MOST_SEEDS: u64 = 1000;
+
+/// `7`, or `1..20` with both ends.
+///
+/// # Errors
+/// Anything else, and more than a thousand.
+pub fn seeds(text: &str) -> Result<Seeds, BadValue> {
+    let bad =
+        |why: &str| BadValue { why: why.into(), hint: "write a number, or the first and the last: 1..20" };
+    let (first, last) = text.split_once("..").unwrap_or((text, text));
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<u64>().ok()).flatten()
+    };
+    match (number(first), number(last)) {
+        (Some(first), Some(last)) if first > last => Err(bad("the last seed is less than the first")),
+        (Some(first), Some(last)) if last - first >= MOST_SEEDS => Err(bad("more than 1000 seeds")),
+        (Some(first), Some(last)) => Ok(Seeds((first..=last).collect())),
+        _ => Err(bad("not a seed")),
     }
 }
 

@@ -7,6 +7,7 @@
 mod fault;
 mod keys;
 mod order;
+mod scenario;
 mod value;
 
 #[cfg(test)]
@@ -17,6 +18,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
+
+pub use self::scenario::parse_scenario;
 
 use self::fault::{Fault, shown};
 use self::value::Value;

@@ -37,6 +37,11 @@ impl<'t, 'i> Value<'t, 'i> {
         self.value.get_ref()
     }
 
+    /// A fault of the value itself.
+    pub(super) fn fault(&self, what: impl Into<String>) -> Fault {
+        Fault::new(self.at(), what)
+    }
+
     fn at(&self) -> usize {
         self.value.span().start
     }

@@ -3,10 +3,12 @@
 #[cfg(test)]
 pub mod canned;
 pub mod check;
+pub mod drawing;
 pub mod history;
 pub mod plan;
 pub mod quantity;
 pub mod revert;
+pub mod simulate;
 pub mod sources;
 pub mod status;
 pub mod table;

@@ -1,0 +1,120 @@
+//! `ctctl simulate`.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+
+use super::args::{self, Global, Seeds};
+use super::output;
+use super::render::{self, Style};
+use crate::config;
+use crate::error::{Error, Result};
+use crate::model::{Header, Netns, Scenario};
+use crate::simulate::report::{Comparison, Document};
+use crate::simulate::{self, SHIPPED, Shipped, Strategy};
+
+/// A real scenario has a few kilobytes.
+const LARGEST_BYTES: u64 = 1 << 20;
+/// The timeline's clock has no date.
+const TAKEN_AT: &str = "1970-01-01T00:00:00Z";
+
+/// Lists or shows what is shipped, or plays a scenario and compares.
+///
+/// # Errors
+/// A scenario that cannot be read or is wrong, and a drawing that cannot be written.
+pub fn run(global: &Global, options: &args::Simulate) -> Result<u8> {
+    if options.list {
+        return list();
+    }
+    if let Some(name) = &options.show {
+        let shipped = SHIPPED.iter().find(|shipped| shipped.name == name);
+        let shipped = shipped.ok_or_else(|| unknown(name))?;
+        output::print(|out| out.write_all(shipped.text.as_bytes()))?;
+        return Ok(0);
+    }
+    let Some(path) = &options.scenario else {
+        return Err(Error::usage("usage", "no scenario is named").hint("ctctl simulate --list"));
+    };
+    let (name, scenario) = read(path, global)?;
+    let document = play(name, &scenario, &options.strategies(), &options.seeds());
+    if let Some(file) = &options.svg {
+        draw(file, &document)?;
+    }
+    let style = Style::of_stdout(global.color, global.verbosity());
+    output::print(|out| match global.json {
+        true => output::json(out, &document),
+        false => render::simulate::write(out, &document, &style),
+    })?;
+    Ok(0)
+}
+
+fn list() -> Result<u8> {
+    let longest = SHIPPED.iter().map(|shipped| shipped.name.len()).max().unwrap_or_default();
+    output::print(|out| {
+        SHIPPED.iter().try_for_each(|Shipped { name, text }| {
+            let summary = text.lines().find_map(|line| line.strip_prefix("summary = \"")).unwrap_or_default();
+            writeln!(out, "{name:longest$}  {}", summary.trim_end_matches('"'))
+        })
+    })?;
+    Ok(0)
+}
+
+fn unknown(name: &str) -> Error {
+    let names: Vec<&str> = SHIPPED.iter().map(|shipped| shipped.name).collect();
+    Error::usage("scenario", format!("no scenario is called {name}"))
+        .hint(format!("shipped are {}", names.join(", ")))
+}
+
+/// A file, or a shipped scenario by its name.
+fn read(path: &Path, global: &Global) -> Result<(String, Scenario)> {
+    let (settings, _) = config::load(global.config.as_deref())?;
+    let name = path.to_string_lossy().into_owned();
+    if let Some(shipped) = SHIPPED.iter().find(|shipped| shipped.name == name) {
+        let scenario = config::parse_scenario(shipped.text, shipped.name, &settings)?;
+        return Ok((name, scenario));
+    }
+    let is_a_name = path.components().count() == 1 && path.extension().is_none() && !path.exists();
+    if is_a_name {
+        return Err(unknown(&name));
+    }
+    let cannot = |why: String| Error::usage("scenario", format!("{name}: {why}"));
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LARGEST_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(|error| {
+        cannot(error.to_string()).hint("ctctl simulate --list shows those that are shipped")
+    })?;
+    if bytes.len() as u64 > LARGEST_BYTES {
+        return Err(cannot(format!("larger than {LARGEST_BYTES} bytes")).hint("is this the right file?"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| cannot("not UTF-8".into()).hint("TOML is UTF-8"))?;
+    let scenario = config::parse_scenario(&text, &name, &settings)?;
+    Ok((name, scenario))
+}
+
+fn play(name: String, scenario: &Scenario, strategies: &[Strategy], seeds: &Seeds) -> Document {
+    let compare = |strategy: &Strategy| {
+        let runs = seeds.0.iter().map(|seed| simulate::run(scenario, *strategy, *seed)).collect();
+        Comparison::new(*strategy, runs)
+    };
+    Document {
+        header: Header { schema: 1, taken_at: TAKEN_AT.into(), netns: Netns::default() },
+        scenario: name,
+        summary: scenario.summary.clone(),
+        duration_seconds: scenario.duration_seconds,
+        seeds: seeds.0.clone(),
+        strategies: strategies.iter().map(compare).collect(),
+    }
+}
+
+fn draw(path: &Path, document: &Document) -> Result<()> {
+    let drawn = File::create(path).and_then(|file| {
+        let mut out = BufWriter::new(file);
+        render::drawing::write(&mut out, document)?;
+        out.flush()
+    });
+    let cannot = |error: std::io::Error| {
+        Error::usage("drawing", format!("{}: {error}", path.display()))
+            .hint("name a file that can be written")
+    };
+    drawn.map_err(cannot)
+}

@@ -1,0 +1,289 @@
+//! The agent in virtual time: facts, the policy's decision, acts, again and again, as `agent::hand` does it.
+
+use std::collections::BTreeMap;
+
+use super::eye::{Eye, UP_SECONDS};
+use super::facts::{Facts, Statistics};
+use super::random::Random;
+use super::strategy::Tally;
+use super::sweep::{Deed, Standing, Sweep};
+use super::table::Table;
+use crate::model::{Act, Costs, Flush, Level, Plan, Scan, Settings, Snapshot, Timeout};
+use crate::policy::{self, Memory};
+use crate::state::Rates;
+
+/// How many decisions in a row are made before the interval has its turn (`agent::hand`).
+const ROUNDS: u32 = 8;
+/// A sweep is taken apart into steps no shorter than this, and into so many where it takes long.
+const STEP_SECONDS: f64 = 0.05;
+const STEPS: f64 = 40.0;
+
+/// The agent.
+pub struct Controller {
+    settings: Settings,
+    costs: Costs,
+    eye: Eye,
+    memory: Memory,
+    rates: Rates,
+    last_scan: Option<Scan>,
+    /// What it wrote over the baseline, by contract name.
+    written: BTreeMap<String, u64>,
+    sweeps: Vec<Sweep>,
+    look_seconds: f64,
+    looked_at_max: u64,
+    rounds: u32,
+    below: [bool; 2],
+}
+
+impl Controller {
+    /// Starts: the baseline is what it finds, and buckets are sized once.
+    pub fn start(
+        settings: &Settings,
+        costs: &Costs,
+        table: &mut Table,
+        facts: &Facts,
+        tally: &mut Tally,
+    ) -> Self {
+        let mut controller = Controller {
+            settings: settings.clone(),
+            costs: costs.clone(),
+            eye: Eye::new(settings, &table.timeouts),
+            memory: Memory::default(),
+            rates: Rates::default(),
+            last_scan: None,
+            written: BTreeMap::new(),
+            sweeps: Vec::new(),
+            look_seconds: table.now,
+            looked_at_max: table.max,
+            rounds: 0,
+            below: [true; 2],
+        };
+        controller.memory.baseline = owned(table);
+        let snapshot = controller.snapshot(table, facts);
+        if let Some(action) = policy::buckets_at_start(&snapshot, settings) {
+            controller.set(&action.act, table, tally);
+        }
+        controller
+    }
+
+    /// The level that it decided last.
+    pub fn level(&self) -> Level {
+        self.memory.level
+    }
+
+    /// Its next look may change something: under pressure, while it sweeps, and where a value is not what it was.
+    pub fn alert(&self, table: &Table) -> bool {
+        let pressed =
+            self.memory.level > Level::Normal || self.over(table, self.settings.pressure.high_percent);
+        pressed || !self.sweeps.is_empty() || table.max != self.looked_at_max
+    }
+
+    /// Looks at that share of the interval from now.
+    pub fn look_within(&mut self, now: f64, share: f64) {
+        self.look_seconds = now + share * self.settings.agent.interval_ms as f64 / 1000.0;
+    }
+
+    /// When it has to be let go on, at the latest.
+    pub fn next_seconds(&self, table: &Table) -> f64 {
+        let walk_seconds = table.entries() as f64 * self.costs.scan_us_per_entry / 1e6;
+        let step = (walk_seconds / STEPS).max(STEP_SECONDS);
+        if self.sweeps.is_empty() { self.look_seconds } else { table.now + step }
+    }
+
+    /// conntrackd wrote: the event stream says so.
+    pub fn hear(&mut self, table: &Table) {
+        self.eye.hear(table);
+    }
+
+    /// Does what is due now; `passed` seconds went by since the last time.
+    pub fn work(
+        &mut self,
+        table: &mut Table,
+        facts: &Facts,
+        tally: &mut Tally,
+        passed: f64,
+        random: &mut Random,
+    ) {
+        if !self.sweeps.is_empty() {
+            self.sweep(table, tally, passed, random);
+            if !self.sweeps.is_empty() {
+                return;
+            }
+            // What a sweep came to is decided upon at once.
+            self.look_seconds = table.now;
+        }
+        let woken = self.crosses_a_mark(table);
+        while self.sweeps.is_empty() && (woken || table.now >= self.look_seconds) {
+            let more = self.round(table, facts, tally, random);
+            self.rounds += 1;
+            if !more || self.rounds >= ROUNDS {
+                self.rounds = 0;
+                self.look_seconds = table.now + self.settings.agent.interval_ms as f64 / 1000.0;
+                break;
+            }
+        }
+    }
+
+    /// Facts, decision, acts. True if there is more to decide at once.
+    fn round(&mut self, table: &mut Table, facts: &Facts, tally: &mut Tally, random: &mut Random) -> bool {
+        self.notice_others(table);
+        self.rates.sample(UP_SECONDS + table.now, table.entries(), facts.statistics.new);
+        let snapshot = self.snapshot(table, facts);
+        let (plan, memory) = policy::decide(&snapshot, &self.memory, &self.settings);
+        if plan.level != self.memory.level {
+            let reason = plan.reasons.first().cloned().unwrap_or_default();
+            tally.note(table.now, format!("level is now {}: {reason}", plan.level));
+        }
+        self.memory = memory;
+        let acted = self.perform(plan, table, tally);
+        if !self.sweeps.is_empty() {
+            // A sweep of a small table is over before the next packet comes.
+            self.sweep(table, tally, 0.0, random);
+        }
+        acted
+    }
+
+    // A fact that the model has not is unknown.
+    #[allow(clippy::needless_update)]
+    fn snapshot(&self, table: &Table, facts: &Facts) -> Snapshot {
+        let smooth = |rate: f64| rate.max(self.rates.new_now_per_second());
+        let Statistics { drops, .. } = facts.statistics;
+        Snapshot {
+            now_seconds: UP_SECONDS + table.now,
+            entries: table.entries(),
+            max: table.max,
+            buckets: table.buckets,
+            drops,
+            memory: facts.memory(table),
+            timeouts: table.timeouts.clone(),
+            new_per_second: self.rates.new_per_second().map(smooth),
+            net_growth_per_second: self.rates.net_growth_per_second(),
+            scan: self.last_scan.clone(),
+            owns_host_values: true,
+            may_set_timeouts: true,
+            may_flush: true,
+            ..Snapshot::default()
+        }
+    }
+
+    /// Values that changed without this agent: what they are now is what they go back to.
+    fn notice_others(&mut self, table: &Table) {
+        for (name, now) in owned(table) {
+            let baseline = self.memory.baseline.get(&name).copied();
+            let expected = self.written.get(&name).copied().or(baseline).unwrap_or(now);
+            if now == expected {
+                continue;
+            }
+            self.written.remove(&name);
+            if name == "max" {
+                let times = self.memory.overridden.map_or(0, |(_, times)| times);
+                self.memory.overridden = Some((UP_SECONDS + table.now, times.saturating_add(1)));
+            }
+            self.memory.baseline.insert(name, now);
+        }
+    }
+
+    /// Wakes the agent on the way up, as the events thread does; the marks are those of its last look.
+    fn crosses_a_mark(&mut self, table: &Table) -> bool {
+        let pressure = &self.settings.pressure;
+        let over =
+            [pressure.high_percent, pressure.critical_percent].map(|percent| self.over(table, percent));
+        let woken = over.iter().zip(self.below).any(|(over, below)| *over && below);
+        self.below = over.map(|over| !over);
+        woken
+    }
+
+    fn over(&self, table: &Table, percent: f64) -> bool {
+        let then = Snapshot { max: self.looked_at_max, ..Snapshot::default() };
+        let limit = policy::limit(&then, &self.settings);
+        limit.is_some_and(|limit| table.entries() as f64 >= limit as f64 * percent / 100.0)
+    }
+
+    /// Values first, then one sweep for second chances and one for flushes; a scan where one is wanted.
+    fn perform(&mut self, plan: Plan, table: &mut Table, tally: &mut Tally) -> bool {
+        let mut acted = false;
+        let (mut chances, mut flushes): (Vec<Flush>, Vec<Flush>) = Default::default();
+        for action in plan.actions {
+            match action.act {
+                Act::SecondChance(flush) => chances.push(flush),
+                Act::Flush(flush) => flushes.push(flush),
+                act => {
+                    self.set(&act, table, tally);
+                    tally.note(table.now, action.reason);
+                    acted = true;
+                }
+            }
+        }
+        self.looked_at_max = table.max;
+        let grace = self.settings.flush.grace_seconds;
+        for (flushes, deed) in [(chances, Deed::SetLeft(grace)), (flushes, Deed::Delete)] {
+            if !flushes.is_empty() {
+                acted = true;
+                self.sweeps.push(Sweep::new(flushes, deed, plan.pace, table.now));
+            }
+        }
+        if plan.scan {
+            acted = true;
+            self.sweeps.push(Sweep::new(Vec::new(), Deed::Delete, plan.pace, table.now));
+        }
+        // The last is taken first.
+        self.sweeps.reverse();
+        acted
+    }
+
+    fn set(&mut self, act: &Act, table: &mut Table, tally: &mut Tally) {
+        let (name, to) = match *act {
+            Act::RaiseMax { to, .. } | Act::LowerMax { to, .. } => {
+                table.max = to;
+                ("max", to)
+            }
+            Act::ResizeBuckets { to, .. } => {
+                table.buckets = to;
+                ("buckets", to)
+            }
+            Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } => {
+                self.set_timeout(timeout, to, table);
+                (timeout.name(), to.into())
+            }
+            Act::Flush(_) | Act::SecondChance(_) => return,
+        };
+        tally.writes += 1;
+        match self.memory.baseline.get(name) {
+            Some(found) if *found == to => drop(self.written.remove(name)),
+            _ => drop(self.written.insert(name.into(), to)),
+        }
+    }
+
+    fn set_timeout(&mut self, timeout: Timeout, to: u32, table: &mut Table) {
+        self.eye.saw_timeout(timeout, to, table.now);
+        table.timeouts.insert(timeout, to);
+    }
+
+    /// Goes on with the sweep under way for `span` seconds, or through the whole of it where that takes no longer
+    /// than a step.
+    fn sweep(&mut self, table: &mut Table, tally: &mut Tally, span: f64, random: &mut Random) {
+        let Some(sweep) = self.sweeps.last_mut() else { return };
+        let standing = sweep.go_on(table, &mut self.eye, &self.settings, &self.costs, span, random);
+        if standing == Standing::UnderWay {
+            return;
+        }
+        let Some(sweep) = self.sweeps.pop() else { return };
+        let duration = sweep.seconds(table.now);
+        tally.swept(table.now, &sweep);
+        if standing == Standing::Whole {
+            self.last_scan = Some(self.eye.scan(table, &self.settings, duration));
+        } else if let Some(last) = &mut self.last_scan {
+            sweep.credits().for_each(|(flush, freed)| last.freed(flush.class, freed));
+        }
+        if let Some(next) = self.sweeps.last_mut() {
+            next.begin(table.now);
+        }
+    }
+}
+
+/// The values that the agent may change, by contract name.
+fn owned(table: &Table) -> BTreeMap<String, u64> {
+    let touched = table.timeouts.iter().filter(|(timeout, _)| timeout.spec().floor_key.is_some());
+    let timeouts = touched.map(|(timeout, seconds)| (timeout.name().to_owned(), u64::from(*seconds)));
+    timeouts.chain([("max".into(), table.max), ("buckets".into(), table.buckets)]).collect()
+}

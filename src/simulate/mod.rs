@@ -1,0 +1,36 @@
+//! The policy against a model of the kernel's table, in virtual time.
+//!
+//! ```text
+//!  Scenario ─▶ arrivals ─▶ admission ─▶ table ◀── collector       the kernel's side
+//!                          (early drop)   ▲ │
+//!                                         │ └─▶ eye ─▶ Scan, Snapshot ─▶ policy ─▶ Plan ─┐
+//!                                         └──────────── sweep ◀──────── controller ◀─────┘
+//! ```
+//!
+//! Entries are counted by cohort, never one by one. What an entry is to the agent says the same [`crate::sieve`] that
+//! judges real ones; what is done about it the same [`crate::policy`]. Pure: chance comes from the seed, and the same
+//! scenario, strategy and seed give the same run.
+
+mod admission;
+mod arrivals;
+mod cohort;
+mod collector;
+mod controller;
+mod eye;
+mod facts;
+mod fair_share;
+mod flow;
+mod random;
+pub mod report;
+mod run;
+mod scenarios;
+mod strategy;
+mod sweep;
+mod table;
+
+pub use run::run;
+pub use scenarios::{SHIPPED, Shipped};
+pub use strategy::Strategy;
+
+#[cfg(test)]
+mod tests;

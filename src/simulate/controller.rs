@@ -8,7 +8,7 @@ use super::random::Random;
 use super::strategy::Tally;
 use super::sweep::{Deed, Standing, Sweep};
 use super::table::Table;
-use crate::model::{Act, Costs, Flush, Level, Plan, Scan, Settings, Snapshot, Timeout};
+use crate::model::{Act, Costs, Drift, Flush, Level, Plan, Scan, Settings, Snapshot, Timeout};
 use crate::policy::{self, Memory};
 use crate::state::Rates;
 
@@ -175,10 +175,9 @@ impl Controller {
                 continue;
             }
             self.written.remove(&name);
-            if name == "max" {
-                let times = self.memory.overridden.map_or(0, |(_, times)| times);
-                self.memory.overridden = Some((UP_SECONDS + table.now, times.saturating_add(1)));
-            }
+            let put_back = baseline == Some(now);
+            let drift = if put_back { Drift::PutBack } else { Drift::NewValue };
+            self.memory.overridden(&name, drift, UP_SECONDS + table.now);
             self.memory.baseline.insert(name, now);
         }
     }

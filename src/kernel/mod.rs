@@ -15,6 +15,7 @@ pub mod receive;
 pub mod request;
 mod root;
 mod second_look;
+pub mod sock_diag;
 pub mod socket;
 pub mod sysctl;
 pub mod sysctl_files;

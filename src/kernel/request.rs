@@ -31,6 +31,7 @@ pub const CTTIMEOUT: u8 = 8;
 pub const NFTABLES: u8 = 10;
 const IPCTNL_MSG_TIMEOUT_GET: u8 = 1;
 const NFT_MSG_GETOBJ: u8 = 19;
+const NFT_MSG_GETFLOWTABLE: u8 = 23;
 const NFTA_OBJ_TYPE: u16 = 3;
 /// `NFT_OBJECT_CT_TIMEOUT`.
 pub const NFT_OBJECT_CT_TIMEOUT: u32 = 7;
@@ -72,6 +73,16 @@ pub fn timeout_objects(sequence: u32) -> Vec<u8> {
         subsys: NetfilterSubsystem::Other(NFTABLES),
         message_type: NFT_MSG_GETOBJ,
         attributes: vec![kind],
+    };
+    encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
+}
+
+/// The flowtables of nftables (`nf_tables_dump_flowtable`).
+pub fn flowtables(sequence: u32) -> Vec<u8> {
+    let inner = NetfilterMessageInner::Other {
+        subsys: NetfilterSubsystem::Other(NFTABLES),
+        message_type: NFT_MSG_GETFLOWTABLE,
+        attributes: Vec::new(),
     };
     encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
 }

@@ -1,10 +1,11 @@
-//! A NETLINK_NETFILTER socket in the calling thread's network namespace.
+//! A netlink socket in the calling thread's network namespace.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG};
+use netlink_sys::{Socket, SocketAddr};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 
@@ -26,23 +27,31 @@ pub struct Netlink {
 }
 
 impl Netlink {
-    /// Opens one.
+    /// Opens one for nfnetlink.
     ///
     /// # Errors
     /// Exit 3 where the kernel has no nfnetlink.
     pub fn open() -> Result<Self> {
-        let open = || -> io::Result<Socket> {
-            let mut socket = Socket::new(NETLINK_NETFILTER)?;
-            socket.bind_auto()?;
-            // Errors come back without the request that they answer.
-            socket.set_cap_ack(true)?;
-            let patience = TimeVal::new(PATIENCE.as_secs() as _, 0);
-            setsockopt(&socket, sockopt::ReceiveTimeout, &patience)?;
-            Ok(socket)
-        };
-        let socket = open().map_err(|error| {
+        Self::open_protocol(NETLINK_NETFILTER).map_err(|error| {
             Error::unreachable("netlink", error).hint("the kernel needs nfnetlink: modprobe nfnetlink")
-        })?;
+        })
+    }
+
+    /// Opens one for sock_diag(7).
+    ///
+    /// # Errors
+    /// As socket(2): EPROTONOSUPPORT on a kernel without it.
+    pub fn open_sock_diag() -> io::Result<Self> {
+        Self::open_protocol(NETLINK_SOCK_DIAG)
+    }
+
+    fn open_protocol(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
+        socket.bind_auto()?;
+        // Errors come back without the request that they answer.
+        socket.set_cap_ack(true)?;
+        let patience = TimeVal::new(PATIENCE.as_secs() as _, 0);
+        setsockopt(&socket, sockopt::ReceiveTimeout, &patience)?;
         Ok(Netlink { socket, sequence: 0, room: vec![0; ROOM] })
     }
 

@@ -1,4 +1,4 @@
-//! Timeout policies: which there are, and which are made.
+//! Timeout policies: which there are, and which are made; and the flowtables, which keep flows' packets from timeouts.
 
 use std::io;
 
@@ -28,6 +28,17 @@ pub fn list(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>> {
     });
     absent_is_none(asked)?;
     Ok(found)
+}
+
+/// True if the namespace has a flowtable of nftables.
+///
+/// # Errors
+/// As [`list`].
+pub fn any_flowtable(netlink: &mut Netlink) -> io::Result<bool> {
+    let mut any = false;
+    let sequence = netlink.next_sequence();
+    let asked = netlink.ask(&request::flowtables(sequence), sequence, |_| any = true);
+    absent_is_none(asked).map(|()| any)
 }
 
 /// Hears of `ct timeout` objects as they are made, so that one that is gone before the next listing is known all the

@@ -160,6 +160,10 @@ pub trait Judge {
     fn eligible(&mut self, entry: &Entry) -> Option<(Class, u32)>;
     /// Certain idleness of the entry judged last, if it is unprotected: what fair share may take.
     fn idle_unprotected(&self) -> Option<u32>;
+    /// The same of the entry judged last, were it not for a protection that may be lifted.
+    fn held_by_protection(&self) -> Option<(Class, u32)> {
+        None
+    }
     /// The entry judged last stays.
     fn stays(&mut self);
     /// The entry judged last is gone within the grace anyway, unless a packet comes.

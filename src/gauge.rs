@@ -3,6 +3,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::executor::Values;
@@ -13,11 +14,11 @@ use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::timeout_policies::{self, PolicyListener};
-use crate::kernel::{address, clock, event_listeners, memory, table};
-use crate::model::{MemoryFacts, Snapshot, Timeout, TimeoutPolicy, TimeoutValues};
+use crate::kernel::{address, clock, event_listeners, memory, sock_diag, table};
+use crate::model::{MemoryFacts, Snapshot, TCP, Timeout, TimeoutPolicy, TimeoutValues, UDP};
 use crate::policy::OwnHost;
 use crate::sieve::Grounds;
-use crate::state::{Bases, TimeoutHistory};
+use crate::state::{Bases, LocalLife, TimeoutHistory};
 
 /// The values of a namespace, and those of the host.
 pub struct NamespaceValues {
@@ -67,6 +68,9 @@ const MEMORY_SECONDS: f64 = 1.0;
 const LISTENERS_SECONDS: f64 = 1.0;
 /// The same for slabinfo, which takes the kernel's slab lock.
 const SLAB_SECONDS: f64 = 10.0;
+/// Sockets are listed at the start of each sweep (0.2 s for 100,000 of them, and no more than a tenth of the time)
+/// and, in one that lasts, again after so long: below the least floor of idleness.
+const SOCKETS_SECONDS: f64 = 4.0;
 /// The same for the other namespaces: every process of the host is looked at.
 const NAMESPACES_SECONDS: f64 = 60.0;
 
@@ -86,6 +90,12 @@ pub struct Gauge {
     policy_listener: Option<PolicyListener>,
     capabilities: Capabilities,
     own: OwnHost,
+    life: Arc<LocalLife>,
+    /// When it was read, and how long that took.
+    life_at_seconds: f64,
+    life_took_seconds: f64,
+    unheard_until_seconds: Option<u32>,
+    flowtables: bool,
 }
 
 impl Gauge {
@@ -109,6 +119,11 @@ impl Gauge {
             policy_listener: PolicyListener::open(),
             capabilities: process::capabilities(),
             own: OwnHost::default(),
+            life: Arc::default(),
+            life_at_seconds: f64::NEG_INFINITY,
+            life_took_seconds: 0.0,
+            unheard_until_seconds: None,
+            flowtables: false,
         };
         gauge.look_at_host();
         Ok(gauge)
@@ -138,6 +153,8 @@ impl Gauge {
         }
         self.policies
             .extend(seen.policies.iter().filter(|p| !self.policies.contains(p)).cloned().collect::<Vec<_>>());
+        self.unheard_until_seconds = self.unheard_until_seconds.max(seen.unheard_until_seconds);
+        self.flowtables |= seen.flowtables;
     }
 
     /// All that was ever seen, for agents after this one.
@@ -151,15 +168,49 @@ impl Gauge {
                 .map(|(timeout, seconds)| (timeout.name().to_owned(), seconds))
                 .collect(),
             policies: self.policies.clone(),
+            unheard_until_seconds: self.unheard_until_seconds,
+            flowtables: self.flowtables,
         }
     }
 
-    /// Own addresses and SSH ports, read again.
+    /// Own addresses, SSH ports and connected sockets, read again.
     pub fn look_at_host(&mut self) -> &OwnHost {
         if let Ok(addresses) = address::own_addresses() {
             self.own = OwnHost { addresses, ssh_ports: address::ssh_ports() };
         }
+        let old = (10.0 * self.life_took_seconds).min(SOCKETS_SECONDS);
+        if clock::boottime_seconds() - self.life_at_seconds >= old {
+            self.look_at_sockets();
+        }
         &self.own
+    }
+
+    fn look_at_sockets(&mut self) {
+        let started = clock::boottime_seconds();
+        let mut life = LocalLife::of(self.own.addresses.clone());
+        let mut netlink = Netlink::open_sock_diag();
+        for protocol in sock_diag::PROTOCOLS {
+            let asked = match &mut netlink {
+                Ok(netlink) => sock_diag::connected(netlink, protocol, |socket| life.insert(socket)),
+                Err(_) => Err(io::ErrorKind::Unsupported.into()),
+            };
+            // Without UDP-Lite or SCTP the kernel has no sockets of them either, nor the host entries.
+            if asked.is_err() {
+                life.not_known(protocol);
+            }
+        }
+        self.life = Arc::new(life);
+        self.life_at_seconds = clock::boottime_seconds();
+        self.life_took_seconds = self.life_at_seconds - started;
+    }
+
+    /// What is to be said where the sockets of this host are not all known.
+    pub fn sockets_not_known(&self) -> Option<&'static str> {
+        let known = self.life.knows(TCP) && self.life.knows(UDP);
+        (!known).then_some(
+            "the sockets of this host cannot all be listed (modprobe inet_diag tcp_diag udp_diag): entries with an \
+             end on an own address count as live",
+        )
     }
 
     /// Entries in the table.
@@ -263,20 +314,45 @@ impl Gauge {
     pub fn grounds(&mut self) -> Grounds {
         self.look_at_timeouts();
         let listed = timeout_policies::list(&mut self.netlink);
-        let known = listed.is_ok();
+        let flowtable = timeout_policies::any_flowtable(&mut self.netlink);
+        let known = listed.is_ok() && flowtable.is_ok();
         self.hear_policies();
         self.learn(listed.unwrap_or_default());
+        // One that is gone by now may still have handed back what is in the table.
+        self.flowtables |= flowtable.unwrap_or(false);
         let sysctls = &self.values.sysctls;
         let flowtable: Vec<u32> = [sysctls.flowtable_tcp_timeout(), sysctls.flowtable_udp_timeout()]
             .into_iter()
             .flatten()
             .collect();
+        let bases = known.then(|| Bases::new(&self.history, &self.policies, &flowtable));
+        let now = clock::boottime_seconds();
+        let conntrackd = self.look_for_conntrackd(now as u32);
+        if now - self.life_at_seconds > (20.0 * self.life_took_seconds).max(SOCKETS_SECONDS) {
+            self.look_at_sockets();
+        }
         Grounds {
-            bases: known.then(|| Bases::new(&self.history, &self.policies, &flowtable)),
-            conntrackd: !process::conntrackd_pids(self.inode).is_empty(),
+            bases,
+            conntrackd,
             up_seconds: clock::boottime_seconds() as u32,
             unix_seconds: clock::unix_seconds(),
+            unheard_until_seconds: self.unheard_until_seconds,
+            flowtables: self.flowtables,
+            life: self.life.clone(),
         }
+    }
+
+    /// Its updates of entries make no event that is heard here: what it may have touched, it may have touched until
+    /// the end of the ten minutes in which it was seen last, so that this is on disk without being written all the
+    /// time.
+    fn look_for_conntrackd(&mut self, now: u32) -> bool {
+        const STEP_SECONDS: u32 = 600;
+        let runs = !process::conntrackd_pids(self.inode).is_empty();
+        if runs {
+            self.unheard_until_seconds =
+                Some((now / STEP_SECONDS).saturating_add(1).saturating_mul(STEP_SECONDS));
+        }
+        runs
     }
 
     /// What this process may do, in the words of `status`.

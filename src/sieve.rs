@@ -3,9 +3,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::model::{Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, Scan};
-use crate::policy::Protection;
-use crate::state::{Bases, Identify, Idle, Observations, Proofs, Sightings, Weighing};
+use crate::model::{Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, IdleProof, Scan, Status};
+use crate::policy::{Protected, Protection};
+use crate::state::{Bases, Identify, Idle, LocalLife, Observations, Proofs, Sightings, Weighing};
 
 /// What the event stream says of single entries, shared between the thread that hears it and the one that scans.
 pub type SharedSightings = Arc<RwLock<Sightings>>;
@@ -21,6 +21,21 @@ pub struct Grounds {
     pub up_seconds: u32,
     /// Seconds of the Unix epoch.
     pub unix_seconds: u64,
+    /// Until when writers were at work that no event tells of (conntrackd), in seconds since the host came up.
+    pub unheard_until_seconds: Option<u32>,
+    /// The namespace has flowtables.
+    pub flowtables: bool,
+    /// The connected sockets of this host.
+    pub life: Arc<LocalLife>,
+}
+
+impl Grounds {
+    /// Idleness of most entries can be proven by observation alone.
+    fn by_observation(&self, mode: IdleProof, sightings: &Sightings) -> bool {
+        let arithmetic = self.bases.is_some() && !self.conntrackd;
+        let offloading = self.flowtables || sightings.offloading();
+        mode == IdleProof::Observed || (mode == IdleProof::Auto && (!arithmetic || offloading))
+    }
 }
 
 /// What an entry is.
@@ -38,6 +53,10 @@ pub struct Judged {
     pub eligible: bool,
     /// It is gone within `grace_seconds` unless a packet comes: it was given a second chance, or has no more left.
     pub in_grace: bool,
+    /// What protects it may be lifted.
+    pub liftable: bool,
+    /// It would be eligible, were what protects it lifted.
+    pub held_by_protection: bool,
 }
 
 impl Judged {
@@ -60,6 +79,7 @@ pub struct Sieve<'a> {
     protected: u64,
     groups: Groups,
     weighing: Option<Weighing>,
+    liftable: u64,
 }
 
 impl<'a> Sieve<'a> {
@@ -87,6 +107,7 @@ impl<'a> Sieve<'a> {
             protected: 0,
             groups: Groups::default(),
             weighing: None,
+            liftable: 0,
         }
     }
 
@@ -107,14 +128,24 @@ impl<'a> Sieve<'a> {
             self.sightings.write().unwrap_or_else(PoisonError::into_inner).saw_master(master);
         }
         let class = Class::of(entry, &self.settings.udp_short_ports);
+        if entry.status.any(Status::OFFLOAD | Status::HW_OFFLOAD) {
+            self.note_offloading();
+        }
         let sightings = self.sightings.read().unwrap_or_else(PoisonError::into_inner);
         let has_children = sightings.master(self.identify.tuple(&entry.original, entry.zone));
-        let protected = self.protection.reason(entry, has_children);
-        let idle_seconds = class.and_then(|class| {
+        let living = self.grounds.life.holds(entry);
+        let protected = match self.protection.of(entry, has_children) {
+            Some(protected) => Some(Protected { liftable: protected.liftable && !living, ..protected }),
+            None => living.then_some(Protected { reason: "a socket of this host", liftable: false }),
+        };
+        // Whoever holds an end of it may speak at any time: however long it has been silent, it is not idle.
+        let idle_seconds = class.filter(|_| !living).and_then(|class| {
             let mut proofs = Proofs {
                 bases: self.grounds.bases.as_ref(),
                 mode: self.settings.idle_proof,
                 conntrackd: self.grounds.conntrackd,
+                unheard_until_seconds: self.grounds.unheard_until_seconds,
+                flowtables: self.grounds.flowtables,
                 up_seconds: self.grounds.up_seconds,
                 unix_seconds: self.grounds.unix_seconds,
                 sightings: &sightings,
@@ -127,13 +158,32 @@ impl<'a> Sieve<'a> {
         });
         let in_grace = self.in_grace(entry, class);
         let past = |class| idle_seconds.is_some_and(|seconds| seconds >= self.settings.floor_seconds(class));
-        let eligible = protected.is_none() && class.is_some_and(past);
-        let group = GroupPlace::of(entry);
-        let judged = Judged { group, class, protected, idle_seconds, eligible, in_grace };
+        let past = class.is_some_and(past);
+        let liftable = protected.is_some_and(|protected| protected.liftable);
+        let eligible = protected.is_none() && past;
+        let protected = protected.map(|protected| protected.reason);
+        let (group, held_by_protection) = (GroupPlace::of(entry), liftable && past);
+        let judged = Judged {
+            group,
+            class,
+            protected,
+            idle_seconds,
+            eligible,
+            in_grace,
+            liftable,
+            held_by_protection,
+        };
         if let (Some(weighing), false) = (&mut self.weighing, eligible) {
             weighing.see(entry, judged.idle_unprotected());
         }
         judged
+    }
+
+    fn note_offloading(&self) {
+        let known = self.sightings.read().unwrap_or_else(PoisonError::into_inner).offloading();
+        if !known {
+            self.sightings.write().unwrap_or_else(PoisonError::into_inner).saw_offloaded();
+        }
     }
 
     fn in_grace(&self, entry: &Entry, class: Option<Class>) -> bool {
@@ -158,11 +208,15 @@ impl<'a> Sieve<'a> {
         self.entries += n;
         self.groups.add_many(judged.group, n);
         self.protected += if judged.protected.is_some() { n } else { 0 };
+        self.liftable += if judged.liftable { n } else { 0 };
         let Some(seen) = judged.class.and_then(|class| self.classes.iter_mut().find(|c| c.class == class))
         else {
             return;
         };
         seen.entries += n;
+        if let (true, Some(idle)) = (judged.held_by_protection, judged.idle_seconds) {
+            seen.held_by_protection.add_many(idle, n);
+        }
         let (None, Some(idle)) = (judged.protected, judged.idle_seconds) else { return };
         seen.idle.add_many(idle, n);
         seen.oldest_idle_seconds = seen.oldest_idle_seconds.max(idle);
@@ -175,13 +229,20 @@ impl<'a> Sieve<'a> {
 
     /// The scan is over. `whole`: it went through the whole table.
     pub fn finish(self, at_seconds: f64, duration_seconds: f64, whole: bool, trusted: bool) -> Scan {
-        self.observations.end(whole, at_seconds as u32);
+        // A dump in doubt may have missed what is there: nothing is forgotten for that.
+        self.observations.end(whole && trusted, at_seconds as u32);
+        let by_observation = {
+            let sightings = self.sightings.read().unwrap_or_else(PoisonError::into_inner);
+            self.grounds.by_observation(self.settings.idle_proof, &sightings)
+        };
         self.sightings.write().unwrap_or_else(PoisonError::into_inner).scan_ends(whole && trusted);
         Scan {
             at_seconds,
             duration_seconds,
             entries: self.entries,
             protected: self.protected,
+            liftable: self.liftable,
+            by_observation,
             trusted: whole && trusted,
             classes: self.classes,
             groups: self.groups.rows(),

@@ -39,7 +39,7 @@ fn in_state(state: TcpState, left: u32) -> Entry {
 
 fn grounds() -> Grounds {
     let bases = Bases::new(&TimeoutHistory::default(), &[], &[]);
-    Grounds { bases: Some(bases), conntrackd: false, up_seconds: UP, unix_seconds: 2_000_000_000 }
+    Grounds { bases: Some(bases), up_seconds: UP, unix_seconds: 2_000_000_000, ..Grounds::default() }
 }
 
 /// Everything that a sieve borrows.
@@ -81,17 +81,17 @@ impl Scene {
 fn an_entry_may_go_from_its_class_floor_on() {
     let mut scene = Scene::new();
     let at = |scene: &mut Scene, idle| scene.judge(&established(idle));
-    assert_eq!(
-        at(&mut scene, 7440),
-        Judged {
-            class: Some(Class::Established),
-            protected: None,
-            idle_seconds: Some(7440),
-            eligible: true,
-            in_grace: false,
-            group: GroupPlace::of(&established(7440)),
-        }
-    );
+    let judged = Judged {
+        class: Some(Class::Established),
+        protected: None,
+        idle_seconds: Some(7440),
+        eligible: true,
+        in_grace: false,
+        liftable: false,
+        held_by_protection: false,
+        group: GroupPlace::of(&established(7440)),
+    };
+    assert_eq!(at(&mut scene, 7440), judged);
     assert!(!at(&mut scene, 7439).eligible);
     scene.settings.established_idle_floor_seconds = 10_000;
     assert!(!at(&mut scene, 9999).eligible && at(&mut scene, 10_000).eligible);
@@ -340,7 +340,7 @@ fn one_way_udp_is_idle_only_after_two_scans_that_saw_no_packet() {
         (judged.idle_seconds, judged.eligible)
     };
     assert_eq!(at(100, UP), (None, false));
-    assert_eq!(at(60, UP + 40), (Some(39), true));
+    assert_eq!(at(60, UP + 40), (Some(35), true));
     // A packet came: a flow that speaks, whoever answers.
     assert_eq!(at(120, UP + 50), (None, false));
     assert_eq!(at(20, UP + 150), (None, false));

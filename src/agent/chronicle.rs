@@ -17,12 +17,14 @@ pub struct Chronicle {
     netns: Netns,
     dry_run: bool,
     acts: Acts,
+    /// The act that said that too much is protected.
+    protection: Option<u64>,
 }
 
 impl Chronicle {
     /// Writes into `journal`.
     pub fn new(journal: Journal, netns: Netns, dry_run: bool) -> Self {
-        Chronicle { journal, netns, dry_run, acts: Acts::default() }
+        Chronicle { journal, netns, dry_run, acts: Acts::default(), protection: None }
     }
 
     /// A number for an act.
@@ -81,6 +83,24 @@ impl Chronicle {
                 ..draft
             });
         }
+    }
+
+    /// Configuration protects more than `max_percent` of the table, or no more. Keeping it within is put off until
+    /// critical, and done when it is within again: two records of one act, which is no `flush`, for those are counted.
+    pub fn protection(&mut self, over: bool, plan: &Plan, usage: f64) {
+        let (event, why) = match over {
+            true => (
+                RecordEvent::Deferred,
+                plan.waiting.iter().find(|text| text.contains("max_percent")).cloned(),
+            ),
+            false => (RecordEvent::Done, None),
+        };
+        let id = if over { self.next_id() } else { self.protection.unwrap_or(0) };
+        self.protection = Some(id);
+        let draft =
+            Draft::new(id, event, why.unwrap_or_else(|| "what it protects is within max_percent".into()));
+        let (action, level) = (Some("protect".into()), Some(plan.level));
+        self.note(Draft { action, level, usage_before_percent: Some(usage), ..draft });
     }
 
     /// A value is about to be set.

@@ -133,6 +133,7 @@ impl Sweeper {
                 Some(_) => last.given_grace(flush.class, *n),
                 // What went was not counted by a scan of the whole table.
                 None if swept.whole => {}
+                None if flush.lifts_protection => last.freed_of_protected(flush.class, *n),
                 None => last.freed(flush.class, *n),
             }
         }
@@ -168,6 +169,11 @@ impl Judge for Eye<'_, '_> {
 
     fn idle_unprotected(&self) -> Option<u32> {
         self.last.as_ref().and_then(Judged::idle_unprotected)
+    }
+
+    fn held_by_protection(&self) -> Option<(Class, u32)> {
+        let judged = self.last.filter(|judged| judged.held_by_protection)?;
+        Some((judged.class?, judged.idle_seconds?))
     }
 
     fn stays(&mut self) {

@@ -79,6 +79,11 @@ pub(super) fn ask(
         seen += 1;
         let eligible = judge.eligible(&entry);
         let (idle_unprotected, in_grace) = (judge.idle_unprotected(), judge.in_grace());
+        // What is protected goes by no flush but one that lifts protection.
+        let (lifts, named) = match eligible {
+            None => (true, judge.held_by_protection()),
+            named => (false, named),
+        };
         let open = |i: usize, flush: &Flush| {
             let allowed = match flush.grace_seconds {
                 None => ready.deletions,
@@ -87,14 +92,17 @@ pub(super) fn ask(
                     ready.chances && !in_grace && entry.timeout_seconds.is_some_and(|left| left > grace)
                 }
             };
+            let meant = flush.share.is_some() || flush.lifts_protection == lifts;
             let more = if i + 1 == flushes && flush.grace_seconds.is_none() { ready.came } else { 0 };
             let spent = match ready.portion {
+                // Protection has a right to its share: no more than was planned is lifted, whatever comes.
+                _ if flush.lifts_protection => swept.freed[i] + asked.of(i) >= flush.budget,
                 Some(_) => swept.freed.iter().sum::<u64>() + asked.deletions() >= flush.budget + ready.came,
                 None => swept.freed[i] + asked.of(i) >= flush.budget + more,
             };
-            allowed && !spent
+            allowed && meant && !spent
         };
-        match (wanted.by(&entry, eligible, idle_unprotected, open), eligible) {
+        match (wanted.by(&entry, named, idle_unprotected, open), eligible) {
             (Some(i), Some((_, idle))) if wanted.gives_grace(i) => {
                 hand.give_grace(&entry, chunk.filled_after);
                 asked.chances[i].push((entry, idle));

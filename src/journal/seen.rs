@@ -27,6 +27,12 @@ pub struct TimeoutsSeen {
     pub sysctls: Vec<(String, u32)>,
     /// Timeout policies that were there.
     pub policies: Vec<TimeoutPolicy>,
+    /// Until when conntrackd was seen at work, in seconds since the host came up.
+    #[serde(default)]
+    pub unheard_until_seconds: Option<u32>,
+    /// Flowtables were seen in use.
+    #[serde(default)]
+    pub flowtables: bool,
 }
 
 impl TimeoutsSeen {
@@ -61,6 +67,8 @@ mod tests {
             inode: 7,
             sysctls: vec![("tcp_timeout_established".into(), 600)],
             policies: vec![TimeoutPolicy { protocol: 6, seconds: vec![3600] }],
+            unheard_until_seconds: Some(77),
+            flowtables: true,
         };
         seen.save(dir.path()).expect("saved");
         assert_eq!(TimeoutsSeen::load(dir.path(), "b", 7), seen);

@@ -33,6 +33,8 @@ pub struct Flush {
     pub share: Option<Share>,
     /// Second chance alone: nothing is deleted, but so many seconds are left to each, and never more than it had.
     pub grace_seconds: Option<u32>,
+    /// Of what nothing keeps but a protection that may be lifted, instead of what is unprotected.
+    pub lifts_protection: bool,
 }
 
 impl Flush {
@@ -46,6 +48,7 @@ impl Flush {
             payers: None,
             share: None,
             grace_seconds: None,
+            lifts_protection: false,
         }
     }
 }

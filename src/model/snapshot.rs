@@ -137,6 +137,9 @@ pub struct ClassScan {
     pub oldest_idle_seconds: u32,
     /// Certain idleness of the unprotected entries.
     pub idle: Histogram,
+    /// Certain idleness past the floor of entries that nothing keeps but a protection that may be lifted.
+    #[serde(default)]
+    pub held_by_protection: Histogram,
 }
 
 impl ClassScan {
@@ -149,6 +152,7 @@ impl ClassScan {
             in_grace: 0,
             oldest_idle_seconds: 0,
             idle: Histogram::default(),
+            held_by_protection: Histogram::default(),
         }
     }
 }
@@ -165,6 +169,13 @@ pub struct Scan {
     pub entries: u64,
     /// Entries that are protected.
     pub protected: u64,
+    /// Of these, how many are so by configuration and hold no end in this host: what `max_percent` meters. A
+    /// protection that the kernel's own flags or the host's own sockets give cannot be lifted.
+    #[serde(default)]
+    pub liftable: u64,
+    /// Idleness of most of its entries can be proven by observation alone, so that scans are wanted in calm too.
+    #[serde(default)]
+    pub by_observation: bool,
     /// False if the dump may be partial or doubled (buckets resized, far from the count): never acted on.
     pub trusted: bool,
     /// One for each of [`Class::ALL`], in that order.
@@ -190,6 +201,17 @@ impl Scan {
             seen.in_grace = seen.in_grace.saturating_sub(n.saturating_sub(seen.would_free));
             seen.would_free = seen.would_free.saturating_sub(n);
             seen.idle.remove_largest(n);
+        }
+    }
+
+    /// `n` entries of a class went since whose protection was lifted.
+    pub fn freed_of_protected(&mut self, class: Class, n: u64) {
+        self.entries = self.entries.saturating_sub(n);
+        self.protected = self.protected.saturating_sub(n);
+        self.liftable = self.liftable.saturating_sub(n);
+        if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
+            seen.entries = seen.entries.saturating_sub(n);
+            seen.held_by_protection.remove_largest(n);
         }
     }
 

@@ -12,7 +12,9 @@ mod grace;
 mod hands;
 mod hurry;
 mod level;
+mod lift;
 mod max_min;
+mod observe;
 mod protect;
 mod regret;
 mod relief;
@@ -23,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use buckets::buckets_at_start;
 pub use ceiling::{Ceiling, ceiling};
 pub use hands::OtherHand;
-pub use protect::{OwnHost, Protection};
+pub use protect::{OwnHost, Protected, Protection};
 pub use settle::{Flushed, WRITES_A_MINUTE};
 
 use serde::{Deserialize, Serialize};
@@ -70,6 +72,8 @@ pub struct Memory {
     pub hurried_at_seconds: Option<f64>,
     /// Classes that are not flushed because their flows lived.
     pub suspended: BTreeSet<Class>,
+    /// Configuration protects more of the table than `max_percent`.
+    pub overprotected: bool,
     /// Baseline of what the agent may change, by contract name (`max`, `tcp_timeout_established`).
     pub baseline: BTreeMap<String, u64>,
 }
@@ -138,7 +142,9 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
     } else {
         calm::step_back(snapshot, &mut memory, settings, &mut plan);
         ahead::look(snapshot, settings, &mut plan);
+        observe::observe(snapshot, settings, &mut plan);
     }
+    lift::meter(snapshot, &mut memory, settings, &mut plan);
     calm::tell_waiting(snapshot, &memory, settings, &mut plan);
     grace::tell_waiting(snapshot, &mut plan);
     regret::withhold(&memory, &mut plan);

@@ -14,6 +14,15 @@ pub struct OwnHost {
     pub ssh_ports: Vec<u16>,
 }
 
+/// Why an entry stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Protected {
+    /// In words.
+    pub reason: &'static str,
+    /// By configuration alone: at critical, with too much of the table under it, what is idle for certain loses it.
+    pub liftable: bool,
+}
+
 /// Tells why an entry is protected.
 #[derive(Clone, Debug)]
 pub struct Protection {
@@ -27,9 +36,15 @@ impl Protection {
         Protection { settings, own }
     }
 
-    /// Why this entry stays, or nothing. `has_children`: an expected connection names it as its master.
-    pub fn reason(&self, entry: &Entry, has_children: bool) -> Option<&'static str> {
-        let settings = &self.settings;
+    /// What keeps this entry, if anything does. `has_children`: an expected connection names it as its master.
+    pub fn of(&self, entry: &Entry, has_children: bool) -> Option<Protected> {
+        let always = self.always(entry, has_children);
+        let protected = |liftable| move |reason| Protected { reason, liftable };
+        always.map(protected(false)).or_else(|| self.by_configuration(entry).map(protected(true)))
+    }
+
+    /// What holds whatever happens: flows whose silence cannot be proven, or that carry what is alive.
+    fn always(&self, entry: &Entry, has_children: bool) -> Option<&'static str> {
         let status = entry.status;
         if status.any(Status::OFFLOAD | Status::HW_OFFLOAD) {
             return Some("its packets bypass conntrack (flowtable)");
@@ -37,16 +52,23 @@ impl Protection {
         if status.any(Status::FIXED_TIMEOUT) {
             return Some("its timeout is fixed");
         }
-        if settings.helpers {
-            if entry.helper || status.any(Status::HELPER) {
-                return Some("a helper is attached");
-            }
-            if entry.master.is_some() || status.any(Status::EXPECTED) {
-                return Some("it is the child of another connection");
-            }
-            if has_children {
-                return Some("it is the master of another connection");
-            }
+        if self.settings.own_ssh
+            && entry.original.protocol == TCP
+            && self.own_port(entry, &self.own.ssh_ports)
+        {
+            return Some("an SSH session with the gateway itself");
+        }
+        (self.settings.helpers && has_children).then_some("it is the master of another connection")
+    }
+
+    fn by_configuration(&self, entry: &Entry) -> Option<&'static str> {
+        let settings = &self.settings;
+        let status = entry.status;
+        if settings.helpers && (entry.helper || status.any(Status::HELPER)) {
+            return Some("a helper is attached");
+        }
+        if settings.helpers && (entry.master.is_some() || status.any(Status::EXPECTED)) {
+            return Some("it is the child of another connection");
         }
         if settings.zones.contains(&entry.zone) {
             return Some("[protect] zones");
@@ -63,22 +85,22 @@ impl Protection {
         if settings.destinations.iter().any(reaches) {
             return Some("[protect] destinations");
         }
-        self.own_service(entry)
+        self.own_port(entry, &settings.ports).then_some("[protect] ports")
     }
 
-    /// Services on the gateway's own addresses, after DNAT.
-    fn own_service(&self, entry: &Entry) -> Option<&'static str> {
+    /// One of these ports on one of the gateway's own addresses, after DNAT.
+    fn own_port(&self, entry: &Entry, ports: &[u16]) -> bool {
+        if ports.is_empty() {
+            return false;
+        }
         let (address, port) = match entry.reply {
             Some(reply) => (reply.source, reply.source_port()),
             None => (entry.original.destination, entry.original.destination_port()),
         };
-        if !self.own.addresses.contains(&address) {
-            return None;
-        }
-        let port = port?;
-        if self.settings.own_ssh && entry.original.protocol == TCP && self.own.ssh_ports.contains(&port) {
-            return Some("an SSH session with the gateway itself");
-        }
-        self.settings.ports.contains(&port).then_some("[protect] ports")
+        port.is_some_and(|port| ports.contains(&port)) && self.own.addresses.contains(&address)
     }
 }
+
+#[cfg(test)]
+#[path = "protect_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Memory;
-use crate::model::{Act, Class, ClassRegret, ClassScan, Plan, Snapshot, Suspension, Turn};
+use crate::model::{Act, Class, ClassRegret, ClassScan, Histogram, Plan, Snapshot, Suspension, Turn};
 
 /// The regretted share of a class's deletions above which it is suspended.
 const MOST_PERCENT: f64 = 1.0;
@@ -62,7 +62,10 @@ pub(super) fn without_suspended<'a>(snapshot: &'a Snapshot, memory: &Memory) -> 
         && let Some(scan) = &mut seen.to_mut().scan
     {
         let held = |class: &&mut ClassScan| memory.suspended.contains(&class.class);
-        scan.classes.iter_mut().filter(held).for_each(|class| class.would_free = 0);
+        for class in scan.classes.iter_mut().filter(held) {
+            class.would_free = 0;
+            class.held_by_protection = Histogram::default();
+        }
     }
     seen
 }

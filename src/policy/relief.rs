@@ -2,7 +2,7 @@
 
 use super::settle::{self, Write};
 use super::{
-    Memory, ahead, calm, ceiling, fair_share, grace, hands, hurry, level, limit, seconds_to_full, share,
+    Memory, ahead, calm, ceiling, fair_share, grace, hands, hurry, level, lift, limit, seconds_to_full, share,
 };
 use crate::model::{
     Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout,
@@ -59,8 +59,12 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     }
     let missing = excess - waiting;
     let freed = flush(snapshot, scan, missing, chance, settings, plan);
-    let shared = share_out(snapshot, memory, scan, missing - freed, settings, plan);
-    if waiting + freed + shared == 0 && !plan.weigh {
+    let lifted = match waiting + freed {
+        0 => lift::lift(snapshot, memory, scan, missing, settings, plan),
+        _ => 0,
+    };
+    let shared = share_out(snapshot, memory, scan, missing - freed - lifted, settings, plan);
+    if waiting + freed + lifted + shared == 0 && !plan.weigh {
         barren(snapshot, memory, scan, plan, excess);
     } else {
         memory.barren = None;

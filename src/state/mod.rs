@@ -6,10 +6,13 @@ mod audit;
 mod bases;
 mod chance;
 mod ledger;
+mod life;
+mod observations;
 mod proof;
 mod rates;
 mod regret;
 mod regret_filter;
+mod sightings;
 mod sync;
 mod weighing;
 
@@ -17,8 +20,14 @@ pub use audit::{Audit, Finding, Look};
 pub use bases::{Bases, TimeoutHistory};
 pub use chance::{SecondChances, Waiting};
 pub use ledger::{Count, Identify, Ledger};
-pub use proof::{Idle, Observations, Proofs, Sightings};
+pub use life::LocalLife;
+pub use observations::Observations;
+pub use proof::{Idle, Proofs};
 pub use rates::Rates;
 pub use regret::RegretMeter;
+pub use sightings::Sightings;
 pub use sync::{Sync, Tally};
 pub use weighing::Weighing;
+
+#[cfg(test)]
+mod hostile_tests;

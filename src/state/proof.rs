@@ -1,11 +1,10 @@
 //! Proofs of idleness. What is not idle for certain is live.
 
-use std::collections::{HashMap, HashSet};
-
 use super::bases::Bases;
-use super::chance::{SecondChances, Waiting};
-use super::ledger::{BuildAsIs, Identify};
-use crate::model::{Class, Entry, Event, EventKind, IdleProof, Status, TCP};
+use super::chance::Waiting;
+use super::observations::{Observations, Sight};
+use super::sightings::Sightings;
+use crate::model::{Class, Entry, GRE, IdleProof, Status, TCP, TcpState, UDP};
 
 /// How long an entry has been idle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,164 +13,6 @@ pub enum Idle {
     Certain(u32),
     /// Nobody knows: it counts as live.
     Unknown,
-}
-
-/// What the event stream says about single entries that a scan cannot see: who wrote them, who expects children.
-/// Bounded: beyond the bound nothing is proven by arithmetic any more.
-#[derive(Clone, Debug, Default)]
-pub struct Sightings {
-    foreign: HashSet<u64, BuildAsIs>,
-    masters: HashSet<u64, BuildAsIs>,
-    /// Of before the scan under way: what it does not see again is gone.
-    masters_before: HashSet<u64, BuildAsIs>,
-    overflowed: bool,
-    foreign_ever: bool,
-}
-
-impl Sightings {
-    /// A fingerprint takes 8 to 16 bytes: 32 MiB at most.
-    const BOUND: usize = 2 << 20;
-
-    /// Takes an event. Another writer's entry (conntrackd after a failover, `conntrack -I`) has whatever time left
-    /// that writer chose: arithmetic says nothing of it, until it ends.
-    pub fn event(&mut self, event: &Event, identify: &Identify) {
-        match event.kind {
-            EventKind::New | EventKind::Update => {
-                if event.foreign {
-                    self.foreign_ever = true;
-                    self.foreign.insert(identify.entry(&event.entry));
-                }
-                if let Some(master) = &event.entry.master {
-                    self.masters.insert(identify.tuple(master, event.entry.zone));
-                }
-                self.overflowed |= self.foreign.len() > Self::BOUND || self.masters.len() > Self::BOUND;
-            }
-            EventKind::Destroy => {
-                if !self.foreign.is_empty() {
-                    self.foreign.remove(&identify.entry(&event.entry));
-                    if self.foreign.capacity() > 1 << 16 && self.foreign.len() < self.foreign.capacity() / 8 {
-                        self.foreign.shrink_to(self.foreign.len() * 2);
-                    }
-                }
-            }
-        }
-        if self.overflowed {
-            self.foreign = HashSet::default();
-        }
-    }
-
-    /// True if this event changes anything here: the stream's hot path asks before it takes a lock.
-    pub fn concerns(event: &Event, any_foreign: bool) -> bool {
-        match event.kind {
-            EventKind::Destroy => any_foreign,
-            _ => event.foreign || event.entry.master.is_some(),
-        }
-    }
-
-    /// Entries whose NEW was lost: where another writer is at work, they may be its.
-    pub fn unheard(&mut self, fingerprints: impl Iterator<Item = u64>) {
-        if self.foreign_ever && !self.overflowed {
-            self.foreign.extend(fingerprints);
-            self.overflowed = self.foreign.len() > Self::BOUND;
-        }
-    }
-
-    /// Some entry is known to be another writer's.
-    pub fn any_foreign(&self) -> bool {
-        !self.foreign.is_empty()
-    }
-
-    /// Another writer may have touched it.
-    pub fn foreign(&self, fingerprint: u64) -> bool {
-        self.overflowed || self.foreign.contains(&fingerprint)
-    }
-
-    /// Children expect this entry (fingerprint of its original tuple).
-    pub fn master(&self, tuple: u64) -> bool {
-        self.masters.contains(&tuple) || self.masters_before.contains(&tuple)
-    }
-
-    /// A scan begins: the masters that it sees, and those that events name meanwhile, are the ones to keep.
-    pub fn scan_begins(&mut self) {
-        let before = std::mem::take(&mut self.masters);
-        self.masters_before.extend(before);
-    }
-
-    /// It is over; `whole` if it saw the whole table for certain.
-    pub fn scan_ends(&mut self, whole: bool) {
-        if whole {
-            self.masters_before = HashSet::default();
-        }
-    }
-
-    /// A scan saw a child of this entry.
-    pub fn saw_master(&mut self, tuple: u64) {
-        if self.masters.len() < Self::BOUND {
-            self.masters.insert(tuple);
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Observed {
-    /// When the entry will expire, in seconds of the scan's clock.
-    expiry: u32,
-    /// Since when it has had that expiry.
-    since: u32,
-    /// It was seen to be renewed once: a flow that lives, whoever answers.
-    renewed: bool,
-}
-
-/// What earlier scans saw of entries that arithmetic cannot judge: the same expiry at two scans means no packet in
-/// between. Kept for those entries alone, and for so many at most; a scan replaces it whole.
-#[derive(Clone, Debug, Default)]
-pub struct Observations {
-    before: HashMap<u64, Observed, BuildAsIs>,
-    now: HashMap<u64, Observed, BuildAsIs>,
-    /// What this agent itself did to times left.
-    pub chances: SecondChances,
-}
-
-impl Observations {
-    /// 20 bytes an entry and scan.
-    const BOUND: usize = 1 << 20;
-
-    /// A scan begins.
-    pub fn begin(&mut self) {
-        self.now = HashMap::default();
-        self.chances.scan_begins();
-    }
-
-    /// The scan is over at `up_seconds`; `whole` if it saw the whole table. Only then is what it did not see forgotten.
-    pub fn end(&mut self, whole: bool, up_seconds: u32) {
-        self.chances.scan_ends(whole, up_seconds);
-        let now = std::mem::take(&mut self.now);
-        if whole {
-            self.before = now;
-        } else {
-            self.before.extend(now);
-            if self.before.len() > 2 * Self::BOUND {
-                self.before = HashMap::default();
-            }
-        }
-    }
-
-    /// Sees an entry that has `left` seconds at `now`: for how long it has been observed without a packet, and
-    /// whether it was ever seen renewed.
-    fn see(&mut self, fingerprint: u64, left: u32, now: u32) -> (u32, bool) {
-        let expiry = now.saturating_add(left);
-        let observed = match self.before.get(&fingerprint).or_else(|| self.now.get(&fingerprint)) {
-            // Time left is cut to whole seconds: within one is the same.
-            Some(earlier) if earlier.expiry.abs_diff(expiry) <= 1 => *earlier,
-            Some(_) => Observed { expiry, since: now, renewed: true },
-            None => Observed { expiry, since: now, renewed: false },
-        };
-        if self.now.len() < Self::BOUND {
-            self.now.insert(fingerprint, observed);
-        }
-        // A second is lost at either end.
-        (now.saturating_sub(observed.since).saturating_sub(1), observed.renewed)
-    }
 }
 
 /// Everything that a scan needs to tell how long an entry has been idle.
@@ -183,6 +24,10 @@ pub struct Proofs<'a> {
     pub mode: IdleProof,
     /// conntrackd runs in the namespace: any entry may be its.
     pub conntrackd: bool,
+    /// Until when writers were at work that no event tells of, in seconds since the host came up.
+    pub unheard_until_seconds: Option<u32>,
+    /// Flowtables are in use, or were: see [`Proofs::may_return_stale`].
+    pub flowtables: bool,
     /// For how long the host has been up: nothing has been idle for longer.
     pub up_seconds: u32,
     /// Now, in seconds of the Unix epoch, to hold against `CTA_TIMESTAMP`.
@@ -214,14 +59,31 @@ impl Proofs<'_> {
         if !observe {
             return arithmetic.map_or(Idle::Unknown, Idle::Certain);
         }
-        let unmoved = Status::FIXED_TIMEOUT | Status::OFFLOAD | Status::HW_OFFLOAD;
-        let Some(left) = entry.timeout_seconds.filter(|_| !entry.status.any(unmoved)) else {
+        self.observed(entry, fingerprint, one_way)
+    }
+
+    fn observed(&mut self, entry: &Entry, fingerprint: u64, one_way: bool) -> Idle {
+        let by_bases = self.bases.and_then(|bases| bases.least_idle_seconds(entry, self.up_seconds));
+        // Packets that bypass conntrack move neither expiry nor, without `counter`, counters. And a flow that goes into
+        // a flowtable in the seconds after a packet keeps its expiry, within what can be told apart.
+        let offloaded = entry.status.any(Status::OFFLOAD | Status::HW_OFFLOAD);
+        let enters = |idle: u32| idle < Observations::SLACK_SECONDS && self.may_return_stale(entry);
+        let left = entry.timeout_seconds.filter(|_| !offloaded && !by_bases.is_some_and(enters));
+        let Some(left) = left else {
+            self.observations.forget(fingerprint);
             return Idle::Unknown;
         };
-        match self.observations.see(fingerprint, left, self.up_seconds) {
-            (_, true) if one_way => Idle::Unknown,
-            (0, _) => Idle::Unknown,
-            (seconds, _) => Idle::Certain(seconds),
+        let fixed = entry.status.any(Status::FIXED_TIMEOUT);
+        let sight = Sight { left, packets: entry.packets, fixed, one_way, now: self.up_seconds };
+        let Some(seen) = self.observations.see(fingerprint, sight) else { return Idle::Unknown };
+        if seen.silent_seconds == 0 || (one_way && seen.renewed) {
+            return Idle::Unknown;
+        }
+        // A packet that sets another base may by chance leave the same expiry, and counters may have been zeroed in
+        // between (`IPCTNL_MSG_CT_GET_CTRZERO`): no more silence than any base allows is certain.
+        match seen.silent_seconds.min(by_bases.unwrap_or(u32::MAX)) {
+            0 => Idle::Unknown,
+            seconds => Idle::Certain(seconds),
         }
     }
 
@@ -238,21 +100,40 @@ impl Proofs<'_> {
     }
 
     fn arithmetic(&self, entry: &Entry, fingerprint: u64) -> Option<u32> {
-        if self.mode == IdleProof::Observed || self.conntrackd || self.sightings.foreign(fingerprint) {
+        if self.mode == IdleProof::Observed
+            || self.conntrackd
+            || self.sightings.foreign(fingerprint)
+            || self.may_return_stale(entry)
+        {
             return None;
         }
         let idle = self.bases?.least_idle_seconds(entry, self.up_seconds)?;
+        // What an unheard writer wrote has been without a packet since then at the least.
+        let since_unheard = self.unheard_until_seconds.map(|until| self.up_seconds.saturating_sub(until));
+        let idle = idle.min(since_unheard.unwrap_or(u32::MAX));
         let age = entry.started_unix_seconds.map(|start| self.unix_seconds.saturating_sub(start));
         let possible = u64::from(idle) <= age.unwrap_or(u64::MAX) && idle <= self.up_seconds;
         possible.then_some(idle)
+    }
+
+    /// A flow that leaves a flowtable comes back with the time left that it went in with, hours of traffic ago:
+    /// `flow_offload_fixup_ct` only ever lowers it. Closing connections are past that.
+    fn may_return_stale(&self, entry: &Entry) -> bool {
+        let flowtables = self.flowtables || self.sightings.offloading();
+        flowtables
+            && match entry.original.protocol {
+                TCP => entry.tcp.is_some_and(|tcp| tcp.state == TcpState::Established),
+                UDP | GRE => entry.status.seen_reply(),
+                _ => false,
+            }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{L4, TcpInfo, TcpState, Tuple, UDP};
-    use crate::state::TimeoutHistory;
+    use crate::model::{Event, EventKind, L4, TcpInfo, Tuple};
+    use crate::state::{Identify, TimeoutHistory};
 
     fn entry(left: u32) -> Entry {
         let l4 = L4::Ports { source: 1, destination: 2 };
@@ -286,6 +167,8 @@ mod tests {
                 bases: Some(&self.bases),
                 mode,
                 conntrackd: false,
+                unheard_until_seconds: None,
+                flowtables: false,
                 up_seconds,
                 unix_seconds: 0,
                 sightings: &self.sightings,
@@ -313,7 +196,7 @@ mod tests {
         scene.sightings.event(&event, &scene.identify);
         assert_eq!(scene.scan(&committed, Class::Established, 1_000_000, IdleProof::Auto), Idle::Unknown);
         let later = entry(9900);
-        assert_eq!(scene.scan(&later, Class::Established, 1_000_100, IdleProof::Auto), Idle::Certain(99));
+        assert_eq!(scene.scan(&later, Class::Established, 1_000_100, IdleProof::Auto), Idle::Certain(95));
         let destroyed = Event { kind: EventKind::Destroy, ..event };
         scene.sightings.event(&destroyed, &scene.identify);
         assert!(!scene.sightings.any_foreign());
@@ -335,9 +218,9 @@ mod tests {
         let mut scene = Scene::new();
         let observed = IdleProof::Observed;
         assert_eq!(scene.scan(&entry(1000), Class::Established, 50, observed), Idle::Unknown);
-        assert_eq!(scene.scan(&entry(980), Class::Established, 70, observed), Idle::Certain(19));
+        assert_eq!(scene.scan(&entry(980), Class::Established, 70, observed), Idle::Certain(15));
         assert_eq!(scene.scan(&entry(1000), Class::Established, 90, observed), Idle::Unknown);
-        assert_eq!(scene.scan(&entry(990), Class::Established, 100, observed), Idle::Certain(9));
+        assert_eq!(scene.scan(&entry(990), Class::Established, 100, observed), Idle::Certain(5));
     }
 
     #[test]
@@ -351,7 +234,7 @@ mod tests {
             scene.scan(&entry, Class::Unreplied, now, IdleProof::Auto)
         };
         assert_eq!(at(100, 1000), Idle::Unknown);
-        assert_eq!(at(60, 1040), Idle::Certain(39));
+        assert_eq!(at(60, 1040), Idle::Certain(35));
         assert_eq!(at(170, 1050), Idle::Unknown);
         assert_eq!(at(100, 1120), Idle::Unknown);
     }

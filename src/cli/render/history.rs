@@ -78,6 +78,7 @@ fn verbs(action: &str, name: &str) -> (String, String) {
         "restore-timeout" => return (format!("restore {name}"), format!("restored {name}")),
         "second-chance" => ("give a second chance to", "gave a second chance to"),
         "flush" => ("flush", "flushed"),
+        "protect" => ("keep protection within max_percent", "kept protection within max_percent"),
         "act" => ("act", "acted"),
         other => return (other.to_string(), format!("did {other}")),
     };

@@ -75,9 +75,14 @@ proptest! {
             let back = matches!(action.act, Act::LowerMax { .. } | Act::RestoreTimeout { .. });
             prop_assert_eq!(back, plan.level == Level::Normal, "{:?}", action);
         }
-        // Looking is no act; where the table is near high it is done ahead.
+        // Looking is no act; where the table is near high it is done ahead, and in calm where only looks prove anything.
         let far = usage_percent(&s, &c) < c.pressure.low_percent;
-        prop_assert!(!(plan.scan && plan.level == Level::Normal && far));
+        let observes = match c.flush.idle_proof {
+            IdleProof::Observed => true,
+            IdleProof::Auto => s.scan.as_ref().is_some_and(|scan| scan.by_observation),
+            IdleProof::Arithmetic => false,
+        };
+        prop_assert!(!(plan.scan && plan.level == Level::Normal && far) || (observes && c.flush.enabled));
     }
 
     #[test]
@@ -107,6 +112,33 @@ proptest! {
             prop_assert!(idle_over >= c.flush.floor_seconds(class));
             prop_assert!(budget > 0 && s.may_flush && c.flush.enabled);
             prop_assert!(s.scan.as_ref().map_or(hurry, |scan| scan.trusted));
+        }
+    }
+
+    #[test]
+    fn protection_is_lifted_at_critical_alone_over_its_share_and_past_the_floor(
+        s in snapshot(), m in memory(), c in settings(),
+    ) {
+        let (plan, _) = decide(&s, &m, &c);
+        let lifts: Vec<&Flush> = plan.actions.iter().filter_map(|action| match &action.act {
+            Act::Flush(flush) if flush.lifts_protection => Some(flush),
+            _ => None,
+        }).collect();
+        if let Some(scan) = s.scan.as_ref().filter(|_| !lifts.is_empty()) {
+            let limit = crate::policy::limit(&s, &c).unwrap() as f64;
+            let sum: u64 = lifts.iter().map(|flush| flush.budget).sum();
+            prop_assert_eq!(plan.level, Level::Critical);
+            prop_assert!(scan.trusted && sum <= scan.liftable && sum <= excess(&s, &plan));
+            prop_assert!((scan.liftable - sum + 1) as f64 >= limit * c.protect.max_percent / 100.0);
+            prop_assert!(scan.liftable as f64 > limit * c.protect.max_percent / 100.0);
+            for flush in lifts {
+                prop_assert!(flush.idle_over_seconds >= c.flush.floor_seconds(flush.class) && flush.budget > 0);
+                let held = scan.classes.iter().find(|seen| seen.class == flush.class).unwrap();
+                prop_assert!(flush.budget <= held.held_by_protection.total());
+            }
+            let gentle = |f: &Flush| !f.lifts_protection && f.class != Class::FairShare;
+            let all = plan.actions.iter().all(|a| !matches!(&a.act, Act::Flush(f) if gentle(f)));
+            prop_assert!(all && raised(&plan).is_none(), "something gentler was left");
         }
     }
 

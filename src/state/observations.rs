@@ -1,0 +1,184 @@
+//! What earlier scans saw: the same expiry, or with accounting the same counters, at two scans means no packet in
+//! between.
+
+use std::hash::{Hash, Hasher};
+
+use hashbrown::HashMap;
+
+use super::chance::SecondChances;
+use super::ledger::BuildAsIs;
+
+/// A fingerprint that aligns to 4 bytes: a record then takes 20 bytes instead of 24.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Key([u32; 2]);
+
+impl From<u64> for Key {
+    fn from(fingerprint: u64) -> Self {
+        Key([fingerprint as u32, (fingerprint >> 32) as u32])
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.0[0]) | u64::from(self.0[1]) << 32);
+    }
+}
+
+/// One entry as it was seen.
+#[derive(Clone, Copy, Debug)]
+struct Observed {
+    /// When the entry will expire, in seconds since the host came up.
+    expiry: u32,
+    /// Packets of both directions, the low 32 bits; 0 without accounting.
+    packets: u32,
+    /// Since when it has been silent, in seconds since the host came up; the bits above are [`RENEWED`] and [`ROUND`].
+    since: u32,
+}
+
+/// A packet was seen to come once: a flow that lives, whoever answers.
+const RENEWED: u32 = 1 << 31;
+/// The scan that saw it last was an odd one.
+const ROUND: u32 = 1 << 30;
+/// 34 years.
+const SECONDS: u32 = ROUND - 1;
+
+/// What a scan sees of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    /// Seconds left.
+    pub left: u32,
+    /// Packets of both directions, where accounting is on.
+    pub packets: Option<u64>,
+    /// No packet sets the time left (FIXED_TIMEOUT): counters alone tell anything.
+    pub fixed: bool,
+    /// Never answered: that it was renewed once is worth keeping.
+    pub one_way: bool,
+    /// Seconds since the host came up.
+    pub now: u32,
+}
+
+/// What is known of it then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Seen {
+    /// For how long it has been observed without a packet.
+    pub silent_seconds: u32,
+    /// It was ever seen renewed.
+    pub renewed: bool,
+}
+
+/// The memory of earlier scans, for entries that arithmetic cannot judge. 21 bytes an entry, and 22 MB at most.
+///
+/// Where there are more entries than room, those that were just seen renewed make room for those that are not known
+/// yet, since of them nothing is lost: so the silent ones gather here, scan by scan, in whatever order the table is
+/// walked. What has no room is not known to be idle.
+#[derive(Clone, Debug, Default)]
+pub struct Observations {
+    records: HashMap<Key, Observed, BuildAsIs>,
+    round: u32,
+    /// An entry found no room in this scan or the last.
+    crowded: bool,
+    bound: Option<usize>,
+    /// What this agent itself did to times left.
+    pub chances: SecondChances,
+}
+
+impl Observations {
+    /// What 2^20 buckets of a hash table hold.
+    pub const BOUND: usize = (1 << 20) / 8 * 7;
+    /// Two looks at one expiry differ by so many seconds at most: time left and uptime are cut to whole seconds, and
+    /// the uptime of a sweep is a quarter of a second old.
+    const TOLERANCE: u32 = 2;
+    /// What a packet soon after a look can hide behind that: twice the tolerance, and the second that is cut.
+    pub const SLACK_SECONDS: u32 = 2 * Self::TOLERANCE + 1;
+
+    /// With room for fewer.
+    #[cfg(test)]
+    pub fn bounded(bound: usize) -> Self {
+        Observations { bound: Some(bound), ..Observations::default() }
+    }
+
+    fn room(&self) -> usize {
+        self.bound.unwrap_or(Self::BOUND)
+    }
+
+    /// Entries that are remembered.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// True if none is.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// A scan begins.
+    pub fn begin(&mut self) {
+        self.round ^= ROUND;
+        self.chances.scan_begins();
+    }
+
+    /// The scan is over at `up_seconds`; `whole` if it saw the whole table for certain. Only then is what it did not
+    /// see forgotten.
+    pub fn end(&mut self, whole: bool, up_seconds: u32) {
+        self.chances.scan_ends(whole, up_seconds);
+        let round = self.round;
+        if !whole {
+            self.records.values_mut().for_each(|observed| observed.since = observed.since & !ROUND | round);
+            return;
+        }
+        self.records.retain(|_, observed| observed.since & ROUND == round);
+        self.crowded &= self.records.len() >= self.room() / 16 * 15;
+        if self.records.len() < self.records.capacity() / 4 {
+            self.records.shrink_to(self.records.len() * 2);
+        }
+    }
+
+    /// What was seen of an entry proves nothing.
+    pub(super) fn forget(&mut self, fingerprint: u64) {
+        self.records.remove(&Key::from(fingerprint));
+    }
+
+    /// Sees an entry; `None` where nothing can be told of it, or there is no room to remember it.
+    pub(super) fn see(&mut self, fingerprint: u64, sight: Sight) -> Option<Seen> {
+        if sight.fixed && sight.packets.is_none() {
+            return None;
+        }
+        let expiry = sight.now.saturating_add(sight.left);
+        let packets = sight.packets.unwrap_or(0) as u32;
+        let (now, round, key) = (sight.now & SECONDS, self.round, Key::from(fingerprint));
+        let Some(before) = self.records.get_mut(&key) else {
+            if self.records.len() < self.room() {
+                self.records.insert(key, Observed { expiry, packets, since: now | round });
+            } else {
+                self.crowded = true;
+            }
+            return None;
+        };
+        let renewed = before.since & RENEWED;
+        if before.silent(&sight, expiry, packets) {
+            let since = before.since & SECONDS;
+            before.since = since | renewed | round;
+            let silent_seconds = now.saturating_sub(since).saturating_sub(Self::SLACK_SECONDS);
+            return Some(Seen { silent_seconds, renewed: renewed != 0 });
+        }
+        *before = Observed { expiry, packets, since: now | RENEWED | round };
+        if self.crowded && !sight.one_way {
+            self.records.remove(&key);
+        }
+        Some(Seen { silent_seconds: 0, renewed: true })
+    }
+}
+
+impl Observed {
+    /// No packet came since. Counters that moved deny it, whatever the expiry. Those that did not are no more than the
+    /// expiry's witness, since somebody may have zeroed them in between (`IPCTNL_MSG_CT_GET_CTRZERO`), and the only
+    /// one where the expiry is fixed.
+    fn silent(&self, sight: &Sight, expiry: u32, packets: u32) -> bool {
+        let same_expiry = expiry.abs_diff(self.expiry) <= Observations::TOLERANCE;
+        packets == self.packets && (sight.fixed || same_expiry)
+    }
+}
+
+#[cfg(test)]
+#[path = "observations_tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+//! What the event stream says about single entries: who wrote them, who expects children.
+
+use std::collections::HashSet;
+
+use super::ledger::{BuildAsIs, Identify};
+use crate::model::{Event, EventKind};
+
+/// What a scan cannot see. Bounded: beyond the bound nothing is proven by arithmetic any more.
+#[derive(Clone, Debug, Default)]
+pub struct Sightings {
+    foreign: HashSet<u64, BuildAsIs>,
+    masters: HashSet<u64, BuildAsIs>,
+    /// Of before the scan under way: what it does not see again is gone.
+    masters_before: HashSet<u64, BuildAsIs>,
+    overflowed: bool,
+    foreign_ever: bool,
+    offloading: bool,
+}
+
+impl Sightings {
+    /// A fingerprint takes 8 to 16 bytes: 32 MiB at most.
+    const BOUND: usize = 2 << 20;
+
+    /// Takes an event. Another writer's entry (conntrackd after a failover, `conntrack -I`) has whatever time left
+    /// that writer chose: arithmetic says nothing of it, until it ends.
+    pub fn event(&mut self, event: &Event, identify: &Identify) {
+        match event.kind {
+            EventKind::New | EventKind::Update => {
+                if event.foreign {
+                    self.foreign_ever = true;
+                    self.foreign.insert(identify.entry(&event.entry));
+                }
+                if let Some(master) = &event.entry.master {
+                    self.masters.insert(identify.tuple(master, event.entry.zone));
+                }
+                self.overflowed |= self.foreign.len() > Self::BOUND || self.masters.len() > Self::BOUND;
+            }
+            EventKind::Destroy => {
+                if !self.foreign.is_empty() {
+                    self.foreign.remove(&identify.entry(&event.entry));
+                    if self.foreign.capacity() > 1 << 16 && self.foreign.len() < self.foreign.capacity() / 8 {
+                        self.foreign.shrink_to(self.foreign.len() * 2);
+                    }
+                }
+            }
+        }
+        if self.overflowed {
+            self.foreign = HashSet::default();
+        }
+    }
+
+    /// True if this event changes anything here: the stream's hot path asks before it takes a lock.
+    pub fn concerns(event: &Event, any_foreign: bool) -> bool {
+        match event.kind {
+            EventKind::Destroy => any_foreign,
+            _ => event.foreign || event.entry.master.is_some(),
+        }
+    }
+
+    /// Entries whose NEW was lost: where another writer is at work, they may be its.
+    pub fn unheard(&mut self, fingerprints: impl Iterator<Item = u64>) {
+        if self.foreign_ever && !self.overflowed {
+            self.foreign.extend(fingerprints);
+            self.overflowed = self.foreign.len() > Self::BOUND;
+        }
+    }
+
+    /// Some entry is known to be another writer's.
+    pub fn any_foreign(&self) -> bool {
+        !self.foreign.is_empty()
+    }
+
+    /// Another writer may have touched it.
+    pub fn foreign(&self, fingerprint: u64) -> bool {
+        self.overflowed || self.foreign.contains(&fingerprint)
+    }
+
+    /// Children expect this entry (fingerprint of its original tuple).
+    pub fn master(&self, tuple: u64) -> bool {
+        self.masters.contains(&tuple) || self.masters_before.contains(&tuple)
+    }
+
+    /// A scan saw an entry in a flowtable.
+    pub fn saw_offloaded(&mut self) {
+        self.offloading = true;
+    }
+
+    /// Flows go in and out of flowtables here, or once did.
+    pub fn offloading(&self) -> bool {
+        self.offloading
+    }
+
+    /// A scan begins: the masters that it sees, and those that events name meanwhile, are the ones to keep.
+    pub fn scan_begins(&mut self) {
+        let before = std::mem::take(&mut self.masters);
+        self.masters_before.extend(before);
+    }
+
+    /// It is over; `whole` if it saw the whole table for certain.
+    pub fn scan_ends(&mut self, whole: bool) {
+        if whole {
+            self.masters_before = HashSet::default();
+        }
+    }
+
+    /// A scan saw a child of this entry.
+    pub fn saw_master(&mut self, tuple: u64) {
+        if self.masters.len() < Self::BOUND {
+            self.masters.insert(tuple);
+        }
+    }
+}

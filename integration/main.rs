@@ -28,7 +28,9 @@ mod test_fair_share;
 mod test_hands;
 mod test_harness;
 mod test_live;
+mod test_local_life;
 mod test_metrics;
+mod test_observed;
 mod test_operator;
 mod test_pacing;
 mod test_pressure;
@@ -102,6 +104,8 @@ fn tests() -> Vec<Test> {
         test_hands::TESTS,
         test_replay::TESTS,
         test_protect::TESTS,
+        test_local_life::TESTS,
+        test_observed::TESTS,
         test_dry_run::TESTS,
         test_operator::TESTS,
         test_metrics::TESTS,

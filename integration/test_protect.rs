@@ -12,8 +12,11 @@ use crate::table::{Identity, Row, rows};
 use crate::topology::{CLIENT4, GATEWAY_OUTSIDE4, SERVER4, Topology};
 use crate::{Test, test, wait};
 
-pub const TESTS: &[Test] =
-    &[test("protect::protected_entries_stay_when_all_else_goes", protected_stay).needs(&[Need::Age])];
+pub const TESTS: &[Test] = &[
+    test("protect::protected_entries_stay_when_all_else_goes", protected_stay).needs(&[Need::Age]),
+    test("protect::over_max_percent_protection_alarms_and_is_lifted_at_critical_alone", lifted)
+        .needs(&[Need::Age]),
+];
 
 const IDLE: u32 = 9000;
 const EACH: u16 = 40;
@@ -86,5 +89,53 @@ fn protected_stay() {
     });
     let metered = agent.status()["protected"].as_u64();
     assert!(metered.is_none_or(|n| n >= groups.len() as u64 * u64::from(EACH)), "protected: {metered:?}");
+    assert_eq!(agent.stop(), 0);
+}
+
+/// 800 dead entries of one protected network in a quota of 2,000, of which protection may have 400.
+fn lifted() {
+    let topology = Topology::new();
+    let network = "[timeouts]\nenabled = false\n[protect]\nsources = [\"10.200.0.0/16\"]\n";
+    let held = |n: u16| Flow::established([10, 200, 0, 7], SERVER4, n, 9000);
+    fill(&topology.gateway, (2000..2800).map(held));
+    let busy = |count: u32, from: u32| {
+        let fresh = move |n: u32| Flow::established(source(from + n), SERVER4, 443, 10);
+        fill(&topology.gateway, (0..count).map(fresh));
+    };
+    busy(900 - topology.count() as u32 + 800, 0);
+    let setup = Setup::new(&topology.gateway, &format!("{}{network}", limit(2000)));
+    let agent = setup.start();
+    let protected = || {
+        let rows = rows(&topology.gateway);
+        let inside =
+            |row: &&Row| matches!(row.source, std::net::IpAddr::V4(a) if a.octets()[..2] == [10, 200]);
+        rows.iter().filter(inside).count()
+    };
+    let told = || setup.acts().into_iter().filter(|act| act["action"] == "protect").collect::<Vec<_>>();
+    wait::until("the alarm", Duration::from_secs(10), || {
+        if told().len() == 1 { Ok(()) } else { Err(format!("{:?}", told())) }
+    });
+    wait::throughout("at high protection holds", Duration::from_secs(4), || {
+        if protected() == 800 { Ok(()) } else { Err(format!("{} protected are left", protected())) }
+    });
+    let status = agent.status();
+    assert_eq!(status["level"], "high", "{status}");
+    let waiting = status["waiting"].to_string();
+    assert!(waiting.contains("configuration protects 800 entries, 40.0 % of the limit"), "{waiting}");
+    busy(260, 5000);
+    wait::until("protection to be held to its share", Duration::from_secs(20), || {
+        let count = protected();
+        if (390..=400).contains(&count) { Ok(()) } else { Err(format!("{count} protected are left")) }
+    });
+    wait::throughout("its share stays", Duration::from_secs(4), || {
+        if protected() >= 390 { Ok(()) } else { Err(format!("{} protected are left", protected())) }
+    });
+    let lifts = |act: &serde_json::Value| {
+        act["reason"].as_str().is_some_and(|why| why.contains("protection is lifted"))
+    };
+    let done = setup.acts().into_iter().find(|act| act["event"] == "done" && lifts(act)).expect("a record");
+    assert_eq!((&done["level"], &done["class"]), (&"critical".into(), &"established".into()), "{done}");
+    let records = told();
+    assert_eq!(records[0]["event"], "deferred", "{records:?}");
     assert_eq!(agent.stop(), 0);
 }

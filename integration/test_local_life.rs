@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn sections() -> String {
     format!(
         "{}[pressure]\ntarget_percent = 5\nlow_percent = 6\nhigh_percent = 7\n[timeouts]\nenabled = false\n\
-         [flush]\nudp_idle_floor_seconds = 20\n",
+         [flush]\ngrace_seconds = 2\nudp_idle_floor_seconds = 20\n",
         limit(10_000)
     )
 }

@@ -24,8 +24,9 @@ fn observed(accounting: bool) {
     let mut living: Vec<Tcp> = [Family::V4, Family::V6].map(|family| Tcp::talking(&topology, family)).into();
     fill(&topology.gateway, flow::established(9000, 100, 200_000));
     let ids: Vec<u32> = living.iter().map(|tcp| tcp.entry(&topology).expect("an entry").id).collect();
-    let flush =
-        format!("[flush]\nidle_proof = \"observed\"\nestablished_idle_floor_seconds = {FLOOR_SECONDS}\n");
+    let flush = format!(
+        "[flush]\ngrace_seconds = 2\nidle_proof = \"observed\"\nestablished_idle_floor_seconds = {FLOOR_SECONDS}\n"
+    );
     let sections = format!("{}[timeouts]\nenabled = false\n{flush}", limit(LIMIT));
     let mut setup = Setup::new(&topology.gateway, &sections);
     setup.aged = false;

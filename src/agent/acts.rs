@@ -6,10 +6,31 @@ use super::hand::{Acting, BREATH_SECONDS, REPEAT_SECONDS, SULK_SECONDS};
 use crate::error::Result;
 use crate::executor::{Refused, Swept, Values};
 use crate::kernel::clock;
-use crate::model::{Act, Action, Ended, Flush, Outcome, Plan, Snapshot};
+use crate::model::{Act, Action, Ended, Flush, Level, Outcome, Plan, Snapshot};
 use crate::policy;
 
 impl Acting {
+    /// Said once, and shown for as long as the agent runs.
+    pub(super) fn tell_unknown_sockets(&mut self) {
+        if let Some(note) = self.gauge.sockets_not_known() {
+            tracing::warn!(netns = %self.netns.key(), "{note}");
+            self.notes.push(note.into());
+        }
+    }
+
+    /// What turned with this decision: the level, the share of protection (`before`), classes that are suspended.
+    pub(super) fn tell_turns(&mut self, before: (Level, bool), plan: &Plan, snapshot: &Snapshot) {
+        let usage = policy::usage_percent(snapshot, &self.settings);
+        let (level, overprotected) = before;
+        if plan.level != level {
+            self.chronicle.level(level, plan, usage);
+        }
+        if self.memory.overprotected != overprotected {
+            self.chronicle.protection(!overprotected, plan, usage);
+        }
+        self.chronicle.suspensions(plan);
+    }
+
     /// Does what the plan says, in its order; true if anything came of it.
     pub(super) fn perform(&mut self, plan: &Plan, snapshot: &Snapshot) -> bool {
         if plan.actions.is_empty() || self.repeats(plan, snapshot.now_seconds) {

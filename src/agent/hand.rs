@@ -157,10 +157,7 @@ impl Acting {
             notes: Vec::new(),
             ground,
         };
-        if let Some(note) = acting.gauge.sockets_not_known() {
-            tracing::warn!(netns = %acting.netns.key(), "{note}");
-            acting.notes.push(note.into());
-        }
+        acting.tell_unknown_sockets();
         for note in notes {
             acting.chronicle.note(note);
         }
@@ -260,20 +257,13 @@ impl Acting {
         let snapshot = self.facts()?;
         self.notice_others(&snapshot);
         let (plan, memory) = policy::decide(&snapshot, &self.memory, &self.settings);
-        let (before, overprotected) = (self.memory.level, self.memory.overprotected);
+        let before = (self.memory.level, self.memory.overprotected);
         let paused = self.paused(snapshot.now_seconds);
         self.memory = match paused {
             true => memory.without_acts_since(&self.memory),
             false => memory,
         };
-        let usage = policy::usage_percent(&snapshot, &self.settings);
-        if plan.level != before {
-            self.chronicle.level(before, &plan, usage);
-        }
-        if self.memory.overprotected != overprotected {
-            self.chronicle.protection(!overprotected, &plan, usage);
-        }
-        self.chronicle.suspensions(&plan);
+        self.tell_turns(before, &plan, &snapshot);
         self.set_marks(&snapshot);
         self.publish(&snapshot, &plan);
         if paused {

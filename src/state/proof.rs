@@ -26,7 +26,7 @@ pub struct Proofs<'a> {
     pub conntrackd: bool,
     /// Until when writers were at work that no event tells of, in seconds since the host came up.
     pub unheard_until_seconds: Option<u32>,
-    /// Flowtables are in use, or were: see [`Proofs::may_return_stale`].
+    /// Flowtables are in use, or were: what comes out of one looks idle for as long as it was in it.
     pub flowtables: bool,
     /// For how long the host has been up: nothing has been idle for longer.
     pub up_seconds: u32,

@@ -1,0 +1,295 @@
+//! Any facts, any memory, any settings: likely ones most of the time, and ones that no host has.
+
+use proptest::collection::{btree_map, vec};
+use proptest::option::of;
+use proptest::prelude::*;
+
+use super::fixtures::*;
+use crate::model::*;
+use crate::policy::{Flushed, Memory, OtherHand};
+
+pub fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() }
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        6 => 0..200_000u64,
+        1 => prop::sample::select(vec![0, 1, 2, u64::from(u32::MAX), u64::MAX - 1, u64::MAX]),
+        1 => any::<u64>(),
+    ]
+}
+
+fn seconds() -> impl Strategy<Value = u32> {
+    prop_oneof![4 => 0..20_000u32, 1 => any::<u32>(), 1 => Just(0), 1 => Just(u32::MAX)]
+}
+
+/// A moment around `NOW`, or long ago, or far ahead.
+fn moment() -> impl Strategy<Value = f64> {
+    prop_oneof![6 => (NOW - 20.0)..NOW, 2 => 0.0..NOW, 1 => Just(0.0), 1 => Just(1e15), 1 => Just(-1e300)]
+}
+
+fn span() -> impl Strategy<Value = f64> {
+    prop_oneof![6 => 0.0..2.0, 1 => Just(0.0), 1 => Just(1e300)]
+}
+
+fn drops() -> impl Strategy<Value = Drops> {
+    (number(), number(), number()).prop_map(|(drop, insert_failed, early_drop)| Drops {
+        drop,
+        insert_failed,
+        early_drop,
+        chaintoolong: 0,
+    })
+}
+
+/// As a snapshot's file has it; no bin is so full that all together overflow.
+fn histogram() -> impl Strategy<Value = Histogram> {
+    let bin = prop_oneof![8 => Just(0u64), 4 => 0..20_000u64, 1 => 0..1u64 << 40];
+    vec(bin, 0..=124).prop_map(|bins| serde_json::from_value(serde_json::json!({ "bins": bins })).unwrap())
+}
+
+fn class_scan(class: Class) -> BoxedStrategy<ClassScan> {
+    let in_grace = prop_oneof![4 => Just(0), 1 => 0..30_000u64, 1 => number()];
+    let would_free = prop_oneof![1 => Just(Some(0)), 2 => of(number())];
+    let held = prop_oneof![Just(Histogram::default()).boxed(), histogram().boxed()];
+    ((number(), would_free, in_grace), seconds(), (histogram(), held))
+        .prop_map(
+            move |((entries, would_free, in_grace), oldest_idle_seconds, (idle, held_by_protection))| {
+                let would_free = would_free.unwrap_or_else(|| idle.at_least(60));
+                ClassScan {
+                    class,
+                    entries,
+                    would_free,
+                    in_grace,
+                    oldest_idle_seconds,
+                    idle,
+                    held_by_protection,
+                }
+            },
+        )
+        .boxed()
+}
+
+fn scan() -> BoxedStrategy<Scan> {
+    let [a, b, c, d, e, f] = Class::ALL.map(class_scan);
+    let classes = (a, b, c, d, e, f).prop_map(|(a, b, c, d, e, f)| vec![a, b, c, d, e, f]);
+    // Often of classes in which nothing unprotected is idle.
+    let bare = prop::bool::weighted(0.4);
+    let head = (moment(), span(), number(), number(), prop::bool::weighted(0.8), any::<bool>());
+    (head, classes, bare)
+        .prop_map(|((at, duration, entries, protected, trusted, by_observation), mut classes, bare)| {
+            if bare {
+                classes.iter_mut().for_each(|class| class.would_free = 0);
+            }
+            Scan {
+                at_seconds: at,
+                duration_seconds: duration,
+                entries,
+                protected,
+                liftable: protected / 2,
+                by_observation,
+                trusted,
+                classes,
+                ..Scan::default()
+            }
+        })
+        .boxed()
+}
+
+fn memory_facts() -> BoxedStrategy<MemoryFacts> {
+    let likely = (GIB..64 * GIB, 0..64 * GIB, 0..GIB, 256..512u64, of(0..400_000u64), 0..4u64);
+    let any_at_all = (number(), number(), number(), number(), of(number()), number());
+    prop_oneof![3 => likely.boxed(), 1 => any_at_all.boxed()]
+        .prop_map(
+            |(total_bytes, available_bytes, huge_pages_bytes, bytes_per_entry, entries, other_namespaces)| {
+                MemoryFacts {
+                    total_bytes,
+                    available_bytes,
+                    huge_pages_bytes,
+                    bytes_per_entry,
+                    bytes_per_entry_basis: String::new(),
+                    entries_all_namespaces: entries,
+                    other_namespaces,
+                }
+            },
+        )
+        .boxed()
+}
+
+fn chances() -> impl Strategy<Value = Chances> {
+    let waiting = prop_oneof![3 => Just(0), 3 => 0..40_000u64, 1 => number()];
+    let room = prop_oneof![4 => Just(458_752), 1 => 0..20_000u64, 1 => number()];
+    (waiting, moment(), moment(), room).prop_map(|(waiting, first, last, room)| Chances {
+        waiting,
+        first_ends_seconds: first,
+        last_ends_seconds: last,
+        room,
+    })
+}
+
+fn regret() -> impl Strategy<Value = Vec<ClassRegret>> {
+    let counts = (0..1000u64, 0..30u64, of(moment()));
+    let of_class = (prop::sample::select(Class::FLUSHED.to_vec()), counts);
+    prop_oneof![3 => Just(Vec::new()).boxed(), 1 => vec(of_class, 0..3).prop_map(|mut rows| {
+        rows.sort_by_key(|(class, _)| *class);
+        rows.dedup_by_key(|(class, _)| *class);
+        let row = |(class, (watched, regretted, last_seconds))| ClassRegret {
+            flushed: watched,
+            watched,
+            regretted,
+            recent_watched: watched,
+            recent_regretted: regretted,
+            last_seconds,
+            ..ClassRegret::none(class)
+        };
+        rows.into_iter().map(row).collect()
+    }).boxed()]
+}
+
+pub fn snapshot() -> BoxedStrategy<Snapshot> {
+    let entries = prop_oneof![4 => 60_000..130_000u64, 2 => number()];
+    let size = (entries, prop_oneof![4 => Just(MAX), 2 => number()], number());
+    let growth = of(prop_oneof![-1e5..1e5, Just(0.0), Just(1e300), Just(-1e300)]);
+    let timeouts = btree_map(0..TIMEOUTS.len(), seconds(), 0..TIMEOUTS.len());
+    let yes = || prop::bool::weighted(0.8);
+    let may = (prop::bool::weighted(0.7), yes(), yes(), yes());
+    let grace = (chances(), 0..3u64);
+    let seen = (of(scan()), regret());
+    (size, drops(), memory_facts(), timeouts, growth, seen, may, grace)
+        .prop_map(|((entries, max, buckets), drops, memory, changed, growth, (scan, regret), may, grace)| {
+            let all: Vec<Timeout> = Timeout::all().collect();
+            let mut timeouts = kernel_timeouts();
+            timeouts.extend(changed.into_iter().map(|(i, seconds)| (all[i], seconds)));
+            Snapshot {
+                now_seconds: NOW,
+                entries,
+                max,
+                buckets,
+                drops,
+                memory,
+                timeouts,
+                net_growth_per_second: growth,
+                scan,
+                regret,
+                owns_host_values: may.0,
+                may_set_timeouts: may.1,
+                may_flush: may.2,
+                may_give_grace: may.3,
+                chances: grace.0,
+                update_listeners: grace.1,
+                ..Snapshot::default()
+            }
+        })
+        .boxed()
+}
+
+fn level() -> impl Strategy<Value = Level> {
+    prop::sample::select(vec![Level::Normal, Level::High, Level::Critical])
+}
+
+fn baseline() -> impl Strategy<Value = std::collections::BTreeMap<String, u64>> {
+    let names: Vec<&str> = Timeout::all().map(Timeout::name).chain(["max", "buckets", "events"]).collect();
+    let value = prop_oneof![4 => 0..500_000u64, 1 => number()];
+    btree_map(prop::sample::select(names).prop_map(str::to_owned), value, 0..40)
+}
+
+/// Other hands, writes of late, and a flush that may not show.
+fn traces() -> BoxedStrategy<Memory> {
+    let drift = prop::sample::select(vec![Drift::PutBack, Drift::Configured, Drift::NewValue, Drift::Own]);
+    let hand = (moment(), 0..9u32, drift).prop_map(|(at_seconds, times, drift)| OtherHand {
+        at_seconds,
+        times,
+        drift,
+    });
+    let names = vec!["max", "tcp_timeout_established", "udp_timeout_stream", "generic_timeout"];
+    let hands = btree_map(prop::sample::select(names).prop_map(str::to_owned), hand, 0..3);
+    let unsettled = of((moment(), moment(), number(), number()));
+    (hands, vec((moment(), any::<bool>()), 0..25), unsettled)
+        .prop_map(|(hands, writes, unsettled)| Memory {
+            hands,
+            writes,
+            unsettled: unsettled.map(|(at_seconds, until_seconds, entries, freed)| Flushed {
+                at_seconds,
+                until_seconds,
+                entries,
+                freed,
+            }),
+            ..Memory::default()
+        })
+        .boxed()
+}
+
+pub fn memory() -> BoxedStrategy<Memory> {
+    let pressure = (level(), any::<bool>(), 0..5u32, moment(), of(drops()), of((moment(), 0..12u32)));
+    let calm = (of(moment()), prop_oneof![Just(0.0), 0.0..7200.0], of(moment()), of(moment()), of(moment()));
+    let suspended = prop::collection::btree_set(prop::sample::select(Class::ALL.to_vec()), 0..2);
+    let all = (pressure, calm, number(), suspended, baseline(), traces());
+    all.prop_map(|(pressure, calm, peak_entries, suspended, baseline, traces)| Memory {
+        level: pressure.0,
+        relieving: pressure.1,
+        foreseen: pressure.2,
+        foreseen_at_seconds: pressure.3,
+        drops: pressure.4,
+        barren: pressure.5,
+        low_since_seconds: calm.0,
+        calm_needed_seconds: calm.1,
+        restored_at_seconds: calm.2,
+        raised_at_seconds: calm.3,
+        lowered_at_seconds: calm.4,
+        peak_entries,
+        suspended,
+        baseline,
+        ..traces
+    })
+    .boxed()
+}
+
+fn pressure() -> BoxedStrategy<PressureSettings> {
+    let span = || prop_oneof![3 => 0.0..600.0, 1 => Just(0.0), 1 => Just(f64::from(u32::MAX))];
+    let marks = (0.1..60.0f64, 0.0..10.0f64, 0.1..10.0f64, 0.1..20.0f64);
+    let marks = prop_oneof![1 => Just((70.0, 5.0, 5.0, 15.0)).boxed(), 1 => marks.boxed()];
+    (marks, span(), span())
+        .prop_map(|((target, low, high, critical), horizon, calm)| PressureSettings {
+            target_percent: target,
+            low_percent: target + low,
+            high_percent: target + low + high,
+            critical_percent: target + low + high + critical,
+            horizon_seconds: horizon,
+            calm_seconds: calm,
+        })
+        .boxed()
+}
+
+/// Whatever the configuration takes.
+pub fn settings() -> BoxedStrategy<Settings> {
+    let entries = || prop_oneof![3 => Just(0), 2 => 0..200_000u64, 1 => Just(u64::from(u32::MAX))];
+    let yes = || prop::bool::weighted(0.8);
+    let capacity = (yes(), 0.01..90.0f64, 0.0..90.0f64, entries(), entries(), any::<bool>(), 0.0..200.0f64);
+    let grace = prop_oneof![3 => Just(60), 1 => 0..600u32, 1 => Just(u32::MAX)];
+    let proof = prop::sample::select(vec![IdleProof::Auto, IdleProof::Arithmetic, IdleProof::Observed]);
+    let floor = prop_oneof![3 => 1..10_000u32, 1 => Just(u32::MAX)];
+    let flush = (yes(), vec(floor, 6), any::<bool>(), grace, proof, 0.0..=100.0f64);
+    let floors = btree_map(0..TIMEOUTS.len(), 1..=u32::MAX, 0..6);
+    (pressure(), capacity, flush, yes(), floors)
+        .prop_map(|(pressure, capacity, flush, enabled, floors)| {
+            let mut settings = Settings { pressure, ..Settings::default() };
+            let c = &mut settings.capacity;
+            (c.enabled, c.memory_percent, c.keep_available_percent) = (capacity.0, capacity.1, capacity.2);
+            (c.ceiling, c.limit, c.stall_budget_ms) = (capacity.3, capacity.4, capacity.6);
+            c.buckets = if capacity.5 { BucketsSetting::Start } else { BucketsSetting::Never };
+            let f = &mut settings.flush;
+            (f.enabled, f.grace_seconds, f.idle_proof) = (flush.0, flush.3, flush.4);
+            settings.protect.max_percent = flush.5;
+            let f = &mut settings.flush;
+            if flush.2 {
+                (f.closed_idle_floor_seconds, f.unreplied_idle_floor_seconds) = (flush.1[0], flush.1[1]);
+                (f.udp_short_idle_floor_seconds, f.udp_idle_floor_seconds) = (flush.1[2], flush.1[3]);
+                (f.other_idle_floor_seconds, f.established_idle_floor_seconds) = (flush.1[4], flush.1[5]);
+            }
+            let all: Vec<Timeout> = Timeout::all().collect();
+            settings.timeouts.enabled = enabled;
+            settings.timeouts.floors_seconds = floors.into_iter().map(|(i, floor)| (all[i], floor)).collect();
+            settings
+        })
+        .boxed()
+}

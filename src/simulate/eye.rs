@@ -87,6 +87,7 @@ impl Eye {
             conntrackd: false,
             up_seconds: (UP_SECONDS + table.now) as u32,
             unix_seconds: 0,
+            ..Grounds::default()
         };
         Sieve::new(
             &settings.flush,

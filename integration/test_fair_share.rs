@@ -119,7 +119,8 @@ fn young() {
         &topology.gateway,
         bots(5000, 0, |n| Ipv4Addr::from(0x0b00_0000 + n.wrapping_mul(2_654_435_761) % 0x4000_0000)),
     );
-    until_at_most(&topology, 27_300 * 70 / 100);
+    // What revived or went by itself meanwhile is not made up for once the level is normal.
+    until_at_most(&topology, 27_300 * 72 / 100);
     assert_eq!(held(&topology)[&OFFICE.into()], 2000, "the office paid");
     let acts = shared(&setup);
     let reason = acts[0]["reason"].as_str().expect("a reason");

@@ -18,9 +18,10 @@ const GENEROUS: f64 = 1.25;
 /// Whether there is no time for a scan.
 pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
     let flush = &settings.flush;
-    // A dump in doubt is repeated, and what may go by class is known to be nothing where scans were barren.
-    let known = snapshot.scan.as_ref().is_some_and(|scan| !scan.trusted) || memory.barren.is_some();
-    if !flush.enabled || !snapshot.may_flush || memory.sharing || known {
+    // Before the first scan nobody knows who has children. A dump in doubt is repeated; and where scans were barren
+    // nothing is there to be met.
+    let looked = snapshot.scan.as_ref().is_some_and(|scan| scan.trusted) && memory.barren.is_none();
+    if !flush.enabled || !snapshot.may_flush || memory.sharing || !looked {
         return false;
     }
     let scan = SPARE_SECONDS + snapshot.entries as f64 * SCAN_SECONDS_PER_ENTRY;
@@ -28,13 +29,17 @@ pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) 
     full || seconds_to_full(snapshot, settings).is_some_and(|seconds| seconds <= scan)
 }
 
-/// Adds a flush of each class at its floor.
+/// Adds a flush of each class at its floor, as far as the last scan met any of it.
 pub(super) fn flush(snapshot: &Snapshot, excess: u64, settings: &Settings, plan: &mut Plan) {
     let coming = coming(snapshot, settings);
     let share = (excess.saturating_add(coming)) as f64 / snapshot.entries.max(1) as f64;
     plan.scan = false;
     plan.pace.portion = Some((share * GENEROUS).min(1.0));
-    for class in Class::ALL {
+    let there = |class: &Class| {
+        let scan = snapshot.scan.as_ref();
+        scan.is_none_or(|scan| scan.classes.iter().any(|seen| seen.class == *class && seen.entries > 0))
+    };
+    for class in Class::ALL.into_iter().filter(there) {
         let floor = settings.flush.floor_seconds(class);
         let reason = format!(
             "{excess} entries are over target_percent {} and there is no time for a scan first: {class} entries go \

@@ -107,9 +107,12 @@ fn dump(netlink: &mut Netlink) -> Vec<Entry> {
 }
 
 /// Deletes one; a machine that stood still between looking and sending tries again.
+/// What was seen so long ago is looked at once more.
+const A_WHILE: Duration = Duration::from_millis(5);
+
 fn delete(deleter: &mut Deleter, entry: &Entry) -> Deleted {
     loop {
-        deleter.push(entry, Instant::now()).unwrap_or_else(|error| panic!("{entry:?}: {error}"));
+        deleter.push(entry, Instant::now() - A_WHILE).unwrap_or_else(|error| panic!("{entry:?}: {error}"));
         let deleted = deleter.flush().expect("sent");
         if deleted.stale == 0 {
             return deleted;
@@ -205,7 +208,7 @@ fn a_witness_is_told_what_goes_before_and_what_did_not_go_after() {
         let missing = Entry { id: table[0].id.wrapping_add(1).max(1), ..table[0] };
         loop {
             told.0.borrow_mut().clear();
-            let seen = Instant::now();
+            let seen = Instant::now() - A_WHILE;
             // Two deletes of one entry in one batch: the second finds nothing. One without a class, one not there.
             for entry in [&table[0], &table[1], &table[0], &missing] {
                 deleter.push_as(entry, Some(Class::Other), seen).expect("a whole entry");
@@ -363,6 +366,24 @@ fn an_entry_that_revives_before_its_delete_stays() {
         assert_eq!(now.len(), seen.len());
         for entry in &now {
             assert_eq!(delete(&mut deleter, entry).gone(), 1, "as it is now it may go: {entry:?}");
+        }
+        assert_eq!(dump(&mut netlink), []);
+    });
+}
+
+/// What was seen a moment ago is not asked for again, and goes by its id all the same.
+#[test]
+fn what_was_seen_a_moment_ago_goes_by_its_identity() {
+    inside(|| {
+        let mut netlink = Netlink::open().expect("netlink");
+        kinds().iter().for_each(|(entry, zone_in)| create(&mut netlink, entry, *zone_in));
+        let mut deleter = Deleter::open().expect("netlink");
+        for entry in dump(&mut netlink) {
+            let other = Entry { id: entry.id.wrapping_add(1).max(1), ..entry };
+            for (entry, gone) in [(other, 0), (entry, 1), (entry, 0)] {
+                deleter.push(&entry, Instant::now()).expect("a whole entry");
+                assert_eq!(deleter.flush().expect("sent").gone(), gone, "{entry:?}");
+            }
         }
         assert_eq!(dump(&mut netlink), []);
     });

@@ -4,14 +4,23 @@ use super::fixtures::*;
 use crate::model::*;
 use crate::policy::{Memory, decide};
 
+/// Scanned long ago.
+fn looked_at(entries: u64) -> Snapshot {
+    let classes = Class::ALL.map(|class| (class, [(1u32, 10u64)]));
+    let classes: Vec<(Class, &[(u32, u64)])> =
+        classes.iter().map(|(class, idle)| (*class, &idle[..])).collect();
+    let scan = Scan { at_seconds: NOW - 600.0, ..seen(&classes) };
+    Snapshot { scan: Some(scan), ..table(entries) }
+}
+
 fn growing(entries: u64, per_second: f64) -> Snapshot {
     let rate = Some(per_second);
-    Snapshot { new_per_second: rate, net_growth_per_second: rate, ..table(entries) }
+    Snapshot { new_per_second: rate, net_growth_per_second: rate, ..looked_at(entries) }
 }
 
 #[test]
 fn a_full_table_is_relieved_before_it_is_scanned() {
-    let plan = plan_of(&table(96_000), &pinned());
+    let plan = plan_of(&looked_at(96_000), &pinned());
     let expected: Vec<_> =
         Class::ALL.map(|class| (class, FlushSettings::default().floor_seconds(class), 26_000)).into();
     assert_eq!(flushed(&plan), expected);
@@ -37,16 +46,29 @@ fn who_found_nothing_or_weighs_who_holds_the_table_scans() {
     let barren = Memory { barren: Some((NOW, 1)), ..at_level(Level::Critical) };
     let sharing = Memory { sharing: true, ..at_level(Level::Critical) };
     for memory in [barren, sharing] {
-        let (plan, _) = decide(&table(96_000), &memory, &pinned());
+        let (plan, _) = decide(&looked_at(96_000), &memory, &pinned());
         assert!(plan.scan && plan.pace.portion.is_none());
     }
+}
+
+#[test]
+fn before_the_first_scan_nobody_knows_who_has_children() {
+    let plan = plan_of(&table(100_000), &pinned());
+    assert!(plan.scan && plan.actions.is_empty() && plan.pace.portion.is_none());
+}
+
+#[test]
+fn classes_that_are_not_there_are_not_named() {
+    let scan = Some(Scan { at_seconds: NOW - 600.0, ..seen(&[(Class::Udp, &[(1, 10)])]) });
+    let plan = plan_of(&Snapshot { scan, ..table(96_000) }, &pinned());
+    assert_eq!(flushed(&plan), [(Class::Udp, 120, 26_000)]);
 }
 
 #[test]
 fn without_leave_nothing_hurries() {
     let mut settings = pinned();
     settings.flush.enabled = false;
-    assert_eq!(flushed(&plan_of(&table(96_000), &settings)), []);
-    let may_not = Snapshot { may_flush: false, ..table(96_000) };
+    assert_eq!(flushed(&plan_of(&looked_at(96_000), &settings)), []);
+    let may_not = Snapshot { may_flush: false, ..looked_at(96_000) };
     assert_eq!(flushed(&plan_of(&may_not, &pinned())), []);
 }

@@ -316,7 +316,3 @@ impl Watcher {
 fn read(sightings: &SharedSightings) -> std::sync::RwLockReadGuard<'_, Sightings> {
     sightings.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
-
-#[cfg(test)]
-#[path = "watch_tests.rs"]
-mod tests;

@@ -88,6 +88,9 @@ pub struct Weighed {
     pub takeable: Vec<Takeable>,
     /// Idleness of the unprotected entries that never had a reply and do not go by their class.
     pub unanswered: Histogram,
+    /// All that never had a reply and do not go by their class, whether they may be taken now or not.
+    #[serde(default)]
+    pub unanswered_entries: u64,
     /// Entries of sources for which there was no room to count them: they never pay.
     pub beyond: u64,
 }

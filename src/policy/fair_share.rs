@@ -1,27 +1,25 @@
 //! Fair share: at critical, with all that is gentler spent, who holds more than its share gives up what is over it.
 //!
 //! Each step asks what is still missing of the holders as they stand after the step before:
-//! 1. what never had a reply, whoever it claims to be from;
+//! 1. what never had a reply, whoever it claims to be from. It can be forged; so all of it is owed by nobody else, even
+//!    where it is too young to go yet: the kernel's own early drop takes such entries when it needs room;
 //! 2. sources without an ASSURED entry, or young ones, where together they hold what is missing: a scattered flood
-//!    pays as one, inside it by level;
-//! 3. a source that alone holds over a tenth of the table, down to that tenth: so that the neighbours in a large
-//!    prefix do not pay for one that sits elsewhere by itself;
-//! 4. where no such group owes it: everybody, by prefix first (/16, /24, address; /48, /56, /64): so that an honest office behind one address does
-//!    not pay for a flood out of one network.
+//!    pays as one, inside it by level, and nobody else pays for it;
+//! 3. else everybody above the level to which all sources would have to be cut. Where those who hold much would give
+//!    half of what is missing, that level holds. Where many small ones make the flood, those stand together as one, and
+//!    inside it prefixes do, by level (/16, /24, address; /48, /56, /64): so that an honest office behind one address
+//!    does not pay for a flood out of many, wherever those are.
 //!
 //! A due that cannot be met (its entries are live, or idle less than the emergency floor) is nobody else's: what is
 //! below its level never pays for a flood.
 
-use std::ops::Range;
-
-use super::max_min::{Claim, dues};
-use super::{limit, share};
+use super::max_min::{Claim, dues, level};
 use crate::model::*;
 
-/// A source that alone holds more of the limit than this is cut before anybody is asked by prefix.
-const DOMINANT_PERCENT: f64 = 10.0;
+/// Payers who hold no more than so many times the mean of all payers stand together.
+const LITTLE: f64 = 4.0;
 /// Prefixes by which levels are found before the source itself, IPv4 and IPv6.
-const PREFIXES: [(u8, u8); 2] = [(16, 48), (24, 56)];
+const PREFIXES: [(u8, u8); 3] = [(16, 48), (24, 56), (32, 64)];
 /// So many payers are named; all of them pay.
 const NAMED: usize = 100;
 
@@ -38,23 +36,14 @@ struct Bill<'a> {
 }
 
 /// Adds what makes up for `missing` entries; how many that may free.
-pub(super) fn share_out(
-    snapshot: &Snapshot,
-    weighed: &Weighed,
-    missing: u64,
-    settings: &Settings,
-    plan: &mut Plan,
-) -> u64 {
+pub(super) fn share_out(weighed: &Weighed, missing: u64, settings: &Settings, plan: &mut Plan) -> u64 {
     let floor = settings.flush.emergency_idle_floor_seconds;
     let forged = take_unanswered(weighed, missing, floor, settings, plan);
-    let mut bill = Bill::new(weighed, missing - forged, settings);
+    let mut bill = Bill::new(weighed, missing.saturating_sub(weighed.unanswered_entries), settings);
     let group = bill.ask_group();
-    if let Some(limit) = limit(snapshot, settings) {
-        bill.ask_dominant(share(limit, DOMINANT_PERCENT));
-    }
     // What a scattered flood owes and cannot give yet is not asked of honest sources that are larger than each bot.
     if group.is_none() {
-        bill.ask_by_prefix();
+        bill.ask_above_level();
     }
     forged + take_dues(&bill, group, floor, settings, plan)
 }
@@ -128,54 +117,56 @@ impl<'a> Bill<'a> {
     }
 
     /// Step 3.
-    fn ask_dominant(&mut self, tenth: u64) {
-        let over = |i: &usize| self.holds(*i).saturating_sub((tenth as f64 * self.weights[*i]).ceil() as u64);
-        let dominant: Vec<usize> = (0..self.weights.len()).filter(|i| over(i) > 0).collect();
-        let most: Vec<u64> = dominant.iter().map(over).collect();
-        let claims: Vec<Claim> = dominant.iter().map(|i| self.claim(*i)).collect();
-        let dues = dues(&claims, self.missing.min(most.iter().sum()));
-        for ((i, due), most) in dominant.into_iter().zip(dues).zip(most) {
-            self.charge(i, due.min(most));
+    fn ask_above_level(&mut self) {
+        let everybody: Vec<Claim> = (0..self.weights.len()).map(|i| self.claim(i)).collect();
+        let level = level(&everybody, self.missing);
+        let height = |i: &usize| everybody[*i].height();
+        let payers: Vec<usize> = (0..everybody.len()).filter(|i| height(i) > level).collect();
+        let mean = payers.iter().map(height).sum::<f64>() / payers.len().max(1) as f64;
+        let (little, large): (Vec<usize>, Vec<usize>) =
+            payers.into_iter().partition(|i| height(i) <= LITTLE * mean);
+        let by_level = dues(&everybody, self.missing);
+        if 2 * large.iter().map(|i| by_level[*i]).sum::<u64>() >= self.missing {
+            // Few explain it: they are cut to the level, and who is a little above it gives that little.
+            for i in large.into_iter().chain(little) {
+                self.charge(i, by_level[i]);
+            }
+            return;
         }
+        let together = self.claim_of(&little);
+        let claims: Vec<Claim> = [together].into_iter().chain(large.iter().map(|i| everybody[*i])).collect();
+        let mut dues = dues(&claims, self.missing).into_iter();
+        let of_little = dues.next().unwrap_or(0);
+        for (i, due) in large.iter().zip(dues) {
+            self.charge(*i, due);
+        }
+        self.ask_prefixes(&little, 0, of_little);
     }
 
-    /// Step 4.
-    fn ask_by_prefix(&mut self) {
-        let missing = self.missing;
-        self.ask_prefixes(0..self.weights.len(), 0, missing);
-    }
-
-    /// Shares `wanted` out among the prefixes of a range of holdings, then inside each.
-    fn ask_prefixes(&mut self, range: Range<usize>, depth: usize, wanted: u64) {
+    /// Shares `wanted` out among the prefixes of some holdings, then inside each.
+    fn ask_prefixes(&mut self, members: &[usize], depth: usize, wanted: u64) {
         if wanted == 0 {
             return;
         }
-        let parts = self.parts(range, depth);
-        let claims: Vec<Claim> = parts.iter().map(|part| self.claim_of(part.clone())).collect();
+        // Holdings are in order, so that those of a prefix lie side by side.
+        let holder = |i: &usize| &self.weighed.holdings[*i].holder;
+        let parts: Vec<&[usize]> =
+            members.chunk_by(|a, b| prefix(holder(a), depth) == prefix(holder(b), depth)).collect();
+        let claims: Vec<Claim> = parts.iter().map(|part| self.claim_of(part)).collect();
         for (part, due) in parts.into_iter().zip(dues(&claims, wanted)) {
-            match part.len() {
-                1 => self.charge(part.start, due),
-                _ => self.ask_prefixes(part, depth + 1, due),
+            match part {
+                [single] => self.charge(*single, due),
+                several => self.ask_prefixes(several, depth + 1, due),
             }
         }
     }
 
-    /// The runs of holdings that share a prefix: holders are in order, so that they lie side by side.
-    fn parts(&self, range: Range<usize>, depth: usize) -> Vec<Range<usize>> {
-        let mut start = range.start;
-        let holdings = &self.weighed.holdings[range];
-        let alike = |a: &Holding, b: &Holding| prefix(&a.holder, depth) == prefix(&b.holder, depth);
-        let runs = holdings.chunk_by(alike).map(|run| {
-            start += run.len();
-            start - run.len()..start
-        });
-        runs.collect()
-    }
-
-    /// A prefix stands for as many as the heaviest source in it.
-    fn claim_of(&self, part: Range<usize>) -> Claim {
-        let weight = part.clone().map(|i| self.weights[i]).fold(f64::MIN_POSITIVE, f64::max);
-        Claim { entries: part.map(|i| self.holds(i)).sum(), weight }
+    /// Several stand for as many as they do in the mean, by what each holds.
+    fn claim_of(&self, members: &[usize]) -> Claim {
+        let entries: u64 = members.iter().map(|i| self.holds(*i)).sum();
+        let height: f64 = members.iter().map(|i| self.holds(*i) as f64 / self.weights[*i]).sum();
+        let weight = if height > 0.0 { entries as f64 / height } else { 1.0 };
+        Claim { entries, weight }
     }
 }
 
@@ -200,8 +191,8 @@ fn take_dues(bill: &Bill<'_>, group: Option<u64>, floor: u32, settings: &Setting
     let budget: u64 = payers.iter().map(|i| bill.pays[*i]).sum();
     if bill.missing > 0 {
         plan.reasons.push(format!(
-            "{} entries that are too many stay: what is above the fair share is live, protected, or idle for less \
-             than emergency_idle_floor_seconds {floor}, and nobody below it pays for others; only a higher ceiling \
+            "{} entries that are too many stay: what is above the fair share is live, protected, of a suspended \
+             class, or idle for less than emergency_idle_floor_seconds {floor}, and nobody below it pays for others; only a higher ceiling \
              makes room",
             bill.missing
         ));

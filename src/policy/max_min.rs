@@ -9,6 +9,13 @@ pub(super) struct Claim {
     pub weight: f64,
 }
 
+impl Claim {
+    /// What it holds for each of those that it stands for.
+    pub(super) fn height(&self) -> f64 {
+        self.entries as f64 / self.weight
+    }
+}
+
 /// What each gives up so that `wanted` are given up together: all that is above one level, taken times the weight.
 /// Never more than `wanted`; the odd ones that rounding leaves are the first claims'.
 pub(super) fn dues(claims: &[Claim], wanted: u64) -> Vec<u64> {
@@ -35,8 +42,8 @@ pub(super) fn dues(claims: &[Claim], wanted: u64) -> Vec<u64> {
 }
 
 /// The level: what all claims above it hold beyond it, times their weights, is `wanted`.
-fn level(claims: &[Claim], wanted: u64) -> f64 {
-    let height = |claim: &Claim| claim.entries as f64 / claim.weight;
+pub(super) fn level(claims: &[Claim], wanted: u64) -> f64 {
+    let height = |claim: &Claim| claim.height();
     let mut by_height: Vec<&Claim> = claims.iter().collect();
     by_height.sort_by(|a, b| height(b).total_cmp(&height(a)));
     let (mut held, mut weights) = (0.0, 0.0);

@@ -89,7 +89,7 @@ fn share_out(
         && !max_may_rise(snapshot, memory, settings);
     match &scan.weighed {
         _ if !memory.sharing => 0,
-        Some(weighed) => fair_share::share_out(snapshot, weighed, missing, settings, plan),
+        Some(weighed) => fair_share::share_out(weighed, missing, settings, plan),
         None => {
             (plan.scan, plan.weigh) = (true, true);
             0

@@ -16,6 +16,7 @@ pub struct Weighing {
     holdings: Vec<Holding>,
     takeable: HashMap<(u32, Rank), u32>,
     unanswered: Histogram,
+    unanswered_entries: u64,
     beyond: u64,
 }
 
@@ -37,6 +38,7 @@ impl Weighing {
     pub fn see(&mut self, entry: &Entry, idle_seconds: Option<u32>) {
         let idle_seconds = idle_seconds.filter(|seconds| *seconds >= self.floor_seconds);
         if !entry.status.seen_reply() {
+            self.unanswered_entries += 1;
             idle_seconds.into_iter().for_each(|seconds| self.unanswered.add(seconds));
             return;
         }
@@ -84,6 +86,7 @@ impl Weighing {
             holdings: order.iter().map(|i| self.holdings[*i as usize]).collect(),
             takeable,
             unanswered: self.unanswered,
+            unanswered_entries: self.unanswered_entries,
             beyond: self.beyond,
         }
     }

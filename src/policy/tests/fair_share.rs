@@ -105,9 +105,8 @@ fn a_hog_pays_before_a_lan_that_holds_more_together() {
     let held = small_ones(500, 40).chain([("192.168.7.7".to_owned(), Held { entries: 10_000, ..OLD })]);
     let plan = planned(&full(weighed(held)));
     let mut paid = paid(&plan);
-    // Down to a tenth of the table; what is missing then is shared by prefix.
-    assert_eq!(paid.remove("192.168.7.7"), Some(7000));
-    assert!(paid.values().all(|n| *n <= 4), "2,000 of 500 sources");
+    assert_eq!(paid.remove("192.168.7.7"), Some(9000));
+    assert_eq!(paid, BTreeMap::new());
 }
 
 /// 50,000 sources of five entries each, and an office of 2,000 behind one address.
@@ -126,6 +125,8 @@ fn an_office_behind_one_address_does_not_pay_for_a_botnet() {
     let plans = [
         botnet(OLD, one_network),
         botnet(OLD, fifty_networks),
+        botnet(OLD, everywhere),
+        botnet(OLD, |i| std::net::Ipv4Addr::from(0x0b00_0000 + i * 300).to_string()),
         botnet(Held { young: true, ..OLD }, everywhere),
         botnet(Held { assured: false, ..OLD }, everywhere),
     ];
@@ -155,6 +156,7 @@ fn a_weight_stands_for_many() {
 fn what_is_forged_in_a_victims_name_goes_first_and_does_not_count_for_it() {
     let mut weighed = weighed(small_ones(500, 5).chain([("10.1.3.3".into(), Held { entries: 80, ..OLD })]));
     (0..27_420).for_each(|_| weighed.unanswered.add(61));
+    weighed.unanswered_entries = 27_420;
     let plan = planned(&full(weighed));
     let flush = shares(&plan)[0];
     assert_eq!((&flush.share, flush.budget), (&Some(Share::Unanswered), 9000));
@@ -182,7 +184,7 @@ fn who_is_below_the_level_does_not_pay_what_a_live_flood_owes() {
 }
 
 #[test]
-fn what_a_young_flood_cannot_give_yet_is_asked_of_hogs_alone() {
+fn what_a_young_flood_cannot_give_yet_is_asked_of_nobody_else() {
     let bots = || {
         (0..5000).map(|i| {
             (format!("10.{}.{}.1", i / 250, i % 250), Held { entries: 5, young: true, idle: 0, ..OLD })
@@ -192,7 +194,42 @@ fn what_a_young_flood_cannot_give_yet_is_asked_of_hogs_alone() {
     let plan = planned(&full(weighed(bots().chain([office(2000)]))));
     assert_eq!(paid(&plan), BTreeMap::new());
     let plan = planned(&full(weighed(bots().chain([office(10_000)]))));
-    assert_eq!(paid(&plan), [("203.0.113.9".to_owned(), 6500)].into(), "down to a tenth of 35,000");
+    assert_eq!(paid(&plan), BTreeMap::new(), "however large they are");
+}
+
+#[test]
+fn a_fresh_flood_without_answers_is_owed_by_nobody() {
+    let mut weighed = weighed(small_ones(200, 10));
+    weighed.unanswered_entries = 8000;
+    let entries = 10_000;
+    let scan = Scan { entries, weighed: Some(Arc::new(weighed)), ..seen(&[]) };
+    let snapshot = Snapshot { max: entries, scan: Some(scan), ..table(entries) };
+    assert_eq!(total(&planned(&snapshot)), 0, "2 s old: it cannot go yet, and nobody else pays for it");
+}
+
+#[test]
+fn hogs_pay_before_who_is_small_in_a_large_network() {
+    for (hogs, each, small, few) in [(12, 2290, 500, 5), (5, 900, 550, 10)] {
+        let hogs = (0..hogs).map(|i| (format!("10.{}.0.1", 100 + i), Held { entries: each, ..OLD }));
+        let plan = planned(&full(weighed(small_ones(small, few).chain(hogs))));
+        assert!(
+            total(&plan) > 0
+                && paid(&plan).keys().all(|payer| payer.ends_with(".0.1") && payer != "10.1.0.1")
+        );
+    }
+}
+
+#[test]
+fn a_heavy_source_does_not_lend_its_weight_to_its_neighbours() {
+    let one = |address: &str, entries| (address.to_owned(), Held { entries, ..OLD });
+    let snapshot = full(weighed(
+        [one("10.1.0.1", 1000), one("10.1.0.2", 1000)]
+            .into_iter()
+            .chain(small_ones(100, 10).map(|(a, h)| (a.replace("10.1.", "10.2."), h))),
+    ));
+    let mut settings = pinned_at(&snapshot);
+    settings.flush.source_weights = vec![("10.1.0.1/32".parse().unwrap(), 10.0)];
+    assert_eq!(paid(&plan_of(&snapshot, &settings)), [("10.1.0.2".to_owned(), 900)].into());
 }
 
 #[test]

@@ -49,6 +49,46 @@ fn the_agent_refuses_nobody_where_there_is_something_dead_or_memory() {
 }
 
 #[test]
+fn a_flood_of_assured_entries_pays_for_itself_and_the_table_comes_down_from_critical() {
+    for (name, within_seconds) in [("assured-flood", 30.0), ("botnet", 90.0)] {
+        let scenario = shipped(name);
+        let none = run(&scenario, Strategy::None, 1).figures;
+        let agent = run(&scenario, Strategy::Ctctl, 1);
+        let figures = &agent.figures;
+        // Small sources lose no live flow to it.
+        let lost = (figures.live_flows_deleted, figures.live_flows_expired, figures.live_flows_shed);
+        assert_eq!(lost, (0, 0, 0), "{name}");
+        let refused = (figures.refused_legitimate, none.refused_legitimate);
+        assert!(refused.0 * 100 < refused.1, "{name}: {refused:?} refused with the agent and without");
+        let shared = agent.notes.iter().any(|note| note.text.contains("fair-share"));
+        assert!(shared, "{name}: nothing went by fair share");
+        let mut critical_since = None;
+        for note in &agent.notes {
+            match critical_since {
+                None if note.text.starts_with("level is now critical") => {
+                    critical_since = Some(note.at_seconds)
+                }
+                Some(since) if note.text.starts_with("level is now") => {
+                    let seconds = note.at_seconds - since;
+                    assert!(seconds < within_seconds, "{name}: critical for {seconds} s from {since} s on");
+                    critical_since = None;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(critical_since, None, "{name} ends critical");
+    }
+}
+
+#[test]
+fn a_leak_is_relieved_by_second_chances_and_no_live_flow_is_lost() {
+    let figures = run(&shipped("slow-leak"), Strategy::Ctctl, 2).figures;
+    let lost = (figures.live_flows_deleted, figures.live_flows_expired, figures.live_flows_shed);
+    assert_eq!((lost, figures.refused_legitimate), ((0, 0, 0), 0));
+    assert!(figures.second_chances > 10_000, "{figures:?}");
+}
+
+#[test]
 fn a_nightly_flush_cuts_every_live_flow() {
     let figures = run(&shipped("slow-leak"), Strategy::Nightly, 1).figures;
     assert!(figures.live_flows_deleted > 3 * 800, "{}", figures.live_flows_deleted);

@@ -29,6 +29,8 @@ pub struct Cohort {
     pub packet_seconds: f64,
     /// Another program wrote them.
     pub foreign: bool,
+    /// The agent has given them a second chance, and no packet has come since.
+    pub grace: bool,
 }
 
 impl Cohort {

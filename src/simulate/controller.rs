@@ -6,7 +6,7 @@ use super::eye::{Eye, UP_SECONDS};
 use super::facts::{Facts, Statistics};
 use super::random::Random;
 use super::strategy::Tally;
-use super::sweep::{Deed, Standing, Sweep};
+use super::sweep::{Standing, Sweep};
 use super::table::Table;
 use crate::model::{Act, Costs, Drift, Flush, Level, Plan, Scan, Settings, Snapshot, Timeout};
 use crate::policy::{self, Memory};
@@ -29,10 +29,12 @@ pub struct Controller {
     /// What it wrote over the baseline, by contract name.
     written: BTreeMap<String, u64>,
     sweeps: Vec<Sweep>,
+    /// What the sweeps were decided on.
+    decided_on: Snapshot,
     look_seconds: f64,
     looked_at_max: u64,
     rounds: u32,
-    below: [bool; 2],
+    below: [bool; 3],
 }
 
 impl Controller {
@@ -47,16 +49,17 @@ impl Controller {
         let mut controller = Controller {
             settings: settings.clone(),
             costs: costs.clone(),
-            eye: Eye::new(settings, &table.timeouts),
+            eye: Eye::new(settings, table),
             memory: Memory::default(),
             rates: Rates::default(),
             last_scan: None,
             written: BTreeMap::new(),
             sweeps: Vec::new(),
+            decided_on: Snapshot::default(),
             look_seconds: table.now,
             looked_at_max: table.max,
             rounds: 0,
-            below: [true; 2],
+            below: [true; 3],
         };
         controller.memory.baseline = owned(table);
         let snapshot = controller.snapshot(table, facts);
@@ -135,6 +138,7 @@ impl Controller {
             tally.note(table.now, format!("level is now {}: {reason}", plan.level));
         }
         self.memory = memory;
+        self.decided_on = snapshot;
         let acted = self.perform(plan, table, tally);
         if !self.sweeps.is_empty() {
             // A sweep of a small table is over before the next packet comes.
@@ -145,7 +149,7 @@ impl Controller {
 
     // A fact that the model has not is unknown.
     #[allow(clippy::needless_update)]
-    fn snapshot(&self, table: &Table, facts: &Facts) -> Snapshot {
+    fn snapshot(&mut self, table: &Table, facts: &Facts) -> Snapshot {
         let smooth = |rate: f64| rate.max(self.rates.new_now_per_second());
         let Statistics { drops, .. } = facts.statistics;
         Snapshot {
@@ -159,9 +163,12 @@ impl Controller {
             new_per_second: self.rates.new_per_second().map(smooth),
             net_growth_per_second: self.rates.net_growth_per_second(),
             scan: self.last_scan.clone(),
+            chances: self.eye.chances(table),
+            update_listeners: 0,
             owns_host_values: true,
             may_set_timeouts: true,
             may_flush: true,
+            may_give_grace: true,
             ..Snapshot::default()
         }
     }
@@ -185,8 +192,8 @@ impl Controller {
     /// Wakes the agent on the way up, as the events thread does; the marks are those of its last look.
     fn crosses_a_mark(&mut self, table: &Table) -> bool {
         let pressure = &self.settings.pressure;
-        let over =
-            [pressure.high_percent, pressure.critical_percent].map(|percent| self.over(table, percent));
+        let marks = [pressure.low_percent, pressure.high_percent, pressure.critical_percent];
+        let over = marks.map(|percent| self.over(table, percent));
         let woken = over.iter().zip(self.below).any(|(over, below)| *over && below);
         self.below = over.map(|over| !over);
         woken
@@ -198,14 +205,13 @@ impl Controller {
         limit.is_some_and(|limit| table.entries() as f64 >= limit as f64 * percent / 100.0)
     }
 
-    /// Values first, then one sweep for second chances and one for flushes; a scan where one is wanted.
+    /// Values first, then one sweep for flushes and second chances; a scan where one is wanted.
     fn perform(&mut self, plan: Plan, table: &mut Table, tally: &mut Tally) -> bool {
         let mut acted = false;
-        let (mut chances, mut flushes): (Vec<Flush>, Vec<Flush>) = Default::default();
+        let mut flushes: Vec<Flush> = Vec::new();
         for action in plan.actions {
             match action.act {
-                Act::SecondChance(flush) => chances.push(flush),
-                Act::Flush(flush) => flushes.push(flush),
+                Act::Flush(flush) | Act::SecondChance(flush) => flushes.push(flush),
                 act => {
                     self.set(&act, table, tally);
                     tally.note(table.now, action.reason);
@@ -214,20 +220,14 @@ impl Controller {
             }
         }
         self.looked_at_max = table.max;
-        let grace = self.settings.flush.grace_seconds;
-        for (flushes, deed) in [(chances, Deed::SetLeft(grace)), (flushes, Deed::Delete)] {
-            if !flushes.is_empty() {
-                acted = true;
-                self.sweeps.push(Sweep::new(flushes, deed, plan.pace, table.now));
-            }
-        }
-        if plan.scan {
-            acted = true;
-            self.sweeps.push(Sweep::new(Vec::new(), Deed::Delete, plan.pace, table.now));
-        }
         // The last is taken first.
-        self.sweeps.reverse();
-        acted
+        if plan.scan {
+            self.sweeps.push(Sweep::scan(plan.weigh, plan.pace, table));
+        }
+        if !flushes.is_empty() {
+            self.sweeps.push(Sweep::new(flushes, plan.pace, table));
+        }
+        acted || !self.sweeps.is_empty()
     }
 
     fn set(&mut self, act: &Act, table: &mut Table, tally: &mut Tally) {
@@ -270,12 +270,19 @@ impl Controller {
         let duration = sweep.seconds(table.now);
         tally.swept(table.now, &sweep);
         if standing == Standing::Whole {
-            self.last_scan = Some(self.eye.scan(table, &self.settings, duration));
+            self.last_scan = Some(self.eye.scan(table, &self.settings, duration, sweep.weighs));
         } else if let Some(last) = &mut self.last_scan {
-            sweep.credits().for_each(|(flush, freed)| last.freed(flush.class, freed));
+            sweep.credits().for_each(|(flush, freed)| match flush.grace_seconds {
+                Some(_) => last.given_grace(flush.class, freed),
+                None => last.freed(flush.class, freed),
+            });
+        }
+        if sweep.credits().next().is_some() {
+            // A second chance frees nothing yet.
+            self.memory.flushed(&self.decided_on, UP_SECONDS + table.now, sweep.deleted());
         }
         if let Some(next) = self.sweeps.last_mut() {
-            next.begin(table.now);
+            next.begin(table);
         }
     }
 }

@@ -1,12 +1,15 @@
 //! How the agent sees the modelled table: the same sieve that judges real entries judges one entry of each cohort.
 
-use crate::model::{Class, Event, EventKind, Scan, Settings, Timeout, TimeoutValues};
+use crate::model::{Chances, Class, Event, EventKind, Scan, Settings, Timeout, Traffic};
 use crate::policy::{OwnHost, Protection};
 use crate::sieve::{Grounds, Judged, SharedSightings, Sieve};
 use crate::state::{Bases, Identify, Observations, TimeoutHistory};
 
 use super::cohort::{Cohort, Place};
+use super::flow::State;
+use super::grace::Given;
 use super::table::Table;
+use super::weighing;
 
 /// For how long the gateway has been up when a scenario begins: nothing has been idle for longer.
 pub const UP_SECONDS: f64 = 30.0 * 86_400.0;
@@ -18,19 +21,64 @@ pub struct Eye {
     sightings: SharedSightings,
     observations: Observations,
     history: TimeoutHistory,
+    given: Given,
+    opened_seconds: f64,
+}
+
+/// What a look saw of one cohort.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// The cohort's.
+    pub id: u32,
+    /// Whose entries.
+    pub group: usize,
+    /// Their state.
+    pub state: State,
+    /// How many.
+    pub count: u64,
+    /// Seconds before they expire.
+    pub left_seconds: u32,
+    /// Their certain idleness, if nothing protects them.
+    pub idle_unprotected: Option<u32>,
+    /// The class by which they may go.
+    pub class: Option<Class>,
+    /// They are gone within `grace_seconds` unless a packet comes.
+    pub in_grace: bool,
+}
+
+impl Seen {
+    /// They may go by their class.
+    pub fn eligible(&self) -> bool {
+        self.class.is_some()
+    }
+
+    fn new(place: &Place, cohort: &Cohort, left_seconds: u32, judged: &Judged) -> Self {
+        Seen {
+            id: cohort.id,
+            group: place.group,
+            state: place.state,
+            count: cohort.count,
+            left_seconds,
+            idle_unprotected: judged.idle_unprotected(),
+            class: judged.class.filter(|_| judged.eligible),
+            in_grace: judged.in_grace,
+        }
+    }
 }
 
 impl Eye {
-    /// Sees with these settings.
-    pub fn new(settings: &Settings, timeouts: &TimeoutValues) -> Self {
+    /// Opens now, with these settings.
+    pub fn new(settings: &Settings, table: &Table) -> Self {
         let mut history = TimeoutHistory::default();
-        history.saw(timeouts, None);
+        history.saw(&table.timeouts, None);
         Eye {
             protection: Protection::new(settings.protect.clone(), OwnHost::default()),
             identify: Identify::default(),
             sightings: SharedSightings::default(),
             observations: Observations::default(),
             history,
+            given: Given::default(),
+            opened_seconds: table.now,
         }
     }
 
@@ -48,32 +96,53 @@ impl Eye {
         }
     }
 
-    /// Judges one entry of each cohort, and gives the scan that comes of it.
-    pub fn scan(&mut self, table: &Table, settings: &Settings, duration_seconds: f64) -> Scan {
+    /// Judges one entry of each cohort, and gives the scan that comes of it; `weigh`: with who holds the table.
+    pub fn scan(&mut self, table: &Table, settings: &Settings, duration_seconds: f64, weigh: bool) -> Scan {
         let mut observations = std::mem::take(&mut self.observations);
         let mut sieve = self.sieve(table, settings, &mut observations);
+        let mut seen = Vec::new();
         for (place, cohort) in table.cohorts() {
-            let judged = sieve.judge(&entry(table, place, cohort));
+            let entry = entry(table, place, cohort);
+            let judged = sieve.judge(&entry);
             sieve.count_many(&judged, cohort.count);
+            seen.push(Seen::new(place, cohort, entry.timeout_seconds.unwrap_or_default(), &judged));
         }
-        let scan = sieve.finish(UP_SECONDS + table.now, duration_seconds, true, true);
+        let mut scan = sieve.finish(UP_SECONDS + table.now, duration_seconds, true, true);
         self.observations = observations;
+        self.given.scanned(table);
+        if weigh {
+            // Who was there when the agent came is known for as long as anybody can say.
+            let since = self.opened_seconds.max(table.now - settings.pressure.calm_seconds);
+            let young = |traffic: &Traffic| traffic.from_seconds > since;
+            scan.weighed = Some(weighing::weigh(&seen, &table.traffic, &settings.flush, young).into());
+        }
         scan
     }
 
-    /// Class and certain idleness of what may go, by the id of its cohort.
-    pub fn eligible(&mut self, table: &Table, settings: &Settings) -> Vec<(u32, Class, u32, u64)> {
-        // A look while a sweep is under way leaves no observation behind.
+    /// What a sweep under way sees.
+    pub fn look(&self, table: &Table, settings: &Settings) -> Vec<Seen> {
+        // It leaves no observation behind.
         let mut observations = self.observations.clone();
         let mut sieve = self.sieve(table, settings, &mut observations);
-        let judged =
-            table.cohorts().filter_map(|(place, cohort)| match sieve.judge(&entry(table, place, cohort)) {
-                Judged { eligible: true, class: Some(class), idle_seconds: Some(idle), .. } => {
-                    Some((cohort.id, class, idle, cohort.count))
-                }
-                _ => None,
-            });
-        judged.collect()
+        let see = |(place, cohort): (&Place, &Cohort)| {
+            let entry = entry(table, place, cohort);
+            Seen::new(place, cohort, entry.timeout_seconds.unwrap_or_default(), &sieve.judge(&entry))
+        };
+        table.cohorts().map(see).collect()
+    }
+
+    /// A cohort that was idle for so long has been given a second chance just now.
+    pub fn given_grace(&mut self, table: &Table, given: (&Place, &Cohort), idle_seconds: u32, grace: u32) {
+        let (place, cohort) = given;
+        let now = UP_SECONDS + table.now;
+        let fingerprint = self.identify.entry(&entry(table, place, cohort));
+        self.observations.chances.give(fingerprint, idle_seconds, grace, now as u32);
+        self.given.give(cohort.id, cohort.count, now + f64::from(grace));
+    }
+
+    /// The second chances that run.
+    pub fn chances(&mut self, table: &Table) -> Chances {
+        self.given.facts(UP_SECONDS + table.now)
     }
 
     fn sieve<'a>(

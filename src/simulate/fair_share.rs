@@ -1,83 +1,61 @@
 //! Fair share on the modelled table: payers give up entries, un-ASSURED first, then ASSURED, longest idle first.
 
-use std::net::IpAddr;
+use std::cmp::Reverse;
 
-use ipnet::IpNet;
+use super::eye::Seen;
+use super::weighing::sources_within;
+use crate::model::{Due, Traffic};
 
-use super::random::Random;
-use super::table::Table;
-use crate::model::{Payer, Traffic};
-
-/// Takes from each payer what it gives up, `most` in all; nothing that is idle for less than `floor_seconds`. A payer
-/// that stands for a part of a group's sources has that part of each of its cohorts.
-pub(super) fn take(
-    table: &mut Table,
-    payers: &[Payer],
-    floor_seconds: u32,
-    most: u64,
-    random: &mut Random,
-) -> u64 {
-    let mut taken = 0;
-    for payer in payers {
-        let Some(network) = network(&payer.source) else { continue };
-        let wanted = payer.entries.min(most - taken);
-        taken += from_one(table, network, wanted, f64::from(floor_seconds), random);
-    }
-    taken
+/// What the sources of each group owe together: all of them hold the same.
+#[derive(Clone, Debug)]
+pub struct Dues {
+    by_group: Vec<u64>,
 }
 
-fn from_one(table: &mut Table, payer: IpNet, mut wanted: u64, floor: f64, random: &mut Random) -> u64 {
-    let now = table.now;
-    let shares: Vec<f64> = table.traffic.iter().map(|traffic| share(traffic, payer)).collect();
-    let mut owed: Vec<(bool, f64, u32, u64)> = table
-        .cohorts()
-        .filter(|(place, cohort)| shares[place.group] > 0.0 && now - cohort.last_seconds >= floor)
-        .map(|(place, cohort)| {
-            let count = (cohort.count as f64 * shares[place.group]).round() as u64;
-            (place.state.assured(), now - cohort.last_seconds, cohort.id, count)
-        })
-        .collect();
-    owed.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)).then(a.2.cmp(&b.2)));
-    let mut taken = 0;
-    for (_, _, id, count) in owed {
-        if wanted == 0 {
-            break;
+impl Dues {
+    /// Adds up what the holders in each group owe; where a holder is of several, in proportion to what may be taken
+    /// of it in each.
+    pub fn of(dues: &[Due], floor_seconds: u32, seen: &[Seen], traffic: &[Traffic]) -> Self {
+        let mut each = vec![0.0; traffic.len()];
+        let takeable = |seen: &&Seen| {
+            !seen.state.unreplied() && seen.idle_unprotected.is_some_and(|idle| idle >= floor_seconds)
+        };
+        for seen in seen.iter().filter(takeable) {
+            each[seen.group] += seen.count as f64 / traffic[seen.group].sources.max(1) as f64;
         }
-        let n = count.min(wanted);
-        let gone = table.take(n, random, |lost| &mut lost.deleted, |_| true, |_, cohort| cohort.id == id);
-        taken += gone;
-        wanted -= gone.min(wanted);
-    }
-    taken
-}
-
-/// Which part of a group's sources a payer stands for. Sources are the first addresses of their network.
-fn share(traffic: &Traffic, payer: IpNet) -> f64 {
-    let first = offset(payer.network(), traffic.network);
-    let last = offset(payer.broadcast(), traffic.network);
-    match (first, last) {
-        _ if payer.contains(&traffic.network) => 1.0,
-        (Some(first), Some(last)) => {
-            // The network's own address is no host.
-            let sources = u128::from(traffic.sources);
-            let within = last.min(sources).saturating_sub(first.max(1).min(sources + 1)) + 1;
-            (if first > sources { 0 } else { within }) as f64 / sources as f64
+        let mut owed = vec![0.0; traffic.len()];
+        for due in dues {
+            let holds: Vec<f64> = traffic
+                .iter()
+                .zip(&each)
+                .map(|(traffic, each)| sources_within(traffic, due.holder.net) as f64 * each)
+                .collect();
+            let all: f64 = holds.iter().sum();
+            for (owed, holds) in owed.iter_mut().zip(&holds).filter(|(_, holds)| **holds > 0.0) {
+                *owed += f64::from(due.entries) * holds / all;
+            }
         }
-        _ => 0.0,
+        Dues { by_group: owed.into_iter().map(|owed: f64| owed.round() as u64).collect() }
     }
-}
 
-fn offset(address: IpAddr, network: IpNet) -> Option<u128> {
-    if !network.contains(&address) {
-        return None;
+    /// Whether such entries, unprotected and idle for long enough, are asked for.
+    pub fn ask(&self, seen: &Seen) -> bool {
+        !seen.state.unreplied() && self.by_group[seen.group] > 0
     }
-    Some(match (address, network.network()) {
-        (IpAddr::V4(address), IpAddr::V4(first)) => u128::from(address.to_bits() - first.to_bits()),
-        (IpAddr::V6(address), IpAddr::V6(first)) => address.to_bits() - first.to_bits(),
-        _ => return None,
-    })
-}
 
-fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    /// Cuts what may go to what is due, in the order in which it goes.
+    pub fn cut(&self, wanted: &mut Vec<(&Seen, u64)>) {
+        wanted.sort_by_key(|(seen, _)| (seen.state.assured(), Reverse(seen.idle_unprotected), seen.id));
+        let mut left = self.by_group.clone();
+        for (seen, n) in wanted.iter_mut() {
+            *n = (*n).min(left[seen.group]);
+            left[seen.group] -= *n;
+        }
+        wanted.retain(|(_, n)| *n > 0);
+    }
+
+    /// So many of those went.
+    pub fn paid(&mut self, seen: &Seen, n: u64) {
+        self.by_group[seen.group] = self.by_group[seen.group].saturating_sub(n);
+    }
 }

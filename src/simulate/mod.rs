@@ -20,6 +20,7 @@ mod eye;
 mod facts;
 mod fair_share;
 mod flow;
+mod grace;
 mod random;
 pub mod report;
 mod run;
@@ -27,6 +28,7 @@ mod scenarios;
 mod strategy;
 mod sweep;
 mod table;
+mod weighing;
 
 pub use run::run;
 pub use scenarios::{SHIPPED, Shipped};

@@ -1,7 +1,7 @@
 //! What ctctl is compared with, and what each of them does to the table.
 
 use super::random::Random;
-use super::sweep::{Deed, Sweep};
+use super::sweep::Sweep;
 use super::table::Table;
 use crate::model::Timeout;
 
@@ -77,9 +77,9 @@ impl Tally {
     pub fn swept(&mut self, at_seconds: f64, sweep: &Sweep) {
         for (flush, freed) in sweep.credits() {
             let idle = flush.idle_over_seconds;
-            let (count, verb) = match sweep.deed() {
-                Deed::SetLeft(_) => (&mut self.second_chances, "gave a second chance to"),
-                Deed::Delete => (&mut self.deletions, "flushed"),
+            let (count, verb) = match flush.grace_seconds {
+                Some(_) => (&mut self.second_chances, "gave a second chance to"),
+                None => (&mut self.deletions, "flushed"),
             };
             *count += freed;
             self.note(at_seconds, format!("{verb} {freed} {} entries idle over {idle} s", flush.class));

@@ -1,33 +1,31 @@
 //! A sweep in virtual time: by the rules of the executor's, entry after entry, but many at once.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
-use super::eye::Eye;
-use super::fair_share;
+use super::eye::{Eye, Seen};
+use super::fair_share::Dues;
 use super::random::Random;
 use super::table::Table;
-use crate::model::{Class, Costs, Flush, Pace, Settings};
-
-/// What a sweep does to what it matches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Deed {
-    /// Delete it.
-    Delete,
-    /// Leave it so many seconds.
-    SetLeft(u32),
-}
+use crate::model::{Costs, Flush, Pace, Settings, Share};
 
 /// A sweep under way. Without flushes it is a scan.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     flushes: Vec<Flush>,
-    deed: Deed,
+    /// What is due still, for each flush that asks payers.
+    dues: Vec<Option<Dues>>,
+    /// As a scan, it weighs who holds the table.
+    pub weighs: bool,
     pace: Pace,
     began_seconds: f64,
+    put_in_before: u64,
     /// How much of the table lies behind it.
     walked: f64,
+    /// In a hurry something was left that could have gone.
+    left_behind: bool,
     /// Entries that it took, for each flush.
-    pub freed: Vec<u64>,
+    freed: Vec<u64>,
 }
 
 /// How a sweep stands after a while.
@@ -37,15 +35,32 @@ pub enum Standing {
     UnderWay,
     /// It went through the whole table.
     Whole,
-    /// It was enough before the end.
+    /// It was enough before the end, or not all was taken.
     Enough,
+}
+
+/// A part of the table.
+#[derive(Clone, Copy)]
+struct Part {
+    /// Of what lies ahead.
+    share: f64,
+    /// In a hurry: so many may go of it still.
+    most: u64,
 }
 
 impl Sweep {
     /// Begins now.
-    pub fn new(flushes: Vec<Flush>, deed: Deed, pace: Pace, now: f64) -> Self {
+    pub fn new(flushes: Vec<Flush>, pace: Pace, table: &Table) -> Self {
         let freed = vec![0; flushes.len()];
-        Sweep { flushes, deed, pace, began_seconds: now, walked: 0.0, freed }
+        let dues = vec![None; flushes.len()];
+        let (began_seconds, put_in_before) = (table.now, table.put_in);
+        let (weighs, walked, left_behind) = (false, 0.0, false);
+        Sweep { flushes, dues, weighs, pace, began_seconds, put_in_before, walked, left_behind, freed }
+    }
+
+    /// Takes nothing; `weighs`: sees who holds the table.
+    pub fn scan(weighs: bool, pace: Pace, table: &Table) -> Self {
+        Sweep { weighs, ..Sweep::new(Vec::new(), pace, table) }
     }
 
     /// For how long it has gone on.
@@ -58,14 +73,14 @@ impl Sweep {
         self.flushes.iter().zip(self.freed.iter().copied())
     }
 
-    /// What it does to what it matches.
-    pub fn deed(&self) -> Deed {
-        self.deed
+    /// What it deleted.
+    pub fn deleted(&self) -> u64 {
+        self.credits().filter(|(flush, _)| flush.grace_seconds.is_none()).map(|(_, freed)| freed).sum()
     }
 
     /// Its turn comes only now.
-    pub fn begin(&mut self, now: f64) {
-        self.began_seconds = now;
+    pub fn begin(&mut self, table: &Table) {
+        (self.began_seconds, self.put_in_before) = (table.now, table.put_in);
     }
 
     /// Goes on for at most `span` seconds: expired entries are reaped as it goes through, and what the flushes name
@@ -79,78 +94,181 @@ impl Sweep {
         span: f64,
         random: &mut Random,
     ) -> Standing {
-        let wanted = self.wanted(table, eye, settings);
-        // A flush whose budget is spent costs nothing more. Of the others nothing that matched is left behind: all of
-        // it lies ahead.
-        let open = |i: usize| self.freed[i] < self.flushes[i].budget;
-        let matching: u64 = wanted.iter().enumerate().filter(|(i, _)| open(*i)).map(|(_, (_, n))| n).sum();
+        let seen = if self.flushes.is_empty() { Vec::new() } else { eye.look(table, settings) };
+        let wanted = self.wanted(&seen, table);
+        // Nothing that matched is left behind: all of it lies ahead.
         let ahead = (1.0 - self.walked).max(f64::EPSILON);
-        let whole = whole_seconds(table, costs, &self.pace, self.deed, (matching as f64 / ahead) as u64);
+        let whole = self.whole_seconds(table, costs, &wanted, ahead);
         let step = if whole > 0.0 { (span / whole).min(ahead) } else { ahead };
         let expired = table.expired_entries();
         table.reap(random.round(expired as f64 * step / ahead));
-        let mut enough = !self.flushes.is_empty();
-        for (i, (ids, n)) in wanted.iter().enumerate() {
-            let left = self.flushes[i].budget.saturating_sub(self.freed[i]);
-            let over = match self.deed {
-                Deed::Delete => table.entries().saturating_sub(self.pace.enough_at_entries),
-                Deed::SetLeft(_) => u64::MAX,
+        let most = self.pace.portion.map(|portion| (table.entries() as f64 * step * portion).ceil() as u64);
+        let mut part = Part { share: step / ahead, most: most.unwrap_or(u64::MAX) };
+        for (i, wanted) in wanted.iter().enumerate() {
+            let freed = match self.flushes[i].grace_seconds {
+                Some(grace) => self.give_grace(i, grace, wanted, part, table, eye, random),
+                None => self.take(i, wanted, part, table, random),
             };
-            let n = random.round(*n as f64 * step / ahead).min(left).min(over);
-            self.freed[i] += match (self.deed, &self.flushes[i].payers) {
-                (Deed::Delete, Some(payers)) => {
-                    let (floor, left) = (self.flushes[i].idle_over_seconds, left.min(over));
-                    fair_share::take(table, payers, floor, left, random)
-                }
-                (Deed::Delete, None) => {
-                    table.take(n, random, |lost| &mut lost.deleted, |_| true, |_, c| ids.contains(&c.id))
-                }
-                (Deed::SetLeft(seconds), _) => {
-                    table.set_left(n, seconds.into(), |_, cohort| ids.contains(&cohort.id))
-                }
-            };
-            enough &= self.freed[i] >= self.flushes[i].budget;
+            self.freed[i] += freed;
+            part.most = part.most.saturating_sub(freed);
         }
-        let down = self.freed.iter().sum::<u64>() > 0 && table.entries() <= self.pace.enough_at_entries;
         self.walked += step;
         match self.walked >= 1.0 - 1e-9 {
-            _ if enough || (down && self.deed == Deed::Delete) => Standing::Enough,
+            _ if self.is_enough(table) => Standing::Enough,
+            true if self.left_behind => Standing::Enough,
             true => Standing::Whole,
             false => Standing::UnderWay,
         }
     }
 
-    /// For each flush, the cohorts that it names, and how many entries those are; a cohort goes to the first that
-    /// names it.
-    fn wanted(&self, table: &Table, eye: &mut Eye, settings: &Settings) -> Vec<(HashSet<u32>, u64)> {
-        let mut wanted = vec![(HashSet::new(), 0); self.flushes.len()];
-        if self.flushes.is_empty() {
-            return wanted;
+    fn is_enough(&self, table: &Table) -> bool {
+        let freed: u64 = self.freed.iter().sum();
+        let came = self.came(table);
+        let budgets = || self.flushes.iter().map(|flush| flush.budget);
+        let spent = match self.pace.portion {
+            Some(_) => freed >= budgets().max().unwrap_or(0) + came,
+            None => {
+                self.credits().all(|(flush, freed)| freed >= flush.budget)
+                    && freed >= budgets().sum::<u64>() + came
+            }
+        };
+        let down = freed > 0 && table.entries() <= self.pace.enough_at_entries;
+        // No time for a grace any more: that is for the policy to decide anew.
+        let urgent = freed > self.deleted() && table.entries() >= self.pace.urgent_at_entries;
+        !self.flushes.is_empty() && (spent || down || urgent)
+    }
+
+    /// Entries that came since it began: as many more may go.
+    fn came(&self, table: &Table) -> u64 {
+        table.put_in - self.put_in_before
+    }
+
+    /// What a flush may take still, by its budget.
+    fn left(&self, i: usize, table: &Table) -> u64 {
+        let last = i + 1 == self.flushes.len() && self.flushes[i].grace_seconds.is_none();
+        let came = self.came(table);
+        match self.pace.portion {
+            Some(_) => (self.flushes[i].budget + came).saturating_sub(self.freed.iter().sum()),
+            None => (self.flushes[i].budget + if last { came } else { 0 }).saturating_sub(self.freed[i]),
         }
-        for (id, class, idle, count) in eye.eligible(table, settings) {
-            let names = |flush: &Flush| match flush.class {
-                Class::FairShare => false,
-                own => own == class && idle >= flush.idle_over_seconds,
-            };
-            if let Some(i) = self.flushes.iter().position(names) {
-                wanted[i].0.insert(id);
-                wanted[i].1 += count;
+    }
+
+    /// For each flush, the cohorts that it names and how many of each; a cohort goes to the first that is open.
+    fn wanted<'s>(&mut self, seen: &'s [Seen], table: &Table) -> Vec<Vec<(&'s Seen, u64)>> {
+        let open: Vec<bool> = (0..self.flushes.len()).map(|i| self.left(i, table) > 0).collect();
+        for (flush, dues) in self.flushes.iter().zip(&mut self.dues) {
+            if let (Some(Share::Dues(all)), None) = (&flush.share, &dues) {
+                *dues = Some(Dues::of(all, flush.idle_over_seconds, seen, &table.traffic));
+            }
+        }
+        let mut wanted = vec![Vec::new(); self.flushes.len()];
+        for seen in seen {
+            let named = |i: &usize| open[*i] && self.names(*i, seen);
+            if let Some(i) = (0..self.flushes.len()).find(named) {
+                wanted[i].push((seen, seen.count));
+            }
+        }
+        for (wanted, dues) in wanted.iter_mut().zip(&self.dues) {
+            match dues {
+                Some(dues) => dues.cut(wanted),
+                // In a hurry the longest idle go first.
+                None => wanted.sort_by_key(|(seen, _)| (Reverse(seen.idle_unprotected), seen.id)),
             }
         }
         wanted
     }
+
+    fn names(&self, i: usize, seen: &Seen) -> bool {
+        let flush = &self.flushes[i];
+        if seen.idle_unprotected.is_none_or(|idle| idle < flush.idle_over_seconds) {
+            return false;
+        }
+        match (&flush.share, flush.grace_seconds) {
+            (Some(Share::Unanswered), _) => seen.state.unreplied(),
+            (Some(Share::Dues(_)), _) => self.dues[i].as_ref().is_some_and(|dues| dues.ask(seen)),
+            // Nobody gets a second one, and a time left is never raised.
+            (None, Some(grace)) => {
+                seen.class == Some(flush.class) && !seen.in_grace && seen.left_seconds > grace
+            }
+            (None, None) => seen.class == Some(flush.class),
+        }
+    }
+
+    /// Leaves a grace to a part of what a flush names.
+    #[allow(clippy::too_many_arguments)]
+    fn give_grace(
+        &self,
+        i: usize,
+        grace_seconds: u32,
+        wanted: &[(&Seen, u64)],
+        part: Part,
+        table: &mut Table,
+        eye: &mut Eye,
+        random: &mut Random,
+    ) -> u64 {
+        let idle: HashMap<u32, u32> =
+            wanted.iter().map(|(seen, _)| (seen.id, seen.idle_unprotected.unwrap_or(0))).collect();
+        let n = random.round(sum(wanted) as f64 * part.share).min(self.left(i, table));
+        let given = table.set_left(n, grace_seconds.into(), |_, cohort| idle.contains_key(&cohort.id));
+        for (before, place, cohort) in &given {
+            let idle_seconds = idle.get(before).copied().unwrap_or(0);
+            eye.given_grace(table, (place, cohort), idle_seconds, grace_seconds);
+        }
+        given.iter().map(|(_, _, cohort)| cohort.count).sum()
+    }
+
+    /// Deletes a part of what a flush names.
+    fn take(
+        &mut self,
+        i: usize,
+        wanted: &[(&Seen, u64)],
+        part: Part,
+        table: &mut Table,
+        random: &mut Random,
+    ) -> u64 {
+        let over = table.entries().saturating_sub(self.pace.enough_at_entries);
+        let left = self.left(i, table).min(over);
+        if self.dues[i].is_none() && self.pace.portion.is_none() {
+            let ids: HashMap<u32, ()> = wanted.iter().map(|(seen, _)| (seen.id, ())).collect();
+            let n = random.round(sum(wanted) as f64 * part.share).min(left);
+            return table.take(n, random, |lost| &mut lost.deleted, |_| true, |_, c| ids.contains_key(&c.id));
+        }
+        let (mut most, mut owed) = (left.min(part.most), BTreeMap::new());
+        for (seen, n) in wanted {
+            let met = random.round(*n as f64 * part.share).min(*n);
+            let n = met.min(most);
+            self.left_behind |= n < met;
+            most -= n;
+            *owed.entry(seen.id).or_default() += n;
+            if let Some(dues) = &mut self.dues[i] {
+                dues.paid(seen, n);
+            }
+        }
+        table.take_of(&owed, |lost| &mut lost.deleted)
+    }
+
+    /// How long a sweep through the whole table takes: the dump, the deeds, and the pauses that keep their pace.
+    fn whole_seconds(&self, table: &Table, costs: &Costs, wanted: &[Vec<(&Seen, u64)>], ahead: f64) -> f64 {
+        let (mut deletions, mut chances) = (0.0, 0.0);
+        for (flush, wanted) in self.flushes.iter().zip(wanted) {
+            let sum = sum(wanted) as f64 / ahead;
+            *(if flush.grace_seconds.is_some() { &mut chances } else { &mut deletions }) += sum;
+        }
+        let entries = table.entries() as f64;
+        if let Some(portion) = self.pace.portion {
+            deletions = f64::min(deletions, entries * portion);
+        }
+        let walk = entries * costs.scan_us_per_entry + table.buckets as f64 * costs.scan_us_per_bucket;
+        let deeds = deletions * costs.delete_us_per_entry + chances * costs.update_us_per_entry;
+        let urgent = table.entries() >= self.pace.urgent_at_entries;
+        let per_second = if urgent { self.pace.urgent_per_second } else { self.pace.per_second };
+        let paused = |n: f64, per_second: u64| n / per_second.max(1) as f64;
+        // Both keep to their pace in the same walk.
+        let pauses = paused(deletions, per_second).max(paused(chances, self.pace.chances_per_second));
+        (walk + deeds) / 1e6 + pauses
+    }
 }
 
-/// How long a sweep through the whole table takes: the dump, the deeds, and the pauses that keep their pace.
-fn whole_seconds(table: &Table, costs: &Costs, pace: &Pace, deed: Deed, matching: u64) -> f64 {
-    let walk =
-        table.entries() as f64 * costs.scan_us_per_entry + table.buckets as f64 * costs.scan_us_per_bucket;
-    let each = match deed {
-        Deed::Delete => costs.delete_us_per_entry,
-        Deed::SetLeft(_) => costs.update_us_per_entry,
-    };
-    let urgent = table.entries() >= pace.urgent_at_entries;
-    let per_second = if urgent { pace.urgent_per_second } else { pace.per_second };
-    let pauses = if matching > 0 { matching as f64 / per_second.max(1) as f64 } else { 0.0 };
-    (walk + matching as f64 * each) / 1e6 + pauses
+fn sum(wanted: &[(&Seen, u64)]) -> u64 {
+    wanted.iter().map(|(_, n)| n).sum()
 }

@@ -1,6 +1,8 @@
 //! The table, by cohorts: entries of one source group, state, age and timeout are one number. So a hundred million
 //! entries cost no more than a thousand.
 
+mod taking;
+
 use std::collections::BTreeMap;
 
 use super::cohort::{Cohort, Lost, Place, drawn};
@@ -151,7 +153,10 @@ impl Table {
         self.put_in += count;
         let id = self.id();
         let foreign = committed;
-        self.insert(place, Cohort { id, count, last_seconds, expires_seconds, packet_seconds, foreign });
+        self.insert(
+            place,
+            Cohort { id, count, last_seconds, expires_seconds, packet_seconds, foreign, grace: false },
+        );
     }
 
     fn id(&mut self) -> u32 {
@@ -169,7 +174,7 @@ impl Table {
         let last_seconds = self.now;
         self.insert(
             place,
-            Cohort { id, count, last_seconds, expires_seconds, packet_seconds, foreign: false },
+            Cohort { id, count, last_seconds, expires_seconds, packet_seconds, foreign: false, grace: false },
         );
     }
 
@@ -185,8 +190,13 @@ impl Table {
         .max(FINEST_SECONDS);
         // The slot's beginning, in milliseconds: slots of different widths stay in one order.
         let slot = ((cohort.due() / width).floor() * width * 1000.0).floor() as i64;
-        // Whole seconds of the timeout tell shortened ones apart; foreign ones keep to themselves.
-        let kind = if cohort.foreign { -1 } else { base.round() as i64 };
+        // Whole seconds of the timeout tell shortened ones apart; foreign ones keep to themselves, and what is in its
+        // grace is known by its own expiry.
+        let kind = match (cohort.grace, cohort.foreign) {
+            (true, _) => -2 - i64::from(cohort.id),
+            (_, true) => -1,
+            _ => base.round() as i64,
+        };
         let shelf = self.shelves.entry(place).or_default();
         match shelf.get_mut(&(slot, kind)) {
             None => drop(shelf.insert((slot, kind), cohort)),
@@ -260,7 +270,7 @@ impl Table {
         let (id, count) = (self.id(), cohort.count);
         self.insert(
             place,
-            Cohort { id, count, last_seconds, expires_seconds, packet_seconds, foreign: false },
+            Cohort { id, count, last_seconds, expires_seconds, packet_seconds, foreign: false, grace: false },
         );
     }
 
@@ -286,7 +296,8 @@ impl Table {
             self.forget(place, cohort.count);
             let dead = Place { state: place.state.at_death(end), alive: false, ..place };
             if dead.state == place.state {
-                let id = self.id();
+                // Whoever is in its grace is known by its id.
+                let id = if cohort.grace { cohort.id } else { self.id() };
                 self.insert(dead, Cohort { id, ..cohort });
             } else {
                 self.seen_now(dead, cohort.count, 0.0);
@@ -303,82 +314,5 @@ impl Table {
         if place.alive && !self.traffic[place.group].attacker {
             *of(&mut self.lost) += count;
         }
-    }
-
-    /// Takes up to `n` of the cohorts that `matches` in the places that `within`, as chance has it; how many went.
-    /// `of`: whose doing it is.
-    pub fn take(
-        &mut self,
-        n: u64,
-        random: &mut Random,
-        of: fn(&mut Lost) -> &mut u64,
-        within: impl Fn(&Place) -> bool,
-        matches: impl Fn(&Place, &Cohort) -> bool,
-    ) -> u64 {
-        let fits = |(place, shelf): (&Place, &Shelf)| -> u64 {
-            if !within(place) {
-                return 0;
-            }
-            shelf.values().filter(|cohort| matches(place, cohort)).map(|cohort| cohort.count).sum()
-        };
-        let mut left: u64 = if n == 0 { 0 } else { self.shelves.iter().map(fits).sum() };
-        let (mut wanted, mut gone) = (n.min(left), Vec::new());
-        for (place, shelf) in self.shelves.iter_mut().filter(|(place, _)| within(place)) {
-            if wanted == 0 {
-                break;
-            }
-            for cohort in shelf.values_mut().filter(|cohort| matches(place, cohort)) {
-                let taken = drawn(&mut wanted, &mut left, cohort.count, random);
-                cohort.count -= taken;
-                gone.push((*place, taken));
-            }
-            shelf.retain(|_, cohort| cohort.count > 0);
-        }
-        let taken: u64 = gone.iter().map(|(_, count)| count).sum();
-        for (place, count) in gone {
-            self.forget(place, count);
-            self.mourn(place, count, of);
-        }
-        self.gone_out += taken;
-        taken
-    }
-
-    /// Sets the time left of up to `n` of what `matches`; their next packet sets the full timeout again.
-    pub fn set_left(&mut self, n: u64, left_seconds: f64, matches: impl Fn(&Place, &Cohort) -> bool) -> u64 {
-        let expires = self.now + left_seconds;
-        let (mut wanted, mut moved) = (n, Vec::new());
-        for (place, shelf) in &mut self.shelves {
-            // A time left is never raised.
-            for cohort in shelf.values_mut().filter(|c| c.expires_seconds > expires && matches(place, c)) {
-                let count = cohort.count.min(wanted);
-                wanted -= count;
-                cohort.count -= count;
-                moved.push((
-                    *place,
-                    Cohort { count, expires_seconds: expires, foreign: true, ..cohort.clone() },
-                ));
-            }
-            shelf.retain(|_, cohort| cohort.count > 0);
-        }
-        for (place, cohort) in moved {
-            self.forget(place, cohort.count);
-            self.insert(place, cohort);
-        }
-        n - wanted
-    }
-
-    /// Frees up to `n` expired entries, each group's in proportion; how many went.
-    pub fn reap(&mut self, n: u64) -> u64 {
-        let total = self.expired_entries();
-        let share = n.min(total) as f64 / total.max(1) as f64;
-        let mut left = n.min(total);
-        for expired in &mut self.expired {
-            let freed = ((*expired as f64 * share).ceil() as u64).min(*expired).min(left);
-            *expired -= freed;
-            left -= freed;
-        }
-        let freed = n.min(total) - left;
-        self.gone_out += freed;
-        freed
     }
 }

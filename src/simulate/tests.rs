@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use super::admission::{admit, chance};
 use super::cohort::Lost;
-use super::fair_share;
+use super::eye::{Eye, Seen, UP_SECONDS};
+use super::fair_share::Dues;
 use super::random::Random;
+use super::sweep::{Standing, Sweep};
 use super::table::Table;
-use crate::model::{FlowEnd, FlowKind, Payer, Timeout, Traffic};
+use crate::model::*;
 
 fn traffic(kind: FlowKind) -> Traffic {
     Traffic { kind, end: FlowEnd::Silent, ..Traffic::new(IpAddr::from([10, 0, 0, 1]).into()) }
@@ -181,32 +183,170 @@ fn a_shorter_timeout_is_for_later_packets() {
     assert_eq!((table.entries(), table.expired_entries()), (15, 5));
 }
 
-#[test]
-fn payers_give_up_what_is_not_assured_first_and_then_what_is_idle_longest() {
-    let mut groups = [traffic(FlowKind::Syn), traffic(FlowKind::Tcp), traffic(FlowKind::Tcp)];
-    (groups[0].network, groups[1].network) = ("10.9.0.0/16".parse().unwrap(), "10.9.0.0/16".parse().unwrap());
-    (groups[0].sources, groups[1].sources) = (200, 200);
+/// Two groups of 200 sources in one network, and a third elsewhere.
+fn shared() -> Table {
+    let mut groups = [traffic(FlowKind::Dns), traffic(FlowKind::Tcp), traffic(FlowKind::Tcp)];
+    for group in &mut groups[..2] {
+        (group.network, group.sources) = ("10.9.0.0/16".parse().unwrap(), 200);
+    }
     let mut table = table(&groups, 0, 512);
-    table.stock(0, false, 1000, 70.0);
+    table.stock(0, false, 1000, 20.0);
     table.stock(1, false, 1000, 5000.0);
     table.stock(1, false, 1000, 100.0);
     table.stock(1, false, 1000, 10.0);
     table.stock(2, false, 1000, 9000.0);
-    let left = |table: &Table| {
-        let mut counts: Vec<(usize, u64)> =
-            table.cohorts().map(|(place, c)| (place.group, c.count)).collect();
-        counts.sort_unstable();
-        counts
+    table
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    // Nothing goes by its class, and all of it by fair share.
+    settings.flush.established_idle_floor_seconds = 100_000;
+    settings.flush.udp_short_idle_floor_seconds = 1000;
+    settings.flush.emergency_idle_floor_seconds = 15;
+    settings
+}
+
+fn due(source: &str, entries: u32) -> Due {
+    let net = source.parse().unwrap();
+    Due { holder: Holder { zone: 0, net }, entries, rank: Rank::default(), at_rank: entries }
+}
+
+#[test]
+fn payers_give_up_what_is_not_assured_first_and_then_what_is_idle_longest() {
+    let (table, settings) = (shared(), settings());
+    let seen = Eye::new(&settings, &table).look(&table, &settings);
+    // One source of the two hundred, all of them, and two strangers.
+    for (dues, expected) in [
+        (vec![due("10.9.0.1/32", 12)], vec![(0, true, 4), (1, false, 8)]),
+        (vec![due("10.9.0.0/16", 1500)], vec![(0, true, 500), (1, false, 1000)]),
+        (vec![due("10.9.0.0/16", 10_000)], vec![(0, true, 1000), (1, false, 1000), (1, false, 1000)]),
+        (vec![due("10.9.0.201/32", 5), due("10.8.0.1/32", 5)], vec![]),
+    ] {
+        let dues = Dues::of(&dues, 15, &seen, &table.traffic);
+        let mut wanted: Vec<(&Seen, u64)> = seen
+            .iter()
+            .filter(|seen| dues.ask(seen) && seen.idle_unprotected >= Some(15))
+            .map(|seen| (seen, seen.count))
+            .collect();
+        dues.cut(&mut wanted);
+        let got: Vec<_> = wanted.iter().map(|(seen, n)| (seen.group, !seen.state.assured(), *n)).collect();
+        assert_eq!(got, expected);
+    }
+}
+
+#[test]
+fn a_scan_deals_a_groups_entries_out_to_its_sources() {
+    let (table, settings) = (shared(), settings());
+    let scan = Eye::new(&settings, &table).scan(&table, &settings, 0.1, true);
+    let weighed = scan.weighed.expect("weighed");
+    // Two groups share their sources, one is alone.
+    assert_eq!(weighed.holdings.len(), 201);
+    let of = |source: &str| {
+        let i = weighed.holdings.iter().position(|h| h.holder.to_string() == source).expect("a holder");
+        let rows = weighed.takeable.iter().filter(|bin| bin.holding as usize == i);
+        let rows: Vec<(Rank, u32)> = rows.map(|bin| (bin.rank, bin.entries)).collect();
+        (weighed.holdings[i].entries, weighed.holdings[i].assured, weighed.holdings[i].young, rows)
     };
+    let rows = vec![(Rank::of(true, 100), 5), (Rank::of(true, 5000), 5), (Rank::of(false, 19), 5)];
+    assert_eq!(of("10.9.0.1"), (20, 15, false, rows.clone()));
+    assert_eq!(of("10.9.0.200"), (20, 15, false, rows));
+    assert_eq!(of("10.0.0.1"), (1000, 1000, false, vec![(Rank::of(true, 9000), 1000)]));
+    assert!(weighed.holdings.is_sorted_by_key(|h| h.holder) && weighed.takeable.is_sorted());
+    let entries: u64 = weighed.holdings.iter().map(|h| u64::from(h.entries)).sum();
+    assert_eq!((entries, weighed.unanswered.total()), (5000, 0));
+}
+
+#[test]
+fn no_more_than_65_536_sources_of_a_group_are_told_apart_and_they_stand_for_all() {
+    let mut many = traffic(FlowKind::Tcp);
+    (many.network, many.sources) = ("10.64.0.0/10".parse().unwrap(), 1 << 20);
+    let mut half_open = traffic(FlowKind::Syn);
+    half_open.from_seconds = 5.0;
+    let mut table = table(&[many, half_open], 0, 512);
+    table.stock(0, false, 1 << 18, 100.0);
+    table.stock(1, false, 300, 20.0);
+    let weighed =
+        Eye::new(&settings(), &table).scan(&table, &settings(), 0.1, true).weighed.expect("weighed");
+    assert_eq!((weighed.holdings.len(), weighed.beyond), (1 << 16, 0));
+    assert!(weighed.holdings.iter().all(|h| (h.entries, h.assured, h.young) == (4, 4, false)));
+    assert_eq!(weighed.unanswered.total(), 300);
+}
+
+#[test]
+fn who_began_lately_is_young_and_who_was_there_when_the_agent_came_is_not() {
+    let mut late = traffic(FlowKind::Tcp);
+    late.from_seconds = 100.0;
+    let mut table = table(&[late], 0, 512);
     let mut random = Random::new(1);
-    let all = [Payer { source: "10.9.0.0/16".into(), entries: 1500 }];
-    assert_eq!(fair_share::take(&mut table, &all, 60, 10_000, &mut random), 1500);
-    assert_eq!(left(&table), [(1, 500), (1, 1000), (1, 1000), (2, 1000)]);
-    // Half of the sources are in the lower /25 and have half of what is left; idle for 10 s is no payment.
-    let half = [Payer { source: "10.9.0.0/25".into(), entries: 10_000 }];
-    let taken = fair_share::take(&mut table, &half, 60, 10_000, &mut random);
-    assert_eq!(taken, (1500.0f64 * 127.0 / 200.0).round() as u64);
-    let nobody =
-        [Payer { source: "somebody".into(), entries: 5 }, Payer { source: "10.8.0.1".into(), entries: 5 }];
-    assert_eq!(fair_share::take(&mut table, &nobody, 0, 10_000, &mut random), 0);
+    table.pass(50.0, &mut random);
+    let mut before = Eye::new(&settings(), &table);
+    table.pass(100.0, &mut random);
+    table.begin(0, 10);
+    let mut after = Eye::new(&settings(), &table);
+    let young = |eye: &mut Eye, table: &Table| {
+        eye.scan(table, &settings(), 0.1, true).weighed.expect("weighed").holdings[0].young
+    };
+    assert!(young(&mut before, &table) && !young(&mut after, &table));
+    table.pass(161.0, &mut random);
+    assert!(!young(&mut before, &table), "calm_seconds later");
+}
+
+#[test]
+fn a_second_chance_ends_what_is_silent_and_a_packet_puts_the_timeout_back() {
+    let mut living = traffic(FlowKind::Tcp);
+    (living.lifetime_seconds, living.packet_every_seconds) = (1e12, 8000.0);
+    let mut table = table(&[traffic(FlowKind::Tcp), living], 0, 512);
+    let mut random = Random::new(1);
+    let settings = Settings::default();
+    table.stock(0, false, 100, 7980.0);
+    table.stock(1, true, 100, 7980.0);
+    let mut eye = Eye::new(&settings, &table);
+    let flush = Flush { grace_seconds: Some(60), ..Flush::of(Class::Established, 7200, 150) };
+    let pace = Pace { per_second: 1000, chances_per_second: 1000, ..Pace::default() };
+    let pace = Pace { urgent_at_entries: u64::MAX, ..pace };
+    let mut sweep = Sweep::new(vec![flush.clone()], pace, &table);
+    let costs = Costs::default();
+    let standing = sweep.go_on(&mut table, &mut eye, &settings, &costs, 1e9, &mut random);
+    assert_eq!((standing, sweep.deleted(), table.entries()), (Standing::Enough, 0, 200));
+    let chances = eye.chances(&table);
+    assert_eq!((chances.waiting, chances.last_ends_seconds), (150, UP_SECONDS + 60.0));
+    let scan = eye.scan(&table, &settings, 0.1, false);
+    let seen = scan.classes.iter().find(|seen| seen.class == Class::Established).expect("seen");
+    assert_eq!((seen.would_free, seen.in_grace), (50, 150));
+    // Nobody gets a second one.
+    let mut again = Sweep::new(vec![Flush { budget: 1000, ..flush }], pace, &table);
+    again.go_on(&mut table, &mut eye, &settings, &costs, 1e9, &mut random);
+    assert_eq!(eye.chances(&table).waiting, 200);
+    table.pass(62.0, &mut random);
+    assert_eq!((table.entries(), table.expired_entries(), table.lost.expired), (200, 100, 0));
+    eye.scan(&table, &settings, 0.1, false);
+    assert_eq!(eye.chances(&table).waiting, 0, "gone, or heard");
+}
+
+#[test]
+fn in_a_hurry_no_more_than_its_share_goes_of_each_part_and_one_budget_is_for_all() {
+    let groups = [traffic(FlowKind::Syn), traffic(FlowKind::Tcp)];
+    let go = |budget: u64, portion: f64, span: f64| {
+        let mut table = table(&groups, 0, 512);
+        table.stock(0, false, 1000, 60.0);
+        table.stock(1, false, 4000, 9000.0);
+        table.stock(1, false, 5000, 8000.0);
+        table.stock(1, false, 100, 100.0);
+        let (settings, costs) = (Settings::default(), Costs::default());
+        let mut eye = Eye::new(&settings, &table);
+        let of = |class| Flush::of(class, settings.flush.floor_seconds(class), budget);
+        let pace = Pace { per_second: 10_000, urgent_at_entries: u64::MAX, ..Pace::default() };
+        let pace = Pace { portion: Some(portion), ..pace };
+        let mut sweep = Sweep::new(vec![of(Class::Unreplied), of(Class::Established)], pace, &table);
+        let standing = sweep.go_on(&mut table, &mut eye, &settings, &costs, span, &mut Random::new(1));
+        let freed: Vec<u64> = sweep.credits().map(|(_, freed)| freed).collect();
+        (standing, freed)
+    };
+    assert_eq!(go(100_000, 0.3, 1e9), (Standing::Enough, vec![1000, 2030]));
+    assert_eq!(go(1500, 0.3, 1e9), (Standing::Enough, vec![1000, 500]));
+    assert_eq!(go(100_000, 1.0, 1e9), (Standing::Whole, vec![1000, 9000]));
+    let (standing, freed) = go(100_000, 0.3, 0.1);
+    assert_eq!(standing, Standing::UnderWay);
+    assert!(freed[0] > 200 && freed[0] < 500 && freed[1] > 400 && freed[1] < 1000, "{freed:?}");
 }

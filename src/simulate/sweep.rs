@@ -98,8 +98,7 @@ impl Sweep {
         let wanted = self.wanted(&seen, table);
         // Nothing that matched is left behind: all of it lies ahead.
         let ahead = (1.0 - self.walked).max(f64::EPSILON);
-        let whole = self.whole_seconds(table, costs, &wanted, ahead);
-        let step = if whole > 0.0 { (span / whole).min(ahead) } else { ahead };
+        let step = self.step(table, costs, &wanted, span).min(ahead);
         let expired = table.expired_entries();
         table.reap(random.round(expired as f64 * step / ahead));
         let most = self.pace.portion.map(|portion| (table.entries() as f64 * step * portion).ceil() as u64);
@@ -247,14 +246,20 @@ impl Sweep {
         table.take_of(&owed, |lost| &mut lost.deleted)
     }
 
-    /// How long a sweep through the whole table takes: the dump, the deeds, and the pauses that keep their pace.
-    fn whole_seconds(&self, table: &Table, costs: &Costs, wanted: &[Vec<(&Seen, u64)>], ahead: f64) -> f64 {
-        let (mut deletions, mut chances) = (0.0, 0.0);
-        for (flush, wanted) in self.flushes.iter().zip(wanted) {
-            let sum = sum(wanted) as f64 / ahead;
-            *(if flush.grace_seconds.is_some() { &mut chances } else { &mut deletions }) += sum;
+    /// How much of the table is walked in `span` seconds: at the pace of the deeds until the budgets are spent, then as
+    /// fast as a dump.
+    fn step(&self, table: &Table, costs: &Costs, wanted: &[Vec<(&Seen, u64)>], span: f64) -> f64 {
+        let ahead = (1.0 - self.walked).max(f64::EPSILON);
+        let (mut deletions, mut chances, mut allowed) = (0.0, 0.0, 0.0);
+        for (i, wanted) in wanted.iter().enumerate() {
+            let sum = sum(wanted);
+            let grace = self.flushes[i].grace_seconds.is_some();
+            *(if grace { &mut chances } else { &mut deletions }) += sum as f64 / ahead;
+            allowed += sum.min(self.left(i, table)) as f64 / ahead;
         }
         let entries = table.entries() as f64;
+        let matching: f64 = deletions + chances;
+        let spent_after = if matching > 0.0 { ahead * (allowed / matching).min(1.0) } else { 0.0 };
         if let Some(portion) = self.pace.portion {
             deletions = f64::min(deletions, entries * portion);
         }
@@ -265,7 +270,14 @@ impl Sweep {
         let paused = |n: f64, per_second: u64| n / per_second.max(1) as f64;
         // Both keep to their pace in the same walk.
         let pauses = paused(deletions, per_second).max(paused(chances, self.pace.chances_per_second));
-        (walk + deeds) / 1e6 + pauses
+        let (free, paced) = (walk / 1e6, (walk + deeds) / 1e6 + pauses);
+        if paced <= 0.0 {
+            return ahead;
+        }
+        match span / paced {
+            step if step <= spent_after => step,
+            _ => spent_after + (span - paced * spent_after) / free.max(f64::EPSILON),
+        }
     }
 }
 

@@ -150,5 +150,6 @@ pub fn source_rows(counts: &[SourceCount], entries: u64) -> Vec<SourceRow> {
 
 /// Three decimals say all that a rate or a percentage can.
 pub fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
+    // Of a negative nothing, nothing.
+    (value * 1000.0).round() / 1000.0 + 0.0
 }

@@ -176,8 +176,12 @@ impl Acting {
                 _ if self.hand.dry() => Ended::DryRun,
                 _ => Ended::Done,
             };
+            let mut action = (*action).clone();
+            if let Some(more) = swept.freed[i].checked_sub(flushes[i].budget).filter(|more| *more > 0) {
+                action.reason += &format!("; {more} more went for what came meanwhile");
+            }
             let outcome = Outcome {
-                action: (*action).clone(),
+                action,
                 ended,
                 requested: swept.requested[i],
                 achieved: swept.freed[i],

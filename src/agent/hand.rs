@@ -259,7 +259,8 @@ impl Acting {
         let (plan, memory) = policy::decide(&snapshot, &self.memory, &self.settings);
         let before = (self.memory.level, self.memory.overprotected);
         let paused = self.paused(snapshot.now_seconds);
-        self.memory = match paused {
+        // What a dry run decides is not done either.
+        self.memory = match paused || self.hand.dry() {
             true => memory.without_acts_since(&self.memory),
             false => memory,
         };
@@ -300,7 +301,7 @@ impl Acting {
             return;
         }
         self.drift_at_seconds = snapshot.now_seconds;
-        let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values);
+        let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values && !self.hand.dry());
         self.heed(&now, snapshot.now_seconds);
         self.save_seen();
     }

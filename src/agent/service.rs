@@ -20,9 +20,12 @@ use crate::metrics::{Reading, Steady};
 use crate::model::{
     AgentStatus, Basis, Class, Netns, Scan, SourceCount, StatusDocument, TopSources, regret_percent,
 };
+use crate::policy;
 
 /// What a scan saw is told for so long.
 const SCAN_SECONDS: f64 = 30.0;
+/// A copy of the hand's facts that is older is brought up to date with what the events thread counts.
+const STALE_SECONDS: f64 = 1.0;
 /// How long `status` waits for a scan: a million entries take half of it.
 const LOOK: Duration = Duration::from_millis(2500);
 
@@ -127,9 +130,14 @@ impl Answers {
     /// `status`, from a copy.
     fn document(&self, view: &View, synced: bool) -> StatusDocument {
         let header = documents::header(&self.netns, clock::now_rfc3339());
-        let mut status =
-            documents::status(header, &view.snapshot, &view.plan, &view.settings, &view.baseline);
         let numbers = &self.numbers;
+        let mut snapshot = view.snapshot.clone();
+        // While the hand acts nobody decides, but the table goes on.
+        if clock::boottime_seconds() - snapshot.now_seconds > STALE_SECONDS {
+            snapshot.entries = numbers.count.load(Relaxed);
+        }
+        let mut status = documents::status(header, &snapshot, &view.plan, &view.settings, &view.baseline);
+        status.level = status.level.max(policy::least_level(&snapshot, &view.settings));
         status.waiting.extend(view.notes.iter().cloned());
         status.last_actions = view.last_actions.clone();
         status.agent = Some(AgentStatus {

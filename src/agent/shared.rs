@@ -21,6 +21,8 @@ use crate::state::Ledger;
 #[allow(missing_docs)]
 pub struct Numbers {
     pub entries: AtomicU64,
+    /// `nf_conntrack_count` at the last tick.
+    pub count: AtomicU64,
     pub sources: AtomicU64,
     pub events: AtomicU64,
     pub new: AtomicU64,

@@ -122,14 +122,17 @@ impl Sweeper {
         let trusted = gauge.buckets()? == buckets && swept.unreadable == 0 && near;
         let scan =
             sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), swept.whole, trusted);
+        let dry = hand.dry();
+        // What a dry run would have taken is still there, and was not counted.
+        if dry && !flushes.is_empty() {
+            return Ok(swept);
+        }
         if swept.whole {
             self.last = Some(scan);
         }
-        let dry = hand.dry();
         let Some(last) = &mut self.last else { return Ok(swept) };
         for (flush, n) in flushes.iter().zip(&swept.freed) {
             match flush.grace_seconds {
-                Some(_) if dry => {}
                 Some(_) => last.given_grace(flush.class, *n),
                 // What went was not counted by a scan of the whole table.
                 None if swept.whole => {}

@@ -210,6 +210,7 @@ impl Watcher {
                 behind: self.behind,
                 now_seconds,
             };
+            self.ground.numbers.count.store(count, Relaxed);
             self.events_in_tick = look.events;
             self.census_wanted |= self.audit.look(look) == Finding::Resync;
         }

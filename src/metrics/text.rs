@@ -129,7 +129,11 @@ impl Page<'_> {
         let help = "Until the table is full at the present growth; missing where it does not grow.";
         self.gauge("ctctl_seconds_to_full", help, |r| r.status.seconds_to_full);
         self.counter("ctctl_new", "Entries that began.", |r| Some(r.new));
-        self.counter("ctctl_destroyed", "Entries that ended.", |r| Some(r.destroyed));
+        self.counter(
+            "ctctl_destroyed",
+            "Entries whose end was told: those without event state end unheard.",
+            |r| Some(r.destroyed),
+        );
         let help = "Counters of struct ip_conntrack_stat, all CPUs together.";
         self.family("ctctl_kernel_stat", "counter", help, |reading, family| {
             let drops = &reading.status.drops;

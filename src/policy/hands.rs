@@ -14,7 +14,7 @@ const MINUTES: [u32; 3] = [1, 5, 15];
 /// After so long without a reset, the next one is the first again.
 const FORGOTTEN_SECONDS: f64 = 3600.0;
 /// Where the table is full, max is raised over another hand so often at most: six writes a minute.
-const FORCED_SECONDS: f64 = 10.0;
+pub(super) const FORCED_SECONDS: f64 = 10.0;
 
 /// The last time that somebody else wrote over a value.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]

@@ -43,8 +43,8 @@ pub(super) fn flush(snapshot: &Snapshot, excess: u64, settings: &Settings, plan:
         let floor = settings.flush.floor_seconds(class);
         let reason = format!(
             "{excess} entries are over target_percent {} and there is no time for a scan first: {class} entries go \
-             as they are met from {floor} s of idleness on, the least missed first in each part of the table, until \
-             the target is reached",
+             as they are met from {floor} s of idleness on, the least missed first in each part of the table, {excess} \
+             of all classes together",
             settings.pressure.target_percent
         );
         let flush = Flush::of(class, floor, excess);

@@ -56,6 +56,15 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
     (memory.level, plan.level) = (level, level);
 }
 
+/// The level that usage alone makes at least.
+pub fn least_level(snapshot: &Snapshot, settings: &Settings) -> Level {
+    match usage_percent(snapshot, settings) {
+        usage if usage >= settings.pressure.critical_percent => Level::Critical,
+        usage if usage >= settings.pressure.high_percent => Level::High,
+        _ => Level::Normal,
+    }
+}
+
 /// Packets dropped because the table was full. `drop` alone proves nothing: two CPUs that send the same new flow
 /// raise it together with `insert_failed` in an empty table (`nf_ct_resolve_clash`).
 pub(super) fn refused(snapshot: &Snapshot, memory: &Memory) -> u64 {

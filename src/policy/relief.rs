@@ -97,11 +97,13 @@ fn share_out(
     }
 }
 
-/// max is not at its ceiling yet and only waits for the second to pass.
+/// max is not at its ceiling yet and only waits until it may be raised again.
 fn max_may_rise(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
     let capacity = &settings.capacity;
     let quota = capacity.limit > 0 && capacity.limit <= snapshot.max;
-    let lately = memory.raised_at_seconds.is_some_and(|at| snapshot.now_seconds - at < 1.0);
+    // Over another hand it is raised each ten seconds.
+    let pause = if memory.hands.contains_key("max") { hands::FORCED_SECONDS } else { 1.0 };
+    let lately = memory.raised_at_seconds.is_some_and(|at| snapshot.now_seconds - at < pause);
     let ours = capacity.enabled && snapshot.owns_host_values && !quota;
     lately && ours && ceiling(snapshot, settings).entries > snapshot.max
 }
@@ -162,7 +164,8 @@ fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &m
     }
     let to = needed.max(max.saturating_add(max / 2)).min(bound.entries);
     if to <= max {
-        plan.reasons.push(format!("max stays at {max}: {}", bound.reason));
+        let why = bound.reason.split_once(": ").map_or(bound.reason.as_str(), |(_, why)| why);
+        plan.reasons.push(format!("max stays at {max}, its ceiling is {}: {why}", bound.entries));
         return None;
     }
     let waited = memory.raised_at_seconds.is_none_or(|at| snapshot.now_seconds - at >= 1.0);
@@ -176,7 +179,16 @@ fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &m
     }
     memory.raised_at_seconds = Some(snapshot.now_seconds);
     let why = plan.reasons.first().cloned().unwrap_or_default();
-    let reason = format!("{why}; {needed} would bring it to target_percent, and {}", bound.reason);
+    let with = match coming > 0.0 {
+        true => format!(" with what comes in the next {FORESEEN_SECONDS} s"),
+        false => String::new(),
+    };
+    let forced = match memory.hands.contains_key("max") {
+        true => "; someone else set it, but the table is full",
+        false => "",
+    };
+    let reason =
+        format!("{why}; {needed} would bring it to target_percent{with}, and {}{forced}", bound.reason);
     plan.actions.push(Action { act: Act::RaiseMax { from: max, to }, reason });
     Some(if quota > 0 { quota.min(to) } else { to })
 }

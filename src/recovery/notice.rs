@@ -89,7 +89,10 @@ fn tell(drift: Drift, was_held: bool, name: &str, (from, to): (u64, u64), note: 
 fn said(name: &str, held: Held, expected: u64, now: u64, file: Option<&ConfiguredValue>) -> (Drift, String) {
     let again = match held.written {
         Some(_) => {
-            format!("; it had been set to {expected}, and will be again after 1, 5, then 15 min of pressure")
+            let full = if name == "max" { ", or at once where the table is full" } else { "" };
+            format!(
+                "; it had been set to {expected}, and will be again after 1, 5, then 15 min of pressure{full}"
+            )
         }
         None => String::new(),
     };
@@ -103,6 +106,7 @@ fn said(name: &str, held: Held, expected: u64, now: u64, file: Option<&Configure
         }
         None => {
             let wish = match held.written {
+                Some(_) if name == "max" => ", and it stays so until it has been calm or the table is full",
                 Some(_) => ", and it stays so until it has been calm",
                 None => "",
             };

@@ -72,7 +72,7 @@ pub(super) fn weigh(
 ) -> Weighed {
     let floor = settings.emergency_idle_floor_seconds;
     let mut held: BTreeMap<Holder, Held> = BTreeMap::new();
-    let mut unanswered = Histogram::default();
+    let (mut unanswered, mut unanswered_entries) = (Histogram::default(), 0);
     let mut heaps: BTreeMap<(usize, bool, Option<Rank>), u64> = BTreeMap::new();
     for seen in seen.iter().filter(|seen| !seen.eligible()) {
         let idle = seen.idle_unprotected.filter(|idle| *idle >= floor);
@@ -80,7 +80,10 @@ pub(super) fn weigh(
         if !seen.state.unreplied() {
             let rank = idle.map(|idle| Rank::of(assured, idle));
             *heaps.entry((seen.group, assured, rank)).or_default() += seen.count;
-        } else if let Some(idle) = idle {
+            continue;
+        }
+        unanswered_entries += seen.count;
+        if let Some(idle) = idle {
             unanswered.add_many(idle, seen.count);
         }
     }
@@ -92,7 +95,7 @@ pub(super) fn weigh(
             deal(&heaps, traffic, settings.source_prefix, young(traffic), &mut held);
         }
     }
-    finish(held, unanswered)
+    Weighed { unanswered, unanswered_entries, ..finish(held) }
 }
 
 /// Deals the heaps of a group out to its sources, one entry to each in turn.
@@ -124,9 +127,9 @@ fn deal(
     }
 }
 
-fn finish(held: BTreeMap<Holder, Held>, unanswered: Histogram) -> Weighed {
+fn finish(held: BTreeMap<Holder, Held>) -> Weighed {
     let whole = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    let mut weighed = Weighed { unanswered, ..Weighed::default() };
+    let mut weighed = Weighed::default();
     for (holding, (holder, held)) in held.into_iter().enumerate() {
         let Held { entries, assured, young, takeable } = held;
         weighed.holdings.push(Holding { holder, entries: whole(entries), assured: whole(assured), young });

@@ -64,7 +64,7 @@ fn where_others_hold_more_than_the_share_nothing_is_left_to_raise() {
     assert_eq!(ceiling(&snapshot, &Settings::default()).entries, 0);
     let plan = plan_of(&Snapshot { entries: 99_000, ..snapshot }, &Settings::default());
     assert_eq!(raised(&plan), None);
-    assert!(says(&plan, "max stays at 100000: max may rise to 0"));
+    assert!(says(&plan, "max stays at 100000, its ceiling is 0:"));
 }
 
 #[test]

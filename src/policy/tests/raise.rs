@@ -36,7 +36,7 @@ fn at_the_ceiling_max_stays_and_the_bound_is_named() {
         settings.capacity.ceiling = ceiling;
         let plan = plan_of(&table(80_000), &settings);
         assert_eq!(raised(&plan), None);
-        assert!(says(&plan, &format!("max stays at 100000: max may rise to {ceiling}: the configured")));
+        assert!(says(&plan, &format!("max stays at 100000, its ceiling is {ceiling}: the configured")));
     }
 }
 

@@ -260,7 +260,7 @@ fn another_hand_is_noticed_once_and_respected() {
         said,
         [
             "max was changed from 150000 to 500000 by someone else: that is its baseline now, and it stays so until it \
-             has been calm",
+             has been calm or the table is full",
             "tcp_timeout_established was put back to 432000, as it was found, by someone else; it had been set to 7440, \
              and will be again after 1, 5, then 15 min of pressure"
         ]

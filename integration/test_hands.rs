@@ -1,11 +1,12 @@
 //! Other hands: an operator's value is theirs; what one owner of the host's max found, the next one knows.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::agent::{Agent, Setup, limit};
+use crate::agent::{Agent, CTCTL, Setup, limit};
+use crate::cleanup::{Guard, Leftover};
 use crate::environment::Need;
 use crate::fill::fill;
 use crate::flow;
@@ -18,6 +19,8 @@ pub const TESTS: &[Test] = &[
     test("hands::an_operators_timeout_stays_and_is_the_new_baseline", operators).needs(&[Need::Age]),
     test("hands::the_next_owner_of_max_knows_what_the_first_one_found", next_owner).needs(&[Need::HostWide]),
     test("hands::a_broken_host_baseline_is_set_aside_and_said", broken).needs(&[Need::HostWide]),
+    test("hands::of_two_namespaces_of_an_agent_the_full_one_raises_max", one_process)
+        .needs(&[Need::HostWide]),
     test("hands::of_two_agents_one_writes_max", one_writes).needs(&[Need::HostWide]),
 ];
 
@@ -85,7 +88,7 @@ fn quiet() -> (Namespace, Setup) {
 fn next_owner() {
     let restore = Restore::new();
     restore.pin_max(FIRST);
-    let (_topology, setup) = crowded();
+    let (topology, setup) = crowded();
     let (_namespace, others) = quiet();
     let first = raising(&setup);
     let second = others.start();
@@ -98,6 +101,8 @@ fn next_owner() {
     wait::until("the second agent to take over", Duration::from_secs(15), || {
         drifts(&others, &format!("an earlier agent left max at {raised}; it was {FIRST} before"))
     });
+    // max holds for the first one's namespace too: with its entries there, it would wait.
+    topology.gateway.must("conntrack", &["-F"], "");
     assert_eq!(second.stop(), 0);
     assert_eq!(hostwide::read(MAX), FIRST, "journal: {:#?}", others.journal());
     assert!(!Path::new(HOST_BASELINE).exists(), "nothing is held any more");
@@ -141,4 +146,51 @@ fn one_writes() {
     assert!(plan["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(told)), "{plan}");
     assert!(agent.stop() == 0 && owner.stop() == 0);
     assert_eq!(hostwide::read(MAX), FIRST);
+}
+
+/// A namespace's part of an agent of several: socket and state lie under its name.
+fn journal_of(namespace: &Namespace) -> String {
+    std::fs::read_to_string(state_of(namespace).join("journal.jsonl")).unwrap_or_default()
+}
+
+fn state_of(namespace: &Namespace) -> PathBuf {
+    Path::new("/var/lib/ctctl").join(&namespace.name)
+}
+
+fn one_process() {
+    let restore = Restore::new();
+    restore.pin_max(FIRST);
+    let (quiet, setup) = quiet();
+    let full = Topology::new();
+    let names = [&quiet.name, &full.gateway.name];
+    let _left = [&quiet, &full.gateway].map(|n| Guard::new(Leftover::Directory(state_of(n))));
+    let config =
+        format!("[agent]\nnetns = {names:?}\n[log]\nformat = \"text\"\n[metrics]\nlisten = \"\"\n{SECTIONS}");
+    std::fs::write(setup.config(), config).expect("the configuration");
+    let log = setup.dir.join("log");
+    let mut command = std::process::Command::new(CTCTL);
+    command.arg("--config").arg(setup.config()).arg("agent").stdin(std::process::Stdio::null());
+    command.stderr(std::fs::File::create(&log).expect("a log")).stdout(std::process::Stdio::null());
+    let mut agent = command.spawn().expect("the agent");
+    let guard = Guard::new(Leftover::Process(agent.id() as i32));
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    // The quiet one is first, and has the lease while both are calm.
+    wait::until("both to be ready", Duration::from_secs(20), || {
+        if said().matches("ready").count() >= 2 { Ok(()) } else { Err(said()) }
+    });
+    fill(&full.gateway, flow::established(19_500, 200, 0));
+    wait::until("max to be raised", Duration::from_secs(10), || {
+        if hostwide::read(MAX) > FIRST { Ok(()) } else { Err(said()) }
+    });
+    full.gateway.must("conntrack", &["-F"], "");
+    let pid = nix::unistd::Pid::from_raw(agent.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("a signal");
+    assert!(agent.wait().expect("its end").success(), "{}", said());
+    guard.forget();
+    let journals = [&quiet, &full.gateway].map(journal_of);
+    assert_eq!(hostwide::read(MAX), FIRST, "{journals:?}\n{}", said());
+    assert!(!said().contains("owns nf_conntrack_max"), "{}", said());
+    assert!(!journals.iter().any(|j| j.contains("someone else")), "{journals:?}");
+    assert!(journals[1].contains("raise-max") && !journals[0].contains("\"max\""), "{journals:?}");
+    assert!(!Path::new(HOST_BASELINE).exists(), "nothing is held any more");
 }

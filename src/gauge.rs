@@ -99,6 +99,11 @@ pub struct Gauge {
 }
 
 impl Gauge {
+    /// The next look at memory and at what all namespaces hold is a fresh one.
+    pub fn look_again_at_memory(&mut self) {
+        self.looked_at_seconds[1] = f64::NEG_INFINITY;
+    }
+
     /// On a thread that has entered the namespace.
     ///
     /// # Errors

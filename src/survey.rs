@@ -178,7 +178,7 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
     let boot_id = clock::boot_id();
     let mut keeper = Keeper::found(&dir, &boot_id, target.netns())?.beside(Path::new(HOST_DIR));
     let values = NamespaceValues::open()?;
-    let entries = Gauge::open(&target.namespace)?.count()?;
+    let entries = policy::fullest_entries(&Gauge::open(&target.namespace)?.snapshot()?);
     let rows = keeper.restore(&values, entries, settings.pressure.low_percent, force);
     keeper.close();
     if !rows.is_empty() {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::acts::words;
 use super::chronicle::Chronicle;
-use super::lease::HostLease;
+use super::host_lease::HostLease;
+use super::owned::{holds_host, owned_values};
 use super::shared::{Numbers, Order, SharedView, View, Watch};
 use super::sweeper::Sweeper;
 use crate::error::Result;
@@ -107,7 +108,7 @@ impl Acting {
         let snapshot = gauge.snapshot()?;
         let boot_id = clock::boot_id();
         let settings = Arc::new(ground.settings.clone());
-        let owns_host = holds_host(&mut ground, &snapshot, &settings);
+        let owns_host = holds_host(&mut ground, &snapshot, &settings, Level::Normal);
         let owned = owned_values(&gauge, &snapshot, owns_host);
         let host_dir = ground.host.baseline_dir();
         let places = (ground.state_dir.as_path(), Some(host_dir.as_path()));
@@ -182,7 +183,7 @@ impl Acting {
             self.set_events();
         }
         let mut snapshot = snapshot.clone();
-        snapshot.owns_host_values &= holds_host(&mut self.ground, &snapshot, &self.settings);
+        snapshot.owns_host_values &= self.holds_host(&snapshot);
         if let Some(action) = policy::buckets_at_start(&snapshot, &self.settings) {
             self.act(&action, &Plan::default(), &snapshot);
         }
@@ -283,7 +284,7 @@ impl Acting {
 
     pub(super) fn facts(&mut self) -> Result<Snapshot> {
         let mut snapshot = self.gauge.snapshot()?;
-        snapshot.owns_host_values &= holds_host(&mut self.ground, &snapshot, &self.settings);
+        snapshot.owns_host_values &= self.holds_host(&snapshot);
         self.rates.sample(snapshot.now_seconds, snapshot.entries, self.ground.numbers.new.load(Relaxed));
         snapshot.new_per_second =
             self.rates.new_per_second().map(|smooth| smooth.max(self.rates.new_now_per_second()));
@@ -293,6 +294,15 @@ impl Acting {
         snapshot.may_give_grace &= !self.sulks("second-chance", snapshot.now_seconds);
         snapshot.regret = self.ground.regret.tell(snapshot.now_seconds);
         Ok(snapshot)
+    }
+
+    /// Asks for max and buckets; where they became another namespace's, they are no longer this one's to put back.
+    fn holds_host(&mut self, snapshot: &Snapshot) -> bool {
+        let holds = holds_host(&mut self.ground, snapshot, &self.settings, self.memory.level);
+        if !holds && self.keeper.give_up_host() {
+            self.memory.baseline = self.keeper.baseline();
+        }
+        holds
     }
 
     /// Values that changed without this agent.
@@ -373,28 +383,4 @@ impl Witness for Remembering {
     fn stayed(&mut self, entry: &Entry, class: Class) {
         self.0.stayed(entry, class);
     }
-}
-
-/// True if max and buckets are this agent's to write. A dry run writes nothing and needs no lease; an agent that would
-/// never raise max (a quota below it, `enabled = false`) keeps none from others.
-fn holds_host(ground: &mut Ground, snapshot: &Snapshot, settings: &Settings) -> bool {
-    let capacity = &settings.capacity;
-    let wanted = capacity.enabled && (capacity.limit == 0 || capacity.limit > snapshot.max);
-    ground.dry_run || ground.host.hold(wanted && snapshot.owns_host_values, snapshot.now_seconds)
-}
-
-/// The values that this agent may change, as they are.
-fn owned_values(gauge: &Gauge, snapshot: &Snapshot, owns_host: bool) -> BTreeMap<String, u64> {
-    let touched = |t: &Timeout| t.spec().floor_key.is_some();
-    let timeouts = snapshot.timeouts.iter().filter(|(t, _)| touched(t));
-    let mut values: BTreeMap<String, u64> =
-        timeouts.map(|(t, seconds)| (t.name().to_owned(), u64::from(*seconds))).collect();
-    if let Ok(events) = gauge.values().read("events") {
-        values.insert("events".into(), events);
-    }
-    if owns_host && snapshot.owns_host_values {
-        values.insert("max".into(), snapshot.max);
-        values.insert("buckets".into(), snapshot.buckets);
-    }
-    values
 }

@@ -36,49 +36,9 @@ impl Lease {
     }
 }
 
-/// The lease on what is one for all namespaces, max and buckets: held by at most one agent of the host, and only by
-/// one that would write them. One that comes too late tries again now and then.
-pub struct HostLease {
-    directory: PathBuf,
-    lease: Option<Lease>,
-    not_before_seconds: f64,
-    told: bool,
-}
-
-impl HostLease {
-    const AGAIN_SECONDS: f64 = 5.0;
-
-    /// Where what was found before the first holder came lies, for the next.
-    pub fn baseline_dir(&self) -> PathBuf {
-        self.directory.join("host")
-    }
-
-    /// Not held yet.
-    pub fn new(directory: PathBuf) -> Self {
-        HostLease { directory, lease: None, not_before_seconds: f64::NEG_INFINITY, told: false }
-    }
-
-    /// True if it is held, from now on or already; tried only if `wanted`.
-    pub fn hold(&mut self, wanted: bool, now_seconds: f64) -> bool {
-        if self.lease.is_none() && wanted && now_seconds >= self.not_before_seconds {
-            self.not_before_seconds = now_seconds + Self::AGAIN_SECONDS;
-            match take(&self.directory.join("host.lock")) {
-                Ok(Ok(lease)) => self.lease = Some(lease),
-                Ok(Err(owner)) if !self.told => {
-                    tracing::info!("{owner} owns nf_conntrack_max and the buckets: they are left alone");
-                    self.told = true;
-                }
-                Ok(Err(_)) => {}
-                Err(error) => tracing::warn!(%error, "no lease on nf_conntrack_max and the buckets"),
-            }
-        }
-        self.lease.is_some()
-    }
-}
-
 /// Takes the lock of a file, or says who holds it. Mode 0600: flock(2) needs no more than an open file, and whoever may
 /// open this one could keep the agent from starting.
-fn take(path: &Path) -> Result<std::result::Result<Lease, String>> {
+pub(super) fn take(path: &Path) -> Result<std::result::Result<Lease, String>> {
     let failed = |error: std::io::Error| Error::unreachable("agent", format!("{}: {error}", path.display()));
     loop {
         let mut options = OpenOptions::new();

@@ -6,6 +6,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use super::hand::Acting;
+use super::owned::owned_values;
 use super::shared::{Command, Order, Reply1};
 use super::sweeper::CensusTaker;
 use crate::control::{Refusal, Reply};
@@ -128,7 +129,8 @@ impl Acting {
     fn restore(&mut self, force: bool) -> RevertDocument {
         let values: std::rc::Rc<NamespaceValues> = self.gauge.values().clone();
         // Without a count, no max is known to be safe to lower.
-        let entries = self.gauge.count().unwrap_or(u64::MAX / 200);
+        self.gauge.look_again_at_memory();
+        let entries = self.facts().map_or(u64::MAX / 200, |snapshot| policy::fullest_entries(&snapshot));
         let rows = match self.hand.dry() {
             true => Vec::new(),
             false => self.keeper.restore(&values, entries, self.settings.pressure.low_percent, force),
@@ -193,6 +195,11 @@ impl Acting {
             let name = self.netns.key();
             tracing::info!(netns = %name, "stopped; values stay as they are (restore_on_exit = \"never\")");
             return;
+        }
+        // What another namespace of this agent left a moment ago is this one's to put back.
+        if let Ok(snapshot) = self.facts() {
+            let now = owned_values(&self.gauge, &snapshot, snapshot.owns_host_values);
+            self.heed(&now, snapshot.now_seconds);
         }
         let document = self.restore(false);
         for waiting in &document.waiting {

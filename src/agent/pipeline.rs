@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use super::endpoint::Trouble;
-use super::lease::{self, HostLease, Lease};
+use super::host_lease::HostLease;
+use super::lease::{self, Lease};
 use super::service::Answers;
 use super::shared::{Command, Numbers, Order, SharedView, Watch};
 use super::{Options, hand, watch};

@@ -1,7 +1,7 @@
 //! Back: what was changed returns when it is calm, and says so while it waits.
 
 use super::settle::{self, Write};
-use super::{Memory, ceiling, hands, limit, share, usage_percent};
+use super::{Memory, ceiling, fullest_entries, hands, limit, share, usage_percent};
 use crate::model::{Act, Action, Level, Plan, Settings, Snapshot, Timeout};
 
 const HOUR_SECONDS: f64 = 3600.0;
@@ -71,7 +71,7 @@ fn lower_max(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan
     if snapshot.max <= baseline || baseline == 0 || !settings.capacity.enabled || now - last < HOUR_SECONDS {
         return;
     }
-    let safe = (snapshot.entries as f64 * 100.0 / settings.pressure.low_percent).ceil() as u64;
+    let safe = (fullest_entries(snapshot) as f64 * 100.0 / settings.pressure.low_percent).ceil() as u64;
     // Memory may have shrunk since max was raised: what is over the ceiling now goes first.
     let kept = memory.peak_entries.saturating_mul(2).min(ceiling(snapshot, settings).entries);
     let to = baseline.max(kept).max(safe);

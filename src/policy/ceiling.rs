@@ -63,6 +63,12 @@ fn of_others(snapshot: &Snapshot) -> u64 {
     }
 }
 
+/// Entries that max has to leave room for: it holds for every namespace, and how the entries of the others are spread
+/// over them is not known.
+pub fn fullest_entries(snapshot: &Snapshot) -> u64 {
+    snapshot.entries.max(of_others(snapshot))
+}
+
 /// What MemAvailable allows once `keep_available_percent` is kept. max is a promise to every namespace: what each of
 /// them may still take of it is spoken for.
 fn available(snapshot: &Snapshot, settings: &Settings, cost: u64) -> (u64, String) {

@@ -135,8 +135,8 @@ fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &m
         return None;
     }
     if !snapshot.owns_host_values {
-        plan.reasons.push("max is not raised: this agent may not write the host's nf_conntrack_max (another owns it, or the right is \
-             missing)"
+        plan.reasons.push("max is not raised: this agent may not write the host's nf_conntrack_max (another agent, which this \
+             one's log names, or another namespace of this one has it, or the right is missing)"
                 .into());
         return None;
     }

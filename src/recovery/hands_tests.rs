@@ -84,6 +84,28 @@ fn one_that_becomes_the_owner_later_knows_it_too() {
 }
 
 #[test]
+fn what_passes_between_two_namespaces_of_an_agent_is_put_back_by_the_one_that_has_it() {
+    let host = Host::new();
+    let (mut first, _) = host.agent(0, BOOT, &[("max", 100_000), ("buckets", 512), ("udp_timeout", 30)]);
+    let (mut second, _) = host.agent(1, BOOT, &[("udp_timeout", 30)]);
+    first.will_write("max", 100_000, 150_000).unwrap();
+    assert!(!second.give_up_host() && first.give_up_host() && !first.give_up_host());
+    assert_eq!(first.baseline().into_keys().collect::<Vec<_>>(), ["udp_timeout"]);
+    assert!(first.is_clear(), "nothing of it is put back here");
+    assert_eq!(host.held().unwrap().values["max"].found, 100_000, "it lies beside the lease");
+    second.notice(&values(&[("buckets", 512), ("max", 150_000), ("udp_timeout", 30)]), Vec::new);
+    second.will_write("max", 150_000, 225_000).unwrap();
+    assert_eq!(second.baseline()["max"], 100_000);
+    // And back: what was set meanwhile is nobody else's hand.
+    assert!(second.give_up_host());
+    let noticed = first.notice(&values(&[("buckets", 512), ("max", 225_000), ("udp_timeout", 30)]), Vec::new);
+    assert_eq!(noticed.iter().map(|n| n.drift).collect::<Vec<_>>(), [Drift::Own], "{noticed:?}");
+    assert_eq!(first.baseline()["max"], 100_000);
+    first.released("max");
+    assert!(host.held().is_none() && second.is_clear());
+}
+
+#[test]
 fn what_somebody_set_meanwhile_or_another_boot_held_is_not_adopted() {
     let host = Host::new();
     host.killed();

@@ -56,6 +56,23 @@ impl Keeper {
         noticed
     }
 
+    /// Max and buckets became another's of this process: what they were lies beside the lease, for whoever has them now.
+    /// True if they were this one's.
+    pub fn give_up_host(&mut self) -> bool {
+        if !self.host.owned {
+            return false;
+        }
+        let (left, _) = self.host.load(true);
+        self.host.owned = false;
+        let hosts = super::host::is_hosts;
+        // What could not be put there stays here: nobody else knows it.
+        let stays = |held: &Held, name: &str| held.written.is_some() && !left.contains_key(name);
+        self.baseline.values.retain(|name, held| !hosts(name) || stays(held, name));
+        self.displaced.retain(|name, _| !hosts(name));
+        let _ = self.save();
+        true
+    }
+
     /// Max and buckets that became this agent's only now (with the lease) are as they were before an earlier holder
     /// changed them; else they begin with what they are.
     fn adopt(&mut self, values: &BTreeMap<String, u64>) -> Vec<Noticed> {

@@ -198,6 +198,15 @@ fn max_stays_where_it_may_not_be_lowered_or_was_never_limited() {
 }
 
 #[test]
+fn max_is_not_lowered_below_what_other_namespaces_hold() {
+    let mut agent = after_a_raise();
+    (agent.snapshot.memory.entries_all_namespaces, agent.snapshot.memory.other_namespaces) =
+        (Some(180_000), 1);
+    agent.at(NOW, 30_000);
+    assert_eq!(lowered(&agent.at(NOW + HOUR, 30_000)), Some(200_000), "150,000 are 75 % of it");
+}
+
+#[test]
 fn what_is_held_is_told_with_what_it_waits_for() {
     let mut agent = Agent::new(table(0));
     agent.press(NOW);

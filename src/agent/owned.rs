@@ -1,0 +1,39 @@
+//! What this pipeline may write.
+
+use std::collections::BTreeMap;
+
+use super::hand::Ground;
+use crate::executor::Values;
+use crate::gauge::Gauge;
+use crate::model::{Level, Settings, Snapshot, Timeout};
+
+/// True if max and buckets are this agent's to write. A dry run writes nothing and needs no lease; an agent that would
+/// never raise max (a quota below it, `enabled = false`) keeps none from others.
+/// Of the namespaces of one agent, one under pressure has it before one that is calm.
+pub(super) fn holds_host(
+    ground: &mut Ground,
+    snapshot: &Snapshot,
+    settings: &Settings,
+    level: Level,
+) -> bool {
+    let capacity = &settings.capacity;
+    let wanted = capacity.enabled && (capacity.limit == 0 || capacity.limit > snapshot.max);
+    let wanted = wanted && snapshot.owns_host_values;
+    ground.dry_run || ground.host.hold(wanted, level > Level::Normal, snapshot.now_seconds)
+}
+
+/// The values that this agent may change, as they are.
+pub(super) fn owned_values(gauge: &Gauge, snapshot: &Snapshot, owns_host: bool) -> BTreeMap<String, u64> {
+    let touched = |t: &Timeout| t.spec().floor_key.is_some();
+    let timeouts = snapshot.timeouts.iter().filter(|(t, _)| touched(t));
+    let mut values: BTreeMap<String, u64> =
+        timeouts.map(|(t, seconds)| (t.name().to_owned(), u64::from(*seconds))).collect();
+    if let Ok(events) = gauge.values().read("events") {
+        values.insert("events".into(), events);
+    }
+    if owns_host && snapshot.owns_host_values {
+        values.insert("max".into(), snapshot.max);
+        values.insert("buckets".into(), snapshot.buckets);
+    }
+    values
+}

@@ -25,6 +25,7 @@ mod test_counts;
 mod test_dry_run;
 mod test_edges;
 mod test_fair_share;
+mod test_foreign_update;
 mod test_hands;
 mod test_harness;
 mod test_live;
@@ -100,6 +101,7 @@ fn tests() -> Vec<Test> {
         test_counts::TESTS,
         test_pressure::TESTS,
         test_fair_share::TESTS,
+        test_foreign_update::TESTS,
         test_pacing::TESTS,
         test_hands::TESTS,
         test_replay::TESTS,

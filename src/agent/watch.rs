@@ -20,6 +20,8 @@ use crate::state::{Audit, Finding, Identify, Look, RegretMeter, Sightings, Sync}
 
 /// System calls in a row before commands and ticks have their turn.
 const BATCHES: usize = 32;
+/// Room for what other programs change at once: some 6,000 entries.
+const UPDATES_BYTES: usize = 8 << 20;
 /// The audit looks so often, whatever the agent's interval.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -47,6 +49,10 @@ pub struct Ground {
 pub struct Watcher {
     ground: Ground,
     listener: Listener,
+    /// What other programs change.
+    updates: Listener,
+    /// Changes of theirs that were lost or could not be read, ever; the kernel's count is of 32 bits.
+    updates_lost: u32,
     sysctls: ConntrackSysctls,
     sync: Sync,
     audit: Audit,
@@ -74,11 +80,14 @@ impl Watcher {
     pub fn open(ground: Ground) -> Result<Self> {
         ground.namespace.enter()?;
         let listener = Listener::open(ground.buffer_bytes)?;
+        let updates = Listener::open_foreign_updates(UPDATES_BYTES)?;
         let events = listener.buffer_bytes() / BYTES_PER_QUEUED_EVENT;
         tracing::info!(netns = %ground.namespace.netns().key(), "room for {events} queued events");
         let sync = Sync::new(ground.identify.clone());
         Ok(Watcher {
             listener,
+            updates,
+            updates_lost: 0,
             sysctls: ConntrackSysctls::open()?,
             sync,
             ground,
@@ -137,6 +146,7 @@ impl Watcher {
         let timeout = PollTimeout::try_from(at_most.as_millis() + 1).unwrap_or(PollTimeout::MAX);
         let mut fds = [
             PollFd::new(self.listener.descriptor(), PollFlags::POLLIN),
+            PollFd::new(self.updates.descriptor(), PollFlags::POLLIN),
             PollFd::new(self.ground.commands.descriptor(), PollFlags::POLLIN),
         ];
         // EINTR and a timeout are as good as an event: everything is looked at anyway.
@@ -145,6 +155,8 @@ impl Watcher {
 
     fn drain(&mut self) {
         self.sync.at(clock::boottime_seconds() as u32);
+        // First: an entry's end is queued after what was done to it, and has to be taken after it.
+        let more_updates = self.drain_updates();
         let (sync, sightings, regret) = (&mut self.sync, &self.ground.sightings, &self.ground.regret);
         let mut noted: Vec<Event> = Vec::new();
         let mut any_foreign = read(sightings).any_foreign();
@@ -164,7 +176,7 @@ impl Watcher {
         }
         match drained {
             Ok(met) => {
-                self.behind = met.more;
+                self.behind = met.more || more_updates;
                 self.unreadable += met.unreadable;
                 self.ground.numbers.forged.fetch_add(met.forged, Relaxed);
             }
@@ -176,6 +188,43 @@ impl Watcher {
                 std::thread::sleep(TICK);
             }
         }
+    }
+
+    /// Takes what other programs changed; whether more may be waiting.
+    fn drain_updates(&mut self) -> bool {
+        let mut noted: Vec<Event> = Vec::new();
+        let drained = self.updates.drain(BATCHES, |event| {
+            if event.foreign {
+                noted.push(*event);
+            }
+        });
+        let (received, unreadable, more) = match drained {
+            Ok(met) => {
+                self.ground.numbers.forged.fetch_add(met.forged, Relaxed);
+                (met.received > 0, met.unreadable > 0, met.more)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "other programs' changes cannot be read");
+                std::thread::sleep(TICK);
+                (true, true, false)
+            }
+        };
+        if !received {
+            return more;
+        }
+        let lost = self.updates.lost().unwrap_or(self.updates_lost);
+        let mut sightings = self.ground.sightings.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for event in &noted {
+            sightings.event(event, &self.ground.identify);
+        }
+        if unreadable || lost != self.updates_lost {
+            self.updates_lost = lost;
+            sightings.deaf();
+            tracing::warn!(
+                "other programs' changes were lost: from here on observation alone proves idleness"
+            );
+        }
+        more
     }
 
     /// Everything that was lost, now.

@@ -7,6 +7,7 @@ use std::io;
 use std::time::Instant;
 
 use super::attribute::{Malformed, NLMSG_ERROR};
+use super::own_ports::Registered;
 use super::request;
 use super::second_look::{Batch, SecondLook};
 use super::socket::invalid;
@@ -16,6 +17,8 @@ use crate::model::{Entry, Status};
 /// `CTA_ID` (`ctnetlink_new_conntrack`), so each entry is looked at right before, as before a delete.
 pub struct Shortener {
     look: SecondLook,
+    /// Its updates are this program's own, and no other writer's.
+    _own: Registered,
 }
 
 /// What a batch came to.
@@ -56,7 +59,9 @@ impl Shortener {
     /// # Errors
     /// As [`super::socket::Netlink::open`].
     pub fn open() -> crate::error::Result<Self> {
-        Ok(Shortener { look: SecondLook::open()? })
+        let look = SecondLook::open()?;
+        let own = Registered::new(look.port());
+        Ok(Shortener { look, _own: own })
     }
 
     /// Queues an entry that was seen after `seen`.

@@ -5,6 +5,7 @@ use super::super::root::fixture::host_root;
 use super::super::socket::Netlink;
 use super::super::{event_listeners, listener, table};
 use super::*;
+use crate::model::{Event, EventKind, L4};
 
 /// Runs `test` on a thread in a network namespace of its own, which goes with the thread.
 fn alone(test: fn()) {
@@ -103,6 +104,7 @@ fn those_who_listen_to_updates_are_seen_and_this_programs_own_socket_is_none_of_
     alone(|| {
         assert_eq!(event_listeners::of_updates(), Some(0));
         let _own = listener::Listener::open(1 << 20).expect("a listener");
+        let _updates = listener::Listener::open_foreign_updates(1 << 20).expect("a listener");
         assert_eq!(event_listeners::of_updates(), Some(0));
         let mut other =
             Command::new("conntrack").args(["-E", "-e", "UPDATES"]).spawn().expect("conntrack(8)");
@@ -113,5 +115,36 @@ fn those_who_listen_to_updates_are_seen_and_this_programs_own_socket_is_none_of_
         }
         other.kill().expect("its end");
         other.wait().expect("its end");
+    });
+}
+
+#[test]
+fn what_another_program_changes_is_heard_and_a_second_chance_is_not() {
+    alone(|| {
+        let mut updates = listener::Listener::open_foreign_updates(1 << 20).expect("a listener");
+        let mut heard = || {
+            let mut ports = Vec::new();
+            let note = |event: &Event| ports.push((event.kind, event.foreign, event.entry.original.l4));
+            let met = updates.drain(4, note).expect("the stream");
+            (met.received, ports)
+        };
+        create(1000, 8000);
+        create(1001, 8000);
+        assert_eq!(heard(), (0, vec![]), "births are of another group");
+        // Its socket is younger than the filter's last look.
+        let mut shortener = Shortener::open().expect("a socket");
+        for entry in entries() {
+            shortener.push(&entry, Instant::now()).expect("an entry");
+        }
+        assert_eq!(shortener.flush(60).expect("an answer").set.len(), 2);
+        assert_eq!(heard(), (2, vec![]), "dropped as it is read");
+        conntrack("-U -p tcp --sport 1001 -t 3600");
+        let l4 = L4::Ports { source: 1001, destination: 443 };
+        assert_eq!(heard(), (1, vec![(EventKind::Update, true, l4)]));
+        for entry in entries() {
+            shortener.push(&entry, Instant::now()).expect("an entry");
+        }
+        assert_eq!(shortener.flush(30).expect("an answer").set.len(), 2);
+        assert_eq!(heard(), (0, vec![]), "and from now on not queued at all");
     });
 }

@@ -1,16 +1,19 @@
-//! The event stream: NEW and DESTROY of one namespace.
+//! The event stream: NEW and DESTROY of one namespace, and the UPDATEs that somebody asked for.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::attribute::Messages;
 use super::decode;
+use super::own_ports::{self, Registered};
+use super::port_filter;
 use super::receive::{Batch, Datagram};
 use super::socket::Netlink;
 use crate::error::{Error, Result};
 use crate::model::Event;
 
 const NFNLGRP_CONNTRACK_NEW: u32 = 1;
+const NFNLGRP_CONNTRACK_UPDATE: u32 = 2;
 const NFNLGRP_CONNTRACK_DESTROY: u32 = 3;
 /// A queued event holds about this much of the socket's buffer, whatever its length (its skb's truesize).
 pub const BYTES_PER_QUEUED_EVENT: usize = 1280;
@@ -28,12 +31,21 @@ pub struct Met {
     pub more: bool,
 }
 
-/// A subscription. UPDATE is left out: one TCP connection is one NEW, one DESTROY and five UPDATEs, and the counts
-/// need none of them.
+/// A subscription: to NEW and DESTROY, or to the UPDATEs of other writers. One TCP connection is one NEW, one DESTROY
+/// and five UPDATEs of its packets: nobody needs those, and a filter drops them before they are queued.
 pub struct Listener {
     netlink: Netlink,
+    updates: Option<OwnFilter>,
     batch: Batch,
     buffer_bytes: usize,
+}
+
+/// What keeps this program's own updates, and its socket, from being taken for another's.
+struct OwnFilter {
+    /// `own_ports::changes` that the filter knows of.
+    changes: u64,
+    own: Vec<u32>,
+    _registered: Registered,
 }
 
 impl Listener {
@@ -42,19 +54,42 @@ impl Listener {
     /// # Errors
     /// Exit 3 without CAP_NET_ADMIN over the namespace.
     pub fn open(buffer_bytes: usize) -> Result<Self> {
+        Self::subscribe(buffer_bytes, false)
+    }
+
+    /// Subscribes to the updates that other programs ask for (`conntrack -U`, conntrackd), and to no others.
+    ///
+    /// # Errors
+    /// As [`Listener::open`].
+    pub fn open_foreign_updates(buffer_bytes: usize) -> Result<Self> {
+        Self::subscribe(buffer_bytes, true)
+    }
+
+    fn subscribe(buffer_bytes: usize, updates: bool) -> Result<Self> {
         let netlink = Netlink::open()?;
         let buffer_bytes = netlink.reserve(buffer_bytes);
         let subscribe = || -> io::Result<()> {
             // Loss is read from SO_MEMINFO, which is exact, and delivery goes on meanwhile.
             netlink.set_no_enobufs()?;
+            if updates {
+                // Before the group, so that nothing slips in unfiltered.
+                port_filter::attach(netlink.descriptor(), &[])?;
+                return netlink.join(NFNLGRP_CONNTRACK_UPDATE);
+            }
             netlink.join(NFNLGRP_CONNTRACK_NEW)?;
             netlink.join(NFNLGRP_CONNTRACK_DESTROY)
         };
+        // Before the group, so that the socket is nobody else's for a moment either.
+        let updates_filter = updates.then(|| OwnFilter {
+            changes: 0,
+            own: Vec::new(),
+            _registered: Registered::new(netlink.port()),
+        });
         subscribe().map_err(|error| {
             Error::unreachable("conntrack events", error)
                 .hint("CAP_NET_ADMIN over the network namespace is needed: run as root")
         })?;
-        Ok(Listener { netlink, batch: Batch::new(64), buffer_bytes })
+        Ok(Listener { netlink, updates: updates_filter, batch: Batch::new(64), buffer_bytes })
     }
 
     /// Socket buffer in bytes, as the kernel gave it.
@@ -68,6 +103,8 @@ impl Listener {
     /// As recvmmsg(2), but for ENOBUFS and nothing there, which are no errors.
     pub fn drain(&mut self, batches: usize, mut each: impl FnMut(&Event)) -> io::Result<Met> {
         let mut met = Met::default();
+        self.know_own_ports()?;
+        let own = self.updates.as_ref().map_or(&[][..], |filter| &filter.own);
         for _ in 0..batches {
             met.more = match self.batch.receive(self.netlink.descriptor()) {
                 Ok(n) => {
@@ -82,7 +119,7 @@ impl Listener {
             };
             for datagram in self.batch.datagrams() {
                 match datagram {
-                    Datagram::Kernel(bytes) => read(bytes, &mut met, &mut each),
+                    Datagram::Kernel(bytes) => read(bytes, own, &mut met, &mut each),
                     Datagram::Forged => met.forged += 1,
                     Datagram::Truncated => met.unreadable += 1,
                 }
@@ -93,6 +130,18 @@ impl Listener {
             }
         }
         Ok(met)
+    }
+
+    /// What the filter lets through of a socket that came since then is dropped when it is read.
+    fn know_own_ports(&mut self) -> io::Result<()> {
+        let Some(filter) = &mut self.updates else { return Ok(()) };
+        let changes = own_ports::changes();
+        if filter.changes != changes {
+            filter.own = own_ports::here();
+            port_filter::attach(self.netlink.descriptor(), &filter.own)?;
+            filter.changes = changes;
+        }
+        Ok(())
     }
 
     /// Events lost since the subscription began.
@@ -109,8 +158,11 @@ impl Listener {
     }
 }
 
-fn read(bytes: &[u8], met: &mut Met, each: &mut impl FnMut(&Event)) {
+fn read(bytes: &[u8], own: &[u32], met: &mut Met, each: &mut impl FnMut(&Event)) {
     for message in Messages(bytes) {
+        if message.as_ref().is_ok_and(|message| own.contains(&message.port)) {
+            continue;
+        }
         match message.map(|m| decode::event(&m)) {
             Ok(Ok(Some(event))) => each(&event),
             Ok(Ok(None)) => {}

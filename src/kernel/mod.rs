@@ -10,6 +10,8 @@ pub mod host_values;
 pub mod listener;
 pub mod memory;
 pub mod netns;
+mod own_ports;
+mod port_filter;
 pub mod process;
 pub mod receive;
 pub mod request;

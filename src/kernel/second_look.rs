@@ -121,6 +121,11 @@ impl SecondLook {
         Queue { batch: self.batch, ..std::mem::take(&mut self.queue) }
     }
 
+    /// Its socket's port.
+    pub(super) fn port(&self) -> u32 {
+        self.netlink.port()
+    }
+
     pub(super) fn next_sequence(&mut self) -> u32 {
         self.netlink.next_sequence()
     }

@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// so it stays private here.
 pub struct Netlink {
     socket: Socket,
+    port: u32,
     sequence: u32,
     room: Vec<u8>,
 }
@@ -47,12 +48,17 @@ impl Netlink {
 
     fn open_protocol(protocol: isize) -> io::Result<Self> {
         let mut socket = Socket::new(protocol)?;
-        socket.bind_auto()?;
+        let port = socket.bind_auto()?.port_number();
         // Errors come back without the request that they answer.
         socket.set_cap_ack(true)?;
         let patience = TimeVal::new(PATIENCE.as_secs() as _, 0);
         setsockopt(&socket, sockopt::ReceiveTimeout, &patience)?;
-        Ok(Netlink { socket, sequence: 0, room: vec![0; ROOM] })
+        Ok(Netlink { socket, port, sequence: 0, room: vec![0; ROOM] })
+    }
+
+    /// The port that the kernel gave it: the `nlmsg_pid` of events about what it asks for.
+    pub(super) fn port(&self) -> u32 {
+        self.port
     }
 
     /// The next sequence number; never 0.

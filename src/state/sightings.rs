@@ -65,6 +65,12 @@ impl Sightings {
         }
     }
 
+    /// What another writer did was not heard: any entry may be its.
+    pub fn deaf(&mut self) {
+        (self.foreign_ever, self.overflowed) = (true, true);
+        self.foreign = HashSet::default();
+    }
+
     /// Some entry is known to be another writer's.
     pub fn any_foreign(&self) -> bool {
         !self.foreign.is_empty()

@@ -1,0 +1,62 @@
+//! Another program changes the time left of live flows: arithmetic would call them idle for five days.
+
+use std::time::Duration;
+
+use crate::agent::{Setup, limit};
+use crate::environment::Need;
+use crate::fill::fill;
+use crate::flow;
+use crate::topology::{Family, Topology};
+use crate::traffic::{Tcp, listen};
+use crate::{Test, test, wait};
+
+const IDLE: u32 = 2000;
+const LIVE: usize = 20;
+
+pub const TESTS: &[Test] =
+    &[test("foreign_update::flows_whose_timeout_another_program_set_survive", survive).needs(&[Need::Age])];
+
+/// Relief that ends once every dead entry is gone, at 30 of 100.
+fn all_must_go() -> String {
+    let pressure =
+        "[pressure]\ntarget_percent = 30\nlow_percent = 40\nhigh_percent = 50\ncritical_percent = 95\n";
+    format!("{}{pressure}[flush]\ngrace_seconds = 2\n[timeouts]\nenabled = false\n", limit(100))
+}
+
+fn survive() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(IDLE, 100, 8000));
+    let setup = Setup::new(&topology.gateway, &limit(100_000));
+    let agent = setup.start();
+    let listener = listen(&topology, Family::V4);
+    let mut flows: Vec<Tcp> = (0..LIVE).map(|_| Tcp::talking_to(&topology, &listener)).collect();
+    let entry = |tcp: &Tcp| tcp.entry(&topology).expect("its entry");
+    let before: Vec<_> = flows.iter().map(|tcp| entry(tcp).identity()).collect();
+    let client = Family::V4.client().to_string();
+    topology.gateway.must("conntrack", &["-U", "-p", "tcp", "-s", &client, "-t", "3600"], "");
+    assert!(flows.iter().all(|tcp| entry(tcp).left_seconds.is_some_and(|left| left <= 3600)));
+    setup.write("", &all_must_go());
+    let reloaded = setup.ctctl(&["reload"]);
+    assert_eq!(reloaded.code, 0, "{}", reloaded.stderr);
+    wait::until("the dead entries to be gone", Duration::from_secs(15), || {
+        let count = topology.count();
+        if count <= 40 { Ok(()) } else { Err(format!("{count} entries")) }
+    });
+    wait::throughout(
+        "they keep their entries, and the time left that was set",
+        Duration::from_secs(4),
+        || {
+            let kept = |(tcp, was): (&Tcp, _)| {
+                let left = tcp
+                    .entry(&topology)
+                    .filter(|now| now.identity() == *was)
+                    .and_then(|now| now.left_seconds);
+                left.is_some_and(|left| left > 3000)
+            };
+            let kept = flows.iter().zip(&before).filter(|flow| kept(*flow)).count();
+            if kept == LIVE { Ok(()) } else { Err(format!("{kept} of {LIVE}")) }
+        },
+    );
+    flows.iter_mut().for_each(|tcp| tcp.alive().expect("bytes both ways"));
+    assert_eq!(agent.stop(), 0);
+}

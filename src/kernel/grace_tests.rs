@@ -138,7 +138,10 @@ fn what_another_program_changes_is_heard_and_a_second_chance_is_not() {
         }
         assert_eq!(shortener.flush(60).expect("an answer").set.len(), 2);
         assert_eq!(heard(), (2, vec![]), "dropped as it is read");
-        conntrack("-U -p tcp --sport 1001 -t 3600");
+        let wanted = |entry: &&Entry| entry.original.l4 == L4::Ports { source: 1001, destination: 443 };
+        let entry = entries().iter().find(wanted).copied().expect("an entry");
+        let other = Netlink::open().expect("a socket that is not registered");
+        other.send(&request::update_timeout(&entry, 3600, 1).expect("a request")).expect("an update");
         let l4 = L4::Ports { source: 1001, destination: 443 };
         assert_eq!(heard(), (1, vec![(EventKind::Update, true, l4)]));
         for entry in entries() {

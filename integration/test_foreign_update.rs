@@ -6,6 +6,7 @@ use crate::agent::{Setup, limit};
 use crate::environment::Need;
 use crate::fill::fill;
 use crate::flow;
+use crate::table::Identity;
 use crate::topology::{Family, Topology};
 use crate::traffic::{Tcp, listen};
 use crate::{Test, test, wait};
@@ -46,7 +47,7 @@ fn survive() {
         "they keep their entries, and the time left that was set",
         Duration::from_secs(4),
         || {
-            let kept = |(tcp, was): (&Tcp, _)| {
+            let kept = |(tcp, was): (&Tcp, &Identity)| {
                 let left = tcp
                     .entry(&topology)
                     .filter(|now| now.identity() == *was)

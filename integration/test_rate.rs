@@ -19,7 +19,8 @@ const MAX: u32 = 65_536;
 const IDLE_SECONDS: u32 = 8000;
 
 /// Of what one writer makes with nothing but a listener that throws away. An unoptimised agent, on a machine of two
-/// cores that it shares with the writer, keeps up with a quarter of it on a good day, an optimised one with 0.4; a tenth leaves room for a bad one.
+/// cores that it shares with the writer, keeps up with a quarter of it on a good day, an optimised one with 0.4; a
+/// tenth leaves room for a bad one.
 const SHARE: f64 = 0.1;
 
 pub const TESTS: &[Test] = &[test(

@@ -55,9 +55,13 @@ fn until_at_most(topology: &Topology, most: u64) {
     });
 }
 
+/// The records of what was shared out, once the first act has ended.
 fn shared(setup: &Setup) -> Vec<Value> {
     let done = |act: &Value| act["class"] == "fair-share" && act["event"] == "done";
-    setup.acts().into_iter().filter(done).collect()
+    wait::until("a record of fair share", Duration::from_secs(10), || {
+        let acts: Vec<Value> = setup.acts().into_iter().filter(done).collect();
+        if acts.is_empty() { Err("none yet") } else { Ok(acts) }
+    })
 }
 
 fn hog() {

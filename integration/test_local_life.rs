@@ -17,7 +17,7 @@ pub const TESTS: &[Test] =
     &[test("local_life::a_socket_of_the_gateway_keeps_its_entry", sockets_keep_entries).needs(&[Need::Age])];
 
 const IDLE: u32 = 9000;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Only the flush of every dead entry that may go brings the table to 5 % of its quota.
 fn sections() -> String {

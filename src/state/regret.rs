@@ -30,7 +30,7 @@ const SPAN_SECONDS: f64 = 300.0;
 
 /// Shared between the hand, which deletes, and the events thread, which hears.
 ///
-/// Measured (`agent/watch_tests.rs`, opt-level 1, a core at 2.6 GHz): 0.3 ns an event while nothing was deleted
+/// Measured over 4 million events (opt-level 1, a core at 2.6 GHz): 0.3 ns an event while nothing was deleted
 /// lately; for a minute after a deletion 31 ns a NEW, most of it the hash of the tuple, and 40 ns with as many
 /// remembered as can be. To remember a deletion takes 0.15 us, beside 2 us for the deletion itself.
 #[derive(Debug)]

@@ -1,5 +1,11 @@
-use super::chunk::{Asked, credit};
+use super::chunk::{Asked, Ready, UnderWay, credit, settle};
+use super::sweep::enough;
+use super::throttle::Throttle;
 use super::*;
+use std::time::Duration;
+
+use crate::kernel::table::Deleter;
+use crate::model::{Flush, Pace};
 
 fn pace(per_second: u64) -> Pace {
     Pace {
@@ -9,6 +15,10 @@ fn pace(per_second: u64) -> Pace {
         enough_at_entries: 70_000,
         ..Pace::default()
     }
+}
+
+fn throttle(pace: &Pace) -> Throttle<'_> {
+    Throttle::new(pace, pace.per_second, pace.urgent_at_entries)
 }
 
 fn swept(flushes: usize) -> Swept {
@@ -56,8 +66,9 @@ fn the_dry_hand_counts_and_changes_nothing() {
     assert_eq!(hand.set("max", 1, 2), Ok(None));
     hand.take(&Entry::default(), Class::Closed, Instant::now());
     hand.take(&Entry::default(), Class::Closed, Instant::now());
-    assert_eq!(hand.settle().unwrap(), Deleted { sent: 2, ..Deleted::default() });
-    assert_eq!(hand.settle().unwrap(), Deleted::default());
+    hand.begin(false).unwrap();
+    assert_eq!(hand.told(false).unwrap().unwrap(), Deleted { sent: 2, ..Deleted::default() });
+    assert!(hand.told(true).is_none());
 }
 
 /// Takes second chances as the hand on the kernel does, and answers as told.
@@ -73,8 +84,11 @@ impl Hand for Chancy {
     fn take(&mut self, _: &Entry, _: Class, _: Instant) {
         panic!("nothing is deleted");
     }
-    fn settle(&mut self) -> io::Result<Deleted> {
+    fn begin(&mut self, _: bool) -> io::Result<()> {
         panic!("nothing is deleted");
+    }
+    fn told(&mut self, _: bool) -> Option<io::Result<Deleted>> {
+        None
     }
     fn give_grace(&mut self, entry: &Entry, _: Instant) {
         self.given.push(*entry);
@@ -121,8 +135,8 @@ fn only_those_that_got_their_second_chance_are_told_of_and_what_was_short_was_no
     let flush = Flush { grace_seconds: Some(60), ..Flush::of(Class::Established, 7440, 10) };
     let closed = Flush::of(Class::Closed, 5, 10);
     let (mut swept, mut told) = (swept(2), Told::default());
-    let asked = Asked { taken: vec![0, 0], chances: vec![Vec::new(), chances] };
-    settle(&asked, &mut hand, &[&closed, &flush], &mut told, &mut swept).unwrap();
+    let asked = Asked { taken: vec![0, 0], chances: vec![Vec::new(), chances], hurry: false };
+    settle(&asked, &mut hand, &[&closed, &flush], &mut told, &mut swept, &mut UnderWay::new(2)).unwrap();
     assert_eq!(told.0, [(1, 8001, 60), (3, 8003, 60)]);
     assert_eq!((swept.requested, swept.freed, swept.chances_given), (vec![0, 3], vec![0, 2], 2));
     assert_eq!((swept.chances.revived, swept.chances.set), (1, vec![]));
@@ -131,7 +145,7 @@ fn only_those_that_got_their_second_chance_are_told_of_and_what_was_short_was_no
 #[test]
 fn deletions_are_paid_for_before_the_next() {
     let pace = pace(1000);
-    let mut throttle = Throttle::new(&pace);
+    let mut throttle = throttle(&pace);
     assert!(throttle.ready(0));
     throttle.after(0, Some(90_000));
     assert!(throttle.ready(0), "nothing was taken");
@@ -148,7 +162,7 @@ fn deletions_are_paid_for_before_the_next() {
 fn the_pause_is_short_enough_for_the_next_chunk_to_stay_fresh() {
     let pace = pace(1);
     let before = Instant::now();
-    Throttle::new(&pace).after(1_000_000, None);
+    throttle(&pace).after(1_000_000, None);
     assert!(before.elapsed() >= Deleter::FRESH / 2);
     assert!(before.elapsed() < Deleter::FRESH * 20, "not for the whole debt of 12 days");
 }
@@ -156,7 +170,7 @@ fn the_pause_is_short_enough_for_the_next_chunk_to_stay_fresh() {
 #[test]
 fn a_table_about_to_be_full_is_not_made_to_wait_for_old_debts() {
     let pace = pace(1);
-    let mut throttle = Throttle::new(&pace);
+    let mut throttle = throttle(&pace);
     throttle.after(3600, Some(94_999));
     assert!(throttle.due > Instant::now() + Duration::from_secs(3000));
     throttle.after(200, Some(95_000));
@@ -167,7 +181,69 @@ fn a_table_about_to_be_full_is_not_made_to_wait_for_old_debts() {
 #[test]
 fn a_pace_of_nothing_is_one_a_second_and_no_division_by_zero() {
     let pace = pace(0);
-    let mut throttle = Throttle::new(&pace);
+    let mut throttle = throttle(&pace);
     throttle.after(2, None);
     assert!(!throttle.ready(0));
+}
+
+/// Deletes in its own time: tells of each batch only when it is waited for, and refuses the second.
+#[derive(Default)]
+struct Slow {
+    taken: u64,
+    begun: VecDeque<u64>,
+    told: u64,
+}
+
+impl Hand for Slow {
+    fn set(&mut self, _: &str, _: u64, _: u64) -> Result<Option<u64>, Refused> {
+        Ok(None)
+    }
+    fn take(&mut self, _: &Entry, _: Class, _: Instant) {
+        self.taken += 1;
+    }
+    fn begin(&mut self, _: bool) -> io::Result<()> {
+        self.begun.push_back(std::mem::take(&mut self.taken));
+        Ok(())
+    }
+    fn told(&mut self, wait: bool) -> Option<io::Result<Deleted>> {
+        let sent = if wait { self.begun.pop_front()? } else { return None };
+        self.told += 1;
+        match self.told {
+            2 => Some(Err(io::ErrorKind::PermissionDenied.into())),
+            _ => Some(Ok(Deleted { sent, ..Deleted::default() })),
+        }
+    }
+    fn give_grace(&mut self, _: &Entry, _: Instant) {}
+    fn settle_chances(&mut self, _: u32) -> io::Result<Shortened> {
+        Ok(Shortened::default())
+    }
+    fn dry(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_is_under_way_counts_against_the_budget_and_none_is_left_untold_after_an_error() {
+    let (mut hand, mut swept, mut told) = (Slow::default(), swept(1), Told::default());
+    let flush = Flush::of(Class::Closed, 5, 30);
+    let mut under_way = UnderWay::new(1);
+    let ready = Ready { deletions: true, chances: true, portion: None, came: 0, hurry: false };
+    let enough = |swept: &Swept, under_way: &UnderWay, count| {
+        enough(&[&flush], swept, under_way, ready, Some(count), &pace(1))
+    };
+    for n in [10, 10, 10] {
+        assert!(!enough(&swept, &under_way, 100_000));
+        (0..n).for_each(|_| hand.take(&Entry::default(), Class::Closed, Instant::now()));
+        let asked = Asked { taken: vec![n], chances: vec![Vec::new()], hurry: false };
+        settle(&asked, &mut hand, &[&flush], &mut told, &mut swept, &mut under_way).unwrap();
+    }
+    assert_eq!((swept.freed[0], under_way.of(0)), (0, 30));
+    assert!(enough(&swept, &under_way, 100_000), "the budget is spent");
+    assert!(enough(&swept, &UnderWay::new(1), 70_000), "the table is where it is to be");
+    assert!(!enough(&swept, &UnderWay::new(1), 70_001));
+    let error = under_way.end(&mut hand, &mut swept).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    assert_eq!((swept.freed[0], under_way.deletions()), (20, 0));
+    assert!(hand.told(true).is_none());
+    assert!(!enough(&swept, &under_way, 100_000), "ten are still owed");
 }

@@ -111,6 +111,13 @@ impl<'a> Sieve<'a> {
         }
     }
 
+    /// What was counted so far is counted again.
+    pub fn recount(&mut self) {
+        self.classes = Class::ALL.map(ClassScan::empty).into();
+        (self.entries, self.protected, self.liftable) = (0, 0, 0);
+        self.groups = Groups::default();
+    }
+
     /// Who holds the table is to be weighed as well.
     pub fn weigh(&mut self, weighing: Weighing) {
         self.weighing = Some(weighing);

@@ -221,7 +221,7 @@ fn sweep(gauge: &mut Gauge, reader: &mut Reader<'_, '_>) -> io::Result<Swept> {
     let mut hand = DryHand::default();
     let hand: &mut dyn Hand = &mut hand;
     let none: [&Flush; 0] = [];
-    executor::sweep(gauge.netlink(), hand, &none, &Pace::default(), reader)
+    executor::sweep(gauge.netlink(), hand, &none, &Pace::default(), &[], reader)
 }
 
 /// A dump that goes on after its last entry went starts that bucket again (`ctnetlink_dump_table`): doubles are near.

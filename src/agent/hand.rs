@@ -13,10 +13,11 @@ use super::host_lease::HostLease;
 use super::owned::{holds_host, owned_values};
 use super::shared::{Numbers, Order, SharedView, View, Watch};
 use super::sweeper::Sweeper;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::executor::{DryHand, Hand, KernelHand, Values};
 use crate::gauge::Gauge;
 use crate::journal::{Journal, TimeoutsSeen};
+use crate::kernel::deleting::Deleting;
 use crate::kernel::grace::Shortener;
 use crate::kernel::netns::Namespace;
 use crate::kernel::table::{Deleter, Witness};
@@ -124,7 +125,9 @@ impl Acting {
             true => Box::new(DryHand::default()),
             false => {
                 let deleter = Deleter::open()?.witnessed(Box::new(Remembering(ground.regret.clone())));
-                Box::new(KernelHand::new(gauge.values().clone(), deleter, Shortener::open()?))
+                let deleting =
+                    Deleting::start(deleter).map_err(|error| Error::unreachable("agent", error))?;
+                Box::new(KernelHand::new(gauge.values().clone(), deleting, Shortener::open()?))
             }
         };
         let journal = Journal::open(&ground.state_dir, &boot_id, netns.clone());

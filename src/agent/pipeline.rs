@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::kernel::clock;
 use crate::kernel::listener::BYTES_PER_QUEUED_EVENT;
 use crate::kernel::netns::Namespace;
-use crate::kernel::process;
+use crate::kernel::{priority, process};
 use crate::model::Netns;
 use crate::sieve::SharedSightings;
 use crate::state::{Identify, RegretMeter};
@@ -179,7 +179,10 @@ fn spawn<T>(
     run: impl FnOnce(T) + Send + 'static,
 ) -> Result<JoinHandle<()>> {
     let (ready, stands) = mpsc::channel();
-    let body = move || match open() {
+    let body = move || match {
+        priority::raise();
+        open()
+    } {
         Ok(state) => {
             let _ = ready.send(Ok(()));
             run(state);

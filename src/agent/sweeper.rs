@@ -10,7 +10,9 @@ use crate::executor::{self, Hand, Judge, Swept};
 use crate::gauge::Gauge;
 use crate::kernel::clock;
 use crate::kernel::socket::{Netlink, explain};
-use crate::model::{Chances, Class, Entry, Flush, Pace, ProtocolGroup, Scan, Settings};
+use crate::model::{
+    Candidate, Candidates, Chances, Class, Entry, Flush, Pace, ProtocolGroup, Scan, Settings,
+};
 use crate::policy::{OwnHost, Protection};
 use crate::sieve::{Judged, SharedSightings, Sieve};
 use crate::state::{Identify, Ledger, Observations, Weighing};
@@ -41,6 +43,8 @@ pub struct Sweeper {
     sightings: SharedSightings,
     numbers: Arc<Numbers>,
     observations: Observations,
+    /// Who may go, as far as the last scan saw and nobody asked for it since.
+    candidates: Candidates,
     /// What the next sweep weighs.
     pub weighing: Option<Weighing>,
     /// The last scan; after a flush that stopped early, corrected by what went.
@@ -62,6 +66,7 @@ impl Sweeper {
             identify: identify.clone(),
             sightings: sightings.clone(),
             observations: Observations::default(),
+            candidates: Candidates::default(),
             weighing: None,
             last: None,
         }
@@ -71,11 +76,25 @@ impl Sweeper {
     pub fn configure(&mut self, settings: &Settings, own: OwnHost) {
         self.protection = Protection::new(settings.protect.clone(), own);
         self.last = None;
+        self.candidates.clear();
     }
 
     /// The second chances that run.
     pub fn chances(&mut self) -> Chances {
         self.observations.chances.facts(clock::boottime_seconds() as u32)
+    }
+
+    /// Who is asked for before the table is walked. To ask for an entry takes twice what it takes to meet it in a dump,
+    /// and waits for whoever else asks or writes (`nfnl_lock`): only where few of many are wanted it is the shorter way.
+    /// A dry run deletes nothing and would meet them twice; acts other than flushes by class weigh the whole table.
+    fn recall(&mut self, flushes: &[&Flush], entries: u64, dry: bool) -> Vec<Candidate> {
+        let by_class = |flush: &&Flush| {
+            flush.share.is_none() && flush.grace_seconds.is_none() && !flush.lifts_protection
+        };
+        if dry || !flushes.iter().all(by_class) || self.candidates.len() as u64 > entries / 3 {
+            return Vec::new();
+        }
+        self.candidates.take(|class| flushes.iter().any(|flush| flush.class == class))
     }
 
     /// One sweep; see [`executor::sweep`].
@@ -94,6 +113,7 @@ impl Sweeper {
         let started = Instant::now();
         self.protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
         let (buckets, before) = (gauge.buckets()?, gauge.count()?);
+        let known = self.recall(flushes, before, hand.dry());
         let grounds = gauge.grounds();
         let mut sieve = Sieve::new(
             &settings.flush,
@@ -110,10 +130,12 @@ impl Sweeper {
         let mut netlink = Netlink::open()?;
         let numbers = self.numbers.clone();
         let new_before = numbers.new.load(Relaxed);
-        let mut eye = Eye { sieve, gauge, census, numbers, new_before, last: None, seen: 0 };
-        let swept = executor::sweep(&mut netlink, hand, flushes, pace, &mut eye);
+        let candidates = &mut self.candidates;
+        let mut eye = Eye { sieve, gauge, census, candidates, numbers, new_before, last: None, seen: 0 };
+        let swept = executor::sweep(&mut netlink, hand, flushes, pace, &known, &mut eye);
         let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
-        let Eye { sieve, gauge, seen, .. } = eye;
+        let Eye { sieve, gauge, candidates, seen, .. } = eye;
+        known.iter().skip(swept.recalled).filter(|_| !swept.whole).for_each(|c| candidates.remember(*c));
         let after = gauge.count()?;
         // What came and went meanwhile may be missing or seen; more than that is a dump in doubt.
         let slack = 1000 + before.max(after) / 20 + before.abs_diff(after);
@@ -148,9 +170,10 @@ struct Eye<'a, 'b> {
     sieve: Sieve<'a>,
     gauge: &'b mut Gauge,
     census: Option<&'b mut CensusTaker>,
+    candidates: &'b mut Candidates,
     numbers: Arc<Numbers>,
     new_before: u64,
-    last: Option<Judged>,
+    last: Option<(Judged, Option<Candidate>)>,
     seen: u64,
 }
 
@@ -161,7 +184,8 @@ impl Judge for Eye<'_, '_> {
             census.see(entry);
         }
         let judged = self.sieve.judge(entry);
-        self.last = Some(judged);
+        let candidate = judged.class.filter(|_| judged.eligible).map(|class| Candidate::new(class, entry));
+        self.last = Some((judged, candidate));
         match judged {
             Judged { eligible: true, class: Some(class), idle_seconds: Some(idle), .. } => {
                 Some((class, idle))
@@ -171,22 +195,24 @@ impl Judge for Eye<'_, '_> {
     }
 
     fn idle_unprotected(&self) -> Option<u32> {
-        self.last.as_ref().and_then(Judged::idle_unprotected)
+        self.last.as_ref().and_then(|(judged, _)| judged.idle_unprotected())
     }
 
     fn held_by_protection(&self) -> Option<(Class, u32)> {
-        let judged = self.last.filter(|judged| judged.held_by_protection)?;
+        let (judged, _) = self.last.filter(|(judged, _)| judged.held_by_protection)?;
         Some((judged.class?, judged.idle_seconds?))
     }
 
     fn stays(&mut self) {
-        if let Some(judged) = self.last.take() {
-            self.sieve.count(&judged);
+        let Some((judged, candidate)) = self.last.take() else { return };
+        self.sieve.count(&judged);
+        if let Some(candidate) = candidate {
+            self.candidates.remember(candidate);
         }
     }
 
     fn in_grace(&self) -> bool {
-        self.last.is_some_and(|judged| judged.in_grace)
+        self.last.is_some_and(|(judged, _)| judged.in_grace)
     }
 
     fn given_grace(&mut self, entry: &Entry, idle_seconds: u32, grace_seconds: u32) {
@@ -200,6 +226,12 @@ impl Judge for Eye<'_, '_> {
 
     fn count(&mut self) -> Option<u64> {
         self.gauge.count().ok()
+    }
+
+    fn dump_begins(&mut self) {
+        self.sieve.recount();
+        self.candidates.clear();
+        self.seen = 0;
     }
 
     fn outdated(&mut self) -> bool {

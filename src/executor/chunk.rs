@@ -1,8 +1,10 @@
 //! One chunk of a sweep: what of it is asked for, and what came of that.
 
+use std::collections::VecDeque;
 use std::io;
 
-use super::{Hand, Judge, Swept, Wanted};
+use super::sweep::Wanted;
+use super::{Hand, Judge, Swept};
 use crate::kernel::table::{Chunk, Deleted};
 use crate::model::{Entry, Flush};
 
@@ -15,6 +17,8 @@ pub(super) struct Ready {
     pub portion: Option<f64>,
     /// So many more than the budgets say.
     pub came: u64,
+    /// What was seen some milliseconds ago is believed.
+    pub hurry: bool,
 }
 
 /// What was asked for of one chunk.
@@ -23,6 +27,8 @@ pub(super) struct Asked {
     pub taken: Vec<u64>,
     /// Second chances, with the idleness of each, for each flush.
     pub chances: Vec<Vec<(Entry, u32)>>,
+    /// As [`Ready`].
+    pub hurry: bool,
 }
 
 impl Asked {
@@ -67,10 +73,13 @@ pub(super) fn ask(
     ready: Ready,
     judge: &mut dyn Judge,
     swept: &mut Swept,
+    under_way: &UnderWay,
 ) -> Asked {
     let flushes = swept.freed.len();
+    let gone: Vec<u64> = (0..flushes).map(|i| swept.freed[i] + under_way.of(i)).collect();
+    let all_gone: u64 = gone.iter().sum();
     let (mut victims, mut seen): (Vec<Victim>, usize) = (Vec::new(), 0);
-    let mut asked = Asked { taken: vec![0; flushes], chances: vec![Vec::new(); flushes] };
+    let mut asked = Asked { taken: vec![0; flushes], chances: vec![Vec::new(); flushes], hurry: ready.hurry };
     for entry in chunk.entries() {
         let Ok(entry) = entry else {
             swept.unreadable += 1;
@@ -96,9 +105,9 @@ pub(super) fn ask(
             let more = if i + 1 == flushes && flush.grace_seconds.is_none() { ready.came } else { 0 };
             let spent = match ready.portion {
                 // Protection has a right to its share: no more than was planned is lifted, whatever comes.
-                _ if flush.lifts_protection => swept.freed[i] + asked.of(i) >= flush.budget,
-                Some(_) => swept.freed.iter().sum::<u64>() + asked.deletions() >= flush.budget + ready.came,
-                None => swept.freed[i] + asked.of(i) >= flush.budget + more,
+                _ if flush.lifts_protection => gone[i] + asked.of(i) >= flush.budget,
+                Some(_) => all_gone + asked.deletions() >= flush.budget + ready.came,
+                None => gone[i] + asked.of(i) >= flush.budget + more,
             };
             allowed && meant && !spent
         };
@@ -125,18 +134,75 @@ pub(super) fn ask(
     asked
 }
 
-/// Does what was asked for, and tells whom it met.
+/// Batches of deletions that were begun and have not been told of.
+pub(super) struct UnderWay {
+    batches: VecDeque<Vec<u64>>,
+    /// For each flush.
+    of: Vec<u64>,
+}
+
+impl UnderWay {
+    pub fn new(flushes: usize) -> Self {
+        UnderWay { batches: VecDeque::new(), of: vec![0; flushes] }
+    }
+
+    /// Deletions for a flush.
+    pub fn of(&self, flush: usize) -> u64 {
+        self.of[flush]
+    }
+
+    pub fn deletions(&self) -> u64 {
+        self.of.iter().sum()
+    }
+
+    fn begun(&mut self, taken: &[u64]) {
+        self.of.iter_mut().zip(taken).for_each(|(of, n)| *of += n);
+        self.batches.push_back(taken.to_vec());
+    }
+
+    /// Credits what has ended.
+    fn take(&mut self, hand: &mut dyn Hand, swept: &mut Swept) -> io::Result<()> {
+        self.credit_next(hand, swept, false)
+    }
+
+    /// Waits for all of them, so that none is told of later.
+    ///
+    /// # Errors
+    /// The first of theirs.
+    pub fn end(&mut self, hand: &mut dyn Hand, swept: &mut Swept) -> io::Result<()> {
+        let ended = self.credit_next(hand, swept, true);
+        *self = UnderWay::new(self.of.len());
+        ended
+    }
+
+    fn credit_next(&mut self, hand: &mut dyn Hand, swept: &mut Swept, wait: bool) -> io::Result<()> {
+        let mut all = Ok(());
+        while let Some(done) = self.batches.front().and_then(|_| hand.told(wait)) {
+            let taken = self.batches.pop_front().unwrap_or_default();
+            self.of.iter_mut().zip(&taken).for_each(|(of, n)| *of -= n);
+            match done {
+                Ok(done) => credit(swept, &taken, &done),
+                Err(error) => all = all.and(Err(error)),
+            }
+        }
+        all
+    }
+}
+
+/// Begins what was asked for, and tells whom it met.
 pub(super) fn settle(
     asked: &Asked,
     hand: &mut dyn Hand,
     flushes: &[&Flush],
     judge: &mut dyn Judge,
     swept: &mut Swept,
+    under_way: &mut UnderWay,
 ) -> io::Result<()> {
     if asked.deletions() > 0 {
-        let done = hand.settle()?;
-        credit(swept, &asked.taken, &done);
+        hand.begin(asked.hurry)?;
+        under_way.begun(&asked.taken);
     }
+    under_way.take(hand, swept)?;
     for (i, chances) in asked.chances.iter().enumerate().filter(|(_, chances)| !chances.is_empty()) {
         let grace_seconds = flushes[i].grace_seconds.unwrap_or_default();
         let mut done = hand.settle_chances(grace_seconds)?;

@@ -16,9 +16,10 @@ use netlink_packet_netfilter::{
 
 use super::attribute::{Malformed, Messages};
 use super::decode::{self, CTNETLINK};
-use crate::model::{DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
+use crate::model::{Candidate, DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
 
 const NLA_F_NESTED: u16 = 0x8000;
+const IPCTNL_MSG_CT_GET: u8 = 1;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_ID: u16 = 12;
@@ -187,6 +188,19 @@ pub fn get(entry: &Entry, sequence: u32) -> Result<Vec<u8>, Malformed> {
     let bytes = encode(family(&entry.original), ConntrackMessage::Get(identity(entry)), 0, sequence);
     same_identity(&bytes, entry)?;
     Ok(bytes)
+}
+
+/// The same by hand, appended to others, for an entry of which no more than its identity is known: asked for in
+/// thousands where a table is about to be full.
+///
+/// # Errors
+/// If the kernel would not understand the tuple; nothing is appended then.
+pub fn push_get(bytes: &mut Vec<u8>, candidate: &Candidate, sequence: u32) -> Result<(), Malformed> {
+    let Candidate { original, zone, id, .. } = *candidate;
+    let entry = Entry { original, zone, id, ..Entry::default() };
+    identifiable(&entry)?;
+    push_identity(bytes, IPCTNL_MSG_CT_GET, &entry, sequence);
+    Ok(())
 }
 
 /// Sets the time left of this entry (`ctnetlink_change_timeout`), without creating it where it is gone.

@@ -143,6 +143,26 @@ impl Netlink {
         }
     }
 
+    /// Sends requests that are answered inside send(2), and hands every datagram that is queued then to `each`. Answers
+    /// that found no room are missing.
+    ///
+    /// # Errors
+    /// As sendto(2) and recvmsg(2).
+    pub(super) fn exchange(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.send(bytes)?;
+        loop {
+            match self.receive(libc::MSG_DONTWAIT) {
+                Ok(bytes) => each(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Makes room for at least `bytes` of queued messages; what the kernel gave.
     pub fn reserve(&self, bytes: usize) -> usize {
         // The kernel doubles what is asked (sock_setsockopt), and its own bound is an int.

@@ -1,19 +1,21 @@
 //! The table itself: dump, delete, statistics.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::attribute::{Malformed, Messages, NLMSG_DONE, NLMSG_ERROR, be32};
 use super::decode;
 use super::request;
-use super::second_look::{Batch, SecondLook};
+use super::second_look::{BYTES_PER_ANSWER, Batch, SecondLook};
 use super::socket::{Netlink, invalid};
-use crate::model::{Class, Drops, Entry};
+use crate::model::{Candidate, Class, Drops, Entry};
 
-/// One recv of a dump.
+/// One recv of a dump, or the answers to one batch of questions.
 pub struct Chunk<'a> {
     bytes: &'a [u8],
-    sequence: u32,
+    /// What was asked: others' answers are not ours.
+    sequences: RangeInclusive<u32>,
     /// The entries are no older than this: the kernel fills the next chunk while it hands out the one before
     /// (`netlink_recvmsg` calls `netlink_dump` ahead).
     pub filled_after: Instant,
@@ -23,7 +25,7 @@ impl Chunk<'_> {
     /// Its entries; one that cannot be read is an error of its own.
     pub fn entries(&self) -> impl Iterator<Item = Result<Entry, Malformed>> {
         Messages(self.bytes).filter_map(|message| match message {
-            Ok(message) if message.sequence != self.sequence => None,
+            Ok(message) if !self.sequences.contains(&message.sequence) => None,
             Ok(message) => decode::entry(&message).transpose(),
             Err(error) => Some(Err(error)),
         })
@@ -42,7 +44,7 @@ pub fn dump(netlink: &mut Netlink, mut each: impl FnMut(&Chunk<'_>) -> bool) -> 
         let before = Instant::now();
         let bytes = netlink.receive(0)?;
         let ended = ended(bytes, sequence)?;
-        if !each(&Chunk { bytes, sequence, filled_after }) {
+        if !each(&Chunk { bytes, sequences: sequence..=sequence, filled_after }) {
             // The rest of this dump is left to a socket that nobody reads: close it by opening another.
             *netlink = Netlink::open().map_err(|error| io::Error::other(error.to_string()))?;
             return Ok(());
@@ -52,6 +54,44 @@ pub fn dump(netlink: &mut Netlink, mut each: impl FnMut(&Chunk<'_>) -> bool) -> 
         }
         filled_after = before;
     }
+}
+
+/// Questions in one send: some 20 KiB of them, and a page for each answer.
+const QUESTIONS: usize = 128;
+
+/// Asks for these as they are now, batch by batch, and hands over those that are still there; `each` ends it early by
+/// answering false. Where few of many are wanted that is far cheaper than a dump: an answer costs what an entry of a dump
+/// does, and a lookup. Gives how many were asked for.
+///
+/// # Errors
+/// As sendto(2) and recvmsg(2).
+pub fn recall(
+    netlink: &mut Netlink,
+    candidates: &[Candidate],
+    mut each: impl FnMut(&Chunk<'_>) -> bool,
+) -> io::Result<usize> {
+    let mut asked = 0;
+    netlink.reserve(QUESTIONS * 2 * BYTES_PER_ANSWER);
+    let (mut questions, mut answers) = (Vec::new(), Vec::new());
+    for batch in candidates.chunks(QUESTIONS) {
+        questions.clear();
+        answers.clear();
+        let first = netlink.next_sequence();
+        let mut last = first;
+        for candidate in batch {
+            // What could not be asked for exactly is left to a dump.
+            if request::push_get(&mut questions, candidate, last).is_ok() {
+                last = netlink.next_sequence();
+            }
+        }
+        let filled_after = Instant::now();
+        netlink.exchange(&questions, |bytes| answers.extend_from_slice(bytes))?;
+        asked += batch.len();
+        if !each(&Chunk { bytes: &answers, sequences: first..=last, filled_after }) {
+            break;
+        }
+    }
+    Ok(asked)
 }
 
 /// True if NLMSG_DONE is in this datagram.
@@ -74,7 +114,7 @@ pub struct Deleter {
     look: SecondLook,
     /// As what each queued entry goes.
     classes: Vec<Option<Class>>,
-    witness: Option<Box<dyn Witness>>,
+    witness: Option<Box<dyn Witness + Send>>,
 }
 
 /// Is told which entries go, so that what is heard of them afterwards can be understood. An entry that was queued
@@ -145,7 +185,7 @@ impl Deleter {
     }
 
     /// The same, with a witness of every deletion.
-    pub fn witnessed(self, witness: Box<dyn Witness>) -> Self {
+    pub fn witnessed(self, witness: Box<dyn Witness + Send>) -> Self {
         Deleter { witness: Some(witness), ..self }
     }
 
@@ -177,16 +217,24 @@ impl Deleter {
     /// # Errors
     /// As sendto(2) and recvmsg(2).
     pub fn flush(&mut self) -> io::Result<Deleted> {
+        self.flush_in(false)
+    }
+
+    /// The same; in a hurry what was seen some milliseconds ago is believed.
+    ///
+    /// # Errors
+    /// As [`Deleter::flush`].
+    pub fn flush_in(&mut self, hurry: bool) -> io::Result<Deleted> {
         let mut deleted = Deleted::default();
         let (queue, classes) = (self.look.take(), std::mem::take(&mut self.classes));
         for batch in queue.batches() {
-            deleted.add(self.delete(&batch, &classes)?);
+            deleted.add(self.delete(&batch, &classes, hurry)?);
         }
         Ok(deleted)
     }
 
-    fn delete(&mut self, batch: &Batch<'_>, classes: &[Option<Class>]) -> io::Result<Deleted> {
-        let seen = match self.look.young(batch) {
+    fn delete(&mut self, batch: &Batch<'_>, classes: &[Option<Class>], hurry: bool) -> io::Result<Deleted> {
+        let seen = match self.look.young(batch, hurry) {
             Some(seen) => seen,
             None => self.look.again(batch)?,
         };

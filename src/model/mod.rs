@@ -3,6 +3,7 @@
 //! Nothing here acts, reads a clock or knows another module; every other module speaks in these types.
 
 mod answer;
+mod candidate;
 mod class;
 mod drift;
 mod entry;
@@ -24,6 +25,7 @@ pub use answer::{
     AgentStatus, Basis, Bounds, ClassRow, Header, PlanDocument, RevertDocument, RevertRow, SourceCount,
     SourceRow, Status as StatusDocument, TimeoutRow, TopSources,
 };
+pub use candidate::*;
 pub use class::*;
 pub use drift::*;
 pub use entry::*;

@@ -8,5 +8,6 @@ mod generated;
 mod live;
 mod messages;
 mod namespace;
+mod recall;
 mod requests;
 mod typed;

@@ -1,0 +1,65 @@
+//! The pace of acts within a sweep.
+
+use std::time::{Duration, Instant};
+
+use crate::kernel::table::Deleter;
+use crate::model::Pace;
+
+/// Keeps to so many a second, and lets go where the table is about to be full.
+pub(super) struct Throttle<'a> {
+    pace: &'a Pace,
+    per_second: u64,
+    urgent_at_entries: u64,
+    started: Instant,
+    /// When the chunk under way was begun: what its acts took is part of their time.
+    begun: Instant,
+    pub(super) due: Instant,
+    came: u64,
+}
+
+impl<'a> Throttle<'a> {
+    pub(super) fn new(pace: &'a Pace, per_second: u64, urgent_at_entries: u64) -> Self {
+        let now = Instant::now();
+        Throttle { pace, per_second, urgent_at_entries, started: now, begun: now, due: now, came: 0 }
+    }
+
+    /// What was done so far is paid for; else the next chunk is let pass, for it would be stale later.
+    pub(super) fn ready(&mut self, came: u64) -> bool {
+        (self.begun, self.came) = (Instant::now(), came);
+        self.due <= self.begun
+    }
+
+    pub(super) fn coming_per_second(&self) -> f64 {
+        self.came as f64 / self.started.elapsed().as_secs_f64().max(0.01)
+    }
+
+    /// At the rate of this sweep the table is about to be full within a second.
+    pub(super) fn outrun(&self, count: Option<u64>) -> bool {
+        let room = count.map(|count| self.urgent_at_entries.saturating_sub(count));
+        room.is_some_and(|room| self.coming_per_second() >= room as f64)
+    }
+
+    /// As planned, or twice what came since the sweep began: the plan knew the rate of a moment before it.
+    pub(super) fn per_second(&self) -> u64 {
+        let most = self.pace.urgent_per_second.max(self.per_second);
+        let coming = 2.0 * self.coming_per_second();
+        self.per_second.max((coming as u64).min(most))
+    }
+
+    pub(super) fn after(&mut self, done: u64, count: Option<u64>) {
+        self.owe(done, count);
+        self.pause();
+    }
+
+    pub(super) fn owe(&mut self, done: u64, count: Option<u64>) {
+        let urgent = count.is_some_and(|count| count >= self.urgent_at_entries);
+        let per_second = if urgent { self.pace.urgent_per_second } else { self.per_second() };
+        let from = if urgent { self.begun } else { self.due.max(self.begun) };
+        self.due = from + Duration::from_secs_f64(done as f64 / per_second.max(1) as f64);
+    }
+
+    /// The next chunk lies ready in the kernel and ages: half of the time that keeps it fresh at most.
+    pub(super) fn pause(&self) {
+        std::thread::sleep(self.due.saturating_duration_since(Instant::now()).min(Deleter::FRESH / 2));
+    }
+}

@@ -1,7 +1,8 @@
 //! The agent: three threads a namespace, bounded channels between them, and one service thread for all.
 //!
 //! `watch` hears and counts, `hand` decides (by asking `policy`) and acts, `service` answers from copies. None of them
-//! waits for another: a dump may block for a tenth of a second inside send(2), a disk or a client for longer.
+//! waits for another: a dump may block for a tenth of a second inside send(2), a disk or a client for longer. While the
+//! hand walks the table, a thread that it has for that deletes what it found (`kernel::deleting`).
 
 mod acts;
 mod chronicle;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::drifts::Drifts;
 use crate::journal::Journal;
 use crate::metrics::Acts;
 use crate::model::{
@@ -19,12 +20,14 @@ pub struct Chronicle {
     acts: Acts,
     /// The act that said that too much is protected.
     protection: Option<u64>,
+    drifts: Drifts,
 }
 
 impl Chronicle {
     /// Writes into `journal`.
     pub fn new(journal: Journal, netns: Netns, dry_run: bool) -> Self {
-        Chronicle { journal, netns, dry_run, acts: Acts::default(), protection: None }
+        let (acts, drifts) = Default::default();
+        Chronicle { journal, netns, dry_run, acts, protection: None, drifts }
     }
 
     /// A number for an act.
@@ -53,10 +56,32 @@ impl Chronicle {
 
     /// A record that waits for nothing.
     pub fn note(&mut self, draft: Draft) {
+        self.acts.count(&Draft { dry_run: self.dry_run, ..draft.clone() });
+        self.write(draft);
+    }
+
+    fn write(&mut self, draft: Draft) {
         let draft = Draft { dry_run: self.dry_run, ..draft };
         self.tell(&draft);
-        self.acts.count(&draft);
         self.journal.append(draft);
+    }
+
+    /// Somebody else changed a value: counted each time, told within bounds.
+    pub fn drift(&mut self, draft: Draft, now_seconds: f64) {
+        self.acts.count(&draft);
+        if let Some(draft) = self.drifts.take(draft, now_seconds) {
+            self.write(draft);
+        }
+    }
+
+    /// Tells of changes that were left out, as far as that is due.
+    pub fn drifts_over(&mut self, now_seconds: f64) {
+        self.drifts.over(now_seconds).into_iter().for_each(|draft| self.write(draft));
+    }
+
+    /// Tells of all of them.
+    pub fn drifts_end(&mut self, now_seconds: f64) {
+        self.drifts.end(now_seconds).into_iter().for_each(|draft| self.write(draft));
     }
 
     /// A record that is on disk before this returns, unless the disk hangs.

@@ -316,6 +316,7 @@ impl Acting {
         self.drift_at_seconds = snapshot.now_seconds;
         let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values && !self.hand.dry());
         self.heed(&now, snapshot.now_seconds);
+        self.chronicle.drifts_over(snapshot.now_seconds);
         self.save_seen();
     }
 
@@ -330,7 +331,7 @@ impl Acting {
             if let Some(name) = draft.name.as_deref().filter(|_| wished) {
                 self.memory.overridden(name, drift, now_seconds);
             }
-            self.chronicle.note(draft);
+            self.chronicle.drift(draft, now_seconds);
         }
         self.memory.baseline = self.keeper.baseline();
         any

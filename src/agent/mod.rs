@@ -6,6 +6,7 @@
 
 mod acts;
 mod chronicle;
+mod drifts;
 mod endpoint;
 mod hand;
 mod host_lease;

@@ -191,6 +191,7 @@ impl Acting {
     }
 
     pub(super) fn stop(&mut self) {
+        self.chronicle.drifts_end(clock::boottime_seconds());
         if self.settings.agent.restore_on_exit == RestoreOnExit::Never {
             let name = self.netns.key();
             tracing::info!(netns = %name, "stopped; values stay as they are (restore_on_exit = \"never\")");

@@ -96,6 +96,8 @@ pub struct Gauge {
     life_took_seconds: f64,
     unheard_until_seconds: Option<u32>,
     flowtables: bool,
+    /// The most entries that were counted, and when.
+    fullest: Option<(u64, f64)>,
 }
 
 impl Gauge {
@@ -129,6 +131,7 @@ impl Gauge {
             life_took_seconds: 0.0,
             unheard_until_seconds: None,
             flowtables: false,
+            fullest: None,
         };
         gauge.look_at_host();
         Ok(gauge)
@@ -223,10 +226,26 @@ impl Gauge {
     /// # Errors
     /// Exit 3 where neither the sysctl nor netlink tells.
     pub fn count(&mut self) -> Result<u64> {
-        match self.values.sysctls.count() {
+        let count = match self.values.sysctls.count() {
             Ok(count) => Ok(count),
             Err(error) => table::count_and_max(&mut self.netlink).map(|(count, _)| count).map_err(|_| error),
+        };
+        if let Ok(count) = count
+            && self.fullest.is_none_or(|(most, _)| count > most)
+        {
+            self.fullest = Some((count, clock::boottime_seconds()));
         }
+        count
+    }
+
+    /// The most that [`Gauge::count`] has read, and when, since [`Gauge::forget_fullest`].
+    pub fn fullest(&self) -> Option<(u64, f64)> {
+        self.fullest
+    }
+
+    /// From here on anew.
+    pub fn forget_fullest(&mut self) {
+        self.fullest = None;
     }
 
     /// Buckets of the table.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::chronicle::Fullest;
 use super::hand::{Acting, BREATH_SECONDS, REPEAT_SECONDS, SULK_SECONDS};
 use crate::error::Result;
 use crate::executor::{Refused, Swept, Values};
@@ -19,9 +20,23 @@ impl Acting {
     }
 
     /// What turned with this decision: the level, the share of protection (`before`), classes that are suspended.
-    pub(super) fn tell_turns(&mut self, before: (Level, bool), plan: &Plan, snapshot: &Snapshot) {
+    /// `refused`: packets that found no room since the decision before this one.
+    pub(super) fn tell_turns(
+        &mut self,
+        before: (Level, bool),
+        refused: u64,
+        plan: &Plan,
+        snapshot: &Snapshot,
+    ) {
         let usage = policy::usage_percent(snapshot, &self.settings);
-        let (level, overprotected) = before;
+        let (mut level, overprotected) = before;
+        // A flush may take seconds: what the table went through meanwhile is told once it is over.
+        let pressure = &self.settings.pressure;
+        let fullest = self.fullest.take().filter(|fullest| fullest.critical(refused, pressure));
+        if let Some(fullest) = fullest.filter(|_| level.max(plan.level) < Level::Critical) {
+            self.chronicle.passed_critical(level, &fullest, refused, snapshot.now_seconds);
+            level = Level::Critical;
+        }
         if plan.level != level {
             self.chronicle.level(level, plan, usage);
         }
@@ -151,12 +166,19 @@ impl Acting {
             })
             .collect();
         let usage = policy::usage_percent(snapshot, &self.settings);
-        let ids: Vec<u64> =
-            actions.iter().map(|a| self.chronicle.intend_lightly(a, plan.level, usage)).collect();
-        let started = Instant::now();
+        let together = plan.pace.portion.is_some();
+        let ids = self.chronicle.intend_lightly(actions, together, plan.level, usage);
+        self.gauge.forget_fullest();
+        let (began_seconds, started) = (clock::boottime_seconds(), Instant::now());
         let swept = self.sweep(&flushes, plan);
         let duration_seconds = started.elapsed().as_secs_f64();
         let after = self.usage_now(snapshot);
+        self.fullest = self.gauge.fullest().map(|(entries, at_seconds)| Fullest {
+            act: ids[0],
+            usage_percent: self.usage_of(entries, snapshot),
+            began_seconds,
+            at_seconds,
+        });
         let (swept, failure) = match swept {
             Ok(swept) => (swept, None),
             Err(error) => {
@@ -168,6 +190,7 @@ impl Acting {
             }
         };
         self.rest(&flushes, &swept, failure.is_some(), snapshot.now_seconds);
+        let mut outcomes = Vec::new();
         for (i, action) in actions.iter().enumerate() {
             let chance = flushes[i].grace_seconds.is_some();
             let ended = match (&failure, refused(&swept, chance)) {
@@ -190,8 +213,9 @@ impl Acting {
                 usage_before_percent: usage,
                 usage_after_percent: after,
             };
-            self.chronicle.outcome(ids[i], &outcome, plan.level);
+            outcomes.push((ids[i], outcome));
         }
+        self.chronicle.outcomes(&outcomes, plan.level);
         let freed = swept.freed.iter().sum::<u64>();
         if !self.hand.dry() {
             // A second chance frees nothing yet: what counts is what the kernel deleted.
@@ -226,6 +250,10 @@ impl Acting {
 
     fn usage_now(&mut self, snapshot: &Snapshot) -> f64 {
         let entries = self.gauge.count().unwrap_or(snapshot.entries);
+        self.usage_of(entries, snapshot)
+    }
+
+    fn usage_of(&self, entries: u64, snapshot: &Snapshot) -> f64 {
         let values = self.gauge.values();
         let max = values.read("max").unwrap_or(snapshot.max);
         policy::usage_percent(&Snapshot { entries, max, ..Snapshot::default() }, &self.settings)

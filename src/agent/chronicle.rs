@@ -6,11 +6,33 @@ use super::drifts::Drifts;
 use crate::journal::Journal;
 use crate::metrics::Acts;
 use crate::model::{
-    Act, Action, ActionRow, Draft, Ended, JournalRecord, Level, Netns, Outcome, Plan, RecordEvent, Turn,
+    Act, Action, ActionRow, Draft, Ended, JournalRecord, Level, Netns, Outcome, Plan, PressureSettings,
+    RecordEvent, Turn,
 };
 
 /// Before a value is set its intent is on disk, but a disk that hangs holds up nothing for longer than this.
 const PATIENCE: Duration = Duration::from_millis(20);
+
+/// The fullest that the table was seen while a flush was under way.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Fullest {
+    /// The act.
+    pub act: u64,
+    /// How full that was.
+    pub usage_percent: f64,
+    /// When the act began, in seconds since the host came up.
+    pub began_seconds: f64,
+    /// When that was seen.
+    pub at_seconds: f64,
+}
+
+impl Fullest {
+    /// Whether it was critical then, with so many packets refused meanwhile.
+    pub fn critical(&self, refused: u64, pressure: &PressureSettings) -> bool {
+        let full = self.usage_percent >= pressure.critical_percent;
+        full || (refused > 0 && self.usage_percent >= pressure.high_percent)
+    }
+}
 
 /// The journal and the log.
 pub struct Chronicle {
@@ -135,32 +157,69 @@ impl Chronicle {
         id
     }
 
-    /// Entries are about to be deleted: that cannot be undone, so it waits for no disk.
-    pub fn intend_lightly(&mut self, action: &Action, level: Level, usage: f64) -> u64 {
-        let id = self.next_id();
-        self.journal
-            .append(Draft { dry_run: self.dry_run, ..draft(id, RecordEvent::Intend, action, level, usage) });
-        id
+    /// Entries are about to be deleted: that cannot be undone, so it waits for no disk. A number for each; where they
+    /// are done `together`, in a hurry, they are one act with one record.
+    pub fn intend_lightly(
+        &mut self,
+        actions: &[&Action],
+        together: bool,
+        level: Level,
+        usage: f64,
+    ) -> Vec<u64> {
+        let intents = if together { actions.get(..1).unwrap_or_default() } else { actions };
+        let mut ids = Vec::new();
+        for action in intents {
+            let id = self.next_id();
+            let mut record = draft(id, RecordEvent::Intend, action, level, usage);
+            if together && actions.len() > 1 {
+                let others: Vec<String> = actions[1..].iter().filter_map(floor_of).collect();
+                record.reason += &format!("; with it go {}", others.join(", "));
+                record.class = None;
+            }
+            self.journal.append(Draft { dry_run: self.dry_run, ..record });
+            ids.push(id);
+        }
+        let last = ids.last().copied().unwrap_or(0);
+        ids.resize(actions.len(), last);
+        ids
+    }
+
+    /// What came of acts that ended at once. Of those that are one act, what was met is told, each class by itself; if
+    /// nothing was, that.
+    pub fn outcomes(&mut self, outcomes: &[(u64, Outcome)], level: Level) {
+        for act in outcomes.chunk_by(|one, next| one.0 == next.0) {
+            let met = act.iter().filter(|(_, outcome)| outcome.requested > 0);
+            let told = met.map(|(id, outcome)| self.outcome(*id, outcome, level)).count();
+            if let (0, Some((id, outcome))) = (told, act.first()) {
+                let record = ended(*id, outcome, level);
+                let class = record.class.filter(|_| act.len() == 1);
+                self.note(Draft { class, ..record });
+            }
+        }
+    }
+
+    /// The table was critical for a while, between two looks and in the middle of an act.
+    pub fn passed_critical(&mut self, before: Level, fullest: &Fullest, refused: u64, now_seconds: f64) {
+        let refused = match refused {
+            0 => String::new(),
+            n => format!(", and {n} packets were dropped for want of room"),
+        };
+        let why = format!(
+            "from {before} to critical: usage was {:.1} %{refused}, {:.1} s after act {} had begun, which was {:.1} s \
+             before this record: that act was under way",
+            fullest.usage_percent,
+            (fullest.at_seconds - fullest.began_seconds).max(0.0),
+            fullest.act,
+            (now_seconds - fullest.at_seconds).max(0.0)
+        );
+        let draft = Draft::new(fullest.act, RecordEvent::Level, why);
+        let usage_before_percent = Some(fullest.usage_percent);
+        self.note(Draft { level: Some(Level::Critical), usage_before_percent, ..draft });
     }
 
     /// What came of it.
     pub fn outcome(&mut self, id: u64, outcome: &Outcome, level: Level) {
-        let (event, why) = match &outcome.ended {
-            Ended::Done | Ended::DryRun => (RecordEvent::Done, None),
-            Ended::Deferred(why) => (RecordEvent::Deferred, Some(why)),
-            Ended::Failed(why) => (RecordEvent::Failed, Some(why)),
-        };
-        let mut record = draft(id, event, &outcome.action, level, outcome.usage_before_percent);
-        if let Some(why) = why {
-            record.reason = format!("{why} (wanted: {})", record.reason);
-        }
-        self.note(Draft {
-            requested: Some(outcome.requested),
-            achieved: Some(outcome.achieved),
-            duration_seconds: Some(outcome.duration_seconds),
-            usage_after_percent: Some(outcome.usage_after_percent),
-            ..record
-        });
+        self.note(ended(id, outcome, level));
     }
 
     /// journald can be asked for each of these fields.
@@ -210,3 +269,32 @@ fn draft(id: u64, event: RecordEvent, action: &Action, level: Level, usage: f64)
         ..Draft::new(id, event, row.reason)
     }
 }
+
+fn ended(id: u64, outcome: &Outcome, level: Level) -> Draft {
+    let (event, why) = match &outcome.ended {
+        Ended::Done | Ended::DryRun => (RecordEvent::Done, None),
+        Ended::Deferred(why) => (RecordEvent::Deferred, Some(why)),
+        Ended::Failed(why) => (RecordEvent::Failed, Some(why)),
+    };
+    let mut record = draft(id, event, &outcome.action, level, outcome.usage_before_percent);
+    if let Some(why) = why {
+        record.reason = format!("{why} (wanted: {})", record.reason);
+    }
+    Draft {
+        requested: Some(outcome.requested),
+        achieved: Some(outcome.achieved),
+        duration_seconds: Some(outcome.duration_seconds),
+        usage_after_percent: Some(outcome.usage_after_percent),
+        ..record
+    }
+}
+
+/// A class with the idleness from which on it goes.
+fn floor_of(action: &&Action) -> Option<String> {
+    let (Act::Flush(flush) | Act::SecondChance(flush)) = &action.act else { return None };
+    Some(format!("{} entries from {} s of idleness on", flush.class, flush.idle_over_seconds))
+}
+
+#[cfg(test)]
+#[path = "chronicle_tests.rs"]
+mod tests;

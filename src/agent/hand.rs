@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::acts::words;
-use super::chronicle::Chronicle;
+use super::chronicle::{Chronicle, Fullest};
 use super::host_lease::HostLease;
 use super::owned::{holds_host, owned_values};
 use super::shared::{Numbers, Order, SharedView, View, Watch};
@@ -92,6 +92,8 @@ pub struct Acting {
     pub(super) sulking: BTreeMap<String, f64>,
     /// Until when the second chances given so far keep others waiting.
     pub(super) chances_due_seconds: f64,
+    /// The fullest that the table was during the last flush, until it is told.
+    pub(super) fullest: Option<Fullest>,
     /// What a dry run said last, and when.
     pub(super) said: Option<(String, f64)>,
     pub(super) notes: Vec<String>,
@@ -157,6 +159,7 @@ impl Acting {
             drift_at_seconds: f64::NEG_INFINITY,
             sulking: BTreeMap::new(),
             chances_due_seconds: f64::NEG_INFINITY,
+            fullest: None,
             said: None,
             notes: Vec::new(),
             ground,
@@ -260,6 +263,7 @@ impl Acting {
     fn round(&mut self) -> Result<bool> {
         let snapshot = self.facts()?;
         self.notice_others(&snapshot);
+        let refused = policy::refused(&snapshot, &self.memory);
         let (plan, memory) = policy::decide(&snapshot, &self.memory, &self.settings);
         let before = (self.memory.level, self.memory.overprotected);
         let paused = self.paused(snapshot.now_seconds);
@@ -268,7 +272,7 @@ impl Acting {
             true => memory.without_acts_since(&self.memory),
             false => memory,
         };
-        self.tell_turns(before, &plan, &snapshot);
+        self.tell_turns(before, refused, &plan, &snapshot);
         self.set_marks(&snapshot);
         self.publish(&snapshot, &plan);
         if paused {

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use buckets::buckets_at_start;
 pub use ceiling::{Ceiling, ceiling, fullest_entries};
 pub use hands::OtherHand;
-pub use level::least_level;
+pub use level::{least_level, refused};
 pub use protect::{OwnHost, Protected, Protection};
 pub use settle::{Flushed, WRITES_A_MINUTE};
 

@@ -1,0 +1,125 @@
+//! What an act leaves in the journal.
+
+use super::*;
+use crate::journal::trail;
+use crate::model::{Class, Flush};
+
+struct Desk {
+    dir: tempfile::TempDir,
+    chronicle: Chronicle,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let netns = Netns { name: None, inode: 7 };
+        let journal = Journal::open(dir.path(), "b", netns.clone());
+        Desk { dir, chronicle: Chronicle::new(journal, netns, false) }
+    }
+
+    /// Acts that came to so much each; the records of it.
+    fn act(&mut self, came_to: &[(Class, u64)], together: bool) -> Vec<JournalRecord> {
+        let actions: Vec<Action> = came_to.iter().map(|(class, _)| action(*class)).collect();
+        let actions: Vec<&Action> = actions.iter().collect();
+        let ids = self.chronicle.intend_lightly(&actions, together, Level::Critical, 97.0);
+        let outcome = |(action, (_, n)): (&&Action, &(Class, u64))| Outcome {
+            action: (*action).clone(),
+            ended: Ended::Done,
+            requested: *n,
+            achieved: *n,
+            already_gone: 0,
+            duration_seconds: 0.1,
+            usage_before_percent: 97.0,
+            usage_after_percent: 70.0,
+        };
+        let outcomes: Vec<Outcome> = actions.iter().zip(came_to).map(outcome).collect();
+        let outcomes: Vec<(u64, Outcome)> = ids.into_iter().zip(outcomes).collect();
+        self.chronicle.outcomes(&outcomes, Level::Critical);
+        self.chronicle.journal.tail(usize::MAX)
+    }
+}
+
+fn action(class: Class) -> Action {
+    let reason = format!("{class} entries go as they are met");
+    Action { act: Act::Flush(Flush::of(class, 5, 100)), reason }
+}
+
+/// Event, class and entries asked for.
+fn told(records: &[JournalRecord]) -> Vec<(RecordEvent, Option<Class>, Option<u64>)> {
+    records.iter().map(|record| (record.event, record.class, record.requested)).collect()
+}
+
+use RecordEvent::{Done, Intend};
+
+#[test]
+fn of_an_act_in_a_hurry_only_the_classes_that_were_met_are_told() {
+    let mut desk = Desk::new();
+    let met = [(Class::Closed, 0), (Class::Unreplied, 40), (Class::Udp, 0), (Class::Established, 7)];
+    let records = desk.act(&met, true);
+    let expected = [
+        (Intend, None, Some(100)),
+        (Done, Some(Class::Unreplied), Some(40)),
+        (Done, Some(Class::Established), Some(7)),
+    ];
+    assert_eq!(told(&records), expected);
+    assert!(records.iter().all(|record| record.id == records[0].id), "the records of one act share its id");
+    for class in ["closed entries go", "unreplied entries from 5 s", "established entries from 5 s"] {
+        assert!(records[0].reason.contains(class), "{}", records[0].reason);
+    }
+    assert!(trail(desk.dir.path(), "b", 7).is_empty(), "nothing is left to be put back");
+}
+
+#[test]
+fn the_end_of_an_act_that_met_nothing_is_told_once() {
+    let none = [(Class::Closed, 0), (Class::Unreplied, 0), (Class::Udp, 0)];
+    let records = Desk::new().act(&none, true);
+    assert_eq!(told(&records), [(Intend, None, Some(100)), (Done, None, Some(0))]);
+    assert_eq!(records[0].id, records[1].id);
+    // One class is named, whatever it came to.
+    let records = Desk::new().act(&none[..1], true);
+    let closed = Some(Class::Closed);
+    assert_eq!(told(&records), [(Intend, closed, Some(100)), (Done, closed, Some(0))]);
+}
+
+#[test]
+fn acts_of_their_own_are_each_told_to_their_end() {
+    let records = Desk::new().act(&[(Class::Closed, 0), (Class::Udp, 3)], false);
+    let (closed, udp) = (Some(Class::Closed), Some(Class::Udp));
+    let expected = [
+        (Intend, closed, Some(100)),
+        (Intend, udp, Some(100)),
+        (Done, closed, Some(0)),
+        (Done, udp, Some(3)),
+    ];
+    assert_eq!(told(&records), expected);
+    let ids: Vec<u64> = records.iter().map(|record| record.id).collect();
+    assert_eq!((ids[0], ids[1]), (ids[2], ids[3]));
+    assert_ne!(ids[0], ids[1]);
+}
+
+fn fullest(usage_percent: f64) -> Fullest {
+    Fullest { act: 17, usage_percent, began_seconds: 1000.0, at_seconds: 1001.25 }
+}
+
+#[test]
+fn full_or_refusing_packets_is_critical() {
+    let pressure = PressureSettings::default();
+    let critical = |usage, refused| fullest(usage).critical(refused, &pressure);
+    assert!(critical(95.0, 0) && critical(80.0, 1));
+    assert!(!critical(94.9, 0) && !critical(79.9, 5));
+}
+
+#[test]
+fn a_critical_level_within_an_act_is_told_with_its_time() {
+    let mut desk = Desk::new();
+    desk.chronicle.passed_critical(Level::High, &fullest(96.25), 3, 1003.5);
+    let records = desk.chronicle.journal.tail(1);
+    let record = &records[0];
+    assert_eq!((record.event, record.level), (RecordEvent::Level, Some(Level::Critical)));
+    assert_eq!((record.id, record.usage_before_percent), (17, Some(96.25)));
+    assert_eq!(
+        record.reason,
+        "from high to critical: usage was 96.2 %, and 3 packets were dropped for want of room, 1.2 s after act 17 had \
+         begun, which was 2.2 s before this record: that act was under way"
+    );
+}

@@ -65,16 +65,18 @@ impl Acting {
         acted && !self.hand.dry()
     }
 
-    /// A dry run changes nothing, so that the same plan comes back at every look: it is said once a minute.
+    /// A dry run changes nothing, so that the same plan comes back at every look, or two in turn (by a scan, and without
+    /// one where that has grown old): each is said once a minute.
     fn repeats(&mut self, plan: &Plan, now: f64) -> bool {
         if !self.hand.dry() {
             return false;
         }
         let saying: Vec<&str> = plan.actions.iter().map(|a| a.act.name()).collect();
         let saying = format!("{}: {}", plan.level, saying.join(", "));
-        let same = self.said.as_ref().is_some_and(|(said, at)| *said == saying && now - at < REPEAT_SECONDS);
+        self.said.retain(|_, at| now - *at < REPEAT_SECONDS);
+        let same = self.said.contains_key(&saying);
         if !same {
-            self.said = Some((saying, now));
+            self.said.insert(saying, now);
         }
         same
     }

@@ -94,8 +94,8 @@ pub struct Acting {
     pub(super) chances_due_seconds: f64,
     /// The fullest that the table was during the last flush, until it is told.
     pub(super) fullest: Option<Fullest>,
-    /// What a dry run said last, and when.
-    pub(super) said: Option<(String, f64)>,
+    /// What a dry run said of late, and when.
+    pub(super) said: BTreeMap<String, f64>,
     pub(super) notes: Vec<String>,
 }
 
@@ -160,7 +160,7 @@ impl Acting {
             sulking: BTreeMap::new(),
             chances_due_seconds: f64::NEG_INFINITY,
             fullest: None,
-            said: None,
+            said: BTreeMap::new(),
             notes: Vec::new(),
             ground,
         };

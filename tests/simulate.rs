@@ -182,6 +182,25 @@ fn shipped_scenarios_are_listed_shown_and_parse() {
 }
 
 #[test]
+fn the_list_and_what_is_shown_are_documents_too() {
+    let document = |args: &[&str]| -> serde_json::Value {
+        let output = ctctl(args);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}"))
+    };
+    let listed = document(&["--json", "simulate", "--list"]);
+    assert_eq!((&listed["schema"], &listed["netns"]["name"]), (&1.into(), &serde_json::Value::Null));
+    let rows = listed["scenarios"].as_array().expect("rows");
+    assert_eq!(rows.len(), SHIPPED.len());
+    for (row, shipped) in rows.iter().zip(SHIPPED) {
+        assert_eq!(row["name"], shipped.name);
+        assert!(row["summary"].as_str().is_some_and(|summary| summary.len() > 10), "{row}");
+    }
+    let shown = document(&["--json", "simulate", "--show", SHIPPED[0].name]);
+    assert_eq!((&shown["schema"], &shown["toml"]), (&1.into(), &SHIPPED[0].text.into()));
+}
+
+#[test]
 fn what_is_wrong_with_a_scenario_is_said_with_its_place() {
     for (more, place, why, hint) in [
         ("per_secnd = 1", "9:1", "unknown key `per_secnd` in [[traffic]]", "did you mean `per_second`?"),

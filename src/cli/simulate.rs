@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::args::{self, Global, Seeds};
 use super::output;
 use super::render::{self, Style};
@@ -24,12 +26,15 @@ const TAKEN_AT: &str = "1970-01-01T00:00:00Z";
 /// A scenario that cannot be read or is wrong, and a drawing that cannot be written.
 pub fn run(global: &Global, options: &args::Simulate) -> Result<u8> {
     if options.list {
-        return list();
+        return list(global);
     }
     if let Some(name) = &options.show {
         let shipped = SHIPPED.iter().find(|shipped| shipped.name == name);
         let shipped = shipped.ok_or_else(|| unknown(name))?;
-        output::print(|out| out.write_all(shipped.text.as_bytes()))?;
+        output::print(|out| match global.json {
+            true => output::json(out, &Shown { header: header(), row: Row::of(shipped), toml: shipped.text }),
+            false => out.write_all(shipped.text.as_bytes()),
+        })?;
         return Ok(0);
     }
     let Some(path) = &options.scenario else {
@@ -48,13 +53,49 @@ pub fn run(global: &Global, options: &args::Simulate) -> Result<u8> {
     Ok(0)
 }
 
-fn list() -> Result<u8> {
-    let longest = SHIPPED.iter().map(|shipped| shipped.name.len()).max().unwrap_or_default();
-    output::print(|out| {
-        SHIPPED.iter().try_for_each(|Shipped { name, text }| {
-            let summary = text.lines().find_map(|line| line.strip_prefix("summary = \"")).unwrap_or_default();
-            writeln!(out, "{name:longest$}  {}", summary.trim_end_matches('"'))
-        })
+/// `--list` as one document.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    header: Header,
+    scenarios: Vec<Row>,
+}
+
+/// `--show` as one document.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    header: Header,
+    #[serde(flatten)]
+    row: Row,
+    toml: &'static str,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    summary: &'static str,
+}
+
+impl Row {
+    fn of(shipped: &Shipped) -> Row {
+        let summary = shipped.text.lines().find_map(|line| line.strip_prefix("summary = \""));
+        Row { name: shipped.name, summary: summary.unwrap_or_default().trim_end_matches('"') }
+    }
+}
+
+fn header() -> Header {
+    Header { schema: 1, taken_at: TAKEN_AT.into(), netns: Netns::default() }
+}
+
+fn list(global: &Global) -> Result<u8> {
+    let scenarios: Vec<Row> = SHIPPED.iter().map(Row::of).collect();
+    let longest = scenarios.iter().map(|row| row.name.len()).max().unwrap_or_default();
+    output::print(|out| match global.json {
+        true => output::json(out, &Listed { header: header(), scenarios }),
+        false => {
+            scenarios.iter().try_for_each(|Row { name, summary }| writeln!(out, "{name:longest$}  {summary}"))
+        }
     })?;
     Ok(0)
 }
@@ -97,7 +138,7 @@ fn play(name: String, scenario: &Scenario, strategies: &[Strategy], seeds: &Seed
         Comparison::new(*strategy, runs)
     };
     Document {
-        header: Header { schema: 1, taken_at: TAKEN_AT.into(), netns: Netns::default() },
+        header: header(),
         scenario: name,
         summary: scenario.summary.clone(),
         duration_seconds: scenario.duration_seconds,

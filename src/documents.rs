@@ -41,7 +41,11 @@ pub fn status(
             max_ceiling: ceiling.entries,
             bytes_per_entry: snapshot.memory.bytes_per_entry,
             memory_budget_bytes: ceiling.memory_budget_bytes,
-            reason: format!("{}; bytes an entry {}", ceiling.reason, snapshot.memory.bytes_per_entry_basis),
+            reason: format!(
+                "{}; bytes an entry {}",
+                policy::outlook(snapshot, settings),
+                snapshot.memory.bytes_per_entry_basis
+            ),
         },
         timeouts: timeouts(snapshot, settings, baseline),
         classes: snapshot.scan.as_ref().map(|scan| classes(scan, snapshot, plan)),

@@ -28,7 +28,7 @@ pub fn lines(
             at(pressure.target_percent),
             at(pressure.low_percent)
         ),
-        bound(snapshot, settings),
+        policy::outlook(snapshot, settings),
     ];
     let (capacity, timeouts, flush) = (&settings.capacity, &settings.timeouts, &settings.flush);
     let quota = capacity.limit > 0 && capacity.limit <= snapshot.max;
@@ -63,13 +63,4 @@ pub fn lines(
         ));
     }
     lines
-}
-
-/// How far max may rise, where this agent may raise it at all.
-fn bound(snapshot: &Snapshot, settings: &Settings) -> String {
-    let reason = policy::ceiling(snapshot, settings).reason;
-    match settings.capacity.enabled && snapshot.owns_host_values {
-        true => reason,
-        false => format!("max stays as it is (for one who may raise it: {reason})"),
-    }
 }

@@ -54,6 +54,20 @@ pub fn ceiling(snapshot: &Snapshot, settings: &Settings) -> Ceiling {
     Ceiling { entries, memory_budget_bytes, reason: format!("max may rise to {entries}: {why}") }
 }
 
+/// How far max may rise, in a sentence; or why it will not rise at all, where this agent never raises it.
+pub fn outlook(snapshot: &Snapshot, settings: &Settings) -> String {
+    let (capacity, max) = (&settings.capacity, snapshot.max);
+    let quota = capacity.limit > 0 && capacity.limit <= max;
+    let reason = ceiling(snapshot, settings).reason;
+    let why = match () {
+        _ if !capacity.enabled => "[capacity] enabled = false",
+        _ if quota => "the quota, [capacity] limit, is no more than that",
+        _ if !snapshot.owns_host_values => "it is not this agent's to write",
+        _ => return reason,
+    };
+    format!("max stays at {max}: {why} (for one who may raise it: {reason})")
+}
+
 /// Entries of other namespaces: they lie in the same table and take of the same share of memory. slabinfo counts some
 /// free objects as used, so where nobody else is seen there are none.
 fn of_others(snapshot: &Snapshot) -> u64 {

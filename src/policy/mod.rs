@@ -23,7 +23,7 @@ mod settle;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use buckets::buckets_at_start;
-pub use ceiling::{Ceiling, ceiling, fullest_entries};
+pub use ceiling::{Ceiling, ceiling, fullest_entries, outlook};
 pub use hands::OtherHand;
 pub use level::{least_level, refused};
 pub use protect::{OwnHost, Protected, Protection};

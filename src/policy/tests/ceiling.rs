@@ -1,6 +1,6 @@
 use super::fixtures::*;
 use crate::model::*;
-use crate::policy::ceiling;
+use crate::policy::{ceiling, outlook};
 
 /// Facts under which no bound is near: 16 GiB, half of them available, and many buckets.
 fn roomy() -> Snapshot {
@@ -93,4 +93,24 @@ fn facts_that_no_host_has_overflow_nothing() {
     snapshot.buckets = u64::MAX;
     assert_eq!(ceiling(&snapshot, &Settings::default()).entries, 0);
     assert_eq!(ceiling(&Snapshot::default(), &Settings::default()).entries, 0);
+}
+
+#[test]
+fn where_it_is_never_raised_nothing_says_that_it_may_rise() {
+    let raised = table(1000);
+    assert!(outlook(&raised, &Settings::default()).starts_with("max may rise to "));
+    let mut off = Settings::default();
+    off.capacity.enabled = false;
+    let mut quota = Settings::default();
+    quota.capacity.limit = raised.max;
+    let anothers = Snapshot { owns_host_values: false, ..table(1000) };
+    for (snapshot, settings, why) in [
+        (&raised, off, "[capacity] enabled = false"),
+        (&raised, quota, "the quota, [capacity] limit, is no more than that"),
+        (&anothers, Settings::default(), "it is not this agent's to write"),
+    ] {
+        let said = outlook(snapshot, &settings);
+        let begin = format!("max stays at {}: {why} (for one who may raise it: max may rise to ", raised.max);
+        assert!(said.starts_with(&begin), "{said}");
+    }
 }

@@ -190,8 +190,11 @@ impl Keeper {
         let changed = self.baseline.values.iter().filter(|(_, held)| held.written.is_some());
         let changed: Vec<(String, Held)> = changed.map(|(name, held)| (name.clone(), *held)).collect();
         let mut rows = Vec::new();
+        // What another agent wrote lies beside the lease on the host's values.
+        let (hosts, _) = self.host.load(true);
         for (name, held) in changed {
-            let row = restore_one(values, &name, held, (entries, low_percent), force);
+            let another = hosts.get(&name).filter(|_| !self.host.owned);
+            let row = restore_one(values, &name, (held, another), (entries, low_percent), force);
             if row.as_ref().is_none_or(|row| row.result == "restored" || row.result == "left") {
                 self.released(&name);
             }
@@ -216,7 +219,7 @@ impl Keeper {
 fn restore_one(
     values: &impl Values,
     name: &str,
-    held: Held,
+    (held, another): (Held, Option<&Held>),
     (entries, low_percent): (u64, f64),
     force: bool,
 ) -> Option<RevertRow> {
@@ -232,7 +235,11 @@ fn restore_one(
         return None;
     }
     if !held.owns(now) {
-        return row(now, "left", Some(format!("someone else set it to {now}")));
+        let reason = match another.and_then(|held| held.written) {
+            Some(written) if written == now => format!("another agent set it to {now} and puts it back"),
+            _ => format!("someone else set it to {now}"),
+        };
+        return row(now, "left", Some(reason));
     }
     let safe = (entries as f64 * 100.0 / low_percent).ceil() as u64;
     if name == "max" && found != 0 && found < now && found < safe && !force {

@@ -1,6 +1,7 @@
 //! Two agents and one max; files of sysctl.d.
 
 use super::*;
+use crate::executor::Values;
 use crate::journal::Baseline;
 use crate::model::{ConfiguredValue, Drift};
 
@@ -143,6 +144,35 @@ fn revert_without_an_agent_takes_the_hosts_file_along() {
     let mut keeper = Keeper::found(host.dirs[0].path(), BOOT, &netns(0)).unwrap().beside(host.lease.path());
     keeper.released("max");
     assert!(host.held().is_some());
+}
+
+#[test]
+fn what_another_agent_wrote_is_not_called_somebodys() {
+    struct Kernel(u64);
+    impl Values for Kernel {
+        fn read(&self, _: &str) -> std::io::Result<u64> {
+            Ok(self.0)
+        }
+        fn write(&self, name: &str, _: u64) -> std::io::Result<u64> {
+            panic!("{name} is another's")
+        }
+    }
+    let host = Host::new();
+    host.killed();
+    let (mut next, _) = host.agent(1, BOOT, &[("max", 150_000)]);
+    next.will_write("max", 150_000, 225_000).unwrap();
+    let reverted = |now| {
+        let keeper = Keeper::found(host.dirs[0].path(), BOOT, &netns(0)).unwrap();
+        // It is asked once only: what is left is let go.
+        let mut keeper =
+            Keeper { dir: tempfile::tempdir().unwrap().keep(), ..keeper.beside(host.lease.path()) };
+        keeper.baseline.values.retain(|name, _| name == "max");
+        keeper.restore(&Kernel(now), 1000, 75.0, false).remove(0)
+    };
+    let row = reverted(225_000);
+    assert_eq!(row.reason.as_deref(), Some("another agent set it to 225000 and puts it back"));
+    assert_eq!((row.result.as_str(), row.from), ("left", 225_000));
+    assert_eq!(reverted(300_000).reason.as_deref(), Some("someone else set it to 300000"));
 }
 
 #[test]

@@ -291,7 +291,9 @@ impl Acting {
 
     pub(super) fn facts(&mut self) -> Result<Snapshot> {
         let mut snapshot = self.gauge.snapshot()?;
+        let writable = snapshot.owns_host_values;
         snapshot.owns_host_values &= self.holds_host(&snapshot);
+        snapshot.host_values_owner = self.ground.host.owner().filter(|_| writable && !self.hand.dry());
         self.rates.sample(snapshot.now_seconds, snapshot.entries, self.ground.numbers.new.load(Relaxed));
         snapshot.new_per_second =
             self.rates.new_per_second().map(|smooth| smooth.max(self.rates.new_now_per_second()));

@@ -21,6 +21,10 @@ struct Claim {
     /// Another process had it: tried again then.
     not_before_seconds: Option<f64>,
     told: bool,
+    /// Who that process is, in words.
+    owner: Option<String>,
+    /// The pipelines' namespaces.
+    names: BTreeMap<u64, String>,
 }
 
 /// By the lock's path.
@@ -41,11 +45,33 @@ pub struct HostLease {
 impl HostLease {
     const AGAIN_SECONDS: f64 = 5.0;
 
-    /// Not held yet.
-    pub fn new(directory: PathBuf) -> Self {
+    /// Not held yet; for the sake of this namespace.
+    pub fn new(directory: PathBuf, netns: String) -> Self {
         let lease = HostLease { directory, id: NEXT_ID.fetch_add(1, Relaxed) };
-        claims().entry(lease.lock_path()).or_default().members += 1;
+        let mut claims = claims();
+        let claim = claims.entry(lease.lock_path()).or_default();
+        claim.members += 1;
+        claim.names.insert(lease.id, netns);
         lease
+    }
+
+    /// Who has it instead, and what would give it to this one, in words.
+    pub fn owner(&self) -> Option<String> {
+        let claims = claims();
+        let claim = claims.get(&self.lock_path())?;
+        match claim.holder {
+            Some(holder) if holder == self.id => None,
+            Some(holder) => {
+                let name = claim.names.get(&holder).map_or("another", String::as_str);
+                Some(format!("this agent's namespace {name} has it until it is calm"))
+            }
+            None => claim.owner.as_ref().map(|owner| {
+                format!(
+                    "{owner} has it for as long as it runs: let one agent watch both namespaces ([agent] netns), or keep \
+                     that one from max ([capacity] enabled = false) and restart it"
+                )
+            }),
+        }
     }
 
     /// Where what was found before the first holder came lies, for the next.
@@ -72,14 +98,14 @@ impl HostLease {
         match holder {
             Some(holder) if holder == self.id => {
                 if !pressed && let Some(next) = claim.asks.take() {
-                    claim.holder = Some(next);
+                    claim.pass_to(next);
                 }
             }
             Some(_) if pressed => {
                 claim.asks.get_or_insert(self.id);
             }
             Some(_) => {}
-            None if wanted && claim.locked(&path, now_seconds) => claim.holder = Some(self.id),
+            None if wanted && claim.locked(&path, now_seconds) => claim.pass_to(self.id),
             None => {}
         }
         claim.holder == Some(self.id)
@@ -92,6 +118,7 @@ impl Drop for HostLease {
         let Some(claim) = claims.get_mut(&self.lock_path()) else { return };
         claim.holder = claim.holder.filter(|holder| *holder != self.id);
         claim.asks = claim.asks.filter(|asks| *asks != self.id);
+        claim.names.remove(&self.id);
         claim.members -= 1;
         if claim.members == 0 {
             claims.remove(&self.lock_path());
@@ -100,17 +127,27 @@ impl Drop for HostLease {
 }
 
 impl Claim {
+    fn pass_to(&mut self, id: u64) {
+        self.holder = Some(id);
+        if let (Some(lease), Some(name)) = (&mut self.lease, self.names.get(&id)) {
+            // What it says is for others to read: without it they are told less.
+            let _ = lease.tell(name);
+        }
+    }
+
     /// True if the lock is this process's, from now on or already.
     fn locked(&mut self, path: &std::path::Path, now_seconds: f64) -> bool {
         if self.lease.is_none() && self.not_before_seconds.is_none_or(|at| now_seconds >= at) {
             self.not_before_seconds = Some(now_seconds + HostLease::AGAIN_SECONDS);
-            match take(path) {
-                Ok(Ok(lease)) => self.lease = Some(lease),
-                Ok(Err(owner)) if !self.told => {
-                    tracing::info!("{owner} owns nf_conntrack_max and the buckets: they are left alone");
-                    self.told = true;
+            match take(path, "") {
+                Ok(Ok(lease)) => (self.lease, self.owner) = (Some(lease), None),
+                Ok(Err(owner)) => {
+                    if !self.told {
+                        tracing::info!("{owner} owns nf_conntrack_max and the buckets: they are left alone");
+                        self.told = true;
+                    }
+                    self.owner = Some(owner);
                 }
-                Ok(Err(_)) => {}
                 Err(error) => tracing::warn!(%error, "no lease on nf_conntrack_max and the buckets"),
             }
         }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// A lock that is held until it is dropped or the process ends.
 pub struct Lease {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
 }
 
 /// The file goes before its lock does: who opened it meanwhile finds out (see [`take`]).
@@ -28,45 +28,55 @@ impl Lease {
     /// # Errors
     /// Exit 3, naming the agent that runs.
     pub fn namespace(directory: &Path, inode: u64) -> Result<Lease> {
-        match take(&directory.join(format!("netns-{inode}.lock")))? {
+        match take(&directory.join(format!("netns-{inode}.lock")), "")? {
             Ok(lease) => Ok(lease),
             Err(owner) => Err(Error::unreachable("agent", format!("{owner} watches this namespace already"))
                 .hint("stop it first, or ask it with `ctctl status`")),
         }
     }
+
+    /// Says in the file who holds it: this process, for the sake of `whose` namespace.
+    pub(super) fn tell(&mut self, whose: &str) -> std::io::Result<()> {
+        self.lock.set_len(0)?;
+        self.lock.rewind()?;
+        writeln!(self.lock, "{} {whose}", std::process::id())
+    }
 }
 
-/// Takes the lock of a file, or says who holds it. Mode 0600: flock(2) needs no more than an open file, and whoever may
+/// Who holds a lock, by what its file says.
+fn owner(text: &str) -> String {
+    let (pid, whose) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    match (pid, whose.trim()) {
+        ("", _) => "another agent".to_owned(),
+        (pid, "") => format!("an agent with pid {pid}"),
+        (pid, whose) => format!("an agent with pid {pid}, for the namespace {whose},"),
+    }
+}
+
+/// Takes the lock of a file for the sake of `whose` namespace, or says who holds it. Mode 0600: flock(2) needs no more than an open file, and whoever may
 /// open this one could keep the agent from starting.
-pub(super) fn take(path: &Path) -> Result<std::result::Result<Lease, String>> {
+pub(super) fn take(path: &Path, whose: &str) -> Result<std::result::Result<Lease, String>> {
     let failed = |error: std::io::Error| Error::unreachable("agent", format!("{}: {error}", path.display()));
     loop {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(path).map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut lock) => {
+            Ok(lock) => {
                 let here = |m: std::io::Result<std::fs::Metadata>| m.ok().map(|m| (m.dev(), m.ino()));
                 if here(lock.metadata()) != here(std::fs::metadata(path)) {
                     // Its owner removed it between open and lock: the lock of a file without a name is none.
                     continue;
                 }
-                let write = |lock: &mut File| -> std::io::Result<()> {
-                    lock.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-                    lock.set_len(0)?;
-                    lock.rewind()?;
-                    writeln!(lock, "{}", std::process::id())
-                };
-                write(&mut lock).map_err(failed)?;
-                return Ok(Ok(Lease { path: path.to_owned(), _lock: lock }));
+                lock.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+                let mut lease = Lease { path: path.to_owned(), lock };
+                lease.tell(whose).map_err(failed)?;
+                return Ok(Ok(lease));
             }
             Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
                 let mut text = String::new();
-                let _ = file.take(32).read_to_string(&mut text);
-                return Ok(Err(match text.trim() {
-                    "" => "another agent".to_owned(),
-                    pid => format!("an agent with pid {pid}"),
-                }));
+                let _ = file.take(300).read_to_string(&mut text);
+                return Ok(Err(owner(&text)));
             }
             Err((_, errno)) => return Err(failed(errno.into())),
         }

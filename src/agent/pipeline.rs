@@ -88,7 +88,7 @@ impl Pipeline {
             namespace: clone()?,
             settings: settings.clone(),
             dry_run: options.dry_run || settings.agent.dry_run,
-            host: HostLease::new(directory),
+            host: HostLease::new(directory, netns.key()),
             state_dir: state_dir.clone(),
             identify,
             sightings,

@@ -271,6 +271,9 @@ pub struct Snapshot {
     pub regret: Vec<ClassRegret>,
     /// This agent may write host-wide values (max, buckets).
     pub owns_host_values: bool,
+    /// Which agent does instead, and what would help, where that is known.
+    #[serde(default)]
+    pub host_values_owner: Option<String>,
     /// This agent may write the namespace's timeouts.
     pub may_set_timeouts: bool,
     /// This agent may delete entries.

@@ -135,9 +135,16 @@ fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &m
         return None;
     }
     if !snapshot.owns_host_values {
-        plan.reasons.push("max is not raised: this agent may not write the host's nf_conntrack_max (another agent, which this \
-             one's log names, or another namespace of this one has it, or the right is missing)"
-                .into());
+        plan.reasons.push(match &snapshot.host_values_owner {
+            Some(owner) => {
+                let why = format!("max is not raised: it is one for the host, and {owner}");
+                plan.waiting.push(why.clone());
+                why
+            }
+            None => "max is not raised: this agent may not write the host's nf_conntrack_max (another agent, which this \
+                     one's log names, or another namespace of this one has it, or the right is missing)"
+                .into(),
+        });
         return None;
     }
     if let Some(wait) = hands::holds_max(snapshot, memory) {

@@ -111,6 +111,19 @@ fn without_leave_max_stays_and_the_plan_says_why() {
 }
 
 #[test]
+fn whoever_owns_max_instead_is_named_among_what_waits() {
+    let owner = Some("an agent with pid 12, for the namespace red, has it".to_owned());
+    let plan = plan_of(
+        &Snapshot { owns_host_values: false, host_values_owner: owner, ..table(99_000) },
+        &Settings::default(),
+    );
+    let said =
+        "max is not raised: it is one for the host, and an agent with pid 12, for the namespace red, has it";
+    assert!(raised(&plan).is_none() && says(&plan, said));
+    assert!(plan.waiting.iter().any(|waiting| waiting == said), "{:?}", plan.waiting);
+}
+
+#[test]
 fn max_is_left_alone_once_relief_is_over() {
     let mut settings = Settings::default();
     (settings.pressure.target_percent, settings.pressure.low_percent) = (75.0, 75.0);

@@ -11,6 +11,9 @@ use crate::model::{
 /// How far ahead a forecast raises max. A longer one would promise memory to every burst.
 const FORESEEN_SECONDS: f64 = 5.0;
 
+/// A class that holds a tenth of the entries is one of those that fill the table.
+const MUCH: u64 = 10;
+
 /// Adds what relieves to the plan.
 pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
     let Some(before) = limit(snapshot, settings) else { return };
@@ -246,6 +249,9 @@ fn shorten(
         ("tcp_timeout_time_wait", Class::Closed),
         ("tcp_timeout_syn_sent", Class::Unreplied),
     ];
+    let may_go =
+        |sum: u64, seen: &ClassScan| sum.saturating_add(seen.would_free).saturating_add(seen.in_grace);
+    let spent = plan.level == Level::Critical && scan.classes.iter().fold(0, may_go) < excess;
     for (name, class) in of {
         let Some(timeout) = Timeout::named(name) else { continue };
         let (Some(&now), Some(floor)) =
@@ -255,8 +261,10 @@ fn shorten(
         };
         let Some(seen) = scan.classes.iter().find(|c| c.class == class) else { continue };
         let covered = seen.idle.at_least(floor);
-        // A class that has nothing past the floor is not the one that fills the table.
-        if now <= floor || covered == 0 {
+        // A class that has nothing past the floor is not the one that fills the table; but where flushing does not
+        // suffice at critical, one that holds much of it is, however young its entries are.
+        let fills = spent && seen.entries.saturating_mul(MUCH) >= scan.entries;
+        if now <= floor || (covered == 0 && !fills) {
             continue;
         }
         let to = match seen.idle.cut_for(excess, floor) {
@@ -277,8 +285,12 @@ fn shorten(
             plan.reasons.push(settle::TOLD.into());
             return;
         }
+        let idle = match covered {
+            0 => format!("none of {} {class} entries is idle for {floor} s", seen.entries),
+            n => format!("{n} {class} entries are idle for {floor} s or more"),
+        };
         let reason = format!(
-            "{covered} {class} entries are idle for {floor} s or more and {excess} entries are too many; \
+            "{idle} and {excess} entries are too many; \
              {to} s keeps new ones from staying as long, and the floor is {floor} s ({})",
             timeout.spec().source
         );

@@ -110,6 +110,7 @@ fn a_loop_that_rewrites_max_is_answered_with_patience() {
     settled(&world);
     // The same with a full table: new connections are refused, so no more than ten seconds pass.
     let mut world = World::new(99_500, 0, Settings::default());
+    world.settings.timeouts.enabled = false;
     for tick in 0..seconds(600.0) {
         if tick % seconds(3.0) == 0 {
             world.put_back("max", MAX);

@@ -52,7 +52,8 @@ fn a_scan_in_doubt_is_never_acted_on_and_repeated_without_frenzy() {
 
 #[test]
 fn a_scan_that_finds_nothing_is_repeated_ever_more_seldom() {
-    let settings = pinned();
+    let mut settings = pinned();
+    settings.timeouts.enabled = false;
     let weighed = Some(std::sync::Arc::default());
     let nothing = Scan { protected: 7, weighed, ..seen(&[(Class::Established, &[(60, 90_000)])]) };
     let mut memory = fresh();

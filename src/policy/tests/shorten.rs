@@ -39,9 +39,22 @@ fn where_nothing_covers_the_excess_only_critical_goes_to_the_floor() {
 }
 
 #[test]
-fn a_class_with_nothing_past_its_floor_keeps_its_timeout() {
+fn a_class_with_nothing_past_its_floor_keeps_its_timeout_below_critical() {
     let fresh = seen(&[(Class::Established, &[(7000, 60_000)]), (Class::Udp, &[(100, 30_000)])]);
-    assert_eq!(shortened(&plan(96_000, fresh, &pinned())), []);
+    assert_eq!(shortened(&plan(94_000, fresh, &pinned())), []);
+}
+
+#[test]
+fn at_critical_what_fills_the_table_goes_to_the_floor_though_nothing_is_past_it_yet() {
+    let of = |live| seen(&[(Class::Established, &[(7000, live)]), (Class::Udp, &[(100, 96_000 - live)])]);
+    let plan = |live| self::plan(96_000, of(live), &pinned());
+    assert_eq!(shortened(&plan(60_000)), [("tcp_timeout_established", 7440)]);
+    let reason = &plan(60_000).actions[0].reason;
+    assert!(reason.contains("none of 60000 established entries is idle for 7440 s"), "{reason}");
+    assert_eq!(shortened(&plan(9_600)), [("tcp_timeout_established", 7440)]);
+    assert_eq!(shortened(&plan(9_599)), [], "it is not these that fill the table");
+    let relieved = seen(&[(Class::Established, &[(7000, 60_000)]), (Class::Closed, &[(10, 26_000)])]);
+    assert_eq!(shortened(&self::plan(96_000, relieved, &pinned())), [], "flushing suffices");
 }
 
 #[test]

@@ -259,5 +259,4 @@ impl<'a> Sieve<'a> {
 }
 
 #[cfg(test)]
-#[path = "sieve_tests.rs"]
 mod tests;

@@ -1,0 +1,66 @@
+//! What stays whatever it is.
+
+use super::*;
+
+#[test]
+fn a_child_protects_itself_and_its_master() {
+    let mut scene = Scene::new();
+    let mut sieve = scene.sieve();
+    let control = Entry { original: tuple(TCP, 1, 2, 21), ..established(100_000) };
+    assert!(sieve.judge(&control).eligible);
+    let child = Entry { master: Some(control.original), ..in_state(TcpState::TimeWait, 1) };
+    assert_eq!(sieve.judge(&child).protected, Some("it is the child of another connection"));
+    let judged = sieve.judge(&control);
+    assert_eq!((judged.protected, judged.eligible), (Some("it is the master of another connection"), false));
+    let elsewhere = Entry { zone: 7, ..control };
+    assert!(sieve.judge(&elsewhere).eligible, "zones are kept apart");
+}
+
+#[test]
+fn what_the_operator_protects_stays() {
+    let protect = ProtectSettings {
+        sources: vec!["10.0.0.7/32".parse().unwrap()],
+        destinations: vec!["10.0.0.9/32".parse().unwrap()],
+        ports: vec![8443],
+        marks: vec![Mark { value: 0x10, mask: 0xf0 }],
+        zones: vec![5],
+        ..ProtectSettings::default()
+    };
+    let mut scene = Scene::protecting(protect);
+    let with = |original, zone, mark| Entry { original, zone, mark, ..established(100_000) };
+    let plain = tuple(TCP, 1, 2, 443);
+    // Its reply comes from the server behind a DNAT.
+    let translated = Entry { reply: Some(tuple(TCP, 9, 1, 40_000)), ..with(plain, 0, 0) };
+    for (entry, why) in [
+        (with(tuple(TCP, 7, 2, 443), 0, 0), "[protect] sources"),
+        (with(tuple(TCP, 1, 9, 443), 0, 0), "[protect] destinations"),
+        (translated, "[protect] destinations"),
+        (with(tuple(TCP, 1, 254, 8443), 0, 0), "[protect] ports"),
+        (with(tuple(TCP, 1, 254, 22), 0, 0), "an SSH session with the gateway itself"),
+        (with(plain, 0, 0x1f), "[protect] marks"),
+        (with(plain, 5, 0), "[protect] zones"),
+    ] {
+        let judged = scene.judge(&entry);
+        assert_eq!((judged.protected, judged.eligible), (Some(why), false));
+    }
+    for entry in [
+        with(plain, 0, 0x2f),
+        with(plain, 6, 0),
+        with(tuple(TCP, 1, 2, 8443), 0, 0),
+        with(tuple(TCP, 1, 2, 22), 0, 0),
+        with(tuple(TCP, 9, 2, 443), 0, 0),
+    ] {
+        assert!(scene.judge(&entry).eligible, "{entry:?}");
+    }
+}
+
+#[test]
+fn the_kernels_own_exceptions_stay() {
+    let base = established(100_000);
+    for bit in [Status::OFFLOAD, Status::HW_OFFLOAD, Status::FIXED_TIMEOUT, Status::HELPER, Status::EXPECTED]
+    {
+        let judged = Scene::new().judge(&Entry { status: Status(base.status.0 | bit), ..base });
+        assert!(judged.protected.is_some() && !judged.eligible, "{bit:#x}");
+    }
+    assert!(!Scene::new().judge(&Entry { helper: true, ..base }).eligible);
+}

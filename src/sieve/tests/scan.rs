@@ -1,0 +1,37 @@
+//! What a scan adds up.
+
+use super::*;
+
+#[test]
+fn a_scan_counts_what_would_go_and_what_stays() {
+    let protect = ProtectSettings { zones: vec![5], ..ProtectSettings::default() };
+    let mut scene = Scene::protecting(protect);
+    let mut sieve = scene.sieve();
+    let protected = Entry { zone: 5, ..established(300_000) };
+    let unknown = Entry { timeout_seconds: Some(432_001), ..established(0) };
+    for entry in [
+        established(10_240),
+        established(20_480),
+        established(60),
+        protected,
+        unknown,
+        in_state(TcpState::CloseWait, 1),
+    ] {
+        let judged = sieve.judge(&entry);
+        sieve.count(&judged);
+    }
+    let scan = sieve.finish(77.0, 0.5, true, true);
+    assert_eq!((scan.at_seconds, scan.duration_seconds, scan.trusted), (77.0, 0.5, true));
+    assert_eq!((scan.entries, scan.protected), (6, 1));
+    assert_eq!(scan.classes.iter().map(|c| c.class).collect::<Vec<_>>(), Class::ALL);
+    let seen = scan.classes.last().unwrap();
+    assert_eq!((seen.entries, seen.would_free, seen.oldest_idle_seconds), (5, 2, 20_480));
+    assert_eq!((seen.idle.total(), seen.idle.at_least(10_240)), (3, 2));
+}
+
+#[test]
+fn a_scan_is_trusted_only_if_whole_and_not_in_doubt() {
+    for (whole, trusted) in [(true, false), (false, true), (false, false)] {
+        assert!(!Scene::new().sieve().finish(0.0, 0.0, whole, trusted).trusted);
+    }
+}

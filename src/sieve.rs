@@ -180,8 +180,11 @@ impl<'a> Sieve<'a> {
             liftable,
             held_by_protection,
         };
-        if let (Some(weighing), false) = (&mut self.weighing, eligible) {
-            weighing.see(entry, judged.idle_unprotected());
+        if let Some(weighing) = &mut self.weighing {
+            let by_class = eligible && class.is_some_and(|class| weighing.leaves_to_class(class));
+            if !by_class {
+                weighing.see(entry, judged.idle_unprotected());
+            }
         }
         judged
     }

@@ -169,6 +169,7 @@ impl Acting {
         self.ground.watch.send(Command::Young { since_seconds: since as u32, reply });
         // Who is not known to be young is as good as old.
         Weighing::new(&self.settings.flush, young.recv_timeout(PATIENCE).unwrap_or_default())
+            .suspending(self.memory.suspended.clone())
     }
 
     fn answer_plan(&mut self, reply: Reply1) {

@@ -191,8 +191,8 @@ fn take_dues(bill: &Bill<'_>, group: Option<u64>, floor: u32, settings: &Setting
     let budget: u64 = payers.iter().map(|i| bill.pays[*i]).sum();
     if bill.missing > 0 {
         plan.reasons.push(format!(
-            "{} entries that are too many stay: what is above the fair share is live, protected, of a suspended \
-             class, or idle for less than emergency_idle_floor_seconds {floor}, and nobody below it pays for others; only a higher ceiling \
+            "{} entries that are too many stay: what is above the fair share is live, protected or idle \
+             for less than emergency_idle_floor_seconds {floor}, and nobody below it pays for others; only a higher ceiling \
              makes room",
             bill.missing
         ));

@@ -13,7 +13,9 @@ const LEAST: u64 = 2;
 const QUIET_SECONDS: f64 = 600.0;
 
 /// Suspends and releases classes, with a sentence for each. Fair share is measured and never suspended: what it takes
-/// may live, and its payers could end it by sending one packet each.
+/// may live, and its payers could end it by sending one packet each. For the same reason it may take what is of a
+/// suspended class, as anything else, from payers above their level: else whoever has a class suspended would keep the
+/// table critical for as long as its entries last.
 pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan) {
     for class in Class::ALL {
         let told_of = snapshot.regret.iter().find(|regret| regret.class == class).cloned();
@@ -45,7 +47,7 @@ fn too_much(regret: &ClassRegret) -> bool {
 
 fn told(regret: &ClassRegret) -> String {
     format!(
-        "{} is not flushed, at any level: {} of {} flows deleted in the last minutes were heard of again within a \
+        "{} is not flushed by its class, at any level (fair share may take of it at critical): {} of {} flows deleted in the last minutes were heard of again within a \
          minute, more than {MOST_PERCENT} %; until no regret has been seen for {} minutes",
         regret.class,
         regret.recent_regretted,

@@ -1,10 +1,12 @@
 //! Who holds the table: a scan's entries by source, for fair share. In bounded memory, however many sources are forged.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use hashbrown::HashMap;
 
-use crate::model::{Entry, FlushSettings, Histogram, Holder, Holding, Rank, SourceKey, Takeable, Weighed};
+use crate::model::{
+    Class, Entry, FlushSettings, Histogram, Holder, Holding, Rank, SourceKey, Takeable, Weighed,
+};
 
 /// Weighs the entries of one scan.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +14,8 @@ pub struct Weighing {
     source_prefix: (u8, u8),
     floor_seconds: u32,
     young: HashSet<SourceKey>,
+    /// Classes that are not flushed: what is of them does not go by its class.
+    suspended: BTreeSet<Class>,
     places: HashMap<Holder, u32>,
     holdings: Vec<Holding>,
     takeable: HashMap<(u32, Rank), u32>,
@@ -32,6 +36,16 @@ impl Weighing {
             young,
             ..Weighing::default()
         }
+    }
+
+    /// These classes are not flushed for now, whatever is of them is fair share's to take.
+    pub fn suspending(self, suspended: BTreeSet<Class>) -> Self {
+        Weighing { suspended, ..self }
+    }
+
+    /// What is eligible of this class is left to the class's own flush.
+    pub fn leaves_to_class(&self, class: Class) -> bool {
+        !self.suspended.contains(&class)
     }
 
     /// Sees an entry that does not go by its class. `idle_seconds`: its certain idleness, if it is unprotected.

@@ -51,7 +51,14 @@ fn more_suspends_the_class_and_the_next_one_bears_it_all() {
         assert!(memory.suspended.contains(&Class::Closed));
         assert_eq!(plan.suspensions[0].turn, Turn::Begins);
         assert!(plan.suspends(Class::Closed) && !plan.suspends(Class::Udp));
-        assert!(says(&plan, "closed is not flushed, at any level: 11 of 1000"), "{:?}", plan.reasons);
+        assert!(
+            says(
+                &plan,
+                "closed is not flushed by its class, at any level (fair share may take of it at critical): 11 of 1000"
+            ),
+            "{:?}",
+            plan.reasons
+        );
         assert!(plan.waiting.iter().any(|w| w.contains("closed is not flushed")), "{:?}", plan.waiting);
     }
 }

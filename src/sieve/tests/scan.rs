@@ -35,3 +35,25 @@ fn a_scan_is_trusted_only_if_whole_and_not_in_doubt() {
         assert!(!Scene::new().sieve().finish(0.0, 0.0, whole, trusted).trusted);
     }
 }
+
+#[test]
+fn what_is_of_a_suspended_class_is_fair_shares_to_take() {
+    let weigh = |suspended: &[Class]| {
+        let mut scene = Scene::new();
+        let young = std::collections::HashSet::new();
+        let weighing = Weighing::new(&scene.settings, young).suspending(suspended.iter().copied().collect());
+        let mut sieve = scene.sieve();
+        sieve.weigh(weighing);
+        for entry in [established(10_000), established(100), established(30)] {
+            let judged = sieve.judge(&entry);
+            sieve.count(&judged);
+        }
+        let weighed = sieve.finish(0.0, 0.1, true, true).weighed.unwrap();
+        let takeable: u32 = weighed.takeable.iter().map(|bin| bin.entries).sum();
+        (weighed.holdings[0].entries, takeable)
+    };
+    // What goes by its class is not asked for twice.
+    assert_eq!(weigh(&[]), (2, 1));
+    assert_eq!(weigh(&[Class::Udp]), (2, 1));
+    assert_eq!(weigh(&[Class::Established]), (3, 2));
+}

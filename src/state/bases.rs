@@ -162,6 +162,20 @@ impl Bases {
     /// A base that is in force only since a moment was set by no packet before it: more idleness than has passed
     /// since then rules it out. Without that, shortening a timeout would hide what is idle from the flush it is for.
     pub fn least_idle_seconds(&self, entry: &Entry, up_seconds: u32) -> Option<u32> {
+        let base = self.least_base_seconds(entry, up_seconds)?;
+        Some(silence_seconds(base, entry.timeout_seconds?))
+    }
+
+    /// So little is left of the base that gives the least idleness that another writer may have set it: conntrackd
+    /// commits flows with 180 s or less, people write 10 to 3600 (`conntrack -U --timeout`). A sixteenth of the base at
+    /// most, and an hour at most: what is dead spends no more of its life there.
+    pub fn little_is_left(&self, entry: &Entry, up_seconds: u32) -> bool {
+        const AN_HOUR: u32 = 3600;
+        let base = self.least_base_seconds(entry, up_seconds);
+        base.zip(entry.timeout_seconds).is_some_and(|(base, left)| left <= (base / 16).min(AN_HOUR))
+    }
+
+    fn least_base_seconds(&self, entry: &Entry, up_seconds: u32) -> Option<u32> {
         let unknown =
             Status::FIXED_TIMEOUT | Status::OFFLOAD | Status::HW_OFFLOAD | Status::HELPER | Status::EXPECTED;
         if entry.helper || entry.master.is_some() || entry.status.any(unknown) {
@@ -169,16 +183,19 @@ impl Bases {
         }
         let left = entry.timeout_seconds?;
         let bases = self.of(entry);
-        // Sorted: the first base that is not under the time left gives the least idleness. Time left is cut to whole
-        // seconds, so up to one of them is not certain.
-        let least = |base: &Base| (base.seconds - left).saturating_sub(1);
         let possible = |base: &&Base| {
-            let slack = 2;
-            base.since.is_none_or(|since| least(base) <= up_seconds.saturating_sub(since) + slack)
+            let (slack, least) = (2, silence_seconds(base.seconds, left));
+            base.since.is_none_or(|since| least <= up_seconds.saturating_sub(since) + slack)
         };
+        // Sorted: the first base that is not under the time left gives the least idleness.
         let from = bases.partition_point(|base| base.seconds < left);
-        bases[from..].iter().find(possible).map(least)
+        bases[from..].iter().find(possible).map(|base| base.seconds)
     }
+}
+
+/// Time left is cut to whole seconds, so up to one of them is not certain.
+fn silence_seconds(base: u32, left: u32) -> u32 {
+    (base - left).saturating_sub(1)
 }
 
 #[cfg(test)]
@@ -249,6 +266,20 @@ mod tests {
             Some(43),
             "nobody knows since when"
         );
+    }
+
+    #[test]
+    fn what_others_write_is_told_from_what_has_run_down_by_how_little_is_left() {
+        let little = |left| stock().little_is_left(&tcp(TcpState::Established, left), UP);
+        // Of five days; of 300 s of data in flight; of the 10 s after a RST.
+        assert!(little(3600) && little(301) && !little(3601) && !little(424_000));
+        assert!(little(18) && little(11) && !little(19) && !little(180) && !little(300));
+        assert!(!little(1) && !little(10) && !little(432_001));
+        let mut history = TimeoutHistory::default();
+        history.saw_one(Timeout::named("tcp_timeout_established").unwrap(), 10_800, None);
+        let of_three_hours = Bases::new(&history, &[], &[]);
+        let little = |left| of_three_hours.little_is_left(&tcp(TcpState::Established, left), UP);
+        assert!(little(675) && !little(676) && !little(3360));
     }
 
     #[test]

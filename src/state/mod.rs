@@ -30,4 +30,4 @@ pub use sync::{Sync, Tally};
 pub use weighing::Weighing;
 
 #[cfg(test)]
-mod hostile_tests;
+mod tests;

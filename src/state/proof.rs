@@ -46,7 +46,7 @@ impl Proofs<'_> {
         {
             return self.in_grace(entry, waiting);
         }
-        let arithmetic = self.arithmetic(entry, fingerprint);
+        let arithmetic = self.arithmetic(entry, class, fingerprint);
         // One-way flows of other protocols than TCP may live for ever without an answer (syslog, RTP): only
         // observation tells a dead one from one that speaks seldom.
         let one_way = class == Class::Unreplied && entry.original.protocol != TCP;
@@ -99,15 +99,17 @@ impl Proofs<'_> {
         }
     }
 
-    fn arithmetic(&self, entry: &Entry, fingerprint: u64) -> Option<u32> {
+    fn arithmetic(&self, entry: &Entry, class: Class, fingerprint: u64) -> Option<u32> {
+        let bases = self.bases?;
         if self.mode == IdleProof::Observed
             || self.conntrackd
             || self.sightings.foreign(fingerprint)
             || self.may_return_stale(entry)
+            || (may_live(class) && bases.little_is_left(entry, self.up_seconds))
         {
             return None;
         }
-        let idle = self.bases?.least_idle_seconds(entry, self.up_seconds)?;
+        let idle = bases.least_idle_seconds(entry, self.up_seconds)?;
         // What an unheard writer wrote has been without a packet since then at the least.
         let since_unheard = self.unheard_until_seconds.map(|until| self.up_seconds.saturating_sub(until));
         let idle = idle.min(since_unheard.unwrap_or(u32::MAX));
@@ -127,6 +129,14 @@ impl Proofs<'_> {
                 _ => false,
             }
     }
+}
+
+/// Whose time left may be another writer's, of before the agent or unheard: an entry that was born with
+/// `nf_conntrack_events` 2 and no listener makes no event when it is updated, and what a writer did before the agent
+/// came nobody tells. Which entries are so old is not asked: it would take a set of all the others, and what is younger
+/// loses as little. What is closed, or never had an answer, has nothing to lose.
+fn may_live(class: Class) -> bool {
+    !matches!(class, Class::Closed | Class::Unreplied)
 }
 
 #[cfg(test)]
@@ -200,6 +210,28 @@ mod tests {
         let destroyed = Event { kind: EventKind::Destroy, ..event };
         scene.sightings.event(&destroyed, &scene.identify);
         assert!(!scene.sightings.any_foreign());
+    }
+
+    #[test]
+    fn where_little_is_left_another_may_have_written_it_before_the_agent_came() {
+        for mode in [IdleProof::Auto, IdleProof::Arithmetic] {
+            let mut scene = Scene::new();
+            let mut of = |left, class| scene.scan(&entry(left), class, 1_000_000, mode);
+            assert_eq!(of(600, Class::Established), Idle::Unknown, "{mode:?}");
+            assert_eq!(of(3601, Class::Established), Idle::Certain(428_398), "{mode:?}");
+            let mut closed = entry(2);
+            closed.tcp = Some(TcpInfo { state: TcpState::TimeWait, flags_original: 0, flags_reply: 0 });
+            let idle =
+                scene.scan(&Entry { timeout_seconds: Some(5), ..closed }, Class::Closed, 1_000_000, mode);
+            assert_eq!(idle, Idle::Certain(4), "{mode:?}: of the 10 s after a RST");
+            let idle =
+                scene.scan(&Entry { timeout_seconds: Some(11), ..closed }, Class::Closed, 1_000_000, mode);
+            assert_eq!(idle, Idle::Certain(108), "{mode:?}");
+        }
+        let mut scene = Scene::new();
+        let mut of = |left, up| scene.scan(&entry(left), Class::Established, up, IdleProof::Auto);
+        assert_eq!(of(600, 1_000_000), Idle::Unknown);
+        assert_eq!(of(500, 1_000_100), Idle::Certain(95), "observed");
     }
 
     #[test]

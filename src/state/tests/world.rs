@@ -1,5 +1,4 @@
-//! Flows, sysctls, other writers and scans at hostile moments, in a model of what the kernel does to time left: of
-//! whatever is called idle for so many seconds, no packet came for so many seconds.
+//! What the kernel, other writers and the agent do to time left, in a model.
 
 use proptest::prelude::*;
 
@@ -9,7 +8,7 @@ use crate::model::{
 };
 use crate::state::{Bases, Identify, Idle, Observations, Proofs, Sightings, TimeoutHistory};
 
-const FLOWS: usize = 4;
+pub(super) const FLOWS: usize = 4;
 /// `nf_flowtable_tcp_timeout`.
 const FLOWTABLE_SECONDS: u64 = 30;
 const POLICY_SECONDS: u32 = 3600;
@@ -19,7 +18,7 @@ fn named(name: &str) -> Timeout {
 }
 
 /// What the sysctls that matter here can be set to.
-const VALUES: [u32; 6] = [432_000, 86_400, 7440, 600, 305, 120];
+pub(super) const VALUES: [u32; 6] = [432_000, 86_400, 7440, 600, 305, 120];
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Kind {
@@ -44,7 +43,7 @@ struct Flow {
 
 /// What a packet leaves behind it.
 #[derive(Clone, Copy, Debug)]
-enum After {
+pub(super) enum After {
     /// Nothing: the state's own timeout.
     Quiet,
     /// Data in flight, a zero window.
@@ -52,7 +51,7 @@ enum After {
 }
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Wait(u64),
     Packet(usize, After),
     /// A packet at the very moment at which a base gives the same expiry as before.
@@ -63,6 +62,8 @@ enum Op {
     Foreign(usize, u64),
     /// conntrackd comes, sets a time left without an event, and goes.
     Conntrackd(usize, u64, bool),
+    /// Another writer sets a time left that is little of the base, and nobody hears it; then the agent comes.
+    Unheard(usize, u32),
     /// Counters are read and zeroed.
     Zeroed,
     Offload(usize),
@@ -73,12 +74,14 @@ enum Op {
     Scan(IdleProof, bool),
 }
 
-struct World {
+pub(super) struct World {
     now_ms: u64,
     established: u32,
     stream: u32,
     flows: [Flow; FLOWS],
     accounting: bool,
+    /// There is a timeout policy, which the agent lists.
+    policies: bool,
     /// There is a flowtable, which the agent lists.
     flowtables: bool,
     conntrackd: bool,
@@ -96,7 +99,7 @@ struct World {
 }
 
 impl World {
-    fn new(accounting: bool, flowtables: bool, room: usize) -> Self {
+    pub(super) fn new([accounting, policies, flowtables]: [bool; 3], room: usize) -> Self {
         let now_ms = 2_000_000_000;
         let of = |(n, kind): (usize, &Kind)| Flow {
             kind: *kind,
@@ -114,6 +117,7 @@ impl World {
             stream: 120,
             flows: flows.try_into().unwrap(),
             accounting,
+            policies,
             flowtables,
             conntrackd: false,
             identify: Identify::default(),
@@ -150,8 +154,8 @@ impl World {
             (Kind::UdpReplied, _) => self.stream,
             (Kind::UdpOneWay, _) => 30,
             (_, After::Unanswered) => 300,
-            (Kind::TcpUnderPolicy, _) => POLICY_SECONDS,
-            (Kind::Tcp, _) => self.established,
+            (Kind::TcpUnderPolicy, _) if self.policies => POLICY_SECONDS,
+            _ => self.established,
         }
     }
 
@@ -201,7 +205,7 @@ impl World {
         }
     }
 
-    fn act(&mut self, op: &Op) -> Result<(), TestCaseError> {
+    pub(super) fn act(&mut self, op: &Op) -> Result<(), TestCaseError> {
         match *op {
             Op::Wait(ms) => self.now_ms += ms,
             Op::Packet(n, after) => self.packet(n, after),
@@ -266,17 +270,16 @@ impl World {
             Op::Fixed(n) => self.flows[n].fixed = true,
             // What other writers made before the agent came cannot be told from anything else.
             Op::Restart if self.foreign_ever => {}
-            Op::Restart => {
-                let known: Vec<(Timeout, u32)> = self.history.all().collect();
-                (self.history, self.looked_at) = (TimeoutHistory::default(), None);
-                known.into_iter().for_each(|(timeout, seconds)| self.history.saw_one(timeout, seconds, None));
-                let offloading = self.sightings.offloading();
-                self.sightings = Sightings::default();
-                if offloading {
-                    self.sightings.saw_offloaded();
-                }
-                self.observations = Observations::bounded(3);
+            Op::Restart => self.restart(),
+            // More than that, or a while after the agent came, cannot be told either.
+            Op::Unheard(..) if self.foreign_ever => {}
+            Op::Unheard(n, left) => {
                 self.look();
+                if u64::from(left) * 16 <= u64::from(self.least_base(n, left)) {
+                    self.packet(n, After::Quiet);
+                    self.flows[n].expiry_ms = self.now_ms + u64::from(left) * 1000;
+                    self.restart();
+                }
             }
             Op::Scan(mode, whole) => self.scan(mode, whole)?,
         }
@@ -284,13 +287,43 @@ impl World {
         Ok(())
     }
 
+    fn restart(&mut self) {
+        let known: Vec<(Timeout, u32)> = self.history.all().collect();
+        (self.history, self.looked_at) = (TimeoutHistory::default(), None);
+        known.into_iter().for_each(|(timeout, seconds)| self.history.saw_one(timeout, seconds, None));
+        let offloading = self.sightings.offloading();
+        self.sightings = Sightings::default();
+        if offloading {
+            self.sightings.saw_offloaded();
+        }
+        self.observations = Observations::bounded(3);
+        self.look();
+    }
+
+    /// The least of what may have been the base of so much time left; 0 where none was.
+    fn least_base(&self, n: usize, left: u32) -> u32 {
+        let (sysctls, more): (&[&str], &[u32]) = match self.flows[n].kind {
+            Kind::Tcp | Kind::TcpUnderPolicy => (&["tcp_timeout_established"], &[300, 10]),
+            Kind::UdpReplied => (&["udp_timeout_stream"], &[]),
+            Kind::UdpOneWay => (&["udp_timeout"], &[]),
+        };
+        let seen = self.history.all().filter(|(timeout, _)| sysctls.contains(&timeout.name()));
+        let mut bases: Vec<u32> = seen.map(|(_, seconds)| seconds).chain(more.iter().copied()).collect();
+        let after: Vec<u32> =
+            bases.iter().map(|base| base.saturating_sub(FLOWTABLE_SECONDS as u32)).collect();
+        bases.extend(after);
+        bases.extend((self.policies && sysctls[0].starts_with("tcp")).then_some(POLICY_SECONDS));
+        let least = bases.into_iter().filter(|base| *base >= left).min().unwrap_or(0);
+        least.min(3600 * 16)
+    }
+
     fn scan(&mut self, mode: IdleProof, whole: bool) -> Result<(), TestCaseError> {
         self.look();
         if self.conntrackd {
             self.unheard_until = Some(self.up() + 1);
         }
-        let policy = TimeoutPolicy { protocol: TCP, seconds: vec![POLICY_SECONDS] };
-        let bases = Bases::new(&self.history, &[policy], &[FLOWTABLE_SECONDS as u32]);
+        let policy = self.policies.then(|| TimeoutPolicy { protocol: TCP, seconds: vec![POLICY_SECONDS] });
+        let bases = Bases::new(&self.history, policy.as_slice(), &[FLOWTABLE_SECONDS as u32]);
         // The uptime of a sweep is up to a quarter of a second old.
         let up_seconds = ((self.now_ms - 250) / 1000) as u32;
         self.observations.begin();
@@ -322,88 +355,25 @@ impl World {
         self.observations.end(whole, self.up());
         Ok(())
     }
-}
 
-fn op() -> impl Strategy<Value = Op> {
-    let n = || 0..FLOWS;
-    let ms = || prop_oneof![3 => 0..4000u64, 2 => 0..100_000u64, 1 => 0..20_000_000u64];
-    let after = prop_oneof![Just(After::Quiet), Just(After::Unanswered)];
-    let modes = prop::sample::select(vec![
-        IdleProof::Auto,
-        IdleProof::Auto,
-        IdleProof::Observed,
-        IdleProof::Arithmetic,
-    ]);
-    prop_oneof![
-        6 => ms().prop_map(Op::Wait),
-        4 => (n(), after).prop_map(|(n, after)| Op::Packet(n, after)),
-        3 => (n(), 0..60u8).prop_map(|(n, which)| Op::Coincidence(n, which)),
-        2 => (any::<bool>(), 0..VALUES.len()).prop_map(|(stream, value)| Op::Sysctl(stream, value)),
-        1 => (n(), ms()).prop_map(|(n, left)| Op::Foreign(n, left + 1000)),
-        1 => (n(), ms(), any::<bool>()).prop_map(|(n, left, stays)| Op::Conntrackd(n, left + 1000, stays)),
-        1 => Just(Op::Zeroed),
-        1 => n().prop_map(Op::Offload),
-        1 => n().prop_map(Op::Return),
-        1 => n().prop_map(Op::Fixed),
-        1 => Just(Op::Restart),
-        8 => (modes, prop::bool::weighted(0.8)).prop_map(|(mode, whole)| Op::Scan(mode, whole)),
-    ]
-}
-
-/// A silence that is proven, so that the property does not hold for want of claims.
-fn claims(mode: IdleProof, ops: &[Op]) -> Option<u32> {
-    let mut world = World::new(false, ops.iter().any(|op| matches!(op, Op::Offload(_))), FLOWS);
-    ops.iter().for_each(|op| world.act(op).expect("no false claim"));
-    let bases = Bases::new(&world.history, &[], &[]);
-    let entry = world.entry(0);
-    let mut proofs = Proofs {
-        bases: Some(&bases),
-        mode,
-        conntrackd: world.conntrackd,
-        unheard_until_seconds: world.unheard_until,
-        flowtables: world.flowtables,
-        up_seconds: world.up(),
-        unix_seconds: 0,
-        sightings: &world.sightings,
-        observations: &mut world.observations,
-    };
-    match proofs.idle(&entry, Class::Established, world.identify.entry(&entry)) {
-        Idle::Certain(seconds) => Some(seconds),
-        Idle::Unknown => None,
-    }
-}
-
-#[test]
-fn silence_is_proven_all_the_same() {
-    let hour = 3_600_000;
-    let scan = |mode| Op::Scan(mode, true);
-    assert_eq!(claims(IdleProof::Auto, &[Op::Wait(hour)]), Some(3599));
-    let seen = [scan(IdleProof::Observed), Op::Wait(hour)];
-    assert_eq!(claims(IdleProof::Observed, &seen), Some(3596));
-    let under = [Op::Conntrackd(0, 100 * hour, true), scan(IdleProof::Auto), Op::Wait(hour)];
-    assert_eq!(claims(IdleProof::Auto, &under), Some(3596), "beside conntrackd");
-    let after = [Op::Conntrackd(0, 100 * hour, false), Op::Wait(hour)];
-    assert_eq!(claims(IdleProof::Auto, &after), Some(3599), "since it was last seen");
-    let back =
-        [Op::Offload(0), Op::Wait(5 * hour), Op::Packet(0, After::Quiet), Op::Return(0), Op::Wait(1000)];
-    assert_eq!(claims(IdleProof::Auto, &back), None, "just out of a flowtable");
-    let observed = [&back[..], &[scan(IdleProof::Auto), Op::Wait(hour)]].concat();
-    assert_eq!(claims(IdleProof::Auto, &observed), Some(3596), "an hour after");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_is_called_idle_has_had_no_packet_for_so_long(
-        accounting in any::<bool>(),
-        flowtables in any::<bool>(),
-        room in 1..=FLOWS,
-        ops in prop::collection::vec(op(), 1..60),
-    ) {
-        let mut world = World::new(accounting, flowtables, room);
-        for op in &ops {
-            world.act(op)?;
+    /// What is said of the first flow now.
+    pub(super) fn claims(&mut self, mode: IdleProof) -> Option<u32> {
+        let bases = Bases::new(&self.history, &[], &[]);
+        let entry = self.entry(0);
+        let mut proofs = Proofs {
+            bases: Some(&bases),
+            mode,
+            conntrackd: self.conntrackd,
+            unheard_until_seconds: self.unheard_until,
+            flowtables: self.flowtables,
+            up_seconds: self.up(),
+            unix_seconds: 0,
+            sightings: &self.sightings,
+            observations: &mut self.observations,
+        };
+        match proofs.idle(&entry, Class::Established, self.identify.entry(&entry)) {
+            Idle::Certain(seconds) => Some(seconds),
+            Idle::Unknown => None,
         }
     }
 }

@@ -1,0 +1,4 @@
+//! Proofs of idleness against a model of the kernel.
+
+mod hostile;
+mod world;

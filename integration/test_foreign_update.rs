@@ -14,8 +14,12 @@ use crate::{Test, test, wait};
 const IDLE: u32 = 2000;
 const LIVE: usize = 20;
 
-pub const TESTS: &[Test] =
-    &[test("foreign_update::flows_whose_timeout_another_program_set_survive", survive).needs(&[Need::Age])];
+const EVENTS: &str = "net/netfilter/nf_conntrack_events";
+
+pub const TESTS: &[Test] = &[
+    test("foreign_update::flows_whose_timeout_another_program_set_survive", survive).needs(&[Need::Age]),
+    test("foreign_update::what_another_set_before_the_agent_came_is_not_silence", before).needs(&[Need::Age]),
+];
 
 /// Relief that ends once every dead entry is gone, at 30 of 100.
 fn all_must_go() -> String {
@@ -43,21 +47,49 @@ fn survive() {
         let count = topology.count();
         if count <= 40 { Ok(()) } else { Err(format!("{count} entries")) }
     });
-    wait::throughout(
-        "they keep their entries, and the time left that was set",
-        Duration::from_secs(4),
-        || {
-            let kept = |(tcp, was): (&Tcp, &Identity)| {
-                let left = tcp
-                    .entry(&topology)
-                    .filter(|now| now.identity() == *was)
-                    .and_then(|now| now.left_seconds);
-                left.is_some_and(|left| left > 3000)
-            };
-            let kept = flows.iter().zip(&before).filter(|flow| kept(*flow)).count();
-            if kept == LIVE { Ok(()) } else { Err(format!("{kept} of {LIVE}")) }
-        },
-    );
+    stay(&topology, &flows, &before, 3000);
+    flows.iter_mut().for_each(|tcp| tcp.alive().expect("bytes both ways"));
+    assert_eq!(agent.stop(), 0);
+}
+
+/// They keep their entries, and the time left that was set.
+fn stay(topology: &Topology, flows: &[Tcp], before: &[Identity], least_seconds: u32) {
+    wait::throughout("they keep their entries", Duration::from_secs(4), || {
+        let kept = |(tcp, was): (&Tcp, &Identity)| {
+            let left =
+                tcp.entry(topology).filter(|now| now.identity() == *was).and_then(|now| now.left_seconds);
+            left.is_some_and(|left| left > least_seconds)
+        };
+        let kept = flows.iter().zip(before).filter(|flow| kept(*flow)).count();
+        if kept == flows.len() { Ok(()) } else { Err(format!("{kept} of {}", flows.len())) }
+    });
+}
+
+/// Born with nobody to listen, and changed before the agent came: no event tells of either, nor of what is done to
+/// them later.
+fn before() {
+    let topology = Topology::new();
+    topology.gateway.set_sysctl(EVENTS, 2);
+    fill(&topology.gateway, flow::established(IDLE, 100, 8000));
+    let listener = listen(&topology, Family::V4);
+    let mut flows: Vec<Tcp> = (0..LIVE).map(|_| Tcp::talking_to(&topology, &listener)).collect();
+    let before: Vec<_> =
+        flows.iter().map(|tcp| tcp.entry(&topology).expect("its entry").identity()).collect();
+    let client = Family::V4.client().to_string();
+    let set = |left| {
+        let left = format!("{left}");
+        topology.gateway.must("conntrack", &["-U", "-p", "tcp", "-s", &client, "-t", &left], "")
+    };
+    set(600);
+    let setup = Setup::new(&topology.gateway, &all_must_go());
+    let agent = setup.start();
+    wait::until("the dead entries to be gone", Duration::from_secs(15), || {
+        let count = topology.count();
+        if count <= 40 { Ok(()) } else { Err(format!("{count} entries")) }
+    });
+    stay(&topology, &flows, &before, 500);
+    set(1200);
+    stay(&topology, &flows, &before, 1100);
     flows.iter_mut().for_each(|tcp| tcp.alive().expect("bytes both ways"));
     assert_eq!(agent.stop(), 0);
 }

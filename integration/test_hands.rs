@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::agent::{Agent, CTCTL, Setup, limit};
+use crate::agent::{CTCTL, Setup};
 use crate::cleanup::{Guard, Leftover};
 use crate::environment::Need;
 use crate::fill::fill;
 use crate::flow;
 use crate::hostwide::{self, MAX, Restore};
 use crate::namespace::Namespace;
+use crate::pressed::{ESTABLISHED, FIRST, SECTIONS, raised, shortened, to_be_raised, to_be_shortened};
 use crate::topology::Topology;
 use crate::{Test, test, wait};
 
@@ -24,7 +25,6 @@ pub const TESTS: &[Test] = &[
     test("hands::of_two_agents_one_writes_max", one_writes).needs(&[Need::HostWide]),
 ];
 
-const ESTABLISHED: &str = "net/netfilter/nf_conntrack_tcp_timeout_established";
 const HOST_BASELINE: &str = "/run/ctctl/host/baseline.json";
 
 fn drifts(setup: &Setup, words: &str) -> Result<Value, String> {
@@ -34,14 +34,8 @@ fn drifts(setup: &Setup, words: &str) -> Result<Value, String> {
 }
 
 fn operators() {
-    let topology = Topology::new();
-    fill(&topology.gateway, flow::established(5000, 100, 100_000));
-    let setup = Setup::new(&topology.gateway, &format!("{}[flush]\nenabled = false\n", limit(5000)));
-    let agent = setup.start();
-    wait::until("a shorter timeout", Duration::from_secs(10), || {
-        let now = topology.gateway.sysctl_number(ESTABLISHED);
-        if now < 432_000 { Ok(()) } else { Err("unchanged") }
-    });
+    let (topology, setup) = to_be_shortened();
+    let agent = shortened(setup.start(), &topology, 432_000);
     topology.gateway.set_sysctl(ESTABLISHED, 300_000);
     wait::until("it to be noticed", Duration::from_secs(5), || {
         drifts(&setup, "to 300000 by someone else: that is its baseline now")
@@ -59,25 +53,6 @@ fn operators() {
     assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 300_000);
 }
 
-const FIRST: u64 = 20_000;
-const SECTIONS: &str = "[capacity]\nbuckets = \"never\"\nceiling = 40000\n[flush]\nenabled = false\n[timeouts]\nenabled = false\n";
-
-/// A gateway whose live table is about to drive max up.
-fn crowded() -> (Topology, Setup) {
-    let topology = Topology::new();
-    fill(&topology.gateway, flow::established(19_500, 200, 0));
-    let setup = Setup::new(&topology.gateway, SECTIONS);
-    (topology, setup)
-}
-
-fn raising(setup: &Setup) -> Agent<'_> {
-    let agent = setup.start();
-    wait::until("max to be raised", Duration::from_secs(10), || {
-        if hostwide::read(MAX) > FIRST { Ok(()) } else { Err("not yet") }
-    });
-    agent
-}
-
 /// A namespace with nothing in it, whose agent would own max if it could.
 fn quiet() -> (Namespace, Setup) {
     let namespace = Namespace::new(&crate::namespace::unique());
@@ -88,9 +63,9 @@ fn quiet() -> (Namespace, Setup) {
 fn next_owner() {
     let restore = Restore::new();
     restore.pin_max(FIRST);
-    let (topology, setup) = crowded();
+    let (topology, setup, _) = to_be_raised();
     let (_namespace, others) = quiet();
-    let first = raising(&setup);
+    let first = raised(&setup);
     let second = others.start();
     assert!(second.log().contains("owns nf_conntrack_max"), "{}", second.log());
     first.killed();
@@ -134,9 +109,9 @@ fn broken() {
 fn one_writes() {
     let restore = Restore::new();
     restore.pin_max(FIRST);
-    let (_namespace, others) = quiet();
+    let (namespace, others) = quiet();
     let owner = others.start();
-    let (_topology, setup) = crowded();
+    let (_topology, setup, _) = to_be_raised();
     let agent = setup.start();
     wait::throughout("max is the first agent's", Duration::from_secs(3), || {
         if hostwide::read(MAX) == FIRST { Ok(()) } else { Err(hostwide::read(MAX)) }
@@ -144,6 +119,10 @@ fn one_writes() {
     let plan = setup.json(&["plan"]);
     let told = |r: &Value| r.as_str().is_some_and(|r| r.contains("max is not raised"));
     assert!(plan["reasons"].as_array().is_some_and(|reasons| reasons.iter().any(told)), "{plan}");
+    let status = agent.status();
+    let waiting = status["waiting"].to_string();
+    let named = format!("an agent with pid {}, for the namespace {}, has it", owner.pid, namespace.name);
+    assert!(waiting.contains(&named) && waiting.contains("[agent] netns"), "{named}: {waiting}");
     assert!(agent.stop() == 0 && owner.stop() == 0);
     assert_eq!(hostwide::read(MAX), FIRST);
 }

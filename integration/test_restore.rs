@@ -9,6 +9,7 @@ use crate::environment::Need;
 use crate::fill::{Writer, fill};
 use crate::flow::{self, Flow, source};
 use crate::hostwide::{self, MAX, Restore};
+use crate::pressed::{ESTABLISHED, FIRST, SECTIONS, raised, shortened, to_be_raised, to_be_shortened};
 use crate::topology::{SERVER4, Topology};
 use crate::{Test, test, wait};
 
@@ -25,22 +26,10 @@ pub const TESTS: &[Test] = &[
     test("restore::restore_on_exit_never_leaves_max", never_restored).needs(&[Need::HostWide]),
 ];
 
-const FIRST: u64 = 20_000;
-const SECTIONS: &str = "[capacity]\nbuckets = \"never\"\nceiling = 40000\n[flush]\nenabled = false\n[timeouts]\nenabled = false\n";
-
-const ESTABLISHED: &str = "net/netfilter/nf_conntrack_tcp_timeout_established";
-
 /// A gateway whose agent shortened a timeout and was killed: per namespace, so no host-wide value is at stake.
 fn shortened_and_killed() -> (Topology, Setup) {
-    let topology = Topology::new();
-    fill(&topology.gateway, flow::established(5000, 100, 100_000));
-    let setup = Setup::new(&topology.gateway, &format!("{}[flush]\nenabled = false\n", limit(5000)));
-    let agent = setup.start();
-    wait::until("a shorter timeout", Duration::from_secs(10), || {
-        let now = topology.gateway.sysctl_number(ESTABLISHED);
-        if now < 432_000 { Ok(()) } else { Err("unchanged") }
-    });
-    agent.killed();
+    let (topology, setup) = to_be_shortened();
+    shortened(setup.start(), &topology, 432_000).killed();
     assert!(topology.gateway.sysctl_number(ESTABLISHED) < 432_000, "nobody put it back");
     (topology, setup)
 }
@@ -66,11 +55,7 @@ fn just_before() {
     let agent = setup.start();
     topology.gateway.set_sysctl(ESTABLISHED, 300_000);
     fill(&topology.gateway, (0..2000).map(|n| Flow::established(source(n), SERVER4, 7000, 0)));
-    wait::until("a shorter timeout", Duration::from_secs(10), || {
-        let now = topology.gateway.sysctl_number(ESTABLISHED);
-        if now < 300_000 { Ok(()) } else { Err("unchanged") }
-    });
-    assert_eq!(agent.stop(), 0);
+    assert_eq!(shortened(agent, &topology, 300_000).stop(), 0);
     assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 300_000);
 }
 
@@ -85,21 +70,14 @@ struct Gateway {
 impl Gateway {
     fn new() -> Self {
         let restore = Restore::new();
-        let topology = Topology::new();
         restore.pin_max(FIRST);
-        let live: Vec<_> = flow::established(19_500, 200, 0).collect();
-        fill(&topology.gateway, live.clone());
-        let setup = Setup::new(&topology.gateway, SECTIONS);
+        let (topology, setup, live) = to_be_raised();
         Gateway { topology, setup, live, _restore: restore }
     }
 
     /// An agent that has raised max.
     fn raised(&self) -> Agent<'_> {
-        let agent = self.setup.start();
-        wait::until("max to be raised", Duration::from_secs(10), || {
-            if hostwide::read(MAX) > FIRST { Ok(()) } else { Err("not yet") }
-        });
-        agent
+        raised(&self.setup)
     }
 
     fn drain(&self) {

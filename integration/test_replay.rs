@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::agent::{CTCTL, Setup, limit};
 use crate::environment::Need;
 use crate::fill::fill;
-use crate::flow;
+use crate::flow::{self, Flow, L4, source};
 use crate::tool::{run, tool};
 use crate::topology::Topology;
 use crate::{Test, test, wait};
@@ -15,7 +15,12 @@ use crate::{Test, test, wait};
 pub const TESTS: &[Test] = &[
     test("replay::a_recorded_plan_is_the_live_one", recorded).needs(&[Need::Age]),
     test("replay::a_dry_run_decides_as_a_real_one_does", dry_and_real).needs(&[Need::Age]),
+    test("replay::a_dry_run_decides_as_a_real_one_does_on_a_mixed_table", dry_and_real_mixed)
+        .needs(&[Need::Age]),
 ];
+
+/// Its number (enum tcp_conntrack).
+const TIME_WAIT: u8 = 7;
 
 fn crowd(topology: &Topology) {
     fill(&topology.gateway, flow::established(20_000, 100, 100_000));
@@ -98,10 +103,12 @@ fn decisions(setup: &Setup, n: usize) -> Vec<Value> {
         .collect()
 }
 
-fn dry_and_real() {
-    let [real, dry] = [Topology::new(), Topology::new()];
-    [&real, &dry].into_iter().for_each(crowd);
-    let setups = [&real, &dry].map(|topology| Setup::new(&topology.gateway, &limit(10_000)));
+/// An agent that acts and one that tells, each on a table of its own; what both decided first, in order.
+fn first_decisions(fill_up: fn(&Topology), decided: usize) -> (Vec<Value>, [Setup; 2], [Topology; 2]) {
+    let topologies = [Topology::new(), Topology::new()];
+    topologies.iter().for_each(fill_up);
+    let setups = [0, 1].map(|i| Setup::new(&topologies[i].gateway, &limit(10_000)));
+    let full = topologies[1].count();
     let (acting, mut telling) = (setups[0].start(), setups[1].spawn(&["--dry-run"]));
     telling.ready();
     for setup in &setups {
@@ -111,9 +118,29 @@ fn dry_and_real() {
         });
     }
     // A dry run says a plan once a minute: the first one whole.
-    let told = decisions(&setups[1], 2);
-    assert_eq!(told.len(), 2, "a timeout and a flush: {told:#?}");
-    assert_eq!(told, decisions(&setups[0], 2));
+    let told = decisions(&setups[1], decided);
+    assert_eq!(told.len(), decided, "{told:#?}");
+    assert_eq!(told, decisions(&setups[0], decided));
+    wait::until("the real one to reach its target", Duration::from_secs(10), || {
+        let real = topologies[0].count();
+        if real <= 7000 { Ok(()) } else { Err(real) }
+    });
+    let dry = topologies[1].count();
+    assert!(dry <= full && dry + 10 >= full, "the dry one touched nothing: {dry} of {full}");
+    // Longer than any scan serves, so that it has decided again, more than once.
+    wait::throughout("the dry one says nothing twice", Duration::from_secs(12), || {
+        let mut said = decisions(&setups[1], usize::MAX);
+        let n = said.len();
+        said.sort_by_key(Value::to_string);
+        said.dedup_by_key(|decision| (decision["decision"][0].clone(), decision["decision"][2].clone()));
+        if said.len() == n { Ok(()) } else { Err(format!("{:#?}", decisions(&setups[1], usize::MAX))) }
+    });
+    assert!(acting.stop() == 0 && telling.stop() == 0);
+    (told, setups, topologies)
+}
+
+fn dry_and_real() {
+    let (_, setups, _topologies) = first_decisions(crowd, 2);
     let ended = |setup: &Setup| -> Vec<(Value, Value)> {
         let done =
             setup.acts().into_iter().filter(|act| act["event"] == "done" && act["action"] != "set-events");
@@ -121,9 +148,28 @@ fn dry_and_real() {
     };
     let names = |dry: bool| vec![("set-timeout".into(), dry.into()), ("flush".into(), dry.into())];
     assert_eq!((ended(&setups[0]), ended(&setups[1])), (names(false), names(true)));
-    wait::until("the real one to reach its target", Duration::from_secs(10), || {
-        if real.count() <= 7000 { Ok(()) } else { Err(real.count()) }
-    });
-    assert_eq!(dry.count(), 20_000, "the dry one touched nothing");
-    assert!(acting.stop() == 0 && telling.stop() == 0);
+}
+
+/// Dead connections, closed ones, and more live ones than both: 96 % of the limit.
+fn mixed(topology: &Topology) {
+    let to = crate::topology::SERVER4;
+    fill(&topology.gateway, flow::established(3000, 100, 9000));
+    let closed = |n: u32| Flow::new(source(n % 100), to, L4::Tcp(1024 + (n / 100) as u16, 80, TIME_WAIT), 60);
+    fill(&topology.gateway, (0..2000).map(closed));
+    let live = |n: u32| Flow::established(source(n % 100), to, 20_000 + (n / 100) as u16, 0);
+    fill(&topology.gateway, (0..4600).map(live));
+}
+
+fn dry_and_real_mixed() {
+    let (told, setups, _topologies) = first_decisions(mixed, 3);
+    let flushes: Vec<_> =
+        told.iter().map(|t| &t["decision"]).filter(|decision| decision[0] == "flush").collect();
+    let of = |i: usize| (flushes[i][2].clone(), flushes[i][5].clone());
+    assert_eq!(of(0), ("closed".into(), 2000.into()), "{told:#?}");
+    assert_eq!(of(1), ("established".into(), 600.into()), "{told:#?}");
+    let done = |setup: &Setup| {
+        let acts = setup.acts().into_iter().filter(|act| act["event"] == "done" && act["action"] == "flush");
+        acts.map(|act| act["achieved"].as_u64().unwrap_or(0)).take(2).collect::<Vec<_>>()
+    };
+    assert_eq!(done(&setups[0]), done(&setups[1]), "what went, and what would have");
 }

@@ -177,7 +177,7 @@ impl Source {
     }
 
     /// How many steps of `super` lead to the root: 1 for `state.rs` and `state/mod.rs`, 2 for `state/sync.rs` and
-    /// for `sieve_tests.rs`, which is the module `tests` in `sieve`.
+    /// for `recovery_tests.rs`, which is the module `tests` in `recovery`.
     fn depth(&self) -> usize {
         let (inside, above) = (self.path.ends_with("_tests.rs"), self.path.ends_with("/mod.rs"));
         self.path.split('/').count() + usize::from(inside) - usize::from(above)

@@ -123,7 +123,8 @@ fn first_decisions(fill_up: fn(&Topology), decided: usize) -> (Vec<Value>, [Setu
     assert_eq!(told, decisions(&setups[0], decided));
     wait::until("the real one to reach its target", Duration::from_secs(10), || {
         let real = topologies[0].count();
-        if real <= 7000 { Ok(()) } else { Err(real) }
+        // What spoke or was seen too long ago stays: relief ends below low_percent.
+        if real <= 7500 { Ok(()) } else { Err(real) }
     });
     let dry = topologies[1].count();
     assert!(dry <= full && dry + 10 >= full, "the dry one touched nothing: {dry} of {full}");
@@ -132,7 +133,7 @@ fn first_decisions(fill_up: fn(&Topology), decided: usize) -> (Vec<Value>, [Setu
         let mut said = decisions(&setups[1], usize::MAX);
         let n = said.len();
         said.sort_by_key(Value::to_string);
-        said.dedup_by_key(|decision| (decision["decision"][0].clone(), decision["decision"][2].clone()));
+        said.dedup_by_key(|decision| [0, 1, 2].map(|i| decision["decision"][i].clone()));
         if said.len() == n { Ok(()) } else { Err(format!("{:#?}", decisions(&setups[1], usize::MAX))) }
     });
     assert!(acting.stop() == 0 && telling.stop() == 0);
@@ -171,5 +172,7 @@ fn dry_and_real_mixed() {
         let acts = setup.acts().into_iter().filter(|act| act["event"] == "done" && act["action"] == "flush");
         acts.map(|act| act["achieved"].as_u64().unwrap_or(0)).take(2).collect::<Vec<_>>()
     };
-    assert_eq!(done(&setups[0]), done(&setups[1]), "what went, and what would have");
+    let (went, would) = (done(&setups[0]), done(&setups[1]));
+    assert_eq!(would, [2000, 600]);
+    assert!(went.iter().zip(&would).all(|(went, would)| went <= would && went * 10 >= would * 9), "{went:?}");
 }

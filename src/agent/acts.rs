@@ -1,5 +1,7 @@
 //! Plans become acts: recorded first, then done, then told.
 
+use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::time::Instant;
 
 use super::chronicle::Fullest;
@@ -7,7 +9,7 @@ use super::hand::{Acting, BREATH_SECONDS, REPEAT_SECONDS, SULK_SECONDS};
 use crate::error::Result;
 use crate::executor::{Refused, Swept, Values};
 use crate::kernel::clock;
-use crate::model::{Act, Action, Ended, Flush, Level, Outcome, Plan, Snapshot};
+use crate::model::{Act, Action, ActionRow, Ended, Flush, Level, Outcome, Plan, Snapshot};
 use crate::policy;
 
 impl Acting {
@@ -48,7 +50,8 @@ impl Acting {
 
     /// Does what the plan says, in its order; true if anything came of it.
     pub(super) fn perform(&mut self, plan: &Plan, snapshot: &Snapshot) -> bool {
-        if plan.actions.is_empty() || self.repeats(plan, snapshot.now_seconds) {
+        let plan = &*self.unsaid(plan, snapshot.now_seconds);
+        if plan.actions.is_empty() {
             return false;
         }
         let mut acted = false;
@@ -65,20 +68,22 @@ impl Acting {
         acted && !self.hand.dry()
     }
 
-    /// A dry run changes nothing, so that the same plan comes back at every look, or two in turn (by a scan, and without
-    /// one where that has grown old): each is said once a minute.
-    fn repeats(&mut self, plan: &Plan, now: f64) -> bool {
-        if !self.hand.dry() {
-            return false;
+    /// A dry run changes nothing, so that the same acts come back at every look, by a scan or without one: each is said
+    /// once a minute.
+    fn unsaid<'p>(&mut self, plan: &'p Plan, now: f64) -> Cow<'p, Plan> {
+        let mut plan = Cow::Borrowed(plan);
+        if self.hand.dry() {
+            let (level, said) = (plan.level, &mut self.said);
+            said.retain(|_, at| now - *at < REPEAT_SECONDS);
+            plan.to_mut().actions.retain(|action| match said.entry(saying(level, action)) {
+                Entry::Vacant(new) => {
+                    new.insert(now);
+                    true
+                }
+                Entry::Occupied(_) => false,
+            });
         }
-        let saying: Vec<&str> = plan.actions.iter().map(|a| a.act.name()).collect();
-        let saying = format!("{}: {}", plan.level, saying.join(", "));
-        self.said.retain(|_, at| now - *at < REPEAT_SECONDS);
-        let same = self.said.contains_key(&saying);
-        if !same {
-            self.said.insert(saying, now);
-        }
-        same
+        plan
     }
 
     pub(super) fn sulks(&self, what: &str, now: f64) -> bool {
@@ -268,6 +273,12 @@ fn refused(swept: &Swept, chance: bool) -> Option<i32> {
         true => swept.chances.errno.filter(|_| swept.chances_given == 0),
         false => swept.deleted.errno.filter(|_| swept.deleted.gone() == 0),
     }
+}
+
+/// What is done, to what, whatever the figures.
+fn saying(level: Level, action: &Action) -> String {
+    let row = ActionRow::from(action);
+    format!("{level} {} {:?} {:?} {:?}", row.action, row.name, row.class, row.share_level.is_some())
 }
 
 /// In the operator's words.

@@ -93,6 +93,8 @@ pub(super) struct World {
     observations: Observations,
     unheard_until: Option<u32>,
     foreign_ever: bool,
+    /// Somebody wrote unheard.
+    written: bool,
     zeroed: bool,
     /// The expiries that scans have seen.
     scanned: [Vec<u64>; FLOWS],
@@ -127,6 +129,7 @@ impl World {
             observations: Observations::bounded(room),
             unheard_until: None,
             foreign_ever: false,
+            written: false,
             zeroed: false,
             scanned: Default::default(),
         };
@@ -221,6 +224,8 @@ impl World {
             Op::Sysctl(stream, value) => {
                 // A value is there for one look at least; and packets come between a change and the look.
                 self.look();
+                // Which base was little of before this is forgotten by an agent that starts anew.
+                self.foreign_ever |= self.written;
                 let value = VALUES[value];
                 if stream { self.stream = value } else { self.established = value }
             }
@@ -279,6 +284,7 @@ impl World {
                     self.packet(n, After::Quiet);
                     self.flows[n].expiry_ms = self.now_ms + u64::from(left) * 1000;
                     self.restart();
+                    self.written = true;
                 }
             }
             Op::Scan(mode, whole) => self.scan(mode, whole)?,

@@ -23,6 +23,7 @@ mod wait;
 mod test_ceiling;
 mod test_collisions;
 mod test_counts;
+mod test_doctor;
 mod test_dry_run;
 mod test_edges;
 mod test_fair_share;
@@ -111,6 +112,7 @@ fn tests() -> Vec<Test> {
         test_observed::TESTS,
         test_dry_run::TESTS,
         test_operator::TESTS,
+        test_doctor::TESTS,
         test_metrics::TESTS,
         test_edges::TESTS,
         test_collisions::TESTS,

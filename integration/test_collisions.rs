@@ -29,7 +29,7 @@ const FLOWS: u32 = 8000;
 const PER_SECOND: u32 = 2000;
 
 /// The CPUs that this process may use.
-fn cpus() -> Vec<usize> {
+pub fn cpus() -> Vec<usize> {
     let set = sched_getaffinity(Pid::from_raw(0)).expect("the affinity");
     (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).collect()
 }
@@ -68,7 +68,7 @@ fn raw(topology: &Topology) -> OwnedFd {
 }
 
 /// Both CPUs send each SYN at the same moment: each waits, spinning, until the other is there.
-fn collide(topology: &Topology, cpus: [usize; 2]) {
+pub fn collide(topology: &Topology, cpus: [usize; 2]) {
     let arrived = AtomicU32::new(0);
     std::thread::scope(|scope| {
         for cpu in cpus {
@@ -95,7 +95,7 @@ fn collide(topology: &Topology, cpus: [usize; 2]) {
 }
 
 /// A topology whose server answers no SYN to port 9, not even with RST: that would end flows before they collide.
-fn quiet() -> Topology {
+pub fn quiet() -> Topology {
     let topology = Topology::new();
     let rules = "table inet quiet {\n chain in { type filter hook input priority 0; tcp dport 9 drop; }\n}";
     topology.server.must("nft", &["-f", "-"], rules);

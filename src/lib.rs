@@ -34,6 +34,7 @@
 //! | [`documents`] | facts become the contract's documents, for the agent and without one |
 //! | [`replay`] | a recorded moment, decided again without a kernel |
 //! | [`agent`] | the loop and its three threads: events, hand, service |
+//! | [`doctor`] | settings that do not do what their author thinks: pure findings over gathered facts |
 //! | [`survey`] | the same answers with no agent, straight from the kernel |
 //! | [`control`] | the socket: Varlink server, client, one interface file |
 //! | [`metrics`] | the OpenMetrics page, and the listener that hands it out |
@@ -46,6 +47,7 @@ pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod documents;
 pub mod error;
 pub mod executor;

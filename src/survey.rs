@@ -63,6 +63,11 @@ pub fn state_dir(netns: &Netns, settings: &Settings) -> PathBuf {
     settings.agent.state_dir.clone().unwrap_or_else(|| PathBuf::from("/var/lib/ctctl").join(netns.key()))
 }
 
+/// Where agents keep the baselines of a namespace: the values of its own, and those of the host.
+pub fn baseline_dirs(netns: &Netns, settings: &Settings) -> [PathBuf; 2] {
+    [state_dir(netns, settings), PathBuf::from(HOST_DIR)]
+}
+
 /// `status`.
 ///
 /// # Errors

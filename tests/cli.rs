@@ -5,8 +5,19 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
 
-const COMMANDS: [&str; 10] =
-    ["agent", "status", "top-sources", "plan", "history", "pause", "resume", "reload", "revert", "simulate"];
+const COMMANDS: [&str; 11] = [
+    "doctor",
+    "agent",
+    "status",
+    "top-sources",
+    "plan",
+    "history",
+    "pause",
+    "resume",
+    "reload",
+    "revert",
+    "simulate",
+];
 
 fn ctctl() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ctctl"));

@@ -104,6 +104,12 @@ pub enum Command {
     #[command(after_help = "Examples:\n  ctctl revert\n  ctctl revert --force\n\n\
         Exit code: 1 if a value waits or could not be put back.")]
     Revert(Revert),
+    /// Find settings that do not do what their author thinks, and say how to mend each; changes nothing
+    #[command(
+        after_help = "Examples:\n  ctctl doctor\n  ctctl doctor --root /mnt/image\n  ctctl doctor --json\n\n\
+        Exit code: 0 nothing above a note, 1 a warning or an error was found, 3 part could not be looked at."
+    )]
+    Doctor(Doctor),
     /// The policy against a modelled table in virtual time, compared with what else is done about a full one
     #[command(
         after_help = "Examples:\n  ctctl simulate --list\n  ctctl simulate slow-leak --svg slow-leak.svg\n  \
@@ -189,6 +195,18 @@ pub struct Revert {
     /// Also what is not safe now
     #[arg(long)]
     pub force: bool,
+}
+
+/// `doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Examine the files below this directory (a mounted image), and no running kernel
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// How long to watch whether counters rise (0s, 1s, 1m; at most 1h)
+    #[arg(long, value_name = "DURATION", value_parser = value::sample, default_value = "1s",
+        allow_hyphen_values = true, conflicts_with = "root")]
+    pub sample: u64,
 }
 
 /// `simulate`.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod args;
+mod doctor;
 mod history;
 mod output;
 mod pause;
@@ -65,6 +66,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Resume => resume::run(&place()?),
         Command::Reload => reload::run(&place()?),
         Command::Revert(options) => revert::run(&place()?, options),
+        Command::Doctor(options) => doctor::run(global, options),
         Command::Simulate(options) => simulate::run(global, options),
     }
 }

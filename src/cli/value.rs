@@ -84,6 +84,22 @@ pub fn pause(text: &str) -> Result<u64, BadValue> {
     }
 }
 
+/// Longer than this nobody waits.
+const LONGEST_SAMPLE_SECONDS: u64 = 3600;
+
+/// How long `doctor` watches.
+///
+/// # Errors
+/// As [`duration`], and over an hour.
+pub fn sample(text: &str) -> Result<u64, BadValue> {
+    match duration(text)? {
+        seconds if seconds > LONGEST_SAMPLE_SECONDS => {
+            Err(BadValue { why: "longer than an hour".into(), hint: DURATION_HINT })
+        }
+        seconds => Ok(seconds),
+    }
+}
+
 /// More seeds than anybody reads.
 const MOST_SEEDS: u64 = 1000;
 

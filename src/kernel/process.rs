@@ -24,6 +24,19 @@ fn conntrackd_pids_at(root: &Root, netns_inode: u64) -> Vec<u32> {
     found
 }
 
+/// Processes with one of these names in the network namespace with this inode, as [`conntrackd_pids`]: id and name.
+pub fn named(names: &[&str], netns_inode: u64) -> Vec<(u32, String)> {
+    let root = Root::default();
+    let of = |pid: u32| {
+        let name = root.text(&format!("proc/{pid}/comm")).trim_end().to_owned();
+        let here = names.contains(&name.as_str())
+            && std::fs::metadata(root.join(format!("proc/{pid}/ns/net")))
+                .map_or(true, |m| m.ino() == netns_inode);
+        here.then_some((pid, name))
+    };
+    pids(&root).filter_map(of).collect()
+}
+
 /// The processes that can be seen.
 pub(super) fn pids(root: &Root) -> impl Iterator<Item = u32> {
     let entries = std::fs::read_dir(root.join("proc")).into_iter().flatten().flatten();

@@ -31,6 +31,8 @@ pub const CTTIMEOUT: u8 = 8;
 /// `NFNL_SUBSYS_NFTABLES`.
 pub const NFTABLES: u8 = 10;
 const IPCTNL_MSG_TIMEOUT_GET: u8 = 1;
+const NFT_MSG_GETCHAIN: u8 = 4;
+const NFT_MSG_GETRULE: u8 = 7;
 const NFT_MSG_GETOBJ: u8 = 19;
 const NFT_MSG_GETFLOWTABLE: u8 = 23;
 const NFTA_OBJ_TYPE: u16 = 3;
@@ -80,9 +82,23 @@ pub fn timeout_objects(sequence: u32) -> Vec<u8> {
 
 /// The flowtables of nftables (`nf_tables_dump_flowtable`).
 pub fn flowtables(sequence: u32) -> Vec<u8> {
+    nft_dump(NFT_MSG_GETFLOWTABLE, sequence)
+}
+
+/// The chains of nftables (`nf_tables_dump_chains`).
+pub fn nft_chains(sequence: u32) -> Vec<u8> {
+    nft_dump(NFT_MSG_GETCHAIN, sequence)
+}
+
+/// The rules of nftables (`nf_tables_dump_rules`).
+pub fn nft_rules(sequence: u32) -> Vec<u8> {
+    nft_dump(NFT_MSG_GETRULE, sequence)
+}
+
+fn nft_dump(message_type: u8, sequence: u32) -> Vec<u8> {
     let inner = NetfilterMessageInner::Other {
         subsys: NetfilterSubsystem::Other(NFTABLES),
-        message_type: NFT_MSG_GETFLOWTABLE,
+        message_type,
         attributes: Vec::new(),
     };
     encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)

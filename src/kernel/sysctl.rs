@@ -189,6 +189,25 @@ impl ConntrackSysctls {
     }
 }
 
+/// Every conntrack sysctl of the calling thread's namespace as text, by the name after `nf_conntrack_`; nothing where
+/// the kernel has none.
+pub fn conntrack_values() -> BTreeMap<String, String> {
+    let root = Root::default();
+    let directory = "proc/sys/net/netfilter";
+    let listed = std::fs::read_dir(root.join(directory)).into_iter().flatten().flatten();
+    let value = |entry: std::fs::DirEntry| {
+        let file = entry.file_name().into_string().ok()?;
+        let name = file.strip_prefix("nf_conntrack_")?.to_owned();
+        Some((name, root.text(&format!("{directory}/{file}")).trim().to_owned()))
+    };
+    listed.filter_map(value).collect()
+}
+
+/// `uname -r`.
+pub fn kernel_release() -> String {
+    Root::default().text("proc/sys/kernel/osrelease").trim().to_owned()
+}
+
 pub(super) fn failed(name: &str, why: io::Error) -> Error {
     let error = Error::unreachable(format!("conntrack sysctl {name}"), &why);
     match why.kind() {

@@ -1,18 +1,18 @@
-//! What the files of sysctl.d say of conntrack: the values that a firewall's restart, or `sysctl --system`, puts back.
+//! Files of sysctls: which there are, who applies them, in which order, and what their lines say.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
+use super::image::{Image, Text};
 use super::root::Root;
-use crate::model::{ConfiguredValue, Timeout};
+use crate::model::{AppliedBy, ConfiguredValue, SysctlFile, SysctlLine, Timeout};
 
 /// As sysctl.d(5) has them: of files with the same name the first counts, the others are masked.
 const DIRECTORIES: [&str; 5] =
     ["etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d", "lib/sysctl.d"];
-/// procps reads it after all others; systemd through a link in /etc/sysctl.d.
+/// `sysctl --system` of procps reads it after all others; systemd-sysctl never, but for a link in /etc/sysctl.d.
 const LAST: &str = "etc/sysctl.conf";
-/// What is longer is no list of sysctls.
-const MAX_BYTES: u64 = 1 << 20;
+/// Where systemd-sysctl lies, which then applies the files at boot; elsewhere a script runs `sysctl --system`.
+const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd-sysctl", "lib/systemd/systemd-sysctl"];
 
 /// Every value that a file gives to max, buckets or a timeout. A name may come several times, with different values:
 /// which file a script reads is its own choice.
@@ -21,71 +21,98 @@ pub fn configured() -> Vec<ConfiguredValue> {
 }
 
 fn configured_at(root: &Root) -> Vec<ConfiguredValue> {
-    let mut files: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
+    let files = files(&Image::new(root.clone()));
+    let applied = files.iter().filter(|file| file.applied_by != AppliedBy::Nobody);
+    let values = applied.flat_map(|file| file.lines.iter().filter_map(|line| configured_value(line, file)));
+    values.collect()
+}
+
+fn configured_value(line: &SysctlLine, file: &SysctlFile) -> Option<ConfiguredValue> {
+    let name = line.conntrack_name()?;
+    let ours = ["max", "buckets", "events"].contains(&name) || Timeout::named(name).is_some();
+    let value = line.value.as_deref()?.parse().ok().filter(|_| ours)?;
+    Some(ConfiguredValue { name: name.into(), value, file: file.listed_as.clone() })
+}
+
+/// True if systemd applies the files at boot.
+pub fn by_systemd(image: &Image) -> bool {
+    SYSTEMD.iter().any(|path| image.exists(path))
+}
+
+/// Every file of sysctls in the order in which the boot applies it; behind those what the boot does not apply. A file
+/// with two names (sysctl.conf, and a link to it) comes once, in the place where the boot has it last.
+pub fn files(image: &Image) -> Vec<SysctlFile> {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    let mut others = Vec::new();
     for directory in DIRECTORIES {
-        let entries = std::fs::read_dir(root.join(directory)).into_iter().flatten().flatten();
-        let listed = entries.map(|entry| entry.path());
-        for path in listed.filter(|path| path.extension().is_some_and(|end| end == "conf")) {
-            if let Some(name) = path.file_name() {
-                files.entry(name.to_owned()).or_insert(path);
+        for name in image.list(directory) {
+            let path = format!("{directory}/{name}");
+            match name.ends_with(".conf") {
+                // A link that leads nowhere or to /dev/null masks as well.
+                true => drop(names.entry(name).or_insert(path)),
+                false => others.push(path),
             }
         }
     }
-    files.into_values().chain([root.join(LAST)]).flat_map(|path| of_file(&path)).collect()
+    let mut files: Vec<SysctlFile> = Vec::new();
+    let mut add = |path: &str, by: AppliedBy| {
+        let Some(text) = image.read(path) else { return };
+        let file = parse(&text, path, by);
+        match files.iter().position(|known| known.path == file.path) {
+            Some(_) if by != AppliedBy::Boot => {}
+            Some(at) => {
+                files.remove(at);
+                files.push(file);
+            }
+            None => files.push(file),
+        }
+    };
+    names.values().for_each(|path| add(path, AppliedBy::Boot));
+    let last = if by_systemd(image) { AppliedBy::HandOnly } else { AppliedBy::Boot };
+    add(LAST, last);
+    others.iter().for_each(|path| add(path, AppliedBy::Nobody));
+    files
 }
 
-fn of_file(path: &Path) -> Vec<ConfiguredValue> {
-    let regular = std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() <= MAX_BYTES);
-    let bytes = regular.then(|| std::fs::read(path).ok()).flatten().unwrap_or_default();
-    String::from_utf8_lossy(&bytes).lines().filter_map(|line| of_line(line, path)).collect()
+/// The lines of a file of sysctls.
+pub fn parse(text: &Text, listed_as: &str, applied_by: AppliedBy) -> SysctlFile {
+    let comment = |line: &str| line.starts_with(['#', ';']);
+    let trimmed = || text.text.lines().map(str::trim);
+    let numbered = (1..).zip(trimmed()).filter(|(_, line)| !line.is_empty() && !comment(line));
+    SysctlFile {
+        path: text.path.clone(),
+        listed_as: format!("/{}", listed_as.trim_start_matches('/')),
+        applied_by,
+        lines_total: trimmed().count().try_into().unwrap_or(u32::MAX),
+        comments: trimmed().filter(|line| comment(line)).count().try_into().unwrap_or(u32::MAX),
+        lines: numbered.map(|(number, line)| of_line(number, line)).collect(),
+    }
 }
 
 /// `net.netfilter.nf_conntrack_max = 1`, with `/` for `.`, and with `-` before it where an error does not matter.
-fn of_line(line: &str, path: &Path) -> Option<ConfiguredValue> {
-    let line = line.trim();
-    if line.starts_with(['#', ';']) {
-        return None;
+fn of_line(line: u32, text: &str) -> SysctlLine {
+    let (key, value) = match text.split_once('=') {
+        Some((key, value)) => (key, Some(value.trim().to_owned())),
+        None => (text, None),
+    };
+    let bare = key.trim().strip_prefix('-');
+    let (key, may_fail) = (path(bare.unwrap_or(key).trim()), bare.is_some());
+    SysctlLine { line, text: text.into(), key, value, may_fail }
+}
+
+/// Where the first separator is a dot, dots and slashes change places (sysctl.d(5)).
+fn path(key: &str) -> String {
+    let swap = |c| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
+    };
+    match key.find(['.', '/']).map(|at| key.as_bytes()[at]) {
+        Some(b'.') => key.chars().map(swap).collect(),
+        _ => key.into(),
     }
-    let (key, value) = line.split_once('=')?;
-    let key = key.trim().trim_start_matches('-').trim().replace('/', ".");
-    let rest = key.strip_prefix("net.netfilter.").or_else(|| key.strip_prefix("net."))?;
-    let name = rest.strip_prefix("nf_conntrack_")?;
-    let ours = ["max", "buckets", "events"].contains(&name) || Timeout::named(name).is_some();
-    let value = value.trim().parse().ok().filter(|_| ours)?;
-    Some(ConfiguredValue { name: name.into(), value, file: path.display().to_string() })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::root::fixture::Tree;
-    use super::*;
-
-    #[test]
-    fn both_forms_of_a_name_are_read_and_all_else_is_passed_over() {
-        let tree = Tree::new(&[(
-            "etc/sysctl.conf",
-            "# net.netfilter.nf_conntrack_max = 1\n;net.nf_conntrack_max=2\nnet.netfilter.nf_conntrack_max = 65536\n\
-             -net/netfilter/nf_conntrack_tcp_timeout_established=86400\nnet.nf_conntrack_max=70000\n\
-             net.ipv4.ip_forward = 1\nnet.netfilter.nf_conntrack_helper = 1\nnet.netfilter.nf_conntrack_max = many\n\
-             garbage\n= 5\n",
-        )]);
-        let found = configured_at(&tree.root());
-        let pairs: Vec<_> = found.iter().map(|v| (v.name.as_str(), v.value)).collect();
-        assert_eq!(pairs, [("max", 65_536), ("tcp_timeout_established", 86_400), ("max", 70_000)]);
-        assert!(found[0].file.ends_with("etc/sysctl.conf"));
-    }
-
-    #[test]
-    fn a_file_of_the_same_name_masks_the_ones_below_it() {
-        let line = |value: u64| format!("net.netfilter.nf_conntrack_max = {value}\n");
-        let tree = Tree::new(&[
-            ("usr/lib/sysctl.d/50-firewall.conf", line(1).as_str()),
-            ("etc/sysctl.d/50-firewall.conf", line(2).as_str()),
-            ("run/sysctl.d/60-other.conf", line(3).as_str()),
-            ("etc/sysctl.d/notes.txt", line(4).as_str()),
-        ]);
-        let values: Vec<u64> = configured_at(&tree.root()).iter().map(|v| v.value).collect();
-        assert_eq!(values, [2, 3]);
-        assert_eq!(configured_at(&Tree::new(&[]).root()), []);
-    }
-}
+#[path = "sysctl_files_tests.rs"]
+mod tests;

@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub mod canned;
 pub mod check;
+pub mod doctor;
 pub mod drawing;
 pub mod history;
 pub mod plan;

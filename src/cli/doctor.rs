@@ -1,0 +1,78 @@
+//! `ctctl doctor`.
+
+use super::args::{self, Global};
+use super::output;
+use super::place::Place;
+use super::render::{self, Style};
+use crate::doctor::gather::{self, Question};
+use crate::error::{Error, Result};
+use crate::model::{DoctorDocument, Severity};
+use crate::survey;
+
+/// Examines files and kernel, and prints what was found.
+///
+/// # Errors
+/// A directory that is none, a namespace that cannot be entered.
+pub fn run(global: &Global, options: &args::Doctor) -> Result<u8> {
+    let document = match &options.root {
+        Some(_) if global.netns.is_some() => {
+            return Err(Error::usage("usage", "--root examines files, which have no network namespace")
+                .hint("leave out --netns, or --root"));
+        }
+        Some(root) => gather::image(root)?,
+        None => running(global, options)?,
+    };
+    let style = Style::of_stdout(global.color, global.verbosity());
+    output::print(|out| match global.json {
+        true => output::json(out, &document),
+        false => render::doctor::write(out, &document, &style),
+    })?;
+    Ok(exit_code(&document))
+}
+
+fn running(global: &Global, options: &args::Doctor) -> Result<DoctorDocument> {
+    let place = Place::find(global)?;
+    let configured = place.settings.agent.netns.first();
+    gather::running(&Question {
+        namespace: place.target.namespace(),
+        spec: global.netns.as_ref().or(configured).map(String::as_str),
+        baselines: &survey::baseline_dirs(place.target.netns(), &place.settings),
+        sample_seconds: options.sample,
+    })
+}
+
+/// What was found outweighs what could not be looked at: the answer is no already.
+fn exit_code(document: &DoctorDocument) -> u8 {
+    let partly = document.not_examined.iter().any(|part| part.failed);
+    match document.severity {
+        Some(Severity::Error | Severity::Warning) => 1,
+        _ if partly => 3,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Header, Netns, NotExamined};
+
+    #[test]
+    fn the_exit_code_says_the_worst() {
+        let code = |severity, failed: &[bool]| {
+            let part = |failed: &bool| NotExamined { what: "x".into(), why: "y".into(), failed: *failed };
+            exit_code(&DoctorDocument {
+                header: Header { schema: 1, taken_at: String::new(), netns: Netns::default() },
+                root: None,
+                severity,
+                findings: Vec::new(),
+                tracking_users: None,
+                not_examined: failed.iter().map(part).collect(),
+            })
+        };
+        assert_eq!(code(None, &[]), 0);
+        assert_eq!(code(Some(Severity::Note), &[false]), 0);
+        assert_eq!(code(Some(Severity::Note), &[false, true]), 3);
+        assert_eq!(code(Some(Severity::Warning), &[true]), 1);
+        assert_eq!(code(Some(Severity::Error), &[]), 1);
+    }
+}

@@ -1,0 +1,158 @@
+//! Commands that mend a line, and the evidence that names it. Lines are replaced or made comments, never removed, so
+//! that the numbers of the lines behind stay right while several commands are pasted.
+
+use super::facts::Facts;
+use crate::model::{Evidence, FileLine, SysctlFile, SysctlLine};
+
+/// Where fixes put sysctls.
+pub const SYSCTL_FILE: &str = "/etc/sysctl.d/90-conntrack.conf";
+/// Where fixes name modules for the boot.
+pub const MODULES_FILE: &str = "/etc/modules-load.d/conntrack.conf";
+/// Where fixes put options of modules.
+pub const MODPROBE_FILE: &str = "/etc/modprobe.d/conntrack.conf";
+
+/// Text for a shell, in quotes where it needs them.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+impl Facts {
+    /// A path below the root as the operator has it.
+    pub fn path(&self, path: &str) -> String {
+        format!("{}{path}", self.root.as_deref().unwrap_or_default())
+    }
+
+    fn shell(&self, path: &str) -> String {
+        quoted(&self.path(path))
+    }
+
+    /// A line of a file of sysctls.
+    pub fn at(&self, file: &SysctlFile, line: &SysctlLine) -> Evidence {
+        self.line(&FileLine { path: file.path.clone(), line: line.line, text: line.text.clone() })
+    }
+
+    /// A line of any file.
+    pub fn line(&self, line: &FileLine) -> Evidence {
+        Evidence { file: Some(self.path(&line.path)), line: Some(line.line), text: line.text.clone() }
+    }
+
+    /// A file as a whole.
+    pub fn whole(&self, path: &str, text: impl Into<String>) -> Evidence {
+        Evidence { file: Some(self.path(path)), line: None, text: text.into() }
+    }
+
+    /// Puts another text in place of a line. A link stays a link.
+    pub fn replace(&self, path: &str, line: u32, with: &str) -> String {
+        let with: String =
+            with.chars().flat_map(|c| "\\&|".contains(c).then_some('\\').into_iter().chain([c])).collect();
+        let script = quoted(&format!("{line}s|.*|{with}|"));
+        format!("sed -i --follow-symlinks {script} {}", self.shell(path))
+    }
+
+    /// Makes a line a comment.
+    pub fn comment_out(&self, path: &str, line: u32) -> String {
+        format!("sed -i --follow-symlinks '{line}s/^/# /' {}", self.shell(path))
+    }
+
+    /// Adds a line at the end of a file, which may not be there yet.
+    pub fn append(&self, path: &str, text: &str) -> String {
+        format!("printf '%s\\n' {} >> {}", quoted(text), self.shell(path))
+    }
+
+    /// Renames a file.
+    pub fn rename(&self, from: &str, to: &str) -> String {
+        format!("mv {} {}", self.shell(from), self.shell(to))
+    }
+
+    /// Makes a value so: now, and in the file that sets it or in a new one.
+    pub fn set(&self, name: &str, value: u64) -> Vec<String> {
+        let mut commands = self.now(name, value);
+        commands.extend(self.at_boot(name, value));
+        commands
+    }
+
+    /// Makes a value so in the running kernel; nothing for an image.
+    pub fn now(&self, name: &str, value: u64) -> Vec<String> {
+        let Some(runtime) = &self.runtime else { return Vec::new() };
+        // Max and buckets are the host's, and its first namespace's alone to write.
+        let enter = if matches!(name, "max" | "buckets") { "" } else { runtime.enter.as_str() };
+        vec![format!("{enter}sysctl -w {}={value}", key(name))]
+    }
+
+    /// Makes a value so at the next boot.
+    pub fn at_boot(&self, name: &str, value: u64) -> Vec<String> {
+        let Some(files) = &self.files else { return Vec::new() };
+        if self.runtime.as_ref().is_some_and(|runtime| !runtime.first) {
+            return Vec::new();
+        }
+        let assignment = format!("{} = {value}", key(name));
+        vec![match files.effective().get(name) {
+            Some(setting) if !setting.by_pattern => {
+                self.replace(&setting.file.path, setting.line.line, &assignment)
+            }
+            _ => self.append(SYSCTL_FILE, &assignment),
+        }]
+    }
+
+    /// What is in force: in the running kernel, for an image what its boot would leave, with where that stands.
+    pub fn in_force(&self, name: &str) -> Option<(u64, Vec<Evidence>)> {
+        let effective = self.files.as_ref().and_then(|files| files.effective().get(name).copied());
+        let line = effective.map(|setting| self.at(setting.file, setting.line));
+        match &self.runtime {
+            Some(held) if held.held_by_agent.contains_key(name) => None,
+            Some(here) => {
+                let number = here.number(name)?;
+                let said = line.filter(|_| here.first && effective.is_some_and(|s| s.number == number));
+                Some((number, [runtime(name, number.to_string())].into_iter().chain(said).collect()))
+            }
+            None => effective.map(|setting| (setting.number, line.into_iter().collect())),
+        }
+    }
+
+    /// A command for the running system, left out for an image.
+    pub fn live(&self, command: &str) -> Vec<String> {
+        if self.root.is_none() { vec![command.into()] } else { Vec::new() }
+    }
+}
+
+/// A value of the running kernel.
+pub fn runtime(name: &str, text: impl Into<String>) -> Evidence {
+    Evidence {
+        file: Some(format!("/proc/sys/net/netfilter/nf_conntrack_{name}")),
+        line: None,
+        text: text.into(),
+    }
+}
+
+/// What has no file.
+pub fn seen(text: impl Into<String>) -> Evidence {
+    Evidence { file: None, line: None, text: text.into() }
+}
+
+/// `net.netfilter.nf_conntrack_…`.
+pub fn key(name: &str) -> String {
+    format!("net.netfilter.nf_conntrack_{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_survive_what_stands_in_files() {
+        let facts = Facts { root: Some("/mnt/it's".into()), ..Facts::default() };
+        assert_eq!(
+            facts.comment_out("/etc/x", 3),
+            "sed -i --follow-symlinks '3s/^/# /' '/mnt/it'\\''s/etc/x'"
+        );
+        let facts = Facts::default();
+        assert_eq!(facts.replace("/x", 1, "a&b|c\\d"), "sed -i --follow-symlinks '1s|.*|a\\&b\\|c\\\\d|' /x");
+        assert_eq!(facts.append("/x", "a = 1"), "printf '%s\\n' 'a = 1' >> /x");
+        assert_eq!(facts.live("x").len(), 1);
+        assert_eq!(quoted(""), "''");
+    }
+}

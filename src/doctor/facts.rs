@@ -1,0 +1,129 @@
+//! What findings are made of. Nothing here reads anything.
+
+use std::collections::BTreeMap;
+
+use crate::model::{
+    FileLine, KernelMessage, MemoryFacts, NotExamined, Ruleset, Statistics, SysctlFile, TrackingUser,
+};
+
+/// Everything that was gathered.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Facts {
+    /// The directory of `--root`, without `/` at its end; nothing for the running system.
+    pub root: Option<String>,
+    /// Files; nothing where they say nothing of the namespace that was asked for.
+    pub files: Option<Files>,
+    /// The running kernel; nothing for an image.
+    pub runtime: Option<Runtime>,
+    /// What was not looked at.
+    pub not_examined: Vec<NotExamined>,
+}
+
+/// Files, by what they are to the kernel. Paths are below the root.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Files {
+    /// In the order in which the boot applies them, those that it does not apply behind.
+    pub sysctl: Vec<SysctlFile>,
+    /// systemd-sysctl applies them, not a script of procps.
+    pub systemd: bool,
+    /// Releases of the kernels that are installed, or of the one that runs.
+    pub kernels: Vec<String>,
+    /// Conntrack is built into every one of them.
+    pub builtin: bool,
+    /// Lines that name modules for the boot to load (modules-load.d, /etc/modules).
+    pub modules: Vec<FileLine>,
+    /// Lines of modprobe.d, those of files that modprobe does not read among them.
+    pub modprobe: Vec<FileLine>,
+    /// Lines of udev rules that have to do with conntrack or apply sysctls when a module comes.
+    pub udev: Vec<FileLine>,
+    /// Lines of the firewalls' own configuration: `/etc/default/ufw`, `/etc/ufw/ufw.conf`,
+    /// `/etc/sysconfig/iptables-config`, `/etc/firewalld/firewalld.conf` and the like.
+    pub firewalls: Vec<FileLine>,
+    /// Lines of scripts, units, profiles and rules that write conntrack's values.
+    pub writers: Vec<FileLine>,
+    /// dpkg knows /etc/sysctl.conf as a file of procps.
+    pub sysctl_conf_is_packaged: bool,
+    /// The kernel's messages in logs.
+    pub log: Vec<KernelMessage>,
+}
+
+/// The running kernel, of one namespace.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Runtime {
+    /// The host's first namespace, to which files of sysctls apply.
+    pub first: bool,
+    /// Inode of the namespace, which the kernel's log names it by.
+    pub inode: u64,
+    /// What to put before a command so that it acts in the namespace (`ip netns exec blue `); empty in the caller's.
+    pub enter: String,
+    /// `uname -r`.
+    pub release: String,
+    /// Conntrack's sysctls of this namespace by the name after `nf_conntrack_`; empty where conntrack is not loaded.
+    pub values: BTreeMap<String, String>,
+    /// Values that an agent of this program changed, with what it found.
+    pub held_by_agent: BTreeMap<String, u64>,
+    /// Memory, and what an entry costs.
+    pub memory: MemoryFacts,
+    /// Counters at the start and at the end of the look.
+    pub counters: Option<(Statistics, Statistics)>,
+    /// Seconds between the two.
+    pub counted_seconds: f64,
+    /// The ring buffer's messages about a full table.
+    pub log: Vec<KernelMessage>,
+    /// Seconds since boot.
+    pub up_seconds: f64,
+    /// What the table holds.
+    pub table: Option<TableFacts>,
+    /// nftables' ruleset.
+    pub rules: Option<Ruleset>,
+    /// What else tracks: tables of legacy iptables, modules such as IPVS.
+    pub other_users: Vec<TrackingUser>,
+    /// Programs that manage conntrack's values or entries: process id and name.
+    pub programs: Vec<(u32, String)>,
+}
+
+impl Runtime {
+    /// A sysctl as a number.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.values.get(name)?.trim().parse().ok()
+    }
+}
+
+/// What a bounded dump of the table came to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TableFacts {
+    /// Entries that were seen.
+    pub entries: u64,
+    /// All were seen: the dump did not end at its bound.
+    pub whole: bool,
+    /// TCP connections in state ESTABLISHED.
+    pub established: u64,
+    /// Those that have less than the timeout left by more than RFC 5382's two hours and four minutes.
+    pub established_idle: u64,
+    /// UDP by service, the largest first.
+    pub services: Vec<Service>,
+}
+
+/// UDP of one port, as one end of it lies.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Side {
+    /// From this host to itself.
+    Loopback,
+    /// To a service on this host.
+    Server,
+    /// From this host to a service elsewhere.
+    Client,
+}
+
+/// Entries of UDP that nothing translates, with one end on this host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Service {
+    /// The service's port: the destination's.
+    pub port: u16,
+    /// Where the ends lie.
+    pub side: Side,
+    /// Entries.
+    pub entries: u64,
+    /// Entries of the same port that are translated, forwarded or not.
+    pub translated: u64,
+}

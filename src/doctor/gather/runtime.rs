@@ -1,0 +1,142 @@
+//! The running kernel, in the namespace that the calling thread has entered.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::super::Runtime;
+use super::{Question, table};
+use crate::journal::Baseline;
+use crate::kernel::modules::Modules;
+use crate::kernel::netns;
+use crate::kernel::socket::{Netlink, explain};
+use crate::kernel::sysctl;
+use crate::kernel::{clock, kernel_log, memory, nft_rules, process, statistics, x_tables};
+use crate::model::{KernelMessage, NotExamined, Ruleset, TrackingUser};
+
+/// Programs that write conntrack's values.
+const MANAGERS: [&str; 1] = ["kube-proxy"];
+/// Modules that track for themselves, whatever the ruleset says.
+const TRACKERS: [&str; 4] = ["ip_vs", "openvswitch", "act_ct", "nf_conntrack_bridge"];
+
+/// `uname -r`.
+pub fn release() -> String {
+    sysctl::kernel_release()
+}
+
+/// Everything that can be had without loading a module.
+pub fn gather(
+    question: &Question<'_>,
+    own: bool,
+    modules: &Modules,
+    release: &str,
+    not_examined: &mut Vec<NotExamined>,
+) -> Runtime {
+    let started = Instant::now();
+    let before = statistics::read();
+    let values = sysctl::conntrack_values();
+    let here = modules.is_there("nf_conntrack") && !values.is_empty();
+    let mut skip = |what: &str, why: String, failed: bool| {
+        not_examined.push(NotExamined { what: what.into(), why, failed });
+    };
+    if !here {
+        skip("conntrack", "the kernel tracks no connections: its module is not loaded".into(), false);
+    }
+    let count = values.get("count").and_then(|count| count.trim().parse().ok()).unwrap_or(0);
+    let mut runtime = Runtime {
+        first: question.namespace.is_first(),
+        inode: question.namespace.netns().inode,
+        enter: if own { String::new() } else { enter(question.spec) },
+        release: release.to_owned(),
+        held_by_agent: held(question),
+        values,
+        log: log(&mut skip),
+        up_seconds: clock::boottime_seconds(),
+        ..Runtime::default()
+    };
+    if here {
+        runtime.memory = memory::facts(count);
+        runtime.memory.other_namespaces = netns::others();
+        runtime.table = look(modules, "nf_conntrack_netlink", "the table", &mut skip, |netlink| {
+            table::gather(netlink, &runtime.values)
+        });
+        runtime.rules = rules(modules, &mut skip);
+        runtime.other_users = other_users(modules);
+        runtime.programs = process::named(&MANAGERS, question.namespace.netns().inode);
+    }
+    let sample = Duration::from_secs(question.sample_seconds);
+    if here && before.is_some() {
+        std::thread::sleep(sample.saturating_sub(started.elapsed()));
+    }
+    runtime.counters = before.zip(statistics::read());
+    runtime.counted_seconds = started.elapsed().as_secs_f64();
+    if here && runtime.counters.is_none() {
+        skip(
+            "counters",
+            "the kernel has no /proc/net/stat/nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS)".into(),
+            false,
+        );
+    }
+    runtime
+}
+
+/// Asks over netlink where the module that answers is there already: a request for another would load it
+/// (nfnetlink_rcv_msg).
+fn look<T>(
+    modules: &Modules,
+    module: &str,
+    what: &str,
+    skip: &mut impl FnMut(&str, String, bool),
+    ask: impl FnOnce(&mut Netlink) -> std::io::Result<T>,
+) -> Option<T> {
+    if !modules.is_there(module) {
+        skip(what, format!("{module} is not loaded, and looking would load it"), false);
+        return None;
+    }
+    let asked =
+        Netlink::open().and_then(|mut netlink| ask(&mut netlink).map_err(|error| explain(what, &error)));
+    asked.map_err(|error| skip(what, error.why.clone(), true)).ok()
+}
+
+/// No module of nf_tables, no rules of it.
+fn rules(modules: &Modules, skip: &mut impl FnMut(&str, String, bool)) -> Option<Ruleset> {
+    if !modules.is_there("nf_tables") {
+        return Some(Ruleset::default());
+    }
+    look(modules, "nf_tables", "the ruleset", skip, nft_rules::list)
+}
+
+fn other_users(modules: &Modules) -> Vec<TrackingUser> {
+    let tables = x_tables::tables().into_iter();
+    let tables = tables.map(|table| TrackingUser { place: table, by: "rules that are not read".into() });
+    let loaded = modules.loaded().iter().filter(|module| TRACKERS.contains(&module.as_str()));
+    tables
+        .chain(loaded.map(|module| TrackingUser { place: format!("module {module}"), by: module.clone() }))
+        .collect()
+}
+
+fn log(skip: &mut impl FnMut(&str, String, bool)) -> Vec<KernelMessage> {
+    kernel_log::ring().unwrap_or_else(|error| {
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        skip("/dev/kmsg", error.to_string(), !missing);
+        Vec::new()
+    })
+}
+
+/// What agents of this program changed, of this boot, and what they found.
+fn held(question: &Question<'_>) -> BTreeMap<String, u64> {
+    let (boot_id, inode) = (clock::boot_id(), question.namespace.netns().inode);
+    let peek = |dir: &PathBuf| Baseline::peek(dir, &boot_id, inode);
+    let values = question.baselines.iter().filter_map(peek).flat_map(|baseline| baseline.values);
+    values.filter(|(_, held)| held.written.is_some()).map(|(name, held)| (name, held.found)).collect()
+}
+
+/// What puts a command into the namespace.
+fn enter(spec: Option<&str>) -> String {
+    match spec {
+        None => String::new(),
+        Some("host") => "nsenter -t 1 -n ".into(),
+        Some(path) if path.contains('/') => format!("nsenter --net={path} "),
+        Some(name) => format!("ip netns exec {name} "),
+    }
+}

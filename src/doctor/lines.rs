@@ -1,0 +1,196 @@
+//! Lines that do not say what their author thinks: names and values that the kernel does not take.
+
+use super::cure::key;
+use super::facts::{Facts, Files};
+use super::names::{self, Known, Version};
+use super::settings::reading;
+use super::value::Reading;
+use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine};
+
+const FORMAT: &[&str] = &["sysctl.d(5)", "sysctl.conf(5)"];
+
+/// What is wrong with single lines of files of sysctls.
+pub fn check(facts: &Facts) -> Vec<Finding> {
+    let Some(files) = &facts.files else { return Vec::new() };
+    let read = files.sysctl.iter().filter(|file| file.applied_by != AppliedBy::Nobody);
+    let lines = read.flat_map(|file| file.lines.iter().map(move |line| (file, line)));
+    lines.filter_map(|(file, line)| of_line(facts, files, file, line)).collect()
+}
+
+/// Whether a line has to do with connection tracking at all.
+fn is_ours(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["conntrack", "contrack", "conntrak", "conn_track"].iter().any(|word| text.contains(word))
+}
+
+fn of_line(facts: &Facts, files: &Files, file: &SysctlFile, line: &SysctlLine) -> Option<Finding> {
+    if !is_ours(&line.key) {
+        return None;
+    }
+    let named = line.key.chars().all(|c| c.is_ascii_alphanumeric() || "/._-*?[]".contains(c));
+    if !named || (line.value.is_none() && !line.may_fail) {
+        return Some(unreadable(facts, file, line));
+    }
+    // A key alone behind `-` is exempt from patterns; a pattern names what there is.
+    let value = line.value.as_deref()?;
+    if line.key.contains(['*', '?', '[']) {
+        return None;
+    }
+    if let Some(new) = names::renamed(&line.key) {
+        return Some(renamed(facts, file, line, &format!("{new} = {value}")));
+    }
+    let Some(name) = line.conntrack_name() else { return Some(unknown(facts, file, line, value)) };
+    match names::known(name) {
+        Known::ReadOnly => Some(read_only(facts, file, line, "it is the kernel's own count")),
+        Known::WritableSince(version) if any_older(files, version) => {
+            let why = format!("it is read-only before Linux {}.{}", version.0, version.1);
+            let instead = format!("options nf_conntrack hashsize={value}");
+            let fix = facts.append(super::cure::MODPROBE_FILE, &instead);
+            Some(read_only(facts, file, line, &why).fix([fix]))
+        }
+        Known::GoneSince(version, instead) if all_newer(files, version) => {
+            Some(gone(facts, file, line, version, instead))
+        }
+        Known::Unknown => Some(unknown(facts, file, line, value)),
+        _ if absent(facts, name) => Some(absent_here(facts, file, line, name)),
+        _ => bad_value(facts, file, line),
+    }
+}
+
+fn any_older(files: &Files, version: Version) -> bool {
+    files.kernels.iter().filter_map(|release| names::version(release)).any(|kernel| kernel < version)
+}
+
+fn all_newer(files: &Files, version: Version) -> bool {
+    let mut known = files.kernels.iter().filter_map(|release| names::version(release)).peekable();
+    known.peek().is_some() && known.all(|kernel| kernel >= version)
+}
+
+/// The running kernel has conntrack's sysctls and not this one.
+fn absent(facts: &Facts, name: &str) -> bool {
+    facts.runtime.as_ref().is_some_and(|runtime| {
+        runtime.first && !runtime.values.is_empty() && !runtime.values.contains_key(name)
+    })
+}
+
+/// A line behind `-` may fail: its author knows that the name is not everywhere.
+fn severity(line: &SysctlLine) -> Severity {
+    if line.may_fail { Severity::Note } else { Severity::Error }
+}
+
+fn unreadable(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Finding {
+    let title = format!("a line is no assignment that sysctl understands: {}", line.text);
+    let finding = Finding::new("sysctl-bad-line", Severity::Error, title)
+        .because(
+            "Files of sysctls hold `key = value` and nothing else: no `sysctl -w` in front, no quotes, no colon. \
+             Both systemd-sysctl and sysctl(8) pass over the line or write to a name that there is not.",
+        )
+        .seen([facts.at(file, line)])
+        .source(FORMAT);
+    finding.fix([match rewritten(&line.text) {
+        Some(with) => facts.replace(&file.path, line.line, &with),
+        None => facts.comment_out(&file.path, line.line),
+    }])
+}
+
+/// The assignment that was meant: a known name, and the number behind it.
+fn rewritten(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("nf_conntrack_")?;
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+    let (name, rest) = rest.split_at(end);
+    let digits = &rest[rest.find(|c: char| c.is_ascii_digit())?..];
+    let number = &digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())];
+    (names::known(name) == Known::Writable).then(|| format!("{} = {number}", key(name)))
+}
+
+fn renamed(facts: &Facts, file: &SysctlFile, line: &SysctlLine, with: &str) -> Finding {
+    let title = format!("{} is a name of long ago, and sets nothing", line.key.replace('/', "."));
+    Finding::new("sysctl-renamed", severity(line), title)
+        .because(
+            "ip_conntrack became nf_conntrack in Linux 2.6.20; its old names were kept for compatibility until 4.9 \
+             and are gone since.",
+        )
+        .seen([facts.at(file, line)])
+        .fix([facts.replace(&file.path, line.line, with)])
+        .source(&["Linux commit adf0516845bc (netfilter: remove ip_conntrack* sysctl compat code)"])
+}
+
+fn unknown(facts: &Facts, file: &SysctlFile, line: &SysctlLine, value: &str) -> Finding {
+    let last = line.key.rsplit('/').next().unwrap_or(&line.key);
+    let bare = ["nf_conntrack_", "nf_contrack_", "nf_conntrak_", "nf_conn_track_", "conntrack_", "nf_"]
+        .iter()
+        .find_map(|prefix| last.strip_prefix(prefix))
+        .unwrap_or(last);
+    let near = names::nearest(bare);
+    let title = format!("there is no sysctl {}", line.key.replace('/', "."));
+    let because = match near {
+        Some(near) => format!("Nothing is set. The nearest name that there is: {}.", key(near)),
+        None => "Nothing is set, and no name that there is comes near.".into(),
+    };
+    Finding::new("sysctl-unknown-name", severity(line), title)
+        .because(because)
+        .seen([facts.at(file, line)])
+        .fix([match near {
+            Some(near) => facts.replace(&file.path, line.line, &format!("{} = {value}", key(near))),
+            None => facts.comment_out(&file.path, line.line),
+        }])
+        .source(&["Documentation/networking/nf_conntrack-sysctl.rst"])
+}
+
+fn read_only(facts: &Facts, file: &SysctlFile, line: &SysctlLine, why: &str) -> Finding {
+    let title = format!("{} cannot be set: {why}", line.key.replace('/', "."));
+    Finding::new("sysctl-read-only", severity(line), title)
+        .because("The kernel refuses the write (mode 0444), and what was meant by it does not happen.")
+        .seen([facts.at(file, line)])
+        .fix([facts.comment_out(&file.path, line.line)])
+        .source(&["nf_ct_sysctl_table, net/netfilter/nf_conntrack_standalone.c"])
+}
+
+fn gone(facts: &Facts, file: &SysctlFile, line: &SysctlLine, since: Version, instead: &str) -> Finding {
+    let title = format!("{} is gone since Linux {}.{}", line.key.replace('/', "."), since.0, since.1);
+    Finding::new("sysctl-unknown-name", severity(line), title)
+        .because(format!("Nothing is set: {instead}."))
+        .seen([facts.at(file, line)])
+        .fix([facts.comment_out(&file.path, line.line)])
+        .source(&["net/netfilter/nf_conntrack_standalone.c"])
+}
+
+fn absent_here(facts: &Facts, file: &SysctlFile, line: &SysctlLine, name: &str) -> Finding {
+    let title = format!("this kernel has no {}", key(name));
+    Finding::new("sysctl-unknown-name", severity(line).min(Severity::Warning), title)
+        .because("The kernel was built without the protocol or option that the value belongs to.")
+        .seen([facts.at(file, line)])
+        .fix([facts.comment_out(&file.path, line.line)])
+        .source(&["net/netfilter/nf_conntrack_standalone.c"])
+}
+
+fn bad_value(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Option<Finding> {
+    let (name, reading) = reading(line)?;
+    let assignment = |number: u64| facts.replace(&file.path, line.line, &format!("{} = {number}", key(name)));
+    let source = ["proc_get_long, kernel/sysctl.c"];
+    match reading {
+        Reading::Taken(_) => None,
+        Reading::Surprising(number, why) => {
+            let title = format!("{} becomes {number}: {why}", key(name));
+            let meant = line.value.as_deref().unwrap_or_default().replace(' ', "");
+            let meant = meant.trim_start_matches('0').parse().unwrap_or(number);
+            Some(
+                Finding::new("sysctl-surprising-value", Severity::Warning, title)
+                    .because("The kernel takes the text, and reads another number out of it than people do.")
+                    .seen([facts.at(file, line)])
+                    .fix([assignment(meant)])
+                    .source(&source),
+            )
+        }
+        Reading::Refused(why, meant) => Some(
+            Finding::new("sysctl-bad-value", severity(line), format!("{} is not set: {why}", key(name)))
+                .because(
+                    "The kernel refuses the whole text (EINVAL) where anything but white space follows the digits: \
+                     a dot, a comma, a unit, quotes. The old value stays.",
+                )
+                .seen([facts.at(file, line)])
+                .fix([meant.map_or_else(|| facts.comment_out(&file.path, line.line), assignment)])
+                .source(&source),
+        ),
+    }
+}

@@ -1,0 +1,60 @@
+//! Settings that do not do what their author thinks: findings, each a pure function of the facts.
+//!
+//! [`gather`] alone reads: files below a root, and the running kernel. It changes nothing and loads no module, for it
+//! asks only what is there already. Every other file turns [`Facts`] into findings.
+
+mod counters;
+mod cure;
+mod facts;
+pub mod gather;
+mod lines;
+mod modules;
+mod names;
+mod order;
+mod services;
+mod settings;
+mod size;
+mod timeouts;
+mod usage;
+mod value;
+mod writers;
+
+pub use facts::{Facts, Files, Runtime, Service, Side, TableFacts};
+
+use crate::model::{DoctorDocument, Finding, Header};
+
+/// Every check, in the order in which findings of one severity are shown.
+const CHECKS: [fn(&Facts) -> Vec<Finding>; 9] = [
+    lines::check,
+    order::check,
+    modules::check,
+    services::check,
+    writers::check,
+    size::check,
+    timeouts::check,
+    counters::check,
+    usage::check,
+];
+
+/// All findings, the worst first.
+pub fn findings(facts: &Facts) -> Vec<Finding> {
+    let mut found: Vec<Finding> = CHECKS.iter().flat_map(|check| check(facts)).collect();
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    found
+}
+
+/// The document of `doctor`.
+pub fn document(header: Header, facts: &Facts) -> DoctorDocument {
+    let findings = findings(facts);
+    DoctorDocument {
+        header,
+        root: facts.root.clone(),
+        severity: findings.iter().map(|finding| finding.severity).max(),
+        findings,
+        tracking_users: usage::users(facts),
+        not_examined: facts.not_examined.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

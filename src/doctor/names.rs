@@ -1,0 +1,125 @@
+//! The names that conntrack's sysctls have or had, in which kernels.
+
+use crate::model::Timeout;
+
+/// What is known of a name after `nf_conntrack_`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Known {
+    /// Writable in every kernel that is still about.
+    Writable,
+    /// The kernel's own figure (0444 in nf_conntrack_standalone.c).
+    ReadOnly,
+    /// Writable from this version on, read-only before.
+    WritableSince(Version),
+    /// Gone since this version, and what took its place.
+    GoneSince(Version, &'static str),
+    /// No kernel had it.
+    Unknown,
+}
+
+/// Major and minor version of a kernel.
+pub type Version = (u32, u32);
+
+/// Beside the timeouts.
+const OTHERS: [&str; 17] = [
+    "max",
+    "buckets",
+    "count",
+    "checksum",
+    "log_invalid",
+    "expect_max",
+    "acct",
+    "events",
+    "timestamp",
+    "tcp_loose",
+    "tcp_be_liberal",
+    "tcp_max_retrans",
+    "tcp_ignore_invalid_rst",
+    "frag6_high_thresh",
+    "frag6_low_thresh",
+    "frag6_timeout",
+    "dccp_loose",
+];
+
+/// What is known of a name after `nf_conntrack_`.
+pub fn known(name: &str) -> Known {
+    match name {
+        "count" => Known::ReadOnly,
+        // 3183ab8997a4 made the table resizable through the sysctl.
+        "buckets" => Known::WritableSince((4, 8)),
+        // b118509076b3.
+        "helper" => Known::GoneSince((6, 0), "helpers are assigned by rules: `ct helper set` of nft(8)"),
+        "events_retry_timeout" => Known::GoneSince((4, 2), "the kernel retries by itself"),
+        "sctp_timeout_heartbeat_acked" => Known::GoneSince((6, 0), "heartbeats use the established timeout"),
+        name if OTHERS.contains(&name) || Timeout::named(name).is_some() => Known::Writable,
+        _ => Known::Unknown,
+    }
+}
+
+/// Every name that a kernel of today may have.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    OTHERS.into_iter().chain(Timeout::all().map(Timeout::name))
+}
+
+/// The known name that is nearest to one that is not, if any is near.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    let (distance, nearest) = all().map(|known| (distance(name, known), known)).min()?;
+    (distance <= 1 + name.len() / 4).then_some(nearest)
+}
+
+/// The name of today for one of `ip_conntrack` (before 2.6.20, kept until 4.9 by NF_CONNTRACK_PROC_COMPAT); the key
+/// is a path below /proc/sys.
+pub fn renamed(key: &str) -> Option<String> {
+    let old = ["net/ipv4/netfilter/ip_conntrack_", "net/ipv4/ip_conntrack_", "net/netfilter/ip_conntrack_"];
+    let rest = old.iter().find_map(|prefix| key.strip_prefix(prefix))?;
+    let name = if known(rest) == Known::Unknown { nearest(rest)?.to_owned() } else { rest.to_owned() };
+    Some(format!("net.netfilter.nf_conntrack_{name}"))
+}
+
+/// `6.1.0-13-amd64` is 6.1.
+pub fn version(release: &str) -> Option<Version> {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(80).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(80).enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let best = (corner + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            corner = row[j + 1];
+            row[j + 1] = best;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_told_apart() {
+        assert_eq!(known("tcp_timeout_established"), Known::Writable);
+        assert_eq!(known("count"), Known::ReadOnly);
+        assert_eq!(known("tcp_timeout_establish"), Known::Unknown);
+        assert_eq!(nearest("tcp_timeout_establish"), Some("tcp_timeout_established"));
+        assert_eq!(nearest("maxx"), Some("max"));
+        assert_eq!(nearest("something_else_entirely_different"), None);
+        assert_eq!(version("6.1.0-13-amd64"), Some((6, 1)));
+        assert_eq!(version("nonsense"), None);
+    }
+
+    #[test]
+    fn old_names_have_new_ones() {
+        let new = |key| renamed(key).expect("renamed");
+        assert_eq!(new("net/ipv4/ip_conntrack_max"), "net.netfilter.nf_conntrack_max");
+        let old = "net/ipv4/netfilter/ip_conntrack_tcp_timeout_established";
+        assert_eq!(new(old), "net.netfilter.nf_conntrack_tcp_timeout_established");
+        assert_eq!(renamed("net/netfilter/nf_conntrack_max"), None);
+    }
+}

@@ -1,0 +1,216 @@
+//! Files that are not applied, not in time, or against each other.
+
+use std::collections::BTreeMap;
+
+use super::cure::{MODULES_FILE, SYSCTL_FILE, key, quoted};
+use super::facts::{Facts, Files};
+use super::modules;
+use super::settings::{Setting, is_vendors};
+use crate::model::{AppliedBy, Finding, Severity, SysctlFile};
+
+/// What is wrong with files as wholes.
+pub fn check(facts: &Facts) -> Vec<Finding> {
+    let Some(files) = &facts.files else { return Vec::new() };
+    let mut found = contradictions(facts, files);
+    found.extend(hashsize(facts, files));
+    found.extend(files.sysctl.iter().filter_map(|file| not_read(facts, files, file)));
+    found.extend(before_module(facts, files));
+    found.extend(overwritten(facts, files));
+    found
+}
+
+/// Lines of the boot that give one name different values. That /etc overrides what a vendor ships is the way it is
+/// meant; that something behind overrides /etc is not.
+fn contradictions(facts: &Facts, files: &Files) -> Vec<Finding> {
+    let mut by_name: BTreeMap<&str, Vec<Setting<'_>>> = BTreeMap::new();
+    for setting in files.settings(AppliedBy::Boot).into_iter().filter(|setting| !setting.by_pattern) {
+        by_name.entry(setting.name).or_default().push(setting);
+    }
+    by_name.into_values().filter_map(|settings| contradiction(facts, files, &settings)).collect()
+}
+
+fn contradiction(facts: &Facts, files: &Files, settings: &[Setting<'_>]) -> Option<Finding> {
+    let (last, before) = settings.split_last()?;
+    let beaten = before.iter().filter(|s| s.number != last.number);
+    let beaten: Vec<_> = beaten.filter(|s| !is_vendors(s.file) || is_vendors(last.file)).collect();
+    let others: Vec<String> = beaten.iter().map(|s| s.number.to_string()).collect();
+    if others.is_empty() {
+        return None;
+    }
+    let name = last.name;
+    let title = format!("{} is set to {} and to {}", key(name), others.join(", "), last.number);
+    let by_hand = files.systemd
+        && last.file.path != "/etc/sysctl.conf"
+        && beaten.iter().any(|s| s.file.path == "/etc/sysctl.conf");
+    let more = if by_hand {
+        " `sysctl --system` reads /etc/sysctl.conf last, so that by hand the other value wins."
+    } else {
+        ""
+    };
+    let why = format!(
+        "Files are applied in the order of their names, whatever their directory; of two lines the later counts: at \
+         boot that is {}.{more}",
+        last.number
+    );
+    let fix = beaten.iter().map(|s| facts.comment_out(&s.file.path, s.line.line));
+    let evidence = settings.iter().map(|s| facts.at(s.file, s.line));
+    Some(
+        Finding::new("sysctl-contradiction", Severity::Warning, title)
+            .because(why)
+            .seen(evidence)
+            .fix(fix)
+            .source(&["sysctl.d(5), Configuration Directories and Precedence", "sysctl(8), --system"]),
+    )
+}
+
+/// The module's parameter and the sysctl say different sizes.
+fn hashsize(facts: &Facts, files: &Files) -> Option<Finding> {
+    let effective = files.effective();
+    let sysctl = effective.get("buckets")?;
+    let (line, size) = modules::hashsize(files)?;
+    if size == sysctl.number {
+        return None;
+    }
+    let title = format!("the table is made with {size} buckets and then resized to {}", sysctl.number);
+    Some(
+        Finding::new("hashsize-contradiction", Severity::Warning, title)
+            .because(
+                "Resizing holds every lock of the table; one place is enough, and modprobe.d is the earlier.",
+            )
+            .seen([facts.line(line), facts.at(sysctl.file, sysctl.line)])
+            .fix([facts.comment_out(&sysctl.file.path, sysctl.line.line)])
+            .source(&["nf_conntrack_set_hashsize, net/netfilter/nf_conntrack_core.c", "modprobe.d(5)"]),
+    )
+}
+
+/// Endings of copies that editors and package managers leave; nobody thinks that those count.
+const COPIES: [&str; 14] = [
+    "~",
+    ".bak",
+    ".orig",
+    ".save",
+    ".old",
+    ".dpkg-old",
+    ".dpkg-dist",
+    ".dpkg-new",
+    ".rpmnew",
+    ".rpmsave",
+    ".rpmorig",
+    ".disabled",
+    ".swp",
+    ".ucf-old",
+];
+
+fn not_read(facts: &Facts, files: &Files, file: &SysctlFile) -> Option<Finding> {
+    let sets = |line: &&crate::model::SysctlLine| line.value.is_some() && line.conntrack_name().is_some();
+    let lines: Vec<_> = file.lines.iter().filter(sets).map(|line| facts.at(file, line)).collect();
+    let copy = COPIES.iter().any(|ending| file.listed_as.ends_with(ending));
+    if lines.is_empty() || copy {
+        return None;
+    }
+    let name = file.listed_as.rsplit('/').next().unwrap_or_default();
+    match file.applied_by {
+        AppliedBy::HandOnly => {
+            let taken = |link: &str| files.sysctl.iter().any(|file| file.listed_as == link);
+            let links = ["99-sysctl.conf", "99-zz-sysctl.conf"].map(|name| format!("/etc/sysctl.d/{name}"));
+            let link = links.iter().find(|link| !taken(link)).unwrap_or(&links[1]);
+            let fix = [format!("ln -sf ../sysctl.conf {}", quoted(&facts.path(link)))];
+            Some(
+                Finding::new("sysctl-conf-not-read", Severity::Error, "/etc/sysctl.conf is not applied at boot")
+                    .because(
+                        "systemd-sysctl reads the directories sysctl.d alone. Until Debian 12 a link \
+                         /etc/sysctl.d/99-sysctl.conf led here; Debian 13 has none, and `sed -i` on the link replaces \
+                         it by a copy. `sysctl --system` reads the file all the same, so that it seems to work until \
+                         the next boot.",
+                    )
+                    .seen(lines)
+                    .fix(fix)
+                    .source(&["sysctl.d(5)", "Debian 13 release notes, /etc/sysctl.conf is no longer honored"]),
+            )
+        }
+        AppliedBy::Nobody => Some(
+            Finding::new("sysctl-file-not-read", Severity::Error, format!("{name} is applied by nothing"))
+                .because("Only files whose names end in .conf are read.")
+                .seen(lines)
+                .fix([facts.rename(&file.listed_as, &format!("{}.conf", file.listed_as))])
+                .source(&["sysctl.d(5)"]),
+        ),
+        AppliedBy::Boot | AppliedBy::Ufw => None,
+    }
+}
+
+/// Values that are written before there is anything to write them to.
+fn before_module(facts: &Facts, files: &Files) -> Option<Finding> {
+    let settings = files.settings(AppliedBy::Boot);
+    if settings.is_empty() || files.builtin || modules::udev_applies(files) {
+        return None;
+    }
+    let listed = modules::listed(files);
+    if listed.iter().any(|module| module.loads) {
+        return None;
+    }
+    let misses: Vec<_> = listed.iter().map(|module| facts.line(module.line)).collect();
+    let because = match misses.is_empty() {
+        true => {
+            "The boot applies files of sysctls right after modules-load.d. Conntrack is a module, which firewall \
+                 rules load later: until then its names are not there, the lines are passed over in silence, and \
+                 nothing writes them again."
+        }
+        false => {
+            "The boot applies files of sysctls right after modules-load.d, where conntrack's module is named, \
+                  but so that it is not loaded: nf_conntrack_ipv4 and nf_conntrack_ipv6 are gone since Linux 4.19, and \
+                  what is on a blacklist is passed over."
+        }
+    };
+    let mut fix: Vec<String> =
+        modules::blacklisted(files).map(|line| facts.comment_out(&line.path, line.line)).collect();
+    fix.push(facts.append(MODULES_FILE, "nf_conntrack"));
+    fix.extend(facts.live("modprobe nf_conntrack && sysctl --system"));
+    let first = settings.iter().map(|s| facts.at(s.file, s.line));
+    Some(
+        Finding::new(
+            "sysctl-before-module",
+            Severity::Error,
+            "conntrack's sysctls are applied before its module is loaded",
+        )
+        .because(because)
+        .seen(first.chain(misses))
+        .fix(fix)
+        .source(&["sysctl.d(5), \"Many sysctl parameters only become available when\"", "modules-load.d(5)"]),
+    )
+}
+
+/// Lines that Debian's own /etc/sysctl.conf has at least, all of them comments.
+const PACKAGED_COMMENTS: u32 = 8;
+
+fn overwritten(facts: &Facts, files: &Files) -> Option<Finding> {
+    let file = files.sysctl.iter().find(|file| file.path == "/etc/sysctl.conf")?;
+    let ours: Vec<_> = file.lines.iter().filter(|line| line.key.contains("conntrack")).collect();
+    let alone = !ours.is_empty() && ours.len() == file.lines.len();
+    if !files.sysctl_conf_is_packaged || !alone || file.comments >= PACKAGED_COMMENTS {
+        return None;
+    }
+    let target = if files.sysctl.iter().any(|f| f.path == SYSCTL_FILE) {
+        "/etc/sysctl.d/91-conntrack.conf"
+    } else {
+        SYSCTL_FILE
+    };
+    let mut fix = vec![facts.rename("/etc/sysctl.conf", target)];
+    fix.extend(facts.live("apt-get install --reinstall -o Dpkg::Options::=--force-confmiss procps"));
+    fix.push("# and put back what stood there before, net.ipv4.ip_forward for one, from a backup".into());
+    Some(
+        Finding::new(
+            "sysctl-conf-overwritten",
+            Severity::Warning,
+            "/etc/sysctl.conf holds conntrack's lines and nothing else",
+        )
+        .because(
+            "It looks as if it was written whole (`echo … > /etc/sysctl.conf`, with one `>`): the packaged file with \
+             its comments is gone, and with it whatever was set there, such as forwarding.",
+        )
+        .seen([facts.whole(&file.path, format!("{} lines, {} comments", file.lines_total, file.comments))])
+        .seen(ours.into_iter().map(|line| facts.at(file, line)))
+        .fix(fix)
+        .source(&["sysctl.conf(5)"]),
+    )
+}

@@ -1,0 +1,314 @@
+//! Findings of a running kernel, on facts made by hand: a healthy gateway has none, each change of it one.
+
+use super::*;
+use crate::model::{
+    AppliedBy, KernelMessage, MemoryFacts, Rule, Ruleset, Severity, Statistics, SysctlFile, SysctlLine,
+    TrackingUser,
+};
+
+const GIB: u64 = 1 << 30;
+
+/// A gateway that translates, with nothing to complain of.
+fn healthy() -> Facts {
+    let values = [
+        ("max", "262144"),
+        ("buckets", "262144"),
+        ("count", "1000"),
+        ("events", "1"),
+        ("tcp_timeout_established", "86400"),
+        ("tcp_loose", "1"),
+        ("tcp_be_liberal", "0"),
+    ];
+    let masquerade = Rule { tracks_by: vec!["masq".into()], needs: true, ..Rule::default() };
+    let runtime = Runtime {
+        first: true,
+        release: "6.18.0".into(),
+        values: values.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+        memory: MemoryFacts { total_bytes: 8 * GIB, bytes_per_entry: 448, ..MemoryFacts::default() },
+        counters: Some((Statistics::default(), Statistics::default())),
+        counted_seconds: 1.0,
+        up_seconds: 100_000.0,
+        table: Some(TableFacts { entries: 1000, whole: true, ..TableFacts::default() }),
+        rules: Some(Ruleset { rules: vec![masquerade], policy_drop: false }),
+        ..Runtime::default()
+    };
+    Facts {
+        files: Some(Files { builtin: true, ..Files::default() }),
+        runtime: Some(runtime),
+        ..Facts::default()
+    }
+}
+
+fn changed(change: impl FnOnce(&mut Runtime)) -> Facts {
+    let mut facts = healthy();
+    change(facts.runtime.as_mut().expect("a runtime"));
+    facts
+}
+
+fn set(name: &str, value: &str) -> Facts {
+    changed(|runtime| drop(runtime.values.insert(name.into(), value.into())))
+}
+
+fn ids(facts: &Facts) -> Vec<(String, Severity)> {
+    findings(facts).into_iter().map(|finding| (finding.id, finding.severity)).collect()
+}
+
+/// One finding alone; gives its fix.
+#[track_caller]
+fn alone(facts: &Facts, id: &str, severity: Severity) -> Vec<String> {
+    assert_eq!(ids(facts), [(id.to_owned(), severity)]);
+    let finding = findings(facts).remove(0);
+    assert!(!finding.evidence.is_empty() && !finding.source.is_empty() && !finding.explanation.is_empty());
+    finding.fix
+}
+
+/// Does what `sysctl -w` and the write to hashsize in a fix do.
+fn paste(facts: &mut Facts, fix: &[String]) {
+    let runtime = facts.runtime.as_mut().expect("a runtime");
+    for command in fix {
+        let assignment =
+            command.strip_prefix("sysctl -w net.netfilter.nf_conntrack_").and_then(|a| a.split_once('='));
+        let resized =
+            command.strip_prefix("echo ").and_then(|rest| Some(("buckets", rest.split_once(" > ")?.0)));
+        if let Some((name, value)) = assignment.or(resized) {
+            runtime.values.insert(name.into(), value.into());
+        }
+    }
+}
+
+#[test]
+fn a_healthy_gateway_has_no_finding() {
+    assert_eq!(ids(&healthy()), []);
+    assert_eq!(ids(&Facts::default()), []);
+    let mut nothing = healthy();
+    nothing.runtime = Some(Runtime::default());
+    assert_eq!(ids(&nothing), [], "without conntrack");
+}
+
+#[test]
+fn values_in_force_are_found_and_cured_by_the_printed_commands() {
+    for (name, value, id, severity) in [
+        ("tcp_timeout_established", "60", "established-too-short", Severity::Error),
+        ("tcp_timeout_established", "7439", "established-too-short", Severity::Warning),
+        ("tcp_timeout_established", "432000", "established-five-days", Severity::Note),
+        ("events", "0", "events-off", Severity::Warning),
+        ("events", "2", "events-blind", Severity::Note),
+        ("tcp_loose", "0", "tcp-loose-off", Severity::Note),
+        ("tcp_be_liberal", "1", "tcp-be-liberal", Severity::Note),
+        ("max", "0", "max-unlimited", Severity::Warning),
+        ("buckets", "8192", "max-over-buckets", Severity::Warning),
+        ("max", "16384", "buckets-over-need", Severity::Note),
+        ("max", "20000000", "memory-of-max", Severity::Error),
+    ] {
+        let mut facts = set(name, value);
+        if id == "memory-of-max" {
+            facts.runtime.as_mut().expect("a runtime").values.insert("buckets".into(), "4194304".into());
+        }
+        let fix = alone(&facts, id, severity);
+        paste(&mut facts, &fix);
+        let left: Vec<_> = ids(&facts).into_iter().filter(|(left, _)| left == id).collect();
+        assert_eq!(left, [], "{id}: {fix:?}");
+    }
+    let calm = changed(|r| {
+        r.values.extend([("events".into(), "2".into()), ("count".into(), "0".into())]);
+    });
+    assert_eq!(ids(&calm), [], "no entry is older than a listener");
+}
+
+#[test]
+fn the_fix_of_memory_never_goes_below_what_the_table_holds() {
+    let facts = changed(|r| {
+        r.values.extend(
+            [("max", "16000000"), ("buckets", "4194304"), ("count", "9000000")]
+                .map(|(n, v)| (n.into(), v.into())),
+        );
+    });
+    let fix = alone(&facts, "memory-of-max", Severity::Warning);
+    assert!(fix.iter().any(|command| command.ends_with("nf_conntrack_max=12000000")), "{fix:?}");
+}
+
+#[test]
+fn what_an_agent_holds_is_no_mistake_of_the_operator() {
+    let facts = changed(|r| {
+        r.values.insert("tcp_timeout_established".into(), "60".into());
+        r.held_by_agent.insert("tcp_timeout_established".into(), 432_000);
+    });
+    assert_eq!(ids(&facts), []);
+}
+
+#[test]
+fn dead_connections_weigh_when_they_are_many() {
+    let mut facts = set("tcp_timeout_established", "432000");
+    let table = TableFacts {
+        entries: 60_000,
+        established: 60_000,
+        established_idle: 50_000,
+        ..TableFacts::default()
+    };
+    facts.runtime.as_mut().expect("a runtime").table = Some(table);
+    alone(&facts, "established-five-days", Severity::Warning);
+}
+
+fn with_file(mut facts: Facts, key: &str, value: &str) -> Facts {
+    let line = SysctlLine {
+        line: 3,
+        text: format!("{key} = {value}"),
+        key: key.into(),
+        value: Some(value.into()),
+        may_fail: false,
+    };
+    let file = SysctlFile {
+        path: "/etc/sysctl.d/50-x.conf".into(),
+        listed_as: "/etc/sysctl.d/50-x.conf".into(),
+        applied_by: AppliedBy::Boot,
+        lines_total: 3,
+        comments: 2,
+        lines: vec![line],
+    };
+    facts.files.as_mut().expect("files").sysctl.push(file);
+    facts
+}
+
+#[test]
+fn a_value_that_is_not_what_its_file_says() {
+    let mut facts = with_file(healthy(), "net/nf_conntrack_max", "65536");
+    let fix = alone(&facts, "runtime-differs", Severity::Warning);
+    assert_eq!(fix, ["sysctl -w net.netfilter.nf_conntrack_max=65536"]);
+    paste(&mut facts, &fix);
+    assert_eq!(ids(&facts), []);
+    let mut agents = with_file(healthy(), "net/nf_conntrack_max", "65536");
+    agents.runtime.as_mut().expect("a runtime").held_by_agent.insert("max".into(), 65_536);
+    alone(&agents, "runtime-differs", Severity::Note);
+    let rounded = with_file(healthy(), "net/netfilter/nf_conntrack_buckets", "262000");
+    assert_eq!(ids(&rounded), [], "the kernel rounds buckets up");
+    let mut elsewhere = with_file(healthy(), "net/nf_conntrack_max", "65536");
+    elsewhere.runtime.as_mut().expect("a runtime").first = false;
+    assert_eq!(ids(&elsewhere), [], "files are for the first namespace");
+}
+
+#[test]
+fn a_name_that_this_kernel_lacks() {
+    let facts = with_file(healthy(), "net/netfilter/nf_conntrack_dccp_loose", "1");
+    alone(&facts, "sysctl-unknown-name", Severity::Warning);
+    let mut unloaded = with_file(healthy(), "net/netfilter/nf_conntrack_dccp_loose", "1");
+    unloaded.runtime.as_mut().expect("a runtime").values.clear();
+    assert_eq!(ids(&unloaded), [], "nothing can be told without the module");
+}
+
+#[test]
+fn counters_that_rise_are_worse_than_counters_that_rose() {
+    let counters = |before: Statistics, after| changed(|r| r.counters = Some((before, after)));
+    let none = Statistics::default();
+    let full = Statistics { drop: 50, ..none };
+    alone(&counters(none, full), "drops", Severity::Error);
+    alone(&counters(full, full), "drops", Severity::Note);
+    let collided = Statistics { drop: 50, insert_failed: 50, ..none };
+    alone(&counters(none, collided), "insert-failed", Severity::Warning);
+    alone(&counters(collided, collided), "insert-failed", Severity::Note);
+    let shed = Statistics { early_drop: 5, ..none };
+    alone(&counters(none, shed), "early-drop", Severity::Warning);
+    alone(&counters(shed, shed), "early-drop", Severity::Note);
+    let ports = |found| Statistics { found, ..none };
+    alone(&counters(ports(5), ports(500)), "port-pressure", Severity::Warning);
+    alone(&counters(ports(50_000), ports(50_000)), "port-pressure", Severity::Note);
+    assert_eq!(ids(&counters(ports(5), ports(9))), []);
+}
+
+#[test]
+fn the_log_counts_for_its_namespace_and_its_time() {
+    let message = |at: f64, text: &str| KernelMessage {
+        path: "/dev/kmsg".into(),
+        line: None,
+        at_seconds: Some(at),
+        text: text.into(),
+    };
+    let full = "nf_conntrack: nf_conntrack: table full, dropping packet";
+    let other = "nf_conntrack: nf_conntrack: table full in netns 4026532247, dropping packet";
+    let logged = |messages: Vec<KernelMessage>| changed(|r| r.log = messages);
+    alone(&logged(vec![message(99_000.0, full)]), "table-full-logged", Severity::Warning);
+    alone(&logged(vec![message(9.0, full)]), "table-full-logged", Severity::Note);
+    let title = findings(&logged(vec![message(99_000.0, other), message(99_001.0, full)])).remove(0).title;
+    assert!(title.contains("2 times, in netns 4026532247, the host's namespace"), "{title}");
+    let swallowed = logged(vec![message(9.0, full), message(10.0, "net_ratelimit: 7 callbacks suppressed")]);
+    assert_eq!(ids(&swallowed).len(), 2);
+    assert_eq!(
+        ids(&logged(vec![message(10.0, "net_ratelimit: 7 callbacks suppressed")])),
+        [],
+        "of something else"
+    );
+    let within = |inode| {
+        let mut facts = logged(vec![message(99_000.0, other), message(99_000.0, full)]);
+        let runtime = facts.runtime.as_mut().expect("a runtime");
+        (runtime.first, runtime.inode) = (false, inode);
+        findings(&facts).pop().map(|finding| finding.title)
+    };
+    assert!(within(4_026_532_247).is_some_and(|title| title.contains(" 1 times, in netns 4026532247")));
+    assert_eq!(within(7), None, "another namespace's");
+}
+
+fn rule(handle: u64, by: &str, needs: bool, refuses: bool) -> Rule {
+    let tracks_by = if by.is_empty() { Vec::new() } else { vec![by.into()] };
+    let (table, chain) = ("filter".into(), "input".into());
+    Rule { family: "inet", table, chain, handle, tracks_by, needs, refuses }
+}
+
+#[test]
+fn tracking_is_needed_where_something_is_decided_by_it() {
+    let ruled = |rules: Vec<Rule>, policy_drop| {
+        let facts = changed(|r| r.rules = Some(Ruleset { rules, policy_drop }));
+        ids(&facts).first().map(|(id, severity)| (id.clone(), *severity))
+    };
+    let unneeded = |severity| Some(("conntrack-unneeded".to_owned(), severity));
+    assert_eq!(ruled(vec![rule(7, "ct", false, false)], false), unneeded(Severity::Warning));
+    assert_eq!(ruled(vec![], false), unneeded(Severity::Note));
+    assert_eq!(ruled(vec![rule(7, "ct", false, false)], true), None, "policy drop");
+    assert_eq!(ruled(vec![rule(7, "ct", false, false), rule(8, "", false, true)], false), None, "a reject");
+    assert_eq!(ruled(vec![rule(7, "masq", true, false)], false), None);
+    let facts =
+        changed(|r| r.rules = Some(Ruleset { rules: vec![rule(7, "ct", false, false)], policy_drop: false }));
+    assert_eq!(
+        alone(&facts, "conntrack-unneeded", Severity::Warning),
+        ["nft delete rule inet filter input handle 7"]
+    );
+    let legacy = TrackingUser { place: "iptables-legacy table nat".into(), by: "x".into() };
+    let facts = changed(|r| (r.rules, r.other_users) = (Some(Ruleset::default()), vec![legacy.clone()]));
+    assert_eq!(ids(&facts), [], "its rules are not known");
+    assert_eq!(usage::users(&facts), Some(vec![legacy]));
+    assert_eq!(ids(&changed(|r| r.rules = None)), [], "nor these");
+}
+
+#[test]
+fn questions_that_nobody_translates_are_better_untracked() {
+    let served = |side, entries, translated| {
+        let services = vec![Service { port: 53, side, entries, translated }];
+        changed(|r| r.table = Some(TableFacts { entries: 10_000, services, ..TableFacts::default() }))
+    };
+    for side in [Side::Loopback, Side::Server, Side::Client] {
+        let fix = alone(&served(side, 5000, 0), "better-untracked", Severity::Note);
+        assert!(
+            fix[0].starts_with("nft 'table inet untracked_") && fix[0].contains("53 notrack;"),
+            "{fix:?}"
+        );
+    }
+    alone(&served(Side::Server, 30_000, 0), "better-untracked", Severity::Warning);
+    assert_eq!(ids(&served(Side::Server, 5000, 1)), [], "what NAT needs keeps its entries");
+    assert_eq!(ids(&served(Side::Server, 999, 0)), []);
+}
+
+#[test]
+fn kube_proxy_is_named() {
+    let facts = changed(|r| r.programs.push((42, "kube-proxy".into())));
+    alone(&facts, "other-manager", Severity::Note);
+    let both = with_file(facts, "net/nf_conntrack_max", "262144");
+    alone(&both, "other-manager", Severity::Warning);
+}
+
+#[test]
+fn fixes_act_in_the_namespace_that_was_asked_for_and_leave_its_hosts_files() {
+    let facts = changed(|r| {
+        (r.first, r.enter) = (false, "ip netns exec blue ".into());
+        r.values.insert("tcp_timeout_established".into(), "60".into());
+    });
+    let fix = alone(&facts, "established-too-short", Severity::Error);
+    assert_eq!(fix, ["ip netns exec blue sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=7440"]);
+}

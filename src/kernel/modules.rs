@@ -1,0 +1,97 @@
+//! Which modules are there. Asking loads none.
+
+use super::image::Image;
+use super::root::Root;
+
+/// Modules of the running kernel.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Modules {
+    loaded: Vec<String>,
+    builtin: Vec<String>,
+    /// The kernel loads modules at all (/proc/modules is there).
+    loads: bool,
+    present: Vec<String>,
+}
+
+impl Modules {
+    /// Of the running kernel, whose release is `release`.
+    pub fn running(release: &str) -> Modules {
+        Self::at(Root::default(), release)
+    }
+
+    fn at(root: Root, release: &str) -> Modules {
+        let loaded = std::fs::read_to_string(root.join("proc/modules"));
+        let image = Image::new(root.clone());
+        let word = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
+        let sys = std::fs::read_dir(root.join("sys/module")).into_iter().flatten().flatten();
+        Modules {
+            loads: loaded.is_ok(),
+            loaded: loaded.unwrap_or_default().lines().map(word).collect(),
+            builtin: builtin(&image, release),
+            present: sys.filter_map(|entry| entry.file_name().into_string().ok()).collect(),
+        }
+    }
+
+    /// True if a module's code is in the kernel now, so that asking for what it offers loads nothing. A kernel
+    /// that loads no modules cannot load one either.
+    pub fn is_there(&self, name: &str) -> bool {
+        let among = |names: &[String]| names.iter().any(|n| n == name);
+        !self.loads || among(&self.loaded) || among(&self.builtin) || among(&self.present)
+    }
+
+    /// True if the kernel has it built in, as far as can be told.
+    pub fn is_builtin(&self, name: &str) -> bool {
+        let among = |names: &[String]| names.iter().any(|n| n == name);
+        !self.loads || among(&self.builtin) || (among(&self.present) && !among(&self.loaded))
+    }
+
+    /// Those that are loaded now.
+    pub fn loaded(&self) -> &[String] {
+        &self.loaded
+    }
+}
+
+/// Releases below /lib/modules.
+pub fn releases(image: &Image) -> Vec<String> {
+    let mut found = image.list("lib/modules");
+    found.extend(image.list("usr/lib/modules"));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Modules that the kernel of a release has built in (`modules.builtin`).
+pub fn builtin(image: &Image, release: &str) -> Vec<String> {
+    let Some(text) = image.read(&format!("lib/modules/{release}/modules.builtin")) else { return Vec::new() };
+    let name = |line: &str| {
+        let file = line.trim().rsplit('/').next()?;
+        Some(file.strip_suffix(".ko")?.replace('-', "_"))
+    };
+    text.text.lines().filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::root::fixture::Tree;
+    use super::*;
+
+    #[test]
+    fn a_module_is_there_when_it_is_loaded_or_built_in() {
+        let tree = Tree::new(&[
+            ("proc/modules", "nf_conntrack 172032 1 nf_nat, Live 0x0\n"),
+            ("lib/modules/6.1.0/modules.builtin", "kernel/net/netfilter/nf_tables.ko\nkernel/a/x-b.ko\n"),
+            ("sys/module/nf_conntrack/refcnt", "1"),
+        ]);
+        let modules = Modules::at(tree.root(), "6.1.0");
+        assert!(modules.is_there("nf_conntrack") && !modules.is_builtin("nf_conntrack"));
+        assert!(modules.is_there("nf_tables") && modules.is_builtin("nf_tables") && modules.is_there("x_b"));
+        assert!(!modules.is_there("nf_conntrack_netlink"));
+        assert_eq!(releases(&Image::new(tree.root())), ["6.1.0"]);
+    }
+
+    #[test]
+    fn a_kernel_that_loads_none_has_all_that_it_will_have() {
+        let modules = Modules::at(Tree::new(&[]).root(), "6.18");
+        assert!(modules.is_there("nf_tables") && modules.is_builtin("nf_conntrack"));
+    }
+}

@@ -113,7 +113,7 @@ const DOCTORS_EYES: &[&str] =
 const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("cli", "agent", &["cli/agent.rs"]),
     ("cli", "doctor", &["cli/doctor.rs"]),
-    ("doctor", "error", &["doctor/gather/mod.rs"]),
+    ("doctor", "error", &["doctor/gather/mod.rs", "doctor/gather/runtime.rs"]),
     ("doctor", "journal", &["doctor/gather/runtime.rs"]),
     ("doctor", "kernel", DOCTORS_EYES),
     ("cli", "log", &["cli/agent.rs"]),

@@ -175,12 +175,12 @@ fn log(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// The host's operator is told of every namespace, which the kernel names by its inode; any other of its own.
+/// The host's operator is told of every namespace, which the kernel names by its inode; any other of its own. Inodes
+/// are given again: where nothing was ever dropped, the message tells of a namespace that is gone.
 fn is_of_interest(facts: &Facts, text: &str) -> bool {
-    match &facts.runtime {
-        Some(runtime) if !runtime.first => namespace(text) == format!("netns {}", runtime.inode),
-        _ => true,
-    }
+    let Some(runtime) = facts.runtime.as_ref().filter(|runtime| !runtime.first) else { return true };
+    let dropped = runtime.counters.is_none_or(|(_, after)| after.drop > 0);
+    dropped && namespace(text) == format!("netns {}", runtime.inode)
 }
 
 /// The number in `net_ratelimit: 41 callbacks suppressed`.

@@ -112,7 +112,7 @@ fn renamed(facts: &Facts, file: &SysctlFile, line: &SysctlLine, with: &str) -> F
         )
         .seen([facts.at(file, line)])
         .fix([facts.replace(&file.path, line.line, with)])
-        .source(&["Linux commit adf0516845bc (netfilter: remove ip_conntrack* sysctl compat code)"])
+        .source(&["CONFIG_NF_CONNTRACK_PROC_COMPAT, removed in Linux 4.9"])
 }
 
 fn unknown(facts: &Facts, file: &SysctlFile, line: &SysctlLine, value: &str) -> Finding {
@@ -147,7 +147,7 @@ fn read_only(facts: &Facts, file: &SysctlFile, line: &SysctlLine, why: &str) -> 
 }
 
 fn gone(facts: &Facts, file: &SysctlFile, line: &SysctlLine, since: Version, instead: &str) -> Finding {
-    let title = format!("{} is gone since Linux {}.{}", line.key.replace('/', "."), since.0, since.1);
+    let title = format!("{} is no longer there in Linux {}.{}", line.key.replace('/', "."), since.0, since.1);
     Finding::new("sysctl-unknown-name", severity(line), title)
         .because(format!("Nothing is set: {instead}."))
         .seen([facts.at(file, line)])

@@ -63,7 +63,7 @@ fn brings(module: &str, files: &Files) -> bool {
     match module {
         // The alias is in nf_conntrack_proto.c still.
         "nf_conntrack" | "ip_conntrack" => true,
-        // a0ae2562c6c4 took them away in 4.19.
+        // Part of nf_conntrack itself since 4.19.
         "nf_conntrack_ipv4" | "nf_conntrack_ipv6" => {
             let versions = files.kernels.iter().filter_map(|release| names::version(release));
             !files.kernels.is_empty() && versions.into_iter().all(|version| version < (4, 19))

@@ -11,7 +11,7 @@ pub enum Known {
     ReadOnly,
     /// Writable from this version on, read-only before.
     WritableSince(Version),
-    /// Gone since this version, and what took its place.
+    /// Gone by this version, and what took its place.
     GoneSince(Version, &'static str),
     /// No kernel had it.
     Unknown,
@@ -49,8 +49,8 @@ pub fn known(name: &str) -> Known {
         "buckets" => Known::WritableSince((4, 8)),
         // b118509076b3.
         "helper" => Known::GoneSince((6, 0), "helpers are assigned by rules: `ct helper set` of nft(8)"),
-        "events_retry_timeout" => Known::GoneSince((4, 2), "the kernel retries by itself"),
-        "sctp_timeout_heartbeat_acked" => Known::GoneSince((6, 0), "heartbeats use the established timeout"),
+        "events_retry_timeout" => Known::GoneSince((4, 9), "the kernel retries by itself"),
+        "sctp_timeout_heartbeat_acked" => Known::GoneSince((6, 3), "heartbeats use the established timeout"),
         name if OTHERS.contains(&name) || Timeout::named(name).is_some() => Known::Writable,
         _ => Known::Unknown,
     }

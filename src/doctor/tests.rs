@@ -236,14 +236,16 @@ fn the_log_counts_for_its_namespace_and_its_time() {
         [],
         "of something else"
     );
-    let within = |inode| {
+    let within = |inode, drop| {
         let mut facts = logged(vec![message(99_000.0, other), message(99_000.0, full)]);
         let runtime = facts.runtime.as_mut().expect("a runtime");
-        (runtime.first, runtime.inode) = (false, inode);
-        findings(&facts).pop().map(|finding| finding.title)
+        let dropped = Statistics { drop, ..Statistics::default() };
+        (runtime.first, runtime.inode, runtime.counters) = (false, inode, Some((dropped, dropped)));
+        findings(&facts).into_iter().find(|f| f.id == "table-full-logged").map(|finding| finding.title)
     };
-    assert!(within(4_026_532_247).is_some_and(|title| title.contains(" 1 times, in netns 4026532247")));
-    assert_eq!(within(7), None, "another namespace's");
+    assert!(within(4_026_532_247, 1).is_some_and(|title| title.contains(" 1 times, in netns 4026532247")));
+    assert_eq!(within(7, 1), None, "another namespace's");
+    assert_eq!(within(4_026_532_247, 0), None, "one that is gone had the inode before");
 }
 
 fn rule(handle: u64, by: &str, needs: bool, refuses: bool) -> Rule {

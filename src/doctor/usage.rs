@@ -1,6 +1,6 @@
 //! Who makes the kernel track, and what would be better left alone.
 
-use super::cure::{runtime, seen};
+use super::cure::{quoted, runtime, seen};
 use super::facts::{Facts, Runtime, Service, Side};
 use crate::model::{Evidence, Finding, Rule, Ruleset, Severity, TrackingUser};
 
@@ -55,6 +55,7 @@ fn unneeded(runtime: &Runtime) -> Option<Finding> {
     }
     let delete = |rule: &&Rule| {
         let Rule { family, table, chain, handle, .. } = rule;
+        let (table, chain) = (quoted(table), quoted(chain));
         format!("{}nft delete rule {family} {table} {chain} handle {handle}", runtime.enter)
     };
     let evidence =

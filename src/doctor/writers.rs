@@ -109,7 +109,9 @@ fn written(text: &str) -> Option<Written<'_>> {
     };
     // What is read goes nowhere; what is written goes through > or tee.
     if before.contains("/proc/sys") || before.contains("/sys/module") || hashsize {
-        let written_to = before.contains('>') || before.contains("tee ");
+        let at = before.rfind("/proc/sys").or_else(|| before.rfind("/sys/module"))?;
+        let head = before[..at].trim_end().trim_end_matches(['"', '\'']).trim_end();
+        let written_to = head.ends_with('>') || head.ends_with("tee") || head.ends_with(" -a");
         let echoed =
             before.split_once("echo ").or_else(|| before.split_once("printf ")).map(|(_, rest)| rest);
         let value = echoed.map(|rest| {
@@ -166,6 +168,8 @@ mod tests {
         assert_eq!(of("echo 5 > /proc/sys/net/netfilter/nf_conntrack_max"), echoed);
         assert_eq!(of("echo \"5\" | tee /proc/sys/net/netfilter/nf_conntrack_max"), echoed);
         assert_eq!(of("cat /proc/sys/net/netfilter/nf_conntrack_max"), None);
+        assert_eq!(of("echo x > /tmp/y; cat /proc/sys/net/netfilter/nf_conntrack_max >> /tmp/y"), None);
+        assert_eq!(of("MAX=$(sysctl -n net.netfilter.nf_conntrack_max)"), None);
         assert_eq!(of("# echo 5 > /proc/sys/net/netfilter/nf_conntrack_max"), None);
         let hash = "echo 65536 > /sys/module/nf_conntrack/parameters/hashsize";
         assert_eq!(of(hash), Some(("buckets", Some("65536"), false)));

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::super::Runtime;
+use super::super::cure::quoted;
 use super::{Question, table};
+use crate::error::Error;
 use crate::journal::Baseline;
 use crate::kernel::modules::Modules;
 use crate::kernel::netns;
@@ -95,7 +97,11 @@ fn look<T>(
     }
     let asked =
         Netlink::open().and_then(|mut netlink| ask(&mut netlink).map_err(|error| explain(what, &error)));
-    asked.map_err(|error| skip(what, error.why.clone(), true)).ok()
+    let why = |error: Error| match error.hint {
+        Some(hint) => format!("{}; {hint}", error.why),
+        None => error.why,
+    };
+    asked.map_err(|error| skip(what, why(error), true)).ok()
 }
 
 /// No module of nf_tables, no rules of it.
@@ -118,7 +124,7 @@ fn other_users(modules: &Modules) -> Vec<TrackingUser> {
 fn log(skip: &mut impl FnMut(&str, String, bool)) -> Vec<KernelMessage> {
     kernel_log::ring().unwrap_or_else(|error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
-        skip("/dev/kmsg", error.to_string(), !missing);
+        skip("/dev/kmsg", format!("{error}; the kernel's log is for root (kernel.dmesg_restrict)"), !missing);
         Vec::new()
     })
 }
@@ -136,7 +142,7 @@ fn enter(spec: Option<&str>) -> String {
     match spec {
         None => String::new(),
         Some("host") => "nsenter -t 1 -n ".into(),
-        Some(path) if path.contains('/') => format!("nsenter --net={path} "),
-        Some(name) => format!("ip netns exec {name} "),
+        Some(path) if path.contains('/') => format!("nsenter --net={} ", quoted(path)),
+        Some(name) => format!("ip netns exec {} ", quoted(name)),
     }
 }

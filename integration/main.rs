@@ -45,6 +45,7 @@ mod test_rescue;
 mod test_restore;
 mod test_second_chance;
 mod test_simulate;
+mod test_unit;
 
 use environment::{Allowed, Need};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -123,6 +124,7 @@ fn tests() -> Vec<Test> {
         test_second_chance::TESTS,
         test_ceiling::TESTS,
         test_simulate::TESTS,
+        test_unit::TESTS,
     ]
     .concat();
     // Those that run alone come last, so that the others do not wait behind them.

@@ -138,6 +138,8 @@ const CRATE_IN: &[(&str, &[&str])] = &[
     ("hyper_util", &["metrics"]),
     ("http_body_util", &["metrics"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("terminal_size", &["cli"]),
     ("toml", &["config"]),
     ("tracing", &["agent", "control", "journal", "log"]),

@@ -254,7 +254,7 @@ impl Acting {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.stop(),
+                Err(RecvTimeoutError::Disconnected) => return self.stop(super::End::Stop),
             }
         }
     }

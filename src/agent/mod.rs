@@ -12,6 +12,7 @@ mod hand;
 mod host_lease;
 mod introduction;
 mod lease;
+mod notify;
 mod orders;
 mod owned;
 mod pipeline;
@@ -45,7 +46,8 @@ pub struct Options {
     pub settings: Settings,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, which put values back, or SIGUSR1, which leaves them to the agent that comes next:
+/// a stop for a restart changes nothing.
 ///
 /// # Errors
 /// Exit 2 for a configuration that cannot be followed, 3 where the kernel refuses or another agent runs.
@@ -74,15 +76,29 @@ pub fn run(options: Options) -> Result<()> {
             Err(error) => started = started.and(Err(error)),
         }
     }
-    let served = started.and_then(|()| runtime.block_on(serve(&pipelines, &options, signals)));
-    pipelines.into_iter().for_each(Pipeline::stop);
-    served
+    let manager = notify::Manager::of_environment();
+    let served = started.and_then(|()| runtime.block_on(serve(&pipelines, &options, signals, &manager)));
+    manager.stopping();
+    let end = *served.as_ref().unwrap_or(&End::Stop);
+    pipelines.into_iter().for_each(|pipeline| pipeline.stop(end));
+    served.map(drop)
+}
+
+/// Why the agent ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// For good: values go back.
+    Stop,
+    /// For a restart: values stay, and the baseline with them.
+    Restart,
 }
 
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// RestartKillSignal= of the unit.
+    user1: Signal,
 }
 
 impl Signals {
@@ -91,12 +107,18 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
         })
     }
 }
 
 /// Sockets and signals, until it is time to stop.
-async fn serve(pipelines: &[Pipeline], options: &Options, mut signals: Signals) -> Result<()> {
+async fn serve(
+    pipelines: &[Pipeline],
+    options: &Options,
+    mut signals: Signals,
+    manager: &notify::Manager,
+) -> Result<End> {
     let failed = |error: std::io::Error| Error::unreachable("agent", error);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut guards = Vec::new();
@@ -116,17 +138,24 @@ async fn serve(pipelines: &[Pipeline], options: &Options, mut signals: Signals) 
         let group = options.settings.agent.socket_group.clone();
         servers.spawn(endpoint::run(listen, group, pages, trouble.clone(), stopped.clone()));
     }
+    let names: Vec<String> = pipelines.iter().map(|pipeline| pipeline.netns.key()).collect();
+    let watching = format!("watching {}", names.join(", "));
+    manager.ready(&watching);
     let mut look = tokio::time::interval(std::time::Duration::from_secs(2));
     let ended = loop {
         tokio::select! {
-            _ = signals.terminate.recv() => break Ok(()),
-            _ = signals.interrupt.recv() => break Ok(()),
+            _ = signals.terminate.recv() => break Ok(End::Stop),
+            _ = signals.interrupt.recv() => break Ok(End::Stop),
+            _ = signals.user1.recv() => break Ok(End::Restart),
             _ = signals.hangup.recv() => {
+                let mut status = watching.clone();
                 for pipeline in pipelines {
                     if let Err(refusal) = pipeline.answers(&trouble).reload().await {
                         tracing::error!(netns = %pipeline.netns.key(), "not reloaded: {}", refusal.message);
+                        status = format!("{watching}; not reloaded: {}", refusal.message);
                     }
                 }
+                manager.status(&status);
             }
             _ = look.tick() => {
                 if let Some(why) = pipelines.iter().find_map(Pipeline::ended) {

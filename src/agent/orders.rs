@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
+use super::End;
 use super::hand::Acting;
 use super::owned::owned_values;
 use super::shared::{Command, Order, Reply1};
@@ -39,8 +40,8 @@ impl Acting {
             Order::Revert(force, reply) => self.revert(force, reply),
             Order::Plan(reply) => self.answer_plan(reply),
             Order::Snapshot(reply) => self.answer_snapshot(reply),
-            Order::Stop => {
-                self.stop();
+            Order::Stop(end) => {
+                self.stop(end);
                 return false;
             }
         }
@@ -191,11 +192,15 @@ impl Acting {
         let _ = reply.send(document.map(Box::new).map(Reply::Snapshot).map_err(Refusal::from));
     }
 
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&mut self, end: End) {
         self.chronicle.drifts_end(clock::boottime_seconds());
-        if self.settings.agent.restore_on_exit == RestoreOnExit::Never {
-            let name = self.netns.key();
-            tracing::info!(netns = %name, "stopped; values stay as they are (restore_on_exit = \"never\")");
+        let why = match (end, self.settings.agent.restore_on_exit) {
+            (End::Restart, _) => Some("for a restart"),
+            (End::Stop, RestoreOnExit::Never) => Some("restore_on_exit = \"never\""),
+            (End::Stop, RestoreOnExit::Stop) => None,
+        };
+        if let Some(why) = why {
+            tracing::info!(netns = %self.netns.key(), "stopped; values stay as they are ({why})");
             return;
         }
         // What another namespace of this agent left a moment ago is this one's to put back.

@@ -11,7 +11,7 @@ use super::host_lease::HostLease;
 use super::lease::{self, Lease};
 use super::service::Answers;
 use super::shared::{Command, Numbers, Order, SharedView, Watch};
-use super::{Options, hand, watch};
+use super::{End, Options, hand, watch};
 use crate::error::{Error, Result};
 use crate::kernel::clock;
 use crate::kernel::listener::BYTES_PER_QUEUED_EVENT;
@@ -162,10 +162,10 @@ impl Pipeline {
         )
     }
 
-    /// Puts back what is to be put back, and ends the threads.
-    pub fn stop(self) {
+    /// Puts back what is to be put back at such an end, and ends the threads.
+    pub fn stop(self, end: End) {
         self.numbers.halt.store(true, Relaxed);
-        let _ = self.hand.send(Order::Stop);
+        let _ = self.hand.send(Order::Stop(end));
         let _ = self.acting.join();
         self.watch.send(Command::Stop);
         let _ = self.watcher.join();

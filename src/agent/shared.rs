@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::End;
 use crate::control::{Refusal, Reply};
 use crate::metrics::Acts;
 use crate::model::{JournalRecord, Plan, Settings, Snapshot, SourceCount, SourceKey};
@@ -82,7 +83,7 @@ pub enum Order {
     /// What that is made of.
     Snapshot(Reply1),
     /// The end.
-    Stop,
+    Stop(End),
 }
 
 /// The largest sources, as the events thread knows them.

@@ -116,6 +116,44 @@ pub enum Command {
         ctctl simulate --show slow-leak > mine.toml && ctctl simulate mine.toml --seed 1..20 --strategy ctctl"
     )]
     Simulate(Simulate),
+    /// Print a file that goes with the program
+    #[command(
+        arg_required_else_help = false,
+        after_help = "Examples:\n  ctctl generate man >/usr/local/share/man/man8/ctctl.8\n  \
+        ctctl generate config >/etc/ctctl/ctctl.toml\n  ctctl generate unit >/etc/systemd/system/ctctl.service"
+    )]
+    Generate(Generate),
+}
+
+/// `generate`.
+#[derive(Args, Debug)]
+pub struct Generate {
+    #[command(subcommand)]
+    pub file: File,
+}
+
+/// What `generate` prints.
+#[derive(Subcommand, Debug)]
+pub enum File {
+    /// The manual, ctctl(8)
+    #[command(after_help = "Example:\n  ctctl generate man | man -l -")]
+    Man,
+    /// Completions of the command line for a shell
+    #[command(
+        after_help = "Example:\n  ctctl generate completions bash >/usr/share/bash-completion/completions/ctctl"
+    )]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL", value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Every key of the configuration, commented, with its default and on what that stands
+    #[command(after_help = "Example:\n  ctctl generate config >/etc/ctctl/ctctl.toml")]
+    Config,
+    /// A hardened systemd unit of the agent, for this binary, --config, --netns and --socket
+    #[command(after_help = "Examples:\n  ctctl generate unit >/etc/systemd/system/ctctl.service\n  \
+        ctctl --netns blue generate unit >/etc/systemd/system/ctctl-blue.service")]
+    Unit,
 }
 
 /// `agent`.
@@ -291,11 +329,29 @@ mod tests {
 
     #[test]
     fn every_command_shows_an_example() {
-        for command in Arguments::command().get_subcommands() {
+        examples(&Arguments::command(), "");
+    }
+
+    /// Of every command, however deep: an example that calls it by its whole name, and that clap takes.
+    fn examples(above: &clap::Command, path: &str) {
+        for command in above.get_subcommands() {
+            let path = format!("{path} {}", command.get_name());
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let example = format!("ctctl {}", command.get_name());
-            let elsewhere = format!("ctctl --netns blue {}", command.get_name());
-            assert!(help.contains(&example) || help.contains(&elsewhere), "{}", command.get_name());
+            let lines = help.lines().filter_map(|line| line.strip_prefix("  ctctl "));
+            let calls: Vec<&str> = lines.flat_map(|line| line.split(" && ")).collect();
+            assert!(
+                calls.iter().any(|call| format!(" {call} ").contains(&format!("{path} "))),
+                "{path}: {help}"
+            );
+            for call in calls {
+                let words = call.trim_start_matches("ctctl ").split(['>', '|']).next().unwrap_or_default();
+                // A value in quotes is one word.
+                let words = words.replace("'2026-11-20 08:00'", "2026-11-20");
+                let line = std::iter::once("ctctl").chain(words.split_whitespace());
+                let parsed = Arguments::try_parse_from(line);
+                assert!(parsed.is_ok(), "{path}: the example {call:?} is refused: {:?}", parsed.err());
+            }
+            examples(command, &path);
         }
     }
 

@@ -3,7 +3,9 @@
 mod agent;
 mod args;
 mod doctor;
+mod generate;
 mod history;
+mod manual;
 mod output;
 mod pause;
 mod place;
@@ -17,6 +19,7 @@ mod revert;
 mod simulate;
 mod status;
 mod top_sources;
+mod unit;
 mod usage;
 mod value;
 
@@ -68,6 +71,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Revert(options) => revert::run(&place()?, options),
         Command::Doctor(options) => doctor::run(global, options),
         Command::Simulate(options) => simulate::run(global, options),
+        Command::Generate(options) => generate::run(global, &options.file),
     }
 }
 

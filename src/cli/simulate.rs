@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::{self, Global, Seeds};
 use super::output;
 use super::render::{self, Style};
-use crate::config;
+use crate::config::{self, nearest};
 use crate::error::{Error, Result};
 use crate::model::{Header, Netns, Scenario};
 use crate::simulate::report::{Comparison, Document};
@@ -102,8 +102,11 @@ fn list(global: &Global) -> Result<u8> {
 
 fn unknown(name: &str) -> Error {
     let names: Vec<&str> = SHIPPED.iter().map(|shipped| shipped.name).collect();
-    Error::usage("scenario", format!("no scenario is called {name}"))
-        .hint(format!("shipped are {}", names.join(", ")))
+    let hint = match nearest(name, &names) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => format!("shipped are {}", names.join(", ")),
+    };
+    Error::usage("scenario", format!("no scenario is called {name}")).hint(hint)
 }
 
 /// A file, or a shipped scenario by its name.

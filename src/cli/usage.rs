@@ -4,10 +4,11 @@ use std::error::Error as _;
 use std::ffi::OsString;
 
 use clap::CommandFactory;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::args::Arguments;
 use super::value::BadValue;
+use crate::config::nearest;
 use crate::error::Error;
 
 /// Whether clap "fails" only to show help or the version.
@@ -24,7 +25,9 @@ pub fn explain(error: &clap::Error, line: &[OsString]) -> Error {
     let bad_value = error.source().and_then(|source| source.downcast_ref::<BadValue>());
     let hint = match bad_value {
         Some(bad) => bad.hint.to_string(),
-        None => tip(&rendered).unwrap_or_else(|| format!("see `{} --help`", command(line))),
+        None => meant(error, line)
+            .or_else(|| tip(&rendered))
+            .unwrap_or_else(|| format!("see `{} --help`", called(line).0)),
     };
     Error::usage("usage", why).hint(hint)
 }
@@ -38,12 +41,54 @@ fn tip(rendered: &str) -> Option<String> {
     rendered.lines().find_map(|line| line.trim_start().strip_prefix("tip: ")).map(str::to_string)
 }
 
-/// `ctctl status`, where the line names a command; clap does not say whose value it refused.
-fn command(line: &[OsString]) -> String {
-    let commands = Arguments::command();
-    let names = || commands.get_subcommands().map(|command| command.get_name());
-    let named = line.iter().skip(1).find_map(|word| names().find(|name| word == *name));
-    named.map_or("ctctl".into(), |name| format!("ctctl {name}"))
+/// The right word that is nearest to the wrong one. clap's own tip leaves out short words, and names more than one.
+fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (_, command) = called(line);
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let longs: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
+            let wrong = text(ContextKind::InvalidArg)?;
+            let long = match wrong.strip_prefix("--") {
+                Some(word) => nearest(word, &longs),
+                // `-json` is read as `-j -s …`.
+                None => line.iter().filter_map(|word| word.to_str()?.strip_prefix('-')).find_map(|word| {
+                    longs.iter().copied().find(|long| *long == word && wrong.starts_with('-'))
+                }),
+            }?;
+            Some(format!("a similar argument exists: '--{long}'"))
+        }
+        ErrorKind::InvalidSubcommand => {
+            let names: Vec<&str> = command.get_subcommands().map(|sub| sub.get_name()).collect();
+            let name = nearest(text(ContextKind::InvalidSubcommand)?, &names)?;
+            Some(format!("a similar subcommand exists: '{name}'"))
+        }
+        ErrorKind::InvalidValue => {
+            let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidValue) else { return None };
+            let valid: Vec<&str> = valid.iter().map(String::as_str).collect();
+            let value = nearest(text(ContextKind::InvalidValue)?, &valid)?;
+            Some(format!("a similar value exists: '{value}'"))
+        }
+        _ => None,
+    }
+}
+
+/// `ctctl status` and its definition, where the line names a command; clap does not say whose value it refused.
+fn called(line: &[OsString]) -> (String, clap::Command) {
+    let mut command = Arguments::command();
+    command.build();
+    let mut name = String::from("ctctl");
+    for word in line.iter().skip(1) {
+        let sub = command.get_subcommands().find(|sub| word == sub.get_name()).cloned();
+        if let Some(sub) = sub {
+            name = format!("{name} {}", sub.get_name());
+            command = sub;
+        }
+    }
+    (name, command)
 }
 
 #[cfg(test)]
@@ -84,5 +129,64 @@ mod tests {
         assert!(why.contains("requires a subcommand"), "{why}");
         assert!(!why.contains('\n'));
         assert_eq!(hint, "see `ctctl --help`");
+    }
+
+    /// What a finger does to a word: two letters swapped, one left out, one twice.
+    fn typos(word: &str) -> Vec<String> {
+        let letters: Vec<char> = word.chars().collect();
+        let mut found = Vec::new();
+        for i in 1..letters.len() {
+            let mut swapped = letters.clone();
+            swapped.swap(i - 1, i);
+            let (mut short, mut long) = (letters.clone(), letters.clone());
+            short.remove(i);
+            long.insert(i, letters[i]);
+            found.extend([swapped, short, long].map(String::from_iter));
+        }
+        found.retain(|typo| typo != word && !typo.starts_with('-'));
+        found
+    }
+
+    /// The word itself, or another that is as near, is the hint of every typo that is not itself a right word.
+    fn answered(before: &[&str], mark: &str, word: &str, among: &[String]) {
+        for typo in typos(word).into_iter().filter(|typo| !among.contains(typo)) {
+            let wrong = format!("{mark}{typo}");
+            let line: Vec<&str> = before.iter().copied().chain([wrong.as_str()]).collect();
+            let Err(error) = Arguments::try_parse_from(&line) else { continue };
+            let error = explain(&error, &line.iter().map(OsString::from).collect::<Vec<_>>());
+            let hint = error.hint.unwrap_or_default();
+            let near = among.iter().filter(|other| strsim(&typo, other) <= strsim(&typo, word));
+            let right = near.chain([&word.to_string()]).any(|word| hint.contains(&format!("'{mark}{word}'")));
+            assert!(right, "{line:?}: {} / {hint}", error.why);
+        }
+    }
+
+    fn strsim(a: &str, b: &str) -> usize {
+        crate::config::edits(a, b)
+    }
+
+    fn walk(command: &clap::Command, before: &[&str]) {
+        let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        names.iter().for_each(|name| answered(before, "", name, &names));
+        let options: Vec<String> =
+            command.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect();
+        options.iter().for_each(|name| answered(before, "--", name, &options));
+        for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+            let possible = argument.get_possible_values();
+            let values: Vec<String> = possible.iter().map(|value| value.get_name().to_owned()).collect();
+            let option = argument.get_long().map(|long| format!("--{long}"));
+            let line: Vec<&str> = before.iter().copied().chain(option.as_deref()).collect();
+            values.iter().for_each(|value| answered(&line, "", value, &values));
+        }
+        for sub in command.get_subcommands() {
+            walk(sub, &[before, &[sub.get_name()]].concat());
+        }
+    }
+
+    #[test]
+    fn every_mistyped_command_option_and_value_is_answered_with_the_right_one() {
+        let mut command = Arguments::command();
+        command.build();
+        walk(&command, &["ctctl"]);
     }
 }

@@ -73,7 +73,7 @@ fn printable(c: char) -> impl Iterator<Item = char> {
 
 /// The candidate that `word` most likely meant: the least edits, at most one in three characters, or the
 /// one that `word` begins (`interval` for `interval_ms`).
-pub(super) fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let word = word.to_lowercase();
     let within = (word.chars().count() / 3).max(1);
     let (edits, best) = candidates.iter().map(|c| (edits(&word, c), *c)).min()?;
@@ -86,7 +86,7 @@ pub(super) fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str>
 
 /// Edits between two words: insertions, deletions, replacements, and swaps of neighbours (optimal string
 /// alignment). Words longer than any key are as far as can be, so that the cost stays bounded.
-fn edits(a: &str, b: &str) -> usize {
+pub(crate) fn edits(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(65).collect(), b.chars().collect());
     if a.len() > 64 {
         return usize::MAX;

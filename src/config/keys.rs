@@ -1,4 +1,4 @@
-//! Every key of every table: what it takes, and where in [`Settings`] it goes.
+//! The readers that the keys of [`super::tables`] name, and what is said of a key that is none.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -8,129 +8,27 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::fault::{Fault, nearest, shown};
+use super::tables::TABLES;
 use super::value::{Read, Value, network};
-use crate::model::{
-    BucketsSetting, EventsSetting, IdleProof, LogFormat, RestoreOnExit, Settings, TIMEOUTS, TimeoutSettings,
-};
+use crate::model::{Settings, TIMEOUTS, TimeoutSettings};
 
 /// A table of the file.
 pub(super) struct Table {
     pub(super) name: &'static str,
-    keys: &'static [Key],
+    /// What it is about, for the generated file.
+    pub(super) about: &'static str,
+    pub(super) keys: &'static [Key],
 }
 
-struct Key {
-    name: &'static str,
-    set: fn(&mut Settings, &Value<'_, '_>) -> Read<()>,
+/// A key: what reads it, and what the generated file says of it.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    /// What it does, and on what its default stands; lines of the generated file.
+    pub(super) about: &'static str,
+    pub(super) set: fn(&mut Settings, &Value<'_, '_>) -> Read<()>,
+    /// Its value as TOML has it.
+    pub(super) show: fn(&Settings) -> String,
 }
-
-/// A key that has the name of its field.
-macro_rules! key {
-    ($table:ident.$field:ident, |$value:ident| $read:expr) => {
-        Key {
-            name: stringify!($field),
-            set: |settings, $value| {
-                settings.$table.$field = $read?;
-                Ok(())
-            },
-        }
-    };
-}
-
-const AGENT: &[Key] = &[
-    key!(agent.netns, |v| namespaces(v)),
-    key!(agent.socket, |v| socket_path(v).map(Some)),
-    key!(agent.state_dir, |v| path(v).map(Some)),
-    key!(agent.dry_run, |v| v.truth()),
-    key!(agent.interval_ms, |v| v.whole(10..=60_000)),
-    key!(agent.socket_group, |v| group(v)),
-    key!(agent.restore_on_exit, |v| v
-        .choice(&[("stop", RestoreOnExit::Stop), ("never", RestoreOnExit::Never)])),
-    key!(agent.events, |v| v.choice(&[("on", EventsSetting::On), ("keep", EventsSetting::Keep)])),
-];
-
-const PRESSURE: &[Key] = &[
-    key!(pressure.target_percent, |v| watermark(v)),
-    key!(pressure.low_percent, |v| watermark(v)),
-    key!(pressure.high_percent, |v| watermark(v)),
-    key!(pressure.critical_percent, |v| watermark(v)),
-    key!(pressure.horizon_seconds, |v| span(v)),
-    key!(pressure.calm_seconds, |v| span(v)),
-];
-
-const CAPACITY: &[Key] = &[
-    key!(capacity.enabled, |v| v.truth()),
-    key!(capacity.memory_percent, |v| v.number("a number above 0 and at most 90", |n| n > 0.0 && n <= 90.0)),
-    key!(capacity.keep_available_percent, |v| v
-        .number("a number from 0 to less than 100", |n| (0.0..100.0).contains(&n))),
-    key!(capacity.ceiling, |v| entries(v)),
-    key!(capacity.limit, |v| entries(v)),
-    key!(capacity.buckets, |v| v
-        .choice(&[("start", BucketsSetting::Start), ("never", BucketsSetting::Never)])),
-    key!(capacity.stall_budget_ms, |v| span(v)),
-];
-
-const FLUSH: &[Key] = &[
-    key!(flush.enabled, |v| v.truth()),
-    key!(flush.idle_proof, |v| v.choice(&[
-        ("auto", IdleProof::Auto),
-        ("arithmetic", IdleProof::Arithmetic),
-        ("observed", IdleProof::Observed)
-    ])),
-    key!(flush.per_second_high, |v| v.whole(1..=u32::MAX.into())),
-    key!(flush.per_second_critical, |v| v.whole(1..=u32::MAX.into())),
-    key!(flush.fair_share, |v| v.truth()),
-    key!(flush.source_prefix, |v| prefixes(v)),
-    key!(flush.source_weights, |v| weights(v)),
-    key!(flush.closed_idle_floor_seconds, |v| seconds(v)),
-    key!(flush.unreplied_idle_floor_seconds, |v| seconds(v)),
-    key!(flush.udp_short_ports, |v| ports(v)),
-    key!(flush.udp_short_idle_floor_seconds, |v| seconds(v)),
-    key!(flush.udp_idle_floor_seconds, |v| seconds(v)),
-    key!(flush.other_idle_floor_seconds, |v| seconds(v)),
-    key!(flush.established_idle_floor_seconds, |v| seconds(v)),
-    key!(flush.emergency_idle_floor_seconds, |v| seconds(v)),
-    // A grace of 0 would end the entry at once (nf_ct_change_timeout), which is no second chance.
-    key!(flush.grace_seconds, |v| seconds(v)),
-];
-
-const TIMEOUT_SWITCHES: &[Key] = &[key!(timeouts.enabled, |v| v.truth())];
-
-const PROTECT: &[Key] = &[
-    key!(protect.sources, |v| v.list("a list of addresses and networks", Value::network)),
-    key!(protect.destinations, |v| v.list("a list of addresses and networks", Value::network)),
-    key!(protect.ports, |v| ports(v)),
-    key!(protect.marks, |v| v.list("a list of marks", Value::mark)),
-    key!(protect.zones, |v| v.list("a list of zones", |zone| zone.whole(0..=u16::MAX.into()))),
-    key!(protect.helpers, |v| v.truth()),
-    key!(protect.own_ssh, |v| v.truth()),
-    key!(protect.max_percent, |v| v.number("a number from 0 to 100", |n| (0.0..=100.0).contains(&n))),
-];
-
-const METRICS: &[Key] = &[
-    key!(metrics.listen, |v| listen(v)),
-    // Each is a time series of its own; more than this is a dump, not a metric.
-    key!(metrics.top_sources, |v| v.whole(0..=10_000)),
-];
-
-const LOG: &[Key] = &[key!(log.format, |v| v.choice(&[
-    ("auto", LogFormat::Auto),
-    ("journald", LogFormat::Journald),
-    ("text", LogFormat::Text),
-    ("json", LogFormat::Json)
-]))];
-
-/// Every table, in the contract's order.
-pub(super) const TABLES: &[Table] = &[
-    Table { name: "agent", keys: AGENT },
-    Table { name: "pressure", keys: PRESSURE },
-    Table { name: "capacity", keys: CAPACITY },
-    Table { name: "flush", keys: FLUSH },
-    Table { name: "timeouts", keys: TIMEOUT_SWITCHES },
-    Table { name: "protect", keys: PROTECT },
-    Table { name: "metrics", keys: METRICS },
-    Table { name: "log", keys: LOG },
-];
 
 impl Table {
     /// The keys of the table; those of `[timeouts]` include the floor of every timeout that has one.
@@ -200,29 +98,29 @@ fn floor_key_of(timeout: &str) -> String {
     format!("{}_floor_seconds", timeout.replacen("_timeout", "", 1))
 }
 
-fn watermark(value: &Value<'_, '_>) -> Read<f64> {
+pub(super) fn watermark(value: &Value<'_, '_>) -> Read<f64> {
     value.number("a number above 0 and at most 100", |n| n > 0.0 && n <= 100.0)
 }
 
 /// A span of time in the unit of its key. The bound keeps it inside what a `Duration` can hold.
-fn span(value: &Value<'_, '_>) -> Read<f64> {
+pub(super) fn span(value: &Value<'_, '_>) -> Read<f64> {
     value.number("a number from 0 to 4294967295", |n| (0.0..=f64::from(u32::MAX)).contains(&n))
 }
 
-fn seconds(value: &Value<'_, '_>) -> Read<u32> {
+pub(super) fn seconds(value: &Value<'_, '_>) -> Read<u32> {
     value.whole(1..=u32::MAX.into())
 }
 
 /// A number of entries: `nf_conntrack_max` is an unsigned int.
-fn entries(value: &Value<'_, '_>) -> Read<u64> {
+pub(super) fn entries(value: &Value<'_, '_>) -> Read<u64> {
     value.whole(0..=u32::MAX.into())
 }
 
-fn ports(value: &Value<'_, '_>) -> Read<Vec<u16>> {
+pub(super) fn ports(value: &Value<'_, '_>) -> Read<Vec<u16>> {
     value.list("a list of ports", |port| port.whole(1..=u16::MAX.into()))
 }
 
-fn prefixes(value: &Value<'_, '_>) -> Read<(u8, u8)> {
+pub(super) fn prefixes(value: &Value<'_, '_>) -> Read<(u8, u8)> {
     const WHAT: &str = "two prefix lengths, IPv4 and IPv6, such as [32, 64]";
     let lengths = value.elements().ok_or_else(|| value.takes(WHAT))?;
     let [v4, v6] = lengths.as_slice() else {
@@ -231,7 +129,7 @@ fn prefixes(value: &Value<'_, '_>) -> Read<(u8, u8)> {
     Ok((v4.whole(1..=32)?, v6.whole(1..=128)?))
 }
 
-fn weights(value: &Value<'_, '_>) -> Read<Vec<(IpNet, f64)>> {
+pub(super) fn weights(value: &Value<'_, '_>) -> Read<Vec<(IpNet, f64)>> {
     const WHAT: &str = "a table of networks with their weights, such as { \"10.0.0.0/8\" = 20 }";
     let DeValue::Table(table) = value.content() else {
         return Err(value.takes(WHAT));
@@ -252,7 +150,7 @@ fn weights(value: &Value<'_, '_>) -> Read<Vec<(IpNet, f64)>> {
 }
 
 /// Names as `ip netns` knows them (it takes no `/`, and `.` and `..` are no names), or absolute paths.
-fn namespaces(value: &Value<'_, '_>) -> Read<Vec<String>> {
+pub(super) fn namespaces(value: &Value<'_, '_>) -> Read<Vec<String>> {
     const WHAT: &str = "a namespace's name or absolute path, or a list of these";
     let named = |element: &Value<'_, '_>| {
         let name = element.text(WHAT)?;
@@ -274,7 +172,7 @@ fn namespaces(value: &Value<'_, '_>) -> Read<Vec<String>> {
     Ok(names)
 }
 
-fn path(value: &Value<'_, '_>) -> Read<PathBuf> {
+pub(super) fn path(value: &Value<'_, '_>) -> Read<PathBuf> {
     let path = value.text("a path")?;
     if path.is_empty() {
         return Err(value.takes("a path").hint("without the key the default is used"));
@@ -285,19 +183,19 @@ fn path(value: &Value<'_, '_>) -> Read<PathBuf> {
 /// sun_path of unix(7) holds 108 bytes, the last of them NUL.
 const LONGEST_SOCKET_PATH_BYTES: usize = 107;
 
-fn socket_path(value: &Value<'_, '_>) -> Read<PathBuf> {
+pub(super) fn socket_path(value: &Value<'_, '_>) -> Read<PathBuf> {
     let path = path(value)?;
     let fits = path.as_os_str().len() <= LONGEST_SOCKET_PATH_BYTES;
     if fits { Ok(path) } else { Err(value.takes("a path of at most 107 bytes")) }
 }
 
-fn group(value: &Value<'_, '_>) -> Read<String> {
+pub(super) fn group(value: &Value<'_, '_>) -> Read<String> {
     let name = value.text("a group's name")?;
     let fits = !name.contains(|c: char| c.is_control() || c == ':');
     if fits { Ok(name.to_owned()) } else { Err(value.takes("a group's name")) }
 }
 
-fn listen(value: &Value<'_, '_>) -> Read<String> {
+pub(super) fn listen(value: &Value<'_, '_>) -> Read<String> {
     const WHAT: &str = "ADDRESS:PORT, unix:PATH or \"\"";
     let text = value.text(WHAT)?;
     let fits = match text.strip_prefix("unix:") {

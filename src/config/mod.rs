@@ -5,9 +5,11 @@
 //! setting that it cannot act on.
 
 mod fault;
+mod generated;
 mod keys;
 mod order;
 mod scenario;
+mod tables;
 mod value;
 
 #[cfg(test)]
@@ -19,6 +21,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+#[cfg(test)]
+pub(crate) use self::fault::edits;
+pub(crate) use self::fault::nearest;
+pub use self::generated::generated;
 pub use self::scenario::parse_scenario;
 
 use self::fault::{Fault, shown};
@@ -52,7 +58,7 @@ pub fn load(explicit: Option<&Path>) -> Result<(Settings, Option<PathBuf>)> {
 
 /// The tables with their keys, in the contract's order: what a generated file must show.
 pub fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
-    keys::TABLES.iter().map(|table| (table.name, table.names())).collect()
+    tables::TABLES.iter().map(|table| (table.name, table.names())).collect()
 }
 
 fn load_or(explicit: Option<&Path>, default: &Path) -> Result<(Settings, Option<PathBuf>)> {
@@ -92,7 +98,7 @@ fn read(text: &str) -> std::result::Result<Settings, Fault> {
     let document = DeTable::parse(text).map_err(|error| Fault::of_syntax(&error, text))?;
     let mut settings = Settings::default();
     for root in Value::entries(document.get_ref()) {
-        let table = keys::TABLES.iter().find(|t| t.name == root.key);
+        let table = tables::TABLES.iter().find(|t| t.name == root.key);
         let table = table.ok_or_else(|| keys::unknown_table(&root))?;
         let DeValue::Table(entries) = root.content() else {
             return Err(root

@@ -4,7 +4,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, nearest, shown};
 use super::value::{Read, Value};
-use super::{keys, order};
+use super::{keys, order, tables};
 use crate::error::Result;
 use crate::model::{Change, Costs, FlowEnd, FlowKind, GatewayModel, Happening, Scenario, Settings, Traffic};
 
@@ -141,7 +141,7 @@ fn costs(costs: &mut Costs, value: &Value<'_, '_>) -> Read<()> {
 
 /// `[settings.pressure]` and its like: the tables of the configuration.
 fn settings_of(settings: &mut Settings, root: &Value<'_, '_>) -> Read<()> {
-    let table = keys::TABLES.iter().find(|table| table.name == root.key);
+    let table = tables::TABLES.iter().find(|table| table.name == root.key);
     let table = table.ok_or_else(|| keys::unknown_table(root))?;
     entries(root, |value| table.set(settings, value))
 }

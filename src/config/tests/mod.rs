@@ -3,4 +3,5 @@
 mod accepted;
 mod any_text;
 mod files;
+mod generated;
 mod refused;

@@ -36,6 +36,7 @@ mod test_metrics;
 mod test_observed;
 mod test_operator;
 mod test_pacing;
+mod test_persist;
 mod test_pressure;
 mod test_protect;
 mod test_rate;
@@ -124,6 +125,7 @@ fn tests() -> Vec<Test> {
         test_second_chance::TESTS,
         test_ceiling::TESTS,
         test_simulate::TESTS,
+        test_persist::TESTS,
         test_unit::TESTS,
     ]
     .concat();

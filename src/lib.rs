@@ -36,6 +36,7 @@
 //! | [`agent`] | the loop and its three threads: events, hand, service |
 //! | [`doctor`] | settings that do not do what their author thinks: pure findings over gathered facts |
 //! | [`survey`] | the same answers with no agent, straight from the kernel |
+//! | [`persist`] | today's values made to hold at boot |
 //! | [`control`] | the socket: Varlink server, client, one interface file |
 //! | [`metrics`] | the OpenMetrics page, and the listener that hands it out |
 //! | [`config`], [`log`] | the configuration with its positions; where log lines go |
@@ -57,6 +58,7 @@ pub mod kernel;
 pub mod log;
 pub mod metrics;
 pub mod model;
+pub mod persist;
 pub mod policy;
 pub mod recovery;
 pub mod replay;

@@ -56,7 +56,7 @@ impl Target {
 }
 
 /// Where an agent that runs as root keeps the baseline of max and buckets, beside the lease on them.
-const HOST_DIR: &str = "/run/ctctl/host";
+pub const HOST_DIR: &str = "/run/ctctl/host";
 
 /// Where the agent of a namespace keeps baseline and journal.
 pub fn state_dir(netns: &Netns, settings: &Settings) -> PathBuf {

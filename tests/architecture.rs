@@ -36,6 +36,11 @@ const MAY_IMPORT: &[Row] = &[
         &["documents", "error", "model", "policy"],
         "a recorded moment decided again: nothing of it comes from this machine",
     ),
+    (
+        "persist",
+        &["error", "journal", "kernel", "model"],
+        "files for the next boot: it reads what holds and who made it, and changes nothing that runs",
+    ),
     ("recovery", &["error", "executor", "journal", "model"], "the baseline goes back through the same hand"),
     (
         "sieve",
@@ -98,8 +103,8 @@ const MAY_IMPORT: &[Row] = &[
     (
         "cli",
         &[
-            "agent", "config", "control", "doctor", "error", "journal", "log", "model", "replay", "simulate",
-            "survey",
+            "agent", "config", "control", "doctor", "error", "journal", "log", "model", "persist", "replay",
+            "simulate", "survey",
         ],
         "asks the agent or the survey and prints; it never meets the kernel, the state or the policy",
     ),
@@ -118,6 +123,7 @@ const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("doctor", "kernel", DOCTORS_EYES),
     ("cli", "log", &["cli/agent.rs"]),
     ("cli", "journal", &["cli/history.rs"]),
+    ("cli", "persist", &["cli/persist.rs"]),
     ("cli", "replay", &["cli/plan.rs"]),
     (
         "cli",
@@ -140,6 +146,7 @@ const CRATE_IN: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
+    ("similar", &["persist"]),
     ("terminal_size", &["cli"]),
     ("toml", &["config"]),
     ("tracing", &["agent", "control", "journal", "log"]),

@@ -116,6 +116,11 @@ pub enum Command {
         ctctl simulate --show slow-leak > mine.toml && ctctl simulate mine.toml --seed 1..20 --strategy ctctl"
     )]
     Simulate(Simulate),
+    /// Make today's values hold at boot: modules-load.d, modprobe.d and sysctl.d
+    #[command(after_help = "Examples:\n  ctctl persist --dry-run\n  ctctl persist\n  \
+        ctctl persist --root /mnt\n\nWhat only the agent made under pressure is written as it was before. \
+        Exit code: 1 if a file that is read later sets a value otherwise.")]
+    Persist(Persist),
     /// Print a file that goes with the program
     #[command(
         arg_required_else_help = false,
@@ -123,6 +128,17 @@ pub enum Command {
         ctctl generate config >/etc/ctctl/ctctl.toml\n  ctctl generate unit >/etc/systemd/system/ctctl.service"
     )]
     Generate(Generate),
+}
+
+/// `persist`.
+#[derive(Args, Debug)]
+pub struct Persist {
+    /// Show what would change, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Write below this directory: a mounted image
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
 }
 
 /// `generate`.

@@ -8,6 +8,7 @@ mod history;
 mod manual;
 mod output;
 mod pause;
+mod persist;
 mod place;
 mod plan;
 pub mod prefix;
@@ -71,6 +72,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Revert(options) => revert::run(&place()?, options),
         Command::Doctor(options) => doctor::run(global, options),
         Command::Simulate(options) => simulate::run(global, options),
+        Command::Persist(options) => persist::run(global, options),
         Command::Generate(options) => generate::run(global, &options.file),
     }
 }

@@ -13,6 +13,7 @@ pub mod kernel_log;
 pub mod listener;
 pub mod memory;
 pub mod modules;
+pub mod module;
 pub mod netns;
 pub mod nft_rules;
 mod own_ports;

@@ -6,6 +6,7 @@ pub mod check;
 pub mod doctor;
 pub mod drawing;
 pub mod history;
+pub mod persist;
 pub mod plan;
 pub mod quantity;
 pub mod revert;
@@ -76,6 +77,15 @@ impl Style {
     /// What should worry.
     pub fn alarm<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.paint("1;31", text)
+    }
+
+    /// A line of a diff.
+    pub fn diff<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        match line.as_bytes().first() {
+            Some(b'+') => self.paint("32", line),
+            Some(b'-') => self.paint("31", line),
+            _ => Cow::Borrowed(line),
+        }
     }
 
     fn paint<'a>(&self, code: &str, text: &'a str) -> Cow<'a, str> {

@@ -1,0 +1,38 @@
+//! `ctctl persist`.
+
+use std::path::Path;
+
+use super::args::{self, Global};
+use super::place::Place;
+use super::{output, render};
+use crate::error::Result;
+use crate::model::{EventsSetting, PersistDocument};
+use crate::{persist, survey};
+
+/// Makes today's values hold at boot.
+///
+/// # Errors
+/// As [`persist::run`].
+pub fn run(global: &Global, options: &args::Persist) -> Result<u8> {
+    let place = Place::find(global)?;
+    let named = global.netns.is_some() || !place.settings.agent.netns.is_empty();
+    let order = persist::Order {
+        root: options.root.clone().unwrap_or_else(|| "/".into()),
+        dry_run: options.dry_run,
+        named,
+        state_dir: place.state_dir.clone(),
+        host_dir: Path::new(survey::HOST_DIR).into(),
+        events: place.settings.agent.events == EventsSetting::On,
+    };
+    let document = persist::run(place.target.namespace(), &order)?;
+    output::print(|out| match place.json {
+        true => output::json(out, &document),
+        false => render::persist::write(out, &document, &place.style),
+    })?;
+    Ok(exit_code(&document))
+}
+
+/// 1 where what is written will not hold.
+fn exit_code(document: &PersistDocument) -> u8 {
+    u8::from(!document.overridden.is_empty())
+}

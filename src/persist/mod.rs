@@ -1,0 +1,88 @@
+//! Today's values made to hold at boot: three files, in the order in which they are read there. modules-load.d loads
+//! the module (systemd-modules-load.service), modprobe.d sizes its table as it is loaded, and sysctl.d comes after
+//! (systemd-sysctl.service): a value for a module that is not loaded is not set at all.
+
+mod boot;
+mod change;
+#[cfg(test)]
+mod tests;
+mod text;
+mod today;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::kernel::clock;
+use crate::kernel::netns::Namespace;
+use crate::kernel::root::Root;
+use crate::model::{Header, PersistDocument};
+use boot::Tree;
+use change::Change;
+use today::Today;
+
+/// What to do, and from what.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Below which the files are: `/`, or a mounted image.
+    pub root: PathBuf,
+    /// Show, and write nothing.
+    pub dry_run: bool,
+    /// The namespace was named: its values are not those that this machine's own files are for.
+    pub named: bool,
+    /// The agent's state of this namespace.
+    pub state_dir: PathBuf,
+    /// Where the owner of max and buckets keeps what it found.
+    pub host_dir: PathBuf,
+    /// The agent is to keep `nf_conntrack_events` at 1.
+    pub events: bool,
+}
+
+/// Shows what changes, and writes it.
+///
+/// # Errors
+/// Exit 1 where a file of somebody else's is in the way, 2 for a directory that is none, 3 where values cannot be read
+/// or files not be written.
+pub fn run(namespace: &Namespace, order: &Order) -> Result<PersistDocument> {
+    let root = order.root.canonicalize().ok().filter(|root| root.is_dir()).ok_or_else(|| {
+        let why = format!("{} is no directory that can be entered", order.root.display());
+        Error::usage("persist", why).hint("--root names a mounted image, such as /mnt")
+    })?;
+    if order.named && !namespace.is_first() && root == Path::new("/") {
+        let why = format!("this machine's files are not for network namespace {}", namespace.netns().key());
+        return Err(Error::usage("persist", why)
+            .hint("leave --netns out, or say with --root whose files they are (a container's)"));
+    }
+    namespace.enter()?;
+    let kernel = Root::default();
+    let today = Today::read(&kernel, namespace, order)?;
+    let mut document = prepare(&root, &today)?;
+    document.0.header.netns = namespace.netns().clone();
+    document.0.dry_run = order.dry_run;
+    if !order.dry_run {
+        for change in &document.1 {
+            change.write()?;
+        }
+    }
+    Ok(document.0)
+}
+
+/// The document and what is to be written.
+fn prepare(root: &Path, today: &Today) -> Result<(PersistDocument, Vec<Change>)> {
+    let tree = Tree::read(root);
+    let values = today.worth_writing(|name| tree.names(name));
+    let mut changes = Vec::new();
+    for (path, text) in text::files(&values, today) {
+        changes.push(Change::find(root, path, text)?);
+    }
+    let header = Header { schema: 1, taken_at: clock::now_rfc3339(), netns: Default::default() };
+    let document = PersistDocument {
+        header,
+        dry_run: true,
+        root: root.display().to_string(),
+        overridden: tree.overriding(&values, today.host),
+        notes: today.notes(&values),
+        files: changes.iter().map(Change::row).collect(),
+        values,
+    };
+    Ok((document, changes))
+}

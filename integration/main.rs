@@ -30,6 +30,7 @@ mod test_fair_share;
 mod test_foreign_update;
 mod test_hands;
 mod test_harness;
+mod test_lifeline;
 mod test_live;
 mod test_local_life;
 mod test_metrics;
@@ -125,6 +126,7 @@ fn tests() -> Vec<Test> {
         test_second_chance::TESTS,
         test_ceiling::TESTS,
         test_simulate::TESTS,
+        test_lifeline::TESTS,
         test_persist::TESTS,
         test_unit::TESTS,
     ]

@@ -37,6 +37,7 @@
 //! | [`doctor`] | settings that do not do what their author thinks: pure findings over gathered facts |
 //! | [`survey`] | the same answers with no agent, straight from the kernel |
 //! | [`persist`] | today's values made to hold at boot |
+//! | [`lifeline`] | a way in past connection tracking, by nft |
 //! | [`control`] | the socket: Varlink server, client, one interface file |
 //! | [`metrics`] | the OpenMetrics page, and the listener that hands it out |
 //! | [`config`], [`log`] | the configuration with its positions; where log lines go |
@@ -55,6 +56,7 @@ pub mod executor;
 pub mod gauge;
 pub mod journal;
 pub mod kernel;
+pub mod lifeline;
 pub mod log;
 pub mod metrics;
 pub mod model;

@@ -41,6 +41,11 @@ const MAY_IMPORT: &[Row] = &[
         &["error", "journal", "kernel", "model"],
         "files for the next boot: it reads what holds and who made it, and changes nothing that runs",
     ),
+    (
+        "lifeline",
+        &["error", "kernel", "model"],
+        "rules for nft, which alone puts them in: no second hand on the table",
+    ),
     ("recovery", &["error", "executor", "journal", "model"], "the baseline goes back through the same hand"),
     (
         "sieve",
@@ -103,8 +108,8 @@ const MAY_IMPORT: &[Row] = &[
     (
         "cli",
         &[
-            "agent", "config", "control", "doctor", "error", "journal", "log", "model", "persist", "replay",
-            "simulate", "survey",
+            "agent", "config", "control", "doctor", "error", "journal", "lifeline", "log", "model", "persist",
+            "replay", "simulate", "survey",
         ],
         "asks the agent or the survey and prints; it never meets the kernel, the state or the policy",
     ),
@@ -123,6 +128,7 @@ const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("doctor", "kernel", DOCTORS_EYES),
     ("cli", "log", &["cli/agent.rs"]),
     ("cli", "journal", &["cli/history.rs"]),
+    ("cli", "lifeline", &["cli/lifeline.rs"]),
     ("cli", "persist", &["cli/persist.rs"]),
     ("cli", "replay", &["cli/plan.rs"]),
     (

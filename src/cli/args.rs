@@ -121,6 +121,11 @@ pub enum Command {
         ctctl persist --root /mnt\n\nWhat only the agent made under pressure is written as it was before. \
         Exit code: 1 if a file that is read later sets a value otherwise.")]
     Persist(Persist),
+    /// A way in when the table is full: rules that let a management port past connection tracking
+    #[command(after_help = "Examples:\n  ctctl lifeline --port 22\n  ctctl lifeline --apply --for 30m\n  \
+        ctctl lifeline --remove\n\nOnly what is addressed to this host itself goes untracked; after its time the \
+        kernel ends it by itself.")]
+    Lifeline(Lifeline),
     /// Print a file that goes with the program
     #[command(
         arg_required_else_help = false,
@@ -139,6 +144,23 @@ pub struct Persist {
     /// Write below this directory: a mounted image
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+}
+
+/// `lifeline`.
+#[derive(Args, Debug)]
+pub struct Lifeline {
+    /// TCP port of this host; may be repeated [default: that of the SSH session, else 22]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Vec<u16>,
+    /// Put the rules into the kernel, instead of printing them
+    #[arg(long)]
+    pub apply: bool,
+    /// The kernel ends it after this time (90s, 10m, 2h) [default: 1h with --apply, never where they are printed]
+    #[arg(long = "for", value_name = "DURATION", value_parser = value::pause, allow_hyphen_values = true)]
+    pub seconds: Option<u64>,
+    /// Take the rules away
+    #[arg(long, conflicts_with_all = ["apply", "seconds", "port"])]
+    pub remove: bool,
 }
 
 /// `generate`.

@@ -5,6 +5,7 @@ mod args;
 mod doctor;
 mod generate;
 mod history;
+mod lifeline;
 mod manual;
 mod output;
 mod pause;
@@ -73,6 +74,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Doctor(options) => doctor::run(global, options),
         Command::Simulate(options) => simulate::run(global, options),
         Command::Persist(options) => persist::run(global, options),
+        Command::Lifeline(options) => lifeline::run(global, options),
         Command::Generate(options) => generate::run(global, &options.file),
     }
 }

@@ -1,0 +1,80 @@
+//! nft(8) and iptables-save(8), as far as they are there.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, Result};
+
+/// Where root's programs are, whatever the caller's PATH.
+const PLACES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
+
+/// The program.
+pub(super) struct Nft(PathBuf);
+
+impl Nft {
+    /// # Errors
+    /// Exit 3, with what to install.
+    pub(super) fn find() -> Result<Nft> {
+        program("nft").map(Nft).ok_or_else(|| {
+            Error::unreachable("lifeline", "nft is not installed, and the rules are put in by it")
+                .hint("apt-get install nftables (dnf, apk and pacman call it so too)")
+        })
+    }
+
+    /// The whole ruleset as JSON; nothing where this nft was built without it.
+    ///
+    /// # Errors
+    /// Exit 3, in nft's own words.
+    pub(super) fn ruleset(&self) -> Result<Option<serde_json::Value>> {
+        let output = Command::new(&self.0).args(["-j", "list", "ruleset"]).stdin(Stdio::null()).output();
+        let output = output.map_err(|error| Error::unreachable("nft", error))?;
+        if !output.status.success() {
+            let said = one_line(&output.stderr);
+            return if said.contains("JSON") { Ok(None) } else { Err(refused(&said)) };
+        }
+        Ok(serde_json::from_slice(&output.stdout).ok())
+    }
+
+    /// All of it or nothing (nft -f is one transaction).
+    ///
+    /// # Errors
+    /// Exit 3, in nft's own words.
+    pub(super) fn apply(&self, ruleset: &str) -> Result<()> {
+        let mut command = Command::new(&self.0);
+        command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let failed = |error: std::io::Error| Error::unreachable("nft", error);
+        let mut child = command.spawn().map_err(failed)?;
+        // One that ends before it has read all of it says why.
+        let _ = child.stdin.take().map(|mut stdin| stdin.write_all(ruleset.as_bytes()));
+        let output = child.wait_with_output().map_err(failed)?;
+        if output.status.success() { Ok(()) } else { Err(refused(&one_line(&output.stderr))) }
+    }
+}
+
+/// The rules of iptables and ip6tables; a program that is missing or refuses has none. Listing loads no module:
+/// iptables-save shows the tables that are there.
+pub(super) fn iptables() -> String {
+    let listed = ["iptables-save", "ip6tables-save"].into_iter().filter_map(program);
+    let outputs = listed.filter_map(|path| Command::new(path).stdin(Stdio::null()).output().ok());
+    outputs.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).collect()
+}
+
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(PLACES.map(PathBuf::from));
+    places.map(|directory| directory.join(name)).find(|file| file.is_file())
+}
+
+fn one_line(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it did not say why").to_owned()
+}
+
+fn refused(said: &str) -> Error {
+    let error = Error::unreachable("nft", said);
+    match said.contains("Operation not permitted") {
+        true => error.hint("run it as root (CAP_NET_ADMIN)"),
+        false => error.hint("the kernel needs nf_tables with nft_ct, nft_fib_inet and sets"),
+    }
+}

@@ -1,0 +1,93 @@
+//! Rulesets as `nft -j list ruleset` and iptables-save(8) print them.
+
+use serde_json::json;
+
+use super::*;
+
+/// A base chain with a hook, and rules in it.
+fn nft(hook: &str, policy: &str, rules: &[Value]) -> Obstacles {
+    let names = |mut object: Value| {
+        object["family"] = "inet".into();
+        object["table"] = "filter".into();
+        object
+    };
+    let chain = names(json!({"name": "c", "hook": hook, "policy": policy, "type": "filter", "prio": 0}));
+    let mut objects = vec![json!({"metainfo": {}}), json!({"chain": chain})];
+    for (handle, expr) in rules.iter().enumerate() {
+        objects.push(json!({"rule": names(json!({"chain": "c", "handle": handle, "expr": expr}))}));
+    }
+    let mut found = Obstacles::default();
+    found.of_nft(&json!({"nftables": objects}), &BTreeSet::from([22]));
+    found
+}
+
+fn port(right: Value) -> Value {
+    json!({"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": right}})
+}
+
+fn state(op: &str, right: Value) -> Value {
+    json!({"match": {"op": op, "left": {"ct": {"key": "state"}}, "right": right}})
+}
+
+#[test]
+fn a_port_that_is_let_in_without_state_is_no_obstacle() {
+    let usual = [
+        json!([state("in", json!(["established", "related"])), {"accept": null}]),
+        json!([port(json!(22)), {"accept": null}]),
+    ];
+    assert_eq!(nft("input", "drop", &usual), Obstacles::default());
+    // By state for one network and without it for another: a way in is left.
+    let both = [
+        json!([port(json!({"set": [80, 22]})), state("in", json!("new")), {"accept": null}]),
+        json!([port(json!({"set": [{"range": [20, 30]}]})), {"accept": null}]),
+    ];
+    assert_eq!(nft("input", "accept", &both), Obstacles::default());
+    assert_eq!(
+        nft("forward", "drop", &[json!([state("in", json!("untracked")), {"drop": null}])]),
+        Obstacles::default()
+    );
+}
+
+#[test]
+fn who_is_let_in_by_state_alone_would_be_locked_out() {
+    let by_state = json!([port(json!(22)), state("in", json!("new")), {"accept": null}]);
+    let found = nft("input", "accept", &[by_state]);
+    assert!(found.refusals[0].contains("by ct state alone"), "{found:?}");
+    let untracked = json!([port(json!(22)), state("in", json!(["new", "untracked"])), {"accept": null}]);
+    assert_eq!(nft("input", "accept", &[untracked]).refusals, Vec::<String>::new());
+    for rule in [
+        json!([state("in", json!(["invalid", "untracked"])), {"drop": null}]),
+        json!([state("!=", json!(["established", "related", "new"])), {"reject": {}}]),
+        json!([{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [["untracked", {"drop": null}]]}}}]),
+    ] {
+        let found = nft("input", "accept", &[rule]);
+        assert!(found.refusals[0].contains("drops what is untracked"), "{found:?}");
+    }
+    let found = nft("prerouting", "accept", &[json!([port(json!(22)), {"dnat": {"addr": "10.0.0.2"}}])]);
+    assert!(found.refusals[0].contains("on by DNAT"), "{found:?}");
+}
+
+#[test]
+fn what_may_break_is_a_warning() {
+    let invalid = json!([{"vmap": {"key": {"ct": {"key": "state"}},
+        "data": {"set": [["established", {"accept": null}], ["invalid", {"drop": null}]]}}}]);
+    let found = nft("input", "accept", &[invalid]);
+    assert!(found.refusals.is_empty() && found.warnings[0].contains("taken for INVALID"), "{found:?}");
+    let found = nft("output", "drop", &[]);
+    assert!(found.warnings[0].contains("no rule names port 22"), "{found:?}");
+}
+
+#[test]
+fn rules_of_iptables_are_warned_of_and_its_dnat_is_refused() {
+    let mut found = Obstacles::default();
+    let text = "*nat\n-A PREROUTING -p tcp -m tcp --dport 20:30 -j DNAT --to-destination 10.0.0.2:22\nCOMMIT\n*filter\n\
+        -A INPUT -m conntrack --ctstate INVALID,UNTRACKED -j DROP\n-A INPUT -p tcp -m multiport --dports 80,22 -m \
+        state --state NEW -j ACCEPT\n-A FORWARD -m conntrack --ctstate INVALID -j DROP\n-A INPUT -p tcp --dport 2222 \
+        -j ACCEPT\nCOMMIT\n";
+    found.of_iptables(text, &BTreeSet::from([22]));
+    assert_eq!((found.refusals.len(), found.warnings.len()), (1, 3), "{found:?}");
+    for nonsense in ["", "-A", "*\n-A INPUT --dport", "-A INPUT --dport : -j ACCEPT", "\u{0}"] {
+        found.of_iptables(nonsense, &BTreeSet::from([22]));
+    }
+    assert!(!in_range("", 22) && !in_range("70000", 22) && in_range(":22", 22) && !in_range("23:", 22));
+}

@@ -26,11 +26,14 @@ mod test_counts;
 mod test_doctor;
 mod test_dry_run;
 mod test_edges;
+mod test_events;
 mod test_fair_share;
+mod test_flush;
 mod test_foreign_update;
 mod test_hands;
 mod test_harness;
 mod test_lifeline;
+mod test_list;
 mod test_live;
 mod test_local_life;
 mod test_metrics;
@@ -114,6 +117,9 @@ fn tests() -> Vec<Test> {
         test_local_life::TESTS,
         test_observed::TESTS,
         test_dry_run::TESTS,
+        test_list::TESTS,
+        test_events::TESTS,
+        test_flush::TESTS,
         test_operator::TESTS,
         test_doctor::TESTS,
         test_metrics::TESTS,

@@ -114,7 +114,15 @@ fn confined(topology: &Topology, wrapper: &[&str], program: &str, args: &[&str])
 }
 
 fn refuses(topology: &Topology, wrapper: &[&str], program: &str) {
-    for command in [&["agent"][..], &["top-sources", "--json"], &["plan"]] {
+    for command in [
+        &["agent"][..],
+        &["top-sources", "--json"],
+        &["plan"],
+        &["list"],
+        &["list", "--like-conntrack"],
+        &["events"],
+        &["flush", "--stale", "--yes"],
+    ] {
         // Nowhere to write either: what is missing first is the capability.
         let args = [&["--socket", "/nonexistent/ctctl.sock"], command].concat();
         let answer = confined(topology, wrapper, program, &args);

@@ -1,6 +1,7 @@
 //! The hand: plans become outcomes. It decides nothing, but looks again at the moment of acting: what it finds
 //! changed since the decision, it leaves alone.
 
+mod asked;
 mod chunk;
 mod share;
 mod sweep;
@@ -10,6 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Instant;
 
+pub use asked::{Taker, delete_beside};
 pub use sweep::{Judge, Swept, sweep};
 
 use crate::kernel::deleting::{Deleting, Going};

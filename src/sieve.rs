@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::model::{Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, IdleProof, Scan, Status};
+use crate::model::{
+    Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, IdleProof, Scan, Status, Verdict,
+};
 use crate::policy::{Protected, Protection};
 use crate::state::{Bases, Identify, Idle, LocalLife, Observations, Proofs, Sightings, Weighing};
 
@@ -57,9 +59,24 @@ pub struct Judged {
     pub liftable: bool,
     /// It would be eligible, were what protects it lifted.
     pub held_by_protection: bool,
+    /// Idle for certain past its class's floor, whatever protects it.
+    pub past_floor: bool,
 }
 
 impl Judged {
+    /// The same in the words of commands.
+    pub fn verdict(&self, entry: &Entry, settings: &FlushSettings) -> Verdict {
+        Verdict {
+            class: self.class,
+            idle_seconds: self.idle_seconds,
+            floor_seconds: self.class.map(|class| settings.floor_seconds(class)),
+            protected: self.protected,
+            past_floor: self.past_floor,
+            in_grace: self.in_grace,
+            protocol: entry.original.protocol,
+        }
+    }
+
     /// Certain idleness of an entry that nothing protects, past its class's floor or not.
     pub fn idle_unprotected(&self) -> Option<u32> {
         self.idle_seconds.filter(|_| self.protected.is_none())
@@ -179,6 +196,7 @@ impl<'a> Sieve<'a> {
             in_grace,
             liftable,
             held_by_protection,
+            past_floor: past,
         };
         if let Some(weighing) = &mut self.weighing {
             let by_class = eligible && class.is_some_and(|class| weighing.leaves_to_class(class));

@@ -1,6 +1,11 @@
 //! The answers straight from the kernel, with no agent: one dump, one set of facts, the same policy.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod events;
+mod flush;
+mod list;
+mod look;
+
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -14,13 +19,18 @@ use crate::kernel::clock;
 use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
 use crate::model::{
-    Basis, Class, Draft, Entry, Flush, Netns, Pace, PlanDocument, ProtocolGroup, RevertDocument, Scan,
-    Settings, Snapshot, SnapshotDocument, SourceCount, SourceKey, StatusDocument, TopSources,
+    Basis, Class, Draft, Entry, Filters, Header, Netns, Pace, PlanDocument, ProtocolGroup, RevertDocument,
+    Scan, Settings, Snapshot, SnapshotDocument, SourceCount, SourceKey, StatusDocument, TopSources,
 };
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::Keeper;
 use crate::sieve::{Judged, SharedSightings, Sieve};
 use crate::state::{Identify, Observations, SecondChances, Weighing};
+
+pub use events::{Told, events};
+pub use flush::{Flush, Flushed, Preview, Wish};
+pub use list::{Sink, list, list_details};
+use look::Recent;
 
 /// A network namespace that the calling thread has entered.
 pub struct Target {
@@ -55,6 +65,11 @@ impl Target {
     }
 }
 
+/// How a document of this moment begins.
+pub fn header(target: &Target) -> Header {
+    documents::header(target.netns(), clock::now_rfc3339())
+}
+
 /// Where an agent that runs as root keeps the baseline of max and buckets, beside the lease on them.
 pub const HOST_DIR: &str = "/run/ctctl/host";
 
@@ -75,7 +90,7 @@ pub fn baseline_dirs(netns: &Netns, settings: &Settings) -> [PathBuf; 2] {
 pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
     let snapshot = facts(target, settings)?;
     let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
-    let header = documents::header(target.netns(), clock::now_rfc3339());
+    let header = header(target);
     let dir = state_dir(target.netns(), settings);
     let baseline = Baseline::peek(&dir, &clock::boot_id(), target.netns().inode);
     let found =
@@ -91,7 +106,7 @@ pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
     let snapshot = facts(target, settings)?;
     // From nothing: the table is as full as it is, and nothing was seen before.
     let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
-    Ok(documents::plan(documents::header(target.netns(), clock::now_rfc3339()), &snapshot, &plan))
+    Ok(documents::plan(header(target), &snapshot, &plan))
 }
 
 /// `plan --snapshot`: all that [`plan`] is made of.
@@ -100,7 +115,7 @@ pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
 /// As [`status`].
 pub fn recorded(target: &Target, settings: &Settings) -> Result<SnapshotDocument> {
     let snapshot = facts(target, settings)?;
-    let header = documents::header(target.netns(), clock::now_rfc3339());
+    let header = header(target);
     Ok(documents::recorded(header, Basis::Dump, &snapshot, &Memory::default(), settings))
 }
 
@@ -117,14 +132,24 @@ fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
     Ok(snapshot)
 }
 
-/// `top-sources`: the `limit` largest (0: all).
+/// `top-sources`: the `limit` largest (0: all), counted from the entries that the filters want.
 ///
 /// # Errors
 /// As [`status`].
-pub fn top_sources(target: &Target, settings: &Settings, limit: usize) -> Result<TopSources> {
+pub fn top_sources(
+    target: &Target,
+    settings: &Settings,
+    filters: &Filters,
+    limit: usize,
+) -> Result<TopSources> {
     let mut gauge = target.gauge(settings)?;
     let mut counts: HashMap<SourceKey, SourceCount> = HashMap::new();
+    let mut entries = 0;
     let scan = scan(&mut gauge, settings, None, &mut |entry, judged| {
+        if !filters.matches(entry, judged.idle_seconds) {
+            return;
+        }
+        entries += 1;
         let key = entry.source_key();
         let count = counts.entry(key).or_insert(SourceCount {
             address: key.address,
@@ -140,7 +165,6 @@ pub fn top_sources(target: &Target, settings: &Settings, limit: usize) -> Result
         });
         add(count, entry, judged);
     })?;
-    let entries = scan.entries;
     let mut counts: Vec<SourceCount> = counts.into_values().collect();
     counts.sort_unstable_by(|a, b| {
         b.entries.cmp(&a.entries).then_with(|| (a.address, a.zone).cmp(&(b.address, b.zone)))
@@ -150,7 +174,7 @@ pub fn top_sources(target: &Target, settings: &Settings, limit: usize) -> Result
         counts.truncate(limit);
     }
     Ok(TopSources {
-        header: documents::header(target.netns(), clock::now_rfc3339()),
+        header: header(target),
         basis: Basis::Dump,
         synced: scan.trusted,
         entries,
@@ -193,7 +217,7 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
             journal.append(Draft::reverted(id, row));
         }
     }
-    Ok(documents::reverted(documents::header(target.netns(), clock::now_rfc3339()), rows))
+    Ok(documents::reverted(header(target), rows))
 }
 
 /// One whole scan, each entry handed to `each` once. A dump during which the buckets were resized is repeated.
@@ -204,7 +228,7 @@ fn scan(
     each: &mut dyn FnMut(&Entry, &Judged),
 ) -> Result<Scan> {
     let identify = Identify::default();
-    let mut observations = Observations::default();
+    let mut observations = Observations::none();
     let protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
     let sightings = SharedSightings::default();
     let started = Instant::now();
@@ -215,8 +239,7 @@ fn scan(
     if let Some(weighing) = weighing {
         sieve.weigh(weighing);
     }
-    let mut reader =
-        Reader { sieve, identify: &identify, recent: VecDeque::with_capacity(RECENT), each, last: None };
+    let mut reader = Reader { sieve, recent: Recent::new(&identify), each, last: None };
     let swept = sweep(gauge, &mut reader).map_err(|error| explain("conntrack dump", &error))?;
     let trusted = gauge.buckets()? == buckets && swept.unreadable == 0;
     Ok(reader.sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), true, trusted))
@@ -225,32 +248,23 @@ fn scan(
 fn sweep(gauge: &mut Gauge, reader: &mut Reader<'_, '_>) -> io::Result<Swept> {
     let mut hand = DryHand::default();
     let hand: &mut dyn Hand = &mut hand;
-    let none: [&Flush; 0] = [];
+    let none: [&crate::model::Flush; 0] = [];
     executor::sweep(gauge.netlink(), hand, &none, &Pace::default(), &[], reader)
 }
 
-/// A dump that goes on after its last entry went starts that bucket again (`ctnetlink_dump_table`): doubles are near.
-const RECENT: usize = 256;
-
 struct Reader<'a, 'b> {
     sieve: Sieve<'a>,
-    identify: &'a Identify,
-    recent: VecDeque<u64>,
+    recent: Recent<'a>,
     each: &'b mut dyn FnMut(&Entry, &Judged),
     last: Option<Judged>,
 }
 
 impl Judge for Reader<'_, '_> {
     fn eligible(&mut self, entry: &Entry) -> Option<(Class, u32)> {
-        let fingerprint = self.identify.entry(entry);
         self.last = None;
-        if self.recent.contains(&fingerprint) {
+        if !self.recent.is_new(entry) {
             return None;
         }
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(fingerprint);
         let judged = self.sieve.judge(entry);
         (self.each)(entry, &judged);
         self.last = Some(judged);

@@ -29,7 +29,11 @@ const MAY_IMPORT: &[Row] = &[
         &["model"],
         "a page from copies, for whoever asks; it knows of no namespace, kernel or policy",
     ),
-    ("executor", &["kernel", "model"], "the only hand on the kernel; it obeys a plan and does not decide"),
+    (
+        "executor",
+        &["error", "kernel", "model"],
+        "the only hand on the kernel; it obeys a plan and does not decide",
+    ),
     ("documents", &["model", "policy"], "facts become what commands print, by the policy's own numbers"),
     (
         "replay",

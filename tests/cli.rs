@@ -5,11 +5,14 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 14] = [
     "doctor",
     "agent",
     "status",
     "top-sources",
+    "list",
+    "events",
+    "flush",
     "plan",
     "history",
     "pause",
@@ -253,4 +256,75 @@ fn a_snapshot_that_is_none_is_shown_with_its_place() {
     }
     assert_eq!(run(&["plan", "--from", "/nonexistent/gw.json"]).status.code(), Some(2));
     refused(&run(&["plan", "--from", path, "--snapshot"]));
+}
+
+#[test]
+fn filters_are_the_same_everywhere_and_the_nearest_right_one_is_named() {
+    for command in ["list", "events", "flush", "top-sources"] {
+        let help = run(&[command, "--help"]);
+        for filter in [
+            "-s, --source",
+            "-d, --destination",
+            "--sport",
+            "--dport",
+            "--reply-source",
+            "--reply-destination",
+            "--nat-source",
+            "--nat-port",
+            "-p, --proto",
+            "--state",
+            "--unreplied",
+            "--assured",
+            "--idle-over",
+            "-m, --mark",
+            "-w, --zone",
+            "-f, --family",
+            "--not",
+        ] {
+            assert!(text(&help.stdout).contains(filter), "{command} {filter}");
+        }
+        for (line, hinted) in [
+            (&["--state", "establishd"][..], "established"),
+            (&["--sorce", "10.0.0.1"], "--source"),
+            (&["-s", "10.0.0.0/33"], "10.0.0.0/8"),
+            (&["-m", "0x100/0xff"], "0x1/0xff"),
+            (&["--idle-over", "10"], "10m"),
+            (&["-w", "65536"], "65535"),
+        ] {
+            let (_, hint) = refused(&run(&[&[command], line].concat()));
+            assert!(hint.contains(hinted), "{command} {line:?}: {hint}");
+        }
+        let (why, hint) = refused(&run(&[command, "-s", "10.0.0.1", "--not"]));
+        assert!(why.contains("no filter follows '--not'") && hint.contains("--help"), "{why} {hint}");
+        let (why, _) = refused(&run(&[command, "--not", "--not", "--assured"]));
+        assert!(why.contains("twice"), "{why}");
+    }
+}
+
+#[test]
+fn a_flush_needs_a_wish_and_a_yes() {
+    let asked = |line: &[&str]| {
+        let output = run(line);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line:?}");
+        let error = text(&output.stderr).to_owned();
+        assert_eq!(error.lines().count(), 2, "{error}");
+        error
+    };
+    for line in [
+        &["flush"][..],
+        &["flush", "--yes"],
+        &["flush", "--dry-run"],
+        &["flush", "--even-protected", "--json"],
+    ] {
+        let error = asked(line);
+        assert!(error.starts_with("ctctl: flush: neither --stale nor a filter"), "{error}");
+        assert!(error.contains("hint: ") && error.contains("--dry-run"), "{error}");
+    }
+    for line in [&["flush", "--stale"][..], &["flush", "-p", "udp", "--json"]] {
+        let error = asked(line);
+        assert!(error.contains("no terminal") && error.contains("hint: --yes"), "{error}");
+    }
+    refused(&run(&["flush", "--stale", "--limit", "0"]));
+    refused(&run(&["events", "-n", "0"]));
+    refused(&run(&["list", "--json", "--like-conntrack"]));
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
+use super::filters::FilterArguments;
 use super::value;
+use crate::model::EventKind;
 use crate::simulate::Strategy;
 
 /// A live controller of the Linux connection tracking table.
@@ -81,8 +83,25 @@ pub enum Command {
     Status(Status),
     /// Who fills the table
     #[command(after_help = "Examples:\n  ctctl top-sources -n 5\n  ctctl top-sources --prefix 24,64\n  \
-        ctctl top-sources -n 0 --direct --json")]
+        ctctl top-sources -p udp --dport 53 --not --assured\n  ctctl top-sources -n 0 --direct --json")]
     TopSources(TopSources),
+    /// Entries, one a line as the kernel hands them out: idle time, class, and why each would or would not go
+    #[command(after_help = "Examples:\n  ctctl list -s 10.0.0.0/8 --state established --idle-over 2h\n  \
+        ctctl list --json --not -p tcp | head -1\n  ctctl list --like-conntrack -w 7")]
+    List(List),
+    /// A live tail of new, update and destroy events; says what it lost
+    #[command(
+        after_help = "Examples:\n  ctctl events -p tcp --dport 22\n  ctctl events -e new,destroy -n 100 --json\n\n\
+        An entry that is older than the first listener may change and end in silence (nf_conntrack_events = 2)."
+    )]
+    Events(Events),
+    /// Delete what is stale, or what matches: shows it first, and asks
+    #[command(
+        after_help = "Examples:\n  ctctl flush --stale --dry-run\n  ctctl flush -s 10.0.0.7 -p udp --dport 53\n  \
+        ctctl flush --stale --idle-over 1d --limit 1000 --yes\n\n\
+        Exit code: 1 if declined or interrupted, 2 without a terminal to ask on and without --yes."
+    )]
+    Flush(Flush),
     /// What the policy would do now, and why; touches nothing
     #[command(after_help = "Examples:\n  ctctl plan\n  ctctl plan --snapshot >gw.json\n  \
         ctctl --config tighter.toml plan --from gw.json")]
@@ -237,6 +256,8 @@ pub struct TopSources {
     /// Sum by prefixes of these lengths; IPv6 alone is 64 where only one is given
     #[arg(long, value_name = "V4[,V6]", value_parser = value::prefix, allow_hyphen_values = true)]
     pub prefix: Option<(u8, u8)>,
+    #[command(flatten)]
+    pub filters: FilterArguments,
 }
 
 /// `--by`.
@@ -244,6 +265,75 @@ pub struct TopSources {
 #[allow(missing_docs)]
 pub enum By {
     Entries,
+}
+
+/// `list`.
+#[derive(Args, Debug)]
+pub struct List {
+    /// In the form of `conntrack -L`, for scripts that read that
+    #[arg(long, conflicts_with = "json")]
+    pub like_conntrack: bool,
+    #[command(flatten)]
+    pub filters: FilterArguments,
+}
+
+/// `flush`.
+#[derive(Args, Debug)]
+pub struct Flush {
+    /// What the agent would give up at level high: of a class, idle for certain past its floor; with filters, of these
+    #[arg(long)]
+    pub stale: bool,
+    /// Show what would go, delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Delete so many at most, as they are met
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Also what is protected: by the configuration, or as the agent protects it by itself
+    #[arg(long)]
+    pub even_protected: bool,
+    #[command(flatten)]
+    pub filters: FilterArguments,
+}
+
+/// `events`.
+#[derive(Args, Debug)]
+pub struct Events {
+    /// End after so many
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Only events of these kinds [default: all]
+    #[arg(short = 'e', long = "event", value_name = "KIND", value_enum, value_delimiter = ',')]
+    pub kinds: Vec<Kind>,
+    #[command(flatten)]
+    pub filters: FilterArguments,
+}
+
+impl Events {
+    /// What is listened to.
+    pub fn kinds(&self) -> Vec<EventKind> {
+        let of = |kind: &Kind| match kind {
+            Kind::New => EventKind::New,
+            Kind::Update => EventKind::Update,
+            Kind::Destroy => EventKind::Destroy,
+        };
+        match self.kinds.is_empty() {
+            true => vec![EventKind::New, EventKind::Update, EventKind::Destroy],
+            false => self.kinds.iter().map(of).collect(),
+        }
+    }
+}
+
+/// `--event`.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Kind {
+    New,
+    Update,
+    Destroy,
 }
 
 /// `history`.

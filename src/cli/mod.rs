@@ -3,9 +3,13 @@
 mod agent;
 mod args;
 mod doctor;
+mod events;
+mod filters;
+mod flush;
 mod generate;
 mod history;
 mod lifeline;
+mod list;
 mod manual;
 mod output;
 mod pause;
@@ -65,6 +69,9 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Agent(options) => agent::run(global, options),
         Command::Status(options) => status::run(&place()?, options),
         Command::TopSources(options) => top_sources::run(&place()?, options),
+        Command::Events(options) => events::run(&place()?, options),
+        Command::Flush(options) => flush::run(&place()?, options),
+        Command::List(options) => list::run(&place()?, options),
         Command::Plan(options) => plan::run(global, options),
         Command::History(options) => history::run(&place()?, options),
         Command::Pause(options) => pause::run(&place()?, options),

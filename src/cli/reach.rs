@@ -13,6 +13,8 @@ use crate::model::{Netns, PlanDocument, SnapshotDocument, StatusDocument, TopSou
 pub enum Without {
     /// The operator wants the kernel's.
     Direct,
+    /// It is of something that no agent keeps; why.
+    Unkept(&'static str),
     /// Nobody listens on the socket.
     NoAgent(String),
     /// The socket is not for this user.
@@ -27,6 +29,7 @@ impl fmt::Display for Without {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Without::Direct => write!(f, "--direct"),
+            Without::Unkept(why) => f.write_str(why),
             Without::NoAgent(socket) => write!(f, "no agent on {socket}"),
             Without::NotPermitted(socket) => write!(f, "no permission to ask the agent on {socket}"),
             Without::Elsewhere(socket, netns) => {
@@ -71,7 +74,7 @@ impl Without {
     /// The error of a command that did without the agent and failed: both reasons.
     pub fn and(self, error: Error) -> Error {
         match self {
-            Without::Direct => error,
+            Without::Direct | Without::Unkept(_) => error,
             // A usage error stays one; all else is both out of reach.
             without if error.exit == Exit::Usage => {
                 Error { why: format!("{} ({without})", error.why), ..error }
@@ -145,6 +148,14 @@ pub fn answer<T: About>(
 /// What `kernel` failed with.
 pub fn direct<T>(kernel: impl FnOnce() -> Result<T>) -> Result<(T, Option<Without>)> {
     or_else(Err(Without::Direct), kernel)
+}
+
+/// The kernel's answer, because no agent keeps what it is made of.
+///
+/// # Errors
+/// What `kernel` failed with.
+pub fn unkept<T>(why: &'static str, kernel: impl FnOnce() -> Result<T>) -> Result<(T, Option<Without>)> {
+    or_else(Err(Without::Unkept(why)), kernel)
 }
 
 fn heard<T: About>(socket: &Path, netns: &Netns, answer: Result<T>) -> std::result::Result<T, Without> {

@@ -14,13 +14,16 @@ pub fn run(place: &Place, options: &args::TopSources) -> Result<u8> {
     let By::Entries = options.by;
     let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
     // Prefixes are summed over every source: the first few addresses say nothing of them.
+    let filters = &options.filters.0;
+    let read = |limit| survey::top_sources(&place.target, &place.settings, filters, limit);
     let kernel = || match options.prefix {
-        None => survey::top_sources(&place.target, &place.settings, limit),
-        Some(lengths) => survey::top_sources(&place.target, &place.settings, 0)
-            .map(|all| prefix::aggregate(all, lengths, limit)),
+        None => read(limit),
+        Some(lengths) => read(0).map(|all| prefix::aggregate(all, lengths, limit)),
     };
     let (top, without) = if options.direct {
         reach::direct(kernel)?
+    } else if !filters.is_empty() {
+        reach::unkept("the agent counts sources and keeps no entries to filter", kernel)?
     } else {
         let ask = |client: &mut crate::control::Client| match options.prefix {
             None => client.top_sources(options.limit),

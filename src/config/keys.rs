@@ -9,7 +9,8 @@ use toml::de::DeValue;
 
 use super::fault::{Fault, nearest, shown};
 use super::tables::TABLES;
-use super::value::{Read, Value, network};
+use super::value::{Read, Value};
+use crate::model::network;
 use crate::model::{Settings, TIMEOUTS, TimeoutSettings};
 
 /// A table of the file.

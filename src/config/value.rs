@@ -1,6 +1,5 @@
 //! One value of the file, with its key and its place, read as the type that its key takes.
 
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
@@ -8,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, nearest, shown};
-use crate::model::Mark;
+use crate::model::{Mark, MarkFault, network};
 
 pub(super) type Read<T> = Result<T, Fault>;
 
@@ -131,31 +130,12 @@ impl<'t, 'i> Value<'t, 'i> {
         if self.content().is_integer() {
             return Ok(Mark { value: self.whole(0..=u32::MAX.into())?, mask: u32::MAX });
         }
-        let text = self.text(WHAT)?;
-        let (value, mask) = text.split_once('/').unwrap_or((text, "0xffffffff"));
-        let (Some(value), Some(mask)) = (mark_bits(value), mark_bits(mask)) else {
-            return Err(self.takes(WHAT));
-        };
-        if mask == 0 {
-            return Err(self.takes("marks with a mask").hint("under the mask 0 every entry matches"));
-        }
-        if value & !mask != 0 {
-            let hint = format!("under that mask it would mean {:#x}/{mask:#x}", value & mask);
-            return Err(self.takes("marks inside their mask").hint(hint));
-        }
-        Ok(Mark { value, mask })
+        Mark::parse(self.text(WHAT)?).map_err(|fault| match fault {
+            MarkFault::NotAMark => self.takes(WHAT),
+            MarkFault::NoMask => self.takes("marks with a mask").hint("under the mask 0 every entry matches"),
+            MarkFault::Outside(meant) => self
+                .takes("marks inside their mask")
+                .hint(format!("under that mask it would mean {:#x}/{:#x}", meant.value, meant.mask)),
+        })
     }
-}
-
-/// A network, or a host without prefix length.
-pub(super) fn network(text: &str) -> Option<IpNet> {
-    let network = text.parse::<IpNet>().ok();
-    network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(|network| network.trunc())
-}
-
-fn mark_bits(text: &str) -> Option<u32> {
-    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    let (digits, radix) = hex.map_or((text, 10), |digits| (digits, 16));
-    // from_str_radix takes a sign; a mark has none.
-    digits.starts_with(|c: char| c.is_digit(radix)).then(|| u32::from_str_radix(digits, radix).ok())?
 }

@@ -10,7 +10,7 @@ use super::port_filter;
 use super::receive::{Batch, Datagram};
 use super::socket::Netlink;
 use crate::error::{Error, Result};
-use crate::model::Event;
+use crate::model::{Event, EventKind};
 
 const NFNLGRP_CONNTRACK_NEW: u32 = 1;
 const NFNLGRP_CONNTRACK_UPDATE: u32 = 2;
@@ -54,7 +54,20 @@ impl Listener {
     /// # Errors
     /// Exit 3 without CAP_NET_ADMIN over the namespace.
     pub fn open(buffer_bytes: usize) -> Result<Self> {
-        Self::subscribe(buffer_bytes, false)
+        Self::open_kinds(buffer_bytes, &[EventKind::New, EventKind::Destroy])
+    }
+
+    /// Subscribes to events of these kinds, whoever caused them.
+    ///
+    /// # Errors
+    /// As [`Listener::open`].
+    pub fn open_kinds(buffer_bytes: usize, kinds: &[EventKind]) -> Result<Self> {
+        let group = |kind: &EventKind| match kind {
+            EventKind::New => NFNLGRP_CONNTRACK_NEW,
+            EventKind::Update => NFNLGRP_CONNTRACK_UPDATE,
+            EventKind::Destroy => NFNLGRP_CONNTRACK_DESTROY,
+        };
+        Self::subscribe(buffer_bytes, Some(&kinds.iter().map(group).collect::<Vec<_>>()))
     }
 
     /// Subscribes to the updates that other programs ask for (`conntrack -U`, conntrackd), and to no others.
@@ -68,25 +81,25 @@ impl Listener {
     /// # Errors
     /// As [`Listener::open`].
     pub fn open_foreign_updates(buffer_bytes: usize) -> Result<Self> {
-        Self::subscribe(buffer_bytes, true)
+        Self::subscribe(buffer_bytes, None)
     }
 
-    fn subscribe(buffer_bytes: usize, updates: bool) -> Result<Self> {
+    /// To these groups, or to the updates of others.
+    fn subscribe(buffer_bytes: usize, groups: Option<&[u32]>) -> Result<Self> {
         let netlink = Netlink::open()?;
         let buffer_bytes = netlink.reserve(buffer_bytes);
         let subscribe = || -> io::Result<()> {
             // Loss is read from SO_MEMINFO, which is exact, and delivery goes on meanwhile.
             netlink.set_no_enobufs()?;
-            if updates {
+            let Some(groups) = groups else {
                 // Before the group, so that nothing slips in unfiltered.
                 port_filter::attach(netlink.descriptor(), &[])?;
                 return netlink.join(NFNLGRP_CONNTRACK_UPDATE);
-            }
-            netlink.join(NFNLGRP_CONNTRACK_NEW)?;
-            netlink.join(NFNLGRP_CONNTRACK_DESTROY)
+            };
+            groups.iter().try_for_each(|group| netlink.join(*group))
         };
         // Before the group, so that the socket is nobody else's for a moment either.
-        let updates_filter = updates.then(|| OwnFilter {
+        let updates_filter = groups.is_none().then(|| OwnFilter {
             changes: 0,
             own: Vec::new(),
             _registered: Registered::new(netlink.port()),

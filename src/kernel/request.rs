@@ -16,7 +16,7 @@ use netlink_packet_netfilter::{
 
 use super::attribute::{Malformed, Messages};
 use super::decode::{self, CTNETLINK};
-use crate::model::{Candidate, DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
+use crate::model::{Candidate, DCCP, Entry, Family, GRE, ICMP, ICMPV6, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
 
 const NLA_F_NESTED: u16 = 0x8000;
 const IPCTNL_MSG_CT_GET: u8 = 1;
@@ -39,10 +39,14 @@ const NFTA_OBJ_TYPE: u16 = 3;
 /// `NFT_OBJECT_CT_TIMEOUT`.
 pub const NFT_OBJECT_CT_TIMEOUT: u32 = 7;
 
-/// Every entry of both families.
-pub fn dump(sequence: u32) -> Vec<u8> {
-    let message = ConntrackMessage::Get(Vec::new());
-    encode(NetfilterProtoFamily::Unspec, message, NLM_F_DUMP, sequence)
+/// Every entry, of both families or of one.
+pub fn dump(only: Option<Family>, sequence: u32) -> Vec<u8> {
+    let family = match only {
+        None => NetfilterProtoFamily::Unspec,
+        Some(Family::Ipv4) => NetfilterProtoFamily::IPv4,
+        Some(Family::Ipv6) => NetfilterProtoFamily::IPv6,
+    };
+    encode(family, ConntrackMessage::Get(Vec::new()), NLM_F_DUMP, sequence)
 }
 
 /// Count and max (`ctnetlink_stat_ct`), whose one answer claims to be of many (NLM_F_MULTI) and has no NLMSG_DONE: the

@@ -137,7 +137,8 @@ fn another_entrys_bytes_and_other_requests_do_not_pass() {
         }
         assert!(check_delete(&good, &Entry { zone: entry.zone ^ 1, ..*entry }).is_err());
         let update = update_timeout(entry, 60, 1).expect("an update");
-        for other in [update, dump(1), stats(1), stats_cpu(1), timeout_policies(1), timeout_objects(1)] {
+        for other in [update, dump(None, 1), stats(1), stats_cpu(1), timeout_policies(1), timeout_objects(1)]
+        {
             assert!(check_delete(&other, entry).is_err());
         }
     }

@@ -21,7 +21,12 @@ pub(super) struct SecondLook {
     /// How many answers the socket holds.
     batch: usize,
     queue: Queue,
+    still: Option<Still>,
+    patient: bool,
 }
+
+/// Whether an entry, as it is now, is still what was meant.
+pub type Still = Box<dyn Fn(&Entry) -> bool + Send>;
 
 /// Entries with their questions.
 #[derive(Default)]
@@ -43,12 +48,12 @@ pub(super) struct Batch<'a> {
 pub(super) struct Looked {
     /// When it began.
     pub at: Instant,
-    /// Still there, the same by tuple, zone and id, without a packet since: as they were seen first, with the seconds
+    /// Still there, the same by tuple, zone and id, and without a packet since (or what else was asked for): as they were seen first, with the seconds
     /// that they have left now.
     pub silent: Vec<(Entry, u32)>,
     /// Of each of these its place in the queue.
     pub places: Vec<usize>,
-    /// A packet came since they were seen.
+    /// A packet came since they were seen, or they are not what was asked for any more.
     pub revived: u64,
     /// ENOENT, or another entry by now.
     pub gone: u64,
@@ -102,7 +107,7 @@ impl SecondLook {
     pub(super) fn open() -> crate::error::Result<Self> {
         let netlink = Netlink::open()?;
         let batch = (netlink.reserve(2 << 20) / BYTES_PER_ANSWER).clamp(8, 256);
-        Ok(SecondLook { netlink, batch, queue: Queue::default() })
+        Ok(SecondLook { netlink, batch, queue: Queue::default(), still: None, patient: false })
     }
 
     /// Queues an entry that was seen after `seen`.
@@ -150,7 +155,7 @@ impl SecondLook {
     /// As sendto(2) and recvmsg(2).
     pub(super) fn again(&mut self, batch: &Batch<'_>) -> io::Result<Looked> {
         let mut looked = Looked::begun(Instant::now());
-        if batch.oldest.elapsed() > Self::FRESH {
+        if !self.patient && batch.oldest.elapsed() > Self::FRESH {
             looked.stale = batch.entries.len() as u64;
             return Ok(looked);
         }
@@ -179,7 +184,7 @@ impl SecondLook {
             let same =
                 |now: &Entry| now.id == entry.id && now.zone == entry.zone && now.original == entry.original;
             match now.filter(same) {
-                Some(now) => match untouched(entry, &now) {
+                Some(now) => match self.left(entry, &now) {
                     Some(left) => {
                         looked.silent.push((*entry, left));
                         looked.places.push(batch.first + i);
@@ -192,6 +197,21 @@ impl SecondLook {
         looked.refused = looked.gone.min(refused);
         looked.gone -= looked.refused;
         Ok(looked)
+    }
+
+    /// However long ago something was seen, it is asked for: what has run down by as much as a few seconds and no more
+    /// has had no packet. With `still` not silence is asked for, but this.
+    pub(super) fn be_patient(&mut self, still: Option<Still>) {
+        (self.still, self.patient) = (still, true);
+    }
+
+    /// Seconds left, if the entry may go.
+    fn left(&self, before: &Entry, now: &Entry) -> Option<u32> {
+        match &self.still {
+            None => untouched(before, now),
+            // Those in a flowtable have no time left.
+            Some(still) => still(now).then_some(now.timeout_seconds.unwrap_or(0)),
+        }
     }
 
     /// Sends the bytes and hands every answer to `each`: all of them are queued when send(2) returns.

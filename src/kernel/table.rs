@@ -4,12 +4,14 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use super::attribute::{Malformed, Messages, NLMSG_DONE, NLMSG_ERROR, be32};
+use super::attribute::{Malformed, Message, Messages, NLMSG_DONE, NLMSG_ERROR, be32};
 use super::decode;
+use super::detail;
 use super::request;
+pub use super::second_look::Still;
 use super::second_look::{BYTES_PER_ANSWER, Batch, SecondLook};
 use super::socket::{Netlink, invalid};
-use crate::model::{Candidate, Class, Drops, Entry};
+use crate::model::{Candidate, Class, Detail, Drops, Entry, Family};
 
 /// One recv of a dump, or the answers to one batch of questions.
 pub struct Chunk<'a> {
@@ -24,9 +26,21 @@ pub struct Chunk<'a> {
 impl Chunk<'_> {
     /// Its entries; one that cannot be read is an error of its own.
     pub fn entries(&self) -> impl Iterator<Item = Result<Entry, Malformed>> {
-        Messages(self.bytes).filter_map(|message| match message {
+        self.read(decode::entry)
+    }
+
+    /// The same, with every attribute.
+    pub fn details(&self) -> impl Iterator<Item = Result<Detail, Malformed>> {
+        self.read(detail::detail)
+    }
+
+    fn read<T>(
+        &self,
+        decode: fn(&Message<'_>) -> Result<Option<T>, Malformed>,
+    ) -> impl Iterator<Item = Result<T, Malformed>> {
+        Messages(self.bytes).filter_map(move |message| match message {
             Ok(message) if !self.sequences.contains(&message.sequence) => None,
-            Ok(message) => decode::entry(&message).transpose(),
+            Ok(message) => decode(&message).transpose(),
             Err(error) => Some(Err(error)),
         })
     }
@@ -36,10 +50,23 @@ impl Chunk<'_> {
 ///
 /// # Errors
 /// As netlink: EPERM without CAP_NET_ADMIN, and what [`Netlink::receive`] says.
-pub fn dump(netlink: &mut Netlink, mut each: impl FnMut(&Chunk<'_>) -> bool) -> io::Result<()> {
+pub fn dump(netlink: &mut Netlink, each: impl FnMut(&Chunk<'_>) -> bool) -> io::Result<()> {
+    dump_of(netlink, None, each)
+}
+
+/// The same, of one family where only that is wanted: the one filter that every kernel has (`ctnetlink_dump_table`
+/// compares `nfgen_family`).
+///
+/// # Errors
+/// As [`dump`].
+pub fn dump_of(
+    netlink: &mut Netlink,
+    only: Option<Family>,
+    mut each: impl FnMut(&Chunk<'_>) -> bool,
+) -> io::Result<()> {
     let sequence = netlink.next_sequence();
     let mut filled_after = Instant::now();
-    netlink.send(&request::dump(sequence))?;
+    netlink.send(&request::dump(only, sequence))?;
     loop {
         let before = Instant::now();
         let bytes = netlink.receive(0)?;
@@ -182,6 +209,14 @@ impl Deleter {
     /// As [`Netlink::open`].
     pub fn open() -> crate::error::Result<Self> {
         Ok(Deleter { look: SecondLook::open()?, classes: Vec::new(), witness: None })
+    }
+
+    /// The same, for what an operator wants gone: nothing is left out for having been seen too long ago, as everything
+    /// is in a table so sparse that the kernel walks all buckets for one chunk; it is asked for once more. With `still`
+    /// entries go though they are alive, while this holds of them as they are then.
+    pub fn for_an_operator(mut self, still: Option<Still>) -> Self {
+        self.look.be_patient(still);
+        self
     }
 
     /// The same, with a witness of every deletion.

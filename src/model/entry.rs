@@ -45,7 +45,7 @@ impl Status {
 }
 
 /// `enum tcp_conntrack`, include/uapi/linux/netfilter/nf_conntrack_tcp.h.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[allow(missing_docs)]
 pub enum TcpState {
     None,
@@ -94,6 +94,43 @@ impl TcpState {
             Self::SynSent2 => 9,
             Self::Unknown(other) => other,
         }
+    }
+
+    /// The states of `enum tcp_conntrack`, without those that no entry is in.
+    pub const ALL: [TcpState; 10] = [
+        Self::None,
+        Self::SynSent,
+        Self::SynRecv,
+        Self::Established,
+        Self::FinWait,
+        Self::CloseWait,
+        Self::LastAck,
+        Self::TimeWait,
+        Self::Close,
+        Self::SynSent2,
+    ];
+
+    /// In lower case with `-`; `unknown` for a number that the kernel's header does not have.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::SynSent => "syn-sent",
+            Self::SynRecv => "syn-recv",
+            Self::Established => "established",
+            Self::FinWait => "fin-wait",
+            Self::CloseWait => "close-wait",
+            Self::LastAck => "last-ack",
+            Self::TimeWait => "time-wait",
+            Self::Close => "close",
+            Self::SynSent2 => "syn-sent2",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
+impl std::fmt::Display for TcpState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
     }
 }
 
@@ -169,4 +206,15 @@ pub enum EventKind {
     Update,
     /// IPCT_DESTROY.
     Destroy,
+}
+
+impl EventKind {
+    /// In lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::New => "new",
+            EventKind::Update => "update",
+            EventKind::Destroy => "destroy",
+        }
+    }
 }

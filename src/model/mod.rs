@@ -5,16 +5,20 @@
 mod answer;
 mod candidate;
 mod class;
+mod detail;
 mod drift;
 mod entry;
 mod examined;
+mod filter;
 mod finding;
 mod groups;
 mod level;
 mod lifeline;
+mod mark;
 mod outcome;
 mod persisted;
 mod plan;
+mod protocol;
 mod record;
 mod recorded;
 mod regret;
@@ -24,6 +28,7 @@ mod share;
 mod snapshot;
 mod timeouts;
 mod tuple;
+mod verdict;
 
 pub use answer::{
     AgentStatus, Basis, Bounds, ClassRow, Header, PlanDocument, RevertDocument, RevertRow, SourceCount,
@@ -31,16 +36,20 @@ pub use answer::{
 };
 pub use candidate::*;
 pub use class::*;
+pub use detail::*;
 pub use drift::*;
 pub use entry::*;
 pub use examined::*;
+pub use filter::*;
 pub use finding::*;
 pub use groups::*;
 pub use level::*;
 pub use lifeline::*;
+pub use mark::*;
 pub use outcome::*;
 pub use persisted::*;
 pub use plan::*;
+pub use protocol::*;
 pub use record::*;
 pub use recorded::*;
 pub use regret::*;
@@ -50,3 +59,4 @@ pub use share::*;
 pub use snapshot::*;
 pub use timeouts::*;
 pub use tuple::*;
+pub use verdict::*;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::mark::Mark;
+
 use super::timeouts::{TIMEOUTS, Timeout};
 
 /// The whole configuration.
@@ -207,22 +209,6 @@ pub struct ProtectSettings {
     pub own_ssh: bool,
     /// Share of the table above which protection alarms.
     pub max_percent: f64,
-}
-
-/// A mark under a mask.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Mark {
-    /// Wanted value.
-    pub value: u32,
-    /// Bits that count.
-    pub mask: u32,
-}
-
-impl Mark {
-    /// True if `mark` has the wanted value under the mask.
-    pub fn matches(self, mark: u32) -> bool {
-        mark & self.mask == self.value & self.mask
-    }
 }
 
 /// `[metrics]`.

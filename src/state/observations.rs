@@ -91,6 +91,11 @@ impl Observations {
     /// What a packet soon after a look can hide behind that: twice the tolerance, and the second that is cut.
     pub const SLACK_SECONDS: u32 = 2 * Self::TOLERANCE + 1;
 
+    /// Without any memory, for a look that is not repeated: it could only wait for a second one.
+    pub fn none() -> Self {
+        Observations { bound: Some(0), ..Observations::default() }
+    }
+
     /// With room for fewer.
     #[cfg(test)]
     pub fn bounded(bound: usize) -> Self {

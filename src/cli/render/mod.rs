@@ -3,8 +3,11 @@
 #[cfg(test)]
 pub mod canned;
 pub mod check;
+pub mod conntrack;
 pub mod doctor;
 pub mod drawing;
+pub mod entry;
+pub mod flush;
 pub mod history;
 pub mod persist;
 pub mod plan;

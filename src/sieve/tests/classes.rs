@@ -14,6 +14,7 @@ fn an_entry_may_go_from_its_class_floor_on() {
         in_grace: false,
         liftable: false,
         held_by_protection: false,
+        past_floor: true,
         group: GroupPlace::of(&established(7440)),
     };
     assert_eq!(at(&mut scene, 7440), judged);

@@ -1,0 +1,250 @@
+//! `flush`: what an operator wants gone goes, and nothing else.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::agent::{CTCTL, Setup, limit};
+use crate::environment::Need;
+use crate::fill::{Writer, fill};
+use crate::flow::{self, Flow, L4, source, source6};
+use crate::living::Living;
+use crate::table::rows;
+use crate::tool::{Answer, run, tool};
+use crate::topology::{SERVER4, SERVER6, Topology};
+use crate::{Test, test, wait};
+
+pub const TESTS: &[Test] = &[
+    test("flush::filters_take_what_matches_of_both_families_and_zones", by_filter),
+    test("flush::stale_takes_what_the_agent_would_and_no_living_flow", stale).needs(&[Need::Age]),
+    test("flush::it_refuses_without_a_wish_or_a_yes", refuses),
+    test("flush::on_a_terminal_it_asks", asks),
+    test("flush::protected_entries_stay_unless_asked_for", protected),
+    test("flush::a_limit_holds", limited),
+    test("flush::flows_that_are_busy_go_where_a_filter_names_them", busy),
+    test("flush::beside_an_agent_its_counts_stay_right_and_nothing_is_regretted", beside_agent)
+        .needs(&[Need::Age]),
+];
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn young(topology: &Topology, sections: &str) -> Setup {
+    let mut setup = Setup::new(&topology.gateway, sections);
+    setup.aged = false;
+    setup
+}
+
+fn sources(topology: &Topology) -> BTreeSet<String> {
+    rows(&topology.gateway).iter().map(|row| format!("{}@{}", row.source, row.zone)).collect()
+}
+
+fn by_filter() {
+    let topology = Topology::new();
+    let zoned = |zone, n| Flow { zone, ..Flow::established(source(n), SERVER4, 1024, 0) };
+    let v6 = |n| Flow::new(source6(n), SERVER6, L4::Udp(1, 53), 100);
+    fill(&topology.gateway, [zoned(0, 1), zoned(7, 1), zoned(8, 1), zoned(0, 2), zoned(7, 2)]);
+    fill(&topology.gateway, [v6(1), v6(2)]);
+    let setup = young(&topology, "");
+    let (one, six) = (source(1).to_string(), source6(1).to_string());
+    let dry = setup.json(&["flush", "--dry-run", "-s", &one]);
+    assert_eq!((&dry["matched"], &dry["deleted"], &dry["dry_run"]), (&3.into(), &0.into(), &true.into()));
+    assert_eq!(topology.count(), 7, "a dry run deletes nothing");
+    let text = setup.ctctl(&["flush", "-s", &one, "-w", "7", "--yes"]);
+    assert_eq!(text.code, 0, "{text:?}");
+    let lines: Vec<&str> = text.stdout.lines().collect();
+    assert_eq!(lines[0], "1 entry of 1 source matches", "{text:?}");
+    assert_eq!(lines.last(), Some(&"deleted 1 entry; 0 already gone, 0 revived"), "{text:?}");
+    let left = |expected: &[&str]| {
+        assert_eq!(sources(&topology), expected.iter().map(|s| (*s).to_owned()).collect())
+    };
+    let [two, six_two] = [source(2).to_string(), source6(2).to_string()];
+    let at = |address: &str, zone: u16| format!("{address}@{zone}");
+    left(&[&at(&one, 0), &at(&one, 8), &at(&two, 0), &at(&two, 7), &at(&six, 0), &at(&six_two, 0)]);
+    // Neither zone 0 nor the one source of IPv6.
+    let json = setup.json(&["flush", "--yes", "--not", "-w", "0", "--not", "-s", &six]);
+    assert_eq!(
+        (&json["matched"], &json["deleted"], &json["sources_total"]),
+        (&2.into(), &2.into(), &2.into()),
+        "{json}"
+    );
+    left(&[&at(&one, 0), &at(&two, 0), &at(&six, 0), &at(&six_two, 0)]);
+    let json = setup.json(&["flush", "--yes", "-f", "ipv6", "-s", "::/0", "-p", "udp", "--dport", "53"]);
+    assert_eq!(json["deleted"], 2, "{json}");
+    left(&[&at(&one, 0), &at(&two, 0)]);
+    let none = setup.ctctl(&["flush", "--yes", "-s", "203.0.113.1"]);
+    assert_eq!((none.code, topology.count()), (0, 2), "what matches nothing is no error: {none:?}");
+}
+
+fn stale() {
+    let topology = Topology::new();
+    let living = Living::open(&topology);
+    let count = living.len() as u64;
+    fill(&topology.gateway, flow::established(3000, 30, 8000));
+    fill(&topology.gateway, (0..500).map(|n| Flow::established(source6(n), SERVER6, 9, 100)));
+    let setup = Setup::new(&topology.gateway, &limit(100_000));
+    let flushed = setup.json(&["flush", "--stale", "--yes"]);
+    let deleted = flushed["deleted"].as_u64().expect("how many");
+    // A living flow in TIME_WAIT or the like may be among the stale: what matters is that it lives on.
+    assert!((3000..=3000 + count).contains(&deleted), "{flushed}");
+    assert_eq!(flushed["matched"], flushed["deleted"], "{flushed}");
+    assert!(topology.count() >= 500, "what has been idle for 100 s stays");
+    assert_eq!(
+        rows(&topology.gateway)
+            .iter()
+            .filter(|row| row.source.is_ipv6() && row.destination_port == 443)
+            .count(),
+        500
+    );
+    assert_eq!(setup.json(&["flush", "--stale", "--yes"])["deleted"], 0, "and nothing is left to flush");
+    living.prove_alive();
+}
+
+fn said(answer: &Answer, code: i32) {
+    assert_eq!((answer.code, answer.stdout.as_str()), (code, ""), "{answer:?}");
+    let lines: Vec<&str> = answer.stderr.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].starts_with("ctctl: ") && lines[1].starts_with("hint: "),
+        "{answer:?}"
+    );
+}
+
+fn refuses() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(10, 1, 0));
+    let setup = young(&topology, "");
+    for args in [
+        &["flush"][..],
+        &["flush", "--yes"],
+        &["flush", "--dry-run"],
+        &["flush", "-p", "tcp"],
+        &["flush", "--stale"],
+    ] {
+        said(&setup.ctctl(args), 2);
+    }
+    assert_eq!(topology.count(), 10);
+}
+
+/// `ctctl flush` on a terminal of its own, with this answer.
+fn on_a_terminal(setup: &Setup, args: &str, answer: &str) -> Answer {
+    let config = setup.config().display().to_string();
+    let line = format!("{CTCTL} --netns {} --config {config} flush {args}", setup.netns);
+    let mut command = tool("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    run(command, answer, PATIENCE)
+}
+
+fn asks() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(10, 2, 0));
+    let setup = young(&topology, "");
+    for no in ["n\n", "\n", "nonsense\n", "\u{4}"] {
+        let declined = on_a_terminal(&setup, "-p tcp", no);
+        assert_eq!(declined.code, 1, "{declined:?}");
+        assert!(declined.stdout.contains("Delete 10 entries of 2 sources? [y/N]"), "{declined:?}");
+        assert!(declined.stdout.contains("Most recently active:"), "{declined:?}");
+        assert!(declined.stdout.contains("nothing was deleted"), "{declined:?}");
+        assert_eq!(topology.count(), 10);
+    }
+    let agreed = on_a_terminal(&setup, "-p tcp --limit 4", "y\n");
+    assert_eq!(agreed.code, 0, "{agreed:?}");
+    assert!(
+        agreed.stdout.contains("Delete 4 of 10 entries") && agreed.stdout.contains("deleted 4 entries"),
+        "{agreed:?}"
+    );
+    assert_eq!(topology.count(), 6);
+}
+
+fn protected() {
+    let topology = Topology::new();
+    let zoned = |zone, n| Flow { zone, ..Flow::established(source(n), SERVER4, 1024, 0) };
+    let master = Flow::established(source(3), SERVER4, 21, 0);
+    let child =
+        Flow { master: Some(Box::new(master.clone())), ..Flow::established(source(3), SERVER4, 2000, 0) };
+    fill(&topology.gateway, [zoned(0, 1), zoned(7, 1), master, child]);
+    let setup = young(&topology, "[protect]\nzones = [7]\n");
+    let flushed = setup.json(&["flush", "-p", "tcp", "--yes"]);
+    assert_eq!((&flushed["deleted"], &flushed["protected"]), (&1.into(), &3.into()), "{flushed}");
+    let left = topology.count();
+    assert_eq!(left, 3, "the zone's, the master and its child");
+    let shown = setup.ctctl(&["flush", "-p", "tcp", "--dry-run"]).stdout;
+    assert!(shown.contains("3 entries stay protected") && shown.contains("--even-protected"), "{shown}");
+    let all = setup.json(&["flush", "-p", "tcp", "--yes", "--even-protected"]);
+    assert_eq!((&all["deleted"], &all["protected"]), (&3.into(), &0.into()), "{all}");
+    assert_eq!(topology.count(), 0);
+}
+
+fn limited() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(5000, 50, 0));
+    let setup = young(&topology, "");
+    let flushed = setup.json(&["flush", "-p", "tcp", "--yes", "--limit", "1234"]);
+    assert_eq!((&flushed["matched"], &flushed["deleted"]), (&5000.into(), &1234.into()), "{flushed}");
+    assert_eq!(topology.count(), 3766);
+}
+
+/// Somebody sets the time left of all of them again and again, as packets do.
+fn busy() {
+    let topology = Topology::new();
+    let flows: Vec<Flow> = flow::established(20_000, 20, 0).collect();
+    fill(&topology.gateway, flows.clone());
+    let setup = young(&topology, "");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut writer = Writer::new(&topology.gateway);
+            while !stop.load(Ordering::Relaxed) {
+                flows.iter().for_each(|flow| writer.set_left(flow, 432_000));
+                writer.flush();
+            }
+        });
+        let flushed = setup.try_json(&["flush", "-s", "10.128.0.0/9", "--yes"]);
+        stop.store(true, Ordering::Relaxed);
+        let flushed = flushed.expect("a flush");
+        assert_eq!((&flushed["deleted"], &flushed["revived"]), (&20_000.into(), &0.into()), "{flushed}");
+    });
+    assert_eq!(topology.count(), 0);
+}
+
+fn beside_agent() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(5000, 50, 8000));
+    let setup = Setup::new(&topology.gateway, &limit(100_000));
+    let agent = setup.start();
+    fill(
+        &topology.gateway,
+        (0..3000).map(|n| Flow::established(source6(n % 30), SERVER6, (1024 + n / 30) as u16, 0)),
+    );
+    let entries = |expected: u64| {
+        wait::until(&format!("the agent to count {expected}"), PATIENCE, || {
+            let top = setup.json(&["top-sources", "-n", "0"]);
+            let counted = (&top["entries"], &top["synced"], &top["basis"]);
+            match counted == (&expected.into(), &true.into(), &"agent".into()) {
+                true => Ok(()),
+                false => Err(format!("{counted:?}")),
+            }
+        });
+    };
+    entries(8000);
+    let resyncs = agent.status()["agent"]["resyncs"].clone();
+    assert_eq!(setup.json(&["flush", "--yes", "-s", &source6(3).to_string()])["deleted"], 100);
+    entries(7900);
+    assert_eq!(
+        agent.status()["agent"]["resyncs"],
+        resyncs,
+        "it heard the end of what was born before its eyes"
+    );
+    assert_eq!(setup.json(&["flush", "--yes", "--stale"])["deleted"], 5000);
+    entries(2900);
+    // What comes back is no mistake of the agent's.
+    fill(&topology.gateway, (0..100).map(|n| Flow::established(source6(3), SERVER6, 1024 + n, 0)));
+    entries(3000);
+    let status = agent.status();
+    let regret = &status["agent"]["regret_percent"];
+    assert!(regret.is_null() || regret == &Value::from(0.0), "{status}");
+    assert_eq!(status["agent"]["lost_events"], 0, "{status}");
+    let acts = setup.acts();
+    assert!(acts.iter().all(|act| act["action"] != "flush"), "and the agent did nothing: {acts:?}");
+    assert_eq!(agent.stop(), 0);
+}

@@ -1,0 +1,124 @@
+//! `ctctl flush`.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use super::place::Place;
+use super::render::flush::FlushDocument;
+use super::render::quantity::counted;
+use super::{args, output, render};
+use crate::error::{Error, Result};
+use crate::survey::{self, Flush, Flushed, Preview, Wish};
+
+/// Shows what would go, asks, and deletes it.
+///
+/// # Errors
+/// Where it is not said what is to go or that it may, where it was declined, and where the kernel refuses.
+pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
+    let filters = &options.filters.0;
+    if !options.stale && filters.is_empty() {
+        let why = "neither --stale nor a filter is given, and the whole table is not flushed";
+        let hint =
+            "say what is to go: `ctctl flush --stale`, `ctctl flush -s 10.0.0.7`; --dry-run only shows it";
+        return Err(Error::usage("flush", why).hint(hint));
+    }
+    let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if !options.dry_run && !options.yes && !terminal {
+        return Err(Error::usage("flush", "there is no terminal to ask on, and --yes is not given")
+            .hint("--yes deletes without asking; --dry-run only shows what would go"));
+    }
+    let wish = Wish { filters, stale: options.stale, even_protected: options.even_protected };
+    let (flush, preview) = Flush::preview(&place.target, &place.settings, wish)?;
+    if !place.json && place.style.verbosity >= 0 {
+        output::print(|out| render::flush::write_preview(out, &preview, options, &place.style))?;
+    }
+    let flushed = match act(place, options, flush, &preview)? {
+        Some(flushed) => flushed,
+        None if options.dry_run || preview.matched == 0 => Flushed::default(),
+        None => return Err(Error::no("flush", "declined: nothing was deleted")),
+    };
+    report(place, options, &preview, &flushed)
+}
+
+/// `None`: nothing was to be deleted, or not any more.
+fn act(place: &Place, options: &args::Flush, flush: Flush<'_>, preview: &Preview) -> Result<Option<Flushed>> {
+    if options.dry_run || preview.matched == 0 {
+        return Ok(None);
+    }
+    let mut limit = options.limit.unwrap_or(u64::MAX);
+    if !options.yes {
+        // What was agreed to is what was shown, however many come meanwhile.
+        limit = limit.min(preview.matched);
+        if !agreed(limit, preview)? {
+            return Ok(None);
+        }
+    }
+    let mut bar = Progress::new(place.style.verbosity >= 0, limit.min(preview.matched));
+    let flushed = flush.delete(limit, &mut |done| bar.show(done));
+    bar.end();
+    flushed.map(Some)
+}
+
+fn agreed(limit: u64, preview: &Preview) -> Result<bool> {
+    let of = if limit < preview.matched { format!("{limit} of ") } else { String::new() };
+    let sources = counted(preview.sources_total, "source", "sources");
+    let entries = counted(preview.matched, "entry", "entries");
+    let mut answer = String::new();
+    let asked = write!(io::stderr(), "Delete {of}{entries} of {sources}? [y/N] ")
+        .and_then(|()| io::stdin().read_line(&mut answer));
+    asked.map_err(|error| Error::unreachable("terminal", error))?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+fn report(place: &Place, options: &args::Flush, preview: &Preview, flushed: &Flushed) -> Result<u8> {
+    output::print(|out| match place.json {
+        true => {
+            let header = survey::header(&place.target);
+            output::json(out, &FlushDocument::new(&header, options, preview, flushed))
+        }
+        false if options.dry_run || preview.matched == 0 => Ok(()),
+        false => render::flush::write_report(out, flushed),
+    })?;
+    if flushed.failed > 0 {
+        let entries = counted(flushed.failed, "entry", "entries");
+        let why = flushed
+            .errno
+            .map_or("not reached in time".into(), |errno| io::Error::from_raw_os_error(errno).to_string());
+        let error = Error::unreachable("flush", format!("{entries} could not be deleted: {why}"));
+        return Err(error.hint("run it again; deleting needs CAP_NET_ADMIN over the network namespace"));
+    }
+    if flushed.interrupted {
+        return Err(Error::no("flush", "interrupted before the end").hint("run it again for the rest"));
+    }
+    Ok(0)
+}
+
+/// How far it is, on a terminal.
+struct Progress {
+    shown: bool,
+    of: u64,
+    at: Instant,
+    wrote: bool,
+}
+
+impl Progress {
+    const STEP: Duration = Duration::from_millis(100);
+
+    fn new(wanted: bool, of: u64) -> Self {
+        Progress { shown: wanted && io::stderr().is_terminal(), of, at: Instant::now(), wrote: false }
+    }
+
+    fn show(&mut self, done: u64) {
+        if self.shown && self.at.elapsed() >= Self::STEP {
+            let _ = write!(io::stderr(), "\r{done} of {} deleted ", self.of);
+            (self.at, self.wrote) = (Instant::now(), true);
+        }
+    }
+
+    fn end(&self) {
+        if self.wrote {
+            // Back to an empty line.
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `ctctl list`.
+
+use std::io::{self, Write};
+
+use super::place::Place;
+use super::render::{conntrack, entry};
+use super::{args, output};
+use crate::error::Result;
+use crate::model::{Detail, Entry, Header, Verdict};
+use crate::survey::{self, Sink};
+
+/// Prints entries as the kernel hands them out.
+///
+/// # Errors
+/// Where the kernel cannot be read, or the table was resized meanwhile.
+pub fn run(place: &Place, options: &args::List) -> Result<u8> {
+    let (target, settings, filters) = (&place.target, &place.settings, &options.filters.0);
+    let mut listed = Ok(());
+    output::print(|out| {
+        let header = place.json.then(|| survey::header(target));
+        let mut lines = Lines { out, place, header, written: Ok(()) };
+        listed = match options.like_conntrack {
+            true => survey::list_details(target, settings, filters, &mut lines),
+            false => survey::list(target, settings, filters, &mut lines),
+        };
+        lines.written
+    })?;
+    listed.map(|()| 0)
+}
+
+/// One line an entry; what cannot be written any more ends the list.
+struct Lines<'a> {
+    out: &'a mut dyn Write,
+    place: &'a Place,
+    /// Of JSON lines.
+    header: Option<Header>,
+    written: io::Result<()>,
+}
+
+impl Lines<'_> {
+    fn write(&mut self, line: impl FnOnce(&mut dyn Write, Option<&Header>) -> io::Result<()>) {
+        if self.written.is_ok() {
+            self.written = line(self.out, self.header.as_ref());
+        }
+    }
+
+    /// Whoever reads gets what the kernel has told so far, and may have heard enough.
+    fn hand_on(&mut self) -> bool {
+        if self.written.is_ok() {
+            self.written = self.out.flush();
+        }
+        if self.header.is_some() {
+            self.header = Some(survey::header(&self.place.target));
+        }
+        self.written.is_ok()
+    }
+}
+
+impl Sink<(&Entry, &Verdict)> for Lines<'_> {
+    fn entry(&mut self, (entry, verdict): (&Entry, &Verdict)) {
+        self.write(|out, header| match header {
+            Some(header) => output::json(out, &entry::EntryDocument::new(header, entry, verdict)),
+            None => entry::write(out, entry, verdict),
+        });
+    }
+
+    fn breathe(&mut self) -> bool {
+        self.hand_on()
+    }
+}
+
+impl Sink<&Detail> for Lines<'_> {
+    fn entry(&mut self, detail: &Detail) {
+        self.write(|out, _| conntrack::write(out, detail));
+    }
+
+    fn breathe(&mut self) -> bool {
+        self.hand_on()
+    }
+}

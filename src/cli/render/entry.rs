@@ -1,0 +1,292 @@
+//! One entry, as a line of text and as one of JSON.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::text::escape;
+use crate::model::{
+    Class, Entry, Event, GRE, Header, L4, Netns, ShortDuration, Status, TCP, Tuple, Verdict, protocol_name,
+};
+
+/// Writes what it is, what is translated, how long it has left and has been idle, and what would become of it.
+///
+/// # Errors
+/// The writer's.
+pub fn write(out: &mut dyn Write, entry: &Entry, verdict: &Verdict) -> io::Result<()> {
+    write_flow(out, entry)?;
+    if let Some(left) = entry.timeout_seconds {
+        write!(out, "  left {}", ShortDuration::rough(left))?;
+    }
+    match verdict.idle_seconds {
+        Some(idle) => write!(out, "  idle {}", ShortDuration::rough(idle))?,
+        None => write!(out, "  idle -")?,
+    }
+    writeln!(out, "  class {}  {}", verdict.class.map_or("-", Class::name), escape(&verdict.to_string()))
+}
+
+/// Protocol, state, both ends, translation, zone and mark.
+///
+/// # Errors
+/// The writer's.
+pub fn write_flow(out: &mut dyn Write, entry: &Entry) -> io::Result<()> {
+    let original = &entry.original;
+    match protocol_name(original.protocol) {
+        Some(name) => write!(out, "{name:<7} ")?,
+        None => write!(out, "{:<7} ", original.protocol)?,
+    }
+    write!(out, "{:<11}  {:<21} > {:<21}", state(entry), source(original), destination(original))?;
+    if let Some(to) = translated_source(entry) {
+        write!(out, "  snat {to}")?;
+    }
+    if let Some(to) = translated_destination(entry) {
+        write!(out, "  dnat {to}")?;
+    }
+    if entry.zone != 0 {
+        write!(out, "  zone {}", entry.zone)?;
+    }
+    if entry.mark != 0 {
+        write!(out, "  mark {:#x}", entry.mark)?;
+    }
+    Ok(())
+}
+
+/// Writes when it came, what happened, to what, and who caused it.
+///
+/// # Errors
+/// The writer's.
+pub fn write_event(out: &mut dyn Write, at: &jiff::Zoned, event: &Event) -> io::Result<()> {
+    write!(out, "{}  {:<7}  ", at.strftime("%H:%M:%S%.3f"), event.kind.name())?;
+    write_flow(out, &event.entry)?;
+    if let Some(left) = event.entry.timeout_seconds {
+        write!(out, "  left {}", ShortDuration::rough(left))?;
+    }
+    writeln!(out, "{}", if event.foreign { "  by another program" } else { "" })
+}
+
+/// The state of TCP, of all else whether it was answered. An event tells of TCP's state only what changed.
+fn state(entry: &Entry) -> &'static str {
+    match entry.tcp {
+        Some(tcp) => tcp.state.name(),
+        None if entry.original.protocol == TCP => "-",
+        None if entry.status.assured() => "assured",
+        None if entry.status.seen_reply() => "replied",
+        None => "unreplied",
+    }
+}
+
+fn end(address: IpAddr, port: Option<u16>) -> String {
+    match (address, port) {
+        (address, None) => address.to_string(),
+        (IpAddr::V4(address), Some(port)) => format!("{address}:{port}"),
+        (IpAddr::V6(address), Some(port)) => format!("[{address}]:{port}"),
+    }
+}
+
+fn source(tuple: &Tuple) -> String {
+    end(tuple.source, tuple.source_port().filter(|_| tuple.protocol != GRE))
+}
+
+fn destination(tuple: &Tuple) -> String {
+    end(tuple.destination, tuple.destination_port().filter(|_| tuple.protocol != GRE))
+}
+
+fn translated_source(entry: &Entry) -> Option<String> {
+    entry.source_nat().map(destination)
+}
+
+fn translated_destination(entry: &Entry) -> Option<String> {
+    let reply = entry.reply.as_ref()?;
+    let plain = (reply.source, reply.source_port())
+        == (entry.original.destination, entry.original.destination_port());
+    (entry.status.any(Status::DST_NAT) || !plain).then(|| source(reply))
+}
+
+/// One entry of `list --json`.
+#[derive(Serialize, Debug)]
+pub struct EntryDocument<'a> {
+    schema: u32,
+    taken_at: &'a str,
+    netns: &'a Netns,
+    #[serde(flatten)]
+    flow: FlowRow,
+    timeout_seconds: Option<u32>,
+    idle_seconds: Option<u32>,
+    class: Option<Class>,
+    floor_seconds: Option<u32>,
+    protected: Option<&'static str>,
+    eligible: bool,
+    in_grace: bool,
+    reason: String,
+}
+
+impl<'a> EntryDocument<'a> {
+    /// With the head of every document.
+    pub fn new(header: &'a Header, entry: &Entry, verdict: &Verdict) -> Self {
+        EntryDocument {
+            schema: header.schema,
+            taken_at: &header.taken_at,
+            netns: &header.netns,
+            flow: FlowRow::of(entry),
+            timeout_seconds: entry.timeout_seconds,
+            idle_seconds: verdict.idle_seconds,
+            class: verdict.class,
+            floor_seconds: verdict.floor_seconds,
+            protected: verdict.protected,
+            eligible: verdict.eligible(),
+            in_grace: verdict.in_grace,
+            reason: verdict.to_string(),
+        }
+    }
+}
+
+/// One line of `events --json`.
+#[derive(Serialize, Debug)]
+pub struct EventDocument<'a> {
+    schema: u32,
+    taken_at: &'a str,
+    netns: &'a Netns,
+    event: &'static str,
+    /// Of the event `lost` alone: how many, and in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_total: Option<u64>,
+    #[serde(flatten)]
+    of: Option<EventRow>,
+}
+
+#[derive(Serialize, Debug)]
+struct EventRow {
+    foreign: bool,
+    #[serde(flatten)]
+    flow: FlowRow,
+    timeout_seconds: Option<u32>,
+}
+
+impl<'a> EventDocument<'a> {
+    /// Of an event.
+    pub fn of(header: &'a Header, event: &Event) -> Self {
+        let of = EventRow {
+            foreign: event.foreign,
+            flow: FlowRow::of(&event.entry),
+            timeout_seconds: event.entry.timeout_seconds,
+        };
+        EventDocument { of: Some(of), ..Self::head(header, event.kind.name()) }
+    }
+
+    /// That some found no room.
+    pub fn lost(header: &'a Header, lost: u64, lost_total: u64) -> Self {
+        EventDocument { lost: Some(lost), lost_total: Some(lost_total), ..Self::head(header, "lost") }
+    }
+
+    fn head(header: &'a Header, event: &'static str) -> Self {
+        let Header { schema, taken_at, netns } = header;
+        EventDocument { schema: *schema, taken_at, netns, event, lost: None, lost_total: None, of: None }
+    }
+}
+
+/// What a flow is, in JSON.
+#[derive(Serialize, Debug)]
+pub struct FlowRow {
+    protocol: String,
+    protocol_number: u8,
+    state: Option<&'static str>,
+    original: TupleRow,
+    reply: Option<TupleRow>,
+    source_nat: Option<String>,
+    destination_nat: Option<String>,
+    zone: u16,
+    mark: u32,
+    id: u32,
+    status: Vec<&'static str>,
+    helper: bool,
+    packets: Option<u64>,
+    started_unix_seconds: Option<u64>,
+}
+
+impl FlowRow {
+    /// Of an entry.
+    pub fn of(entry: &Entry) -> Self {
+        let number = entry.original.protocol;
+        FlowRow {
+            protocol: protocol_name(number).map_or_else(|| number.to_string(), str::to_owned),
+            protocol_number: number,
+            state: entry.tcp.map(|tcp| tcp.state.name()),
+            original: TupleRow::of(&entry.original),
+            reply: entry.reply.as_ref().map(TupleRow::of),
+            source_nat: translated_source(entry),
+            destination_nat: translated_destination(entry),
+            zone: entry.zone,
+            mark: entry.mark,
+            id: entry.id,
+            status: STATUS.iter().filter(|(bit, _)| entry.status.any(*bit)).map(|(_, name)| *name).collect(),
+            helper: entry.helper,
+            packets: entry.packets,
+            started_unix_seconds: entry.started_unix_seconds,
+        }
+    }
+}
+
+/// Bits of the status that mean something outside the kernel.
+const STATUS: [(u32, &str); 9] = [
+    (Status::EXPECTED, "expected"),
+    (Status::SEEN_REPLY, "seen-reply"),
+    (Status::ASSURED, "assured"),
+    (Status::SRC_NAT, "src-nat"),
+    (Status::DST_NAT, "dst-nat"),
+    (Status::FIXED_TIMEOUT, "fixed-timeout"),
+    (Status::HELPER, "helper"),
+    (Status::OFFLOAD, "offload"),
+    (Status::HW_OFFLOAD, "hw-offload"),
+];
+
+#[derive(Serialize, Debug)]
+struct TupleRow {
+    source: IpAddr,
+    destination: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sport: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dport: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_key: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_key: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_type: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_id: Option<u16>,
+}
+
+impl TupleRow {
+    fn of(tuple: &Tuple) -> Self {
+        let (ports, keys) = match tuple.l4 {
+            L4::Ports { source, destination } if tuple.protocol == GRE => (None, Some((source, destination))),
+            L4::Ports { source, destination } => (Some((source, destination)), None),
+            _ => (None, None),
+        };
+        let icmp = match tuple.l4 {
+            L4::Icmp { kind, code, id } => Some((kind, code, id)),
+            _ => None,
+        };
+        TupleRow {
+            source: tuple.source,
+            destination: tuple.destination,
+            sport: ports.map(|(source, _)| source),
+            dport: ports.map(|(_, destination)| destination),
+            source_key: keys.map(|(source, _)| source),
+            destination_key: keys.map(|(_, destination)| destination),
+            icmp_type: icmp.map(|(kind, ..)| kind),
+            icmp_code: icmp.map(|(_, code, _)| code),
+            icmp_id: icmp.map(|(.., id)| id),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

@@ -1,0 +1,141 @@
+//! `flush` as text: what would go, and what went; and both as JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::Style;
+use super::entry::{FlowRow, write_flow};
+use super::quantity::counted;
+use super::table::{self, name, number};
+use crate::cli::args;
+use crate::model::{Class, Header, ShortDuration, SourceKey};
+use crate::survey::{Flushed, Preview};
+
+/// Writes how many would go, of whom, and which of them were heard of last.
+///
+/// # Errors
+/// The writer's.
+pub fn write_preview(
+    out: &mut dyn Write,
+    preview: &Preview,
+    options: &args::Flush,
+    style: &Style,
+) -> io::Result<()> {
+    let entries = counted(preview.matched, "entry", "entries");
+    let sources = counted(preview.sources_total, "source", "sources");
+    let what = if options.stale { "stale " } else { "" };
+    let verb = if preview.matched == 1 { "matches" } else { "match" };
+    write!(out, "{what}{entries} of {sources} {verb}")?;
+    if let (Some(limit), true) = (options.limit, options.limit.is_some_and(|limit| limit < preview.matched)) {
+        write!(out, ", {limit} at most are deleted")?;
+    }
+    match preview.protected {
+        0 => writeln!(out)?,
+        n => writeln!(out, "; {} protected, --even-protected takes them as well", stay(n))?,
+    }
+    if preview.matched == 0 {
+        return Ok(());
+    }
+    let zones = preview.sources.iter().any(|(key, _)| key.zone != 0);
+    let mut columns = vec![name("SOURCE", |(key, _): &(SourceKey, u64)| key.address.to_string())];
+    if zones {
+        columns.push(number("ZONE", 0, |(key, _)| key.zone.to_string()));
+    }
+    columns.push(number("ENTRIES", 0, |(_, entries)| entries.to_string()));
+    table::write(out, &columns, &preview.sources, style)?;
+    if preview.sources_total > preview.sources.len() as u64 {
+        let more = preview.sources_total - preview.sources.len() as u64;
+        writeln!(out, "and {}", counted(more, "more source", "more sources"))?;
+    }
+    writeln!(out, "{}", style.bold("Most recently active:"))?;
+    for (entry, verdict) in &preview.most_recent {
+        write_flow(out, entry)?;
+        match verdict.idle_seconds {
+            Some(idle) => writeln!(out, "  idle {}", ShortDuration::rough(idle))?,
+            None => writeln!(out, "  idle -")?,
+        }
+    }
+    Ok(())
+}
+
+fn stay(n: u64) -> String {
+    format!("{} {}", counted(n, "entry", "entries"), if n == 1 { "stays" } else { "stay" })
+}
+
+/// Writes what came of it.
+///
+/// # Errors
+/// The writer's.
+pub fn write_report(out: &mut dyn Write, flushed: &Flushed) -> io::Result<()> {
+    let Flushed { already_gone, revived, .. } = flushed;
+    let deleted = counted(flushed.deleted, "entry", "entries");
+    writeln!(out, "deleted {deleted}; {already_gone} already gone, {revived} revived")
+}
+
+/// `flush --json`.
+#[derive(Serialize, Debug)]
+pub struct FlushDocument<'a> {
+    #[serde(flatten)]
+    header: &'a Header,
+    dry_run: bool,
+    stale: bool,
+    filters: String,
+    matched: u64,
+    protected: u64,
+    sources_total: u64,
+    sources: Vec<SourceRow>,
+    most_recent: Vec<RecentRow>,
+    deleted: u64,
+    already_gone: u64,
+    revived: u64,
+    failed: u64,
+}
+
+#[derive(Serialize, Debug)]
+struct SourceRow {
+    source: String,
+    zone: u16,
+    entries: u64,
+}
+
+#[derive(Serialize, Debug)]
+struct RecentRow {
+    #[serde(flatten)]
+    flow: FlowRow,
+    idle_seconds: Option<u32>,
+    class: Option<Class>,
+    protected: Option<&'static str>,
+}
+
+impl<'a> FlushDocument<'a> {
+    /// Of a flush that is over, or was only shown.
+    pub fn new(header: &'a Header, options: &args::Flush, preview: &Preview, flushed: &Flushed) -> Self {
+        let source = |(key, entries): &(SourceKey, u64)| SourceRow {
+            source: key.address.to_string(),
+            zone: key.zone,
+            entries: *entries,
+        };
+        let recent = preview.most_recent.iter().map(|(entry, verdict)| RecentRow {
+            flow: FlowRow::of(entry),
+            idle_seconds: verdict.idle_seconds,
+            class: verdict.class,
+            protected: verdict.protected,
+        });
+        FlushDocument {
+            header,
+            dry_run: options.dry_run,
+            stale: options.stale,
+            filters: options.filters.0.to_string(),
+            matched: preview.matched,
+            protected: preview.protected,
+            sources_total: preview.sources_total,
+            sources: preview.sources.iter().map(source).collect(),
+            most_recent: recent.collect(),
+            deleted: flushed.deleted,
+            already_gone: flushed.already_gone,
+            revived: flushed.revived,
+            failed: flushed.failed,
+        }
+    }
+}

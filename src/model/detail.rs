@@ -1,0 +1,52 @@
+//! What conntrack(8) shows of an entry beyond what counting and judging need.
+
+use super::entry::Entry;
+use super::tuple::Tuple;
+
+/// Packets and bytes of one direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Counters {
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+/// An entry with every attribute that the kernel told.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Detail {
+    /// What all others look at.
+    pub entry: Entry,
+    /// Number of the state of SCTP (`enum sctp_conntrack`) or DCCP (`enum ct_dccp_states`).
+    pub other_state: Option<u8>,
+    /// `CTA_ZONE`: both directions are in it.
+    pub zone: Option<u16>,
+    /// Zone of the original direction alone.
+    pub zone_original: Option<u16>,
+    /// Zone of the reply direction alone.
+    pub zone_reply: Option<u16>,
+    /// Of the original direction, with `nf_conntrack_acct`.
+    pub counters_original: Option<Counters>,
+    /// The same of the reply direction.
+    pub counters_reply: Option<Counters>,
+    /// `CTA_STATUS` is there.
+    pub has_status: bool,
+    /// `CTA_MARK`, 0 too.
+    pub mark: Option<u32>,
+    /// `CTA_SECMARK`.
+    pub secmark: Option<u32>,
+    /// `CTA_SECCTX_NAME`.
+    pub secctx: Option<String>,
+    /// `CTA_HELP_NAME`.
+    pub helper: Option<String>,
+    /// `CTA_USE`.
+    pub use_count: Option<u32>,
+    /// `CTA_TIMESTAMP_STOP` in seconds of the Unix epoch; 0 for what has not ended.
+    pub stopped_unix_seconds: u64,
+}
+
+impl Detail {
+    /// Reply direction; where the kernel told none, as conntrack(8) takes it: nothing.
+    pub fn reply(&self) -> Tuple {
+        self.entry.reply.unwrap_or_default()
+    }
+}

@@ -1,0 +1,257 @@
+//! Which entries a command is about: the one filter language of `list`, `events`, `flush` and `top-sources`.
+//!
+//! Filters of different kinds must all match. Repeated values of one kind are alternatives: one of them must match. A
+//! negated filter is a demand of its own, whatever else there is of its kind: `--not -s A --not -s B` is neither of the
+//! two, and `-s 10.0.0.0/8 --not -s 10.1.0.0/16` the first network without the second. So the order of filters never
+//! matters, and a filter and its negation share every entry out between them: what an entry does not have (a port of
+//! ICMP, an idleness that nobody knows) does not match, and matches negated.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::entry::{Entry, Status, TcpState};
+use super::mark::Mark;
+use super::protocol::protocol_name;
+use super::tuple::{GRE, L4, Tuple};
+use super::verdict::ShortDuration;
+
+/// Address family.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[allow(missing_docs)]
+pub enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+/// What a filter wants of an entry. The order is that in which filters are tried.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Wanted {
+    /// Family of its addresses.
+    Family(Family),
+    /// IP protocol number.
+    Protocol(u8),
+    /// Zone of the original direction.
+    Zone(u16),
+    /// Mark under a mask.
+    Mark(Mark),
+    /// No packet of the reply direction was seen: not SEEN_REPLY.
+    Unreplied,
+    /// ASSURED.
+    Assured,
+    /// State, of TCP alone.
+    State(TcpState),
+    /// Source port of the original direction, of protocols that have ports (GRE has keys).
+    SourcePort(u16),
+    /// The same for the destination.
+    DestinationPort(u16),
+    /// Source address of the original direction: who opened the connection.
+    Source(IpNet),
+    /// Destination address of the original direction: as the client addressed it, before DNAT.
+    Destination(IpNet),
+    /// Source address of the reply direction: the server, after DNAT.
+    ReplySource(IpNet),
+    /// Destination address of the reply direction: whom the server answers, after SNAT.
+    ReplyDestination(IpNet),
+    /// The source is translated, and to an address of this network: the destination of the reply direction.
+    NatSource(IpNet),
+    /// The source is translated, and its port is this one now: the destination port of the reply direction.
+    NatPort(u16),
+    /// Idle for certain for so many seconds or longer; what nobody can tell is not idle.
+    IdleOver(u32),
+}
+
+/// One filter.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Filter {
+    /// `--not` stands before it.
+    pub negated: bool,
+    /// What it wants.
+    pub wanted: Wanted,
+}
+
+/// All filters of a command.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Filters {
+    /// Negated ones last, those of a kind together.
+    sorted: Vec<Filter>,
+}
+
+impl Wanted {
+    fn matches(&self, entry: &Entry, idle_seconds: Option<u32>) -> bool {
+        let original = &entry.original;
+        let port = |port: Option<u16>, wanted: u16| original.protocol != GRE && port == Some(wanted);
+        let reply = |of: fn(&Tuple) -> IpAddr, net: &IpNet| {
+            entry.reply.as_ref().is_some_and(|reply| net.contains(&of(reply)))
+        };
+        match self {
+            Wanted::Family(family) => original.source.is_ipv4() == (*family == Family::Ipv4),
+            Wanted::Protocol(number) => original.protocol == *number,
+            Wanted::Zone(zone) => entry.zone == *zone,
+            Wanted::Mark(mark) => mark.matches(entry.mark),
+            Wanted::Unreplied => !entry.status.seen_reply(),
+            Wanted::Assured => entry.status.assured(),
+            Wanted::State(state) => entry.tcp.is_some_and(|tcp| tcp.state == *state),
+            Wanted::SourcePort(wanted) => port(original.source_port(), *wanted),
+            Wanted::DestinationPort(wanted) => port(original.destination_port(), *wanted),
+            Wanted::Source(net) => net.contains(&original.source),
+            Wanted::Destination(net) => net.contains(&original.destination),
+            Wanted::ReplySource(net) => reply(|tuple| tuple.source, net),
+            Wanted::ReplyDestination(net) => reply(|tuple| tuple.destination, net),
+            Wanted::NatSource(net) => {
+                entry.source_nat().is_some_and(|reply| net.contains(&reply.destination))
+            }
+            Wanted::NatPort(wanted) => {
+                entry.source_nat().is_some_and(|reply| port(reply.destination_port(), *wanted))
+            }
+            Wanted::IdleOver(seconds) => idle_seconds.is_some_and(|idle| idle >= *seconds),
+        }
+    }
+}
+
+impl Filter {
+    /// Whether one entry, idle for so long for certain, is wanted.
+    pub fn matches(&self, entry: &Entry, idle_seconds: Option<u32>) -> bool {
+        self.wanted.matches(entry, idle_seconds) != self.negated
+    }
+
+    fn alternative_of(&self, other: &Filter) -> bool {
+        let kind = std::mem::discriminant::<Wanted>;
+        !self.negated && !other.negated && kind(&self.wanted) == kind(&other.wanted)
+    }
+}
+
+impl Filters {
+    /// In whatever order they were given.
+    pub fn new(mut filters: Vec<Filter>) -> Filters {
+        filters.sort_unstable();
+        filters.dedup();
+        Filters { sorted: filters }
+    }
+
+    /// None: every entry matches.
+    pub fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
+    /// Whether an entry that has been idle for so long for certain (`None`: nobody can tell) is wanted.
+    pub fn matches(&self, entry: &Entry, idle_seconds: Option<u32>) -> bool {
+        let any = |of_a_kind: &[Filter]| of_a_kind.iter().any(|filter| filter.matches(entry, idle_seconds));
+        self.sorted.chunk_by(Filter::alternative_of).all(any)
+    }
+
+    /// Whether an entry may be wanted, its idleness left aside: to spare the judgement of those that are not.
+    pub fn may_match(&self, entry: &Entry) -> bool {
+        let any = |of_a_kind: &[Filter]| {
+            let idle = of_a_kind.iter().any(|filter| matches!(filter.wanted, Wanted::IdleOver(_)));
+            idle || of_a_kind.iter().any(|filter| filter.matches(entry, None))
+        };
+        self.sorted.chunk_by(Filter::alternative_of).all(any)
+    }
+
+    /// True if a filter asks for idleness.
+    pub fn need_idleness(&self) -> bool {
+        self.sorted.iter().any(|filter| matches!(filter.wanted, Wanted::IdleOver(_)))
+    }
+
+    /// True if what matches is idle: its silence is meant.
+    pub fn want_idleness(&self) -> bool {
+        self.sorted.iter().any(|filter| !filter.negated && matches!(filter.wanted, Wanted::IdleOver(_)))
+    }
+
+    /// The one family that can match, if that is so by the filters of the family alone.
+    pub fn family(&self) -> Option<Family> {
+        let wants = |family| {
+            self.sorted.chunk_by(Filter::alternative_of).all(|of_a_kind| {
+                of_a_kind.iter().any(|filter| match filter.wanted {
+                    Wanted::Family(wanted) => (wanted == family) != filter.negated,
+                    _ => true,
+                })
+            })
+        };
+        match (wants(Family::Ipv4), wants(Family::Ipv6)) {
+            (true, false) => Some(Family::Ipv4),
+            (false, true) => Some(Family::Ipv6),
+            _ => None,
+        }
+    }
+}
+
+/// A network in CIDR form, or a host without prefix length. Host bits are cleared, as iptables and conntrack do.
+pub fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse::<IpNet>().ok();
+    network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(|network| network.trunc())
+}
+
+impl Entry {
+    /// The reply direction of an entry whose source is translated (SRC_NAT, or another address or port than the
+    /// original source's is answered), as the kernel and `conntrack --src-nat` tell it.
+    pub fn source_nat(&self) -> Option<&Tuple> {
+        let port = |tuple: &Tuple, of: fn(&Tuple) -> Option<u16>| match tuple.l4 {
+            L4::Ports { .. } if tuple.protocol != GRE => of(tuple),
+            _ => None,
+        };
+        self.reply.as_ref().filter(|reply| {
+            self.status.any(Status::SRC_NAT)
+                || reply.destination != self.original.source
+                || port(reply, Tuple::destination_port) != port(&self.original, Tuple::source_port)
+        })
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Family(Family::Ipv4) => write!(f, "--family ipv4"),
+            Wanted::Family(Family::Ipv6) => write!(f, "--family ipv6"),
+            Wanted::Protocol(number) => match protocol_name(*number) {
+                Some(name) => write!(f, "--proto {name}"),
+                None => write!(f, "--proto {number}"),
+            },
+            Wanted::Zone(zone) => write!(f, "--zone {zone}"),
+            Wanted::Mark(mark) => write!(f, "--mark {mark}"),
+            Wanted::Unreplied => write!(f, "--unreplied"),
+            Wanted::Assured => write!(f, "--assured"),
+            Wanted::State(state) => write!(f, "--state {state}"),
+            Wanted::SourcePort(port) => write!(f, "--sport {port}"),
+            Wanted::DestinationPort(port) => write!(f, "--dport {port}"),
+            Wanted::Source(net) => show(f, "--source", net),
+            Wanted::Destination(net) => show(f, "--destination", net),
+            Wanted::ReplySource(net) => show(f, "--reply-source", net),
+            Wanted::ReplyDestination(net) => show(f, "--reply-destination", net),
+            Wanted::NatSource(net) => show(f, "--nat-source", net),
+            Wanted::NatPort(port) => write!(f, "--nat-port {port}"),
+            Wanted::IdleOver(seconds) => write!(f, "--idle-over {}", ShortDuration(*seconds)),
+        }
+    }
+}
+
+fn show(f: &mut fmt::Formatter<'_>, option: &str, net: &IpNet) -> fmt::Result {
+    match net.prefix_len() == net.max_prefix_len() {
+        true => write!(f, "{option} {}", net.addr()),
+        false => write!(f, "{option} {net}"),
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let not = if self.negated { "--not " } else { "" };
+        write!(f, "{not}{}", self.wanted)
+    }
+}
+
+/// As the command line reads them.
+impl fmt::Display for Filters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, filter) in self.sorted.iter().enumerate() {
+            let space = if place == 0 { "" } else { " " };
+            write!(f, "{space}{filter}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;

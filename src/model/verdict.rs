@@ -1,0 +1,130 @@
+//! What the policy would do with a single entry, and why: as `list`, `flush` and the live view tell it.
+
+use std::fmt;
+
+use super::class::Class;
+use super::tuple::TCP;
+
+/// Whether an entry could be given up under pressure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Verdict {
+    /// Its class, if it is of one.
+    pub class: Option<Class>,
+    /// Its idleness, where it is certain.
+    pub idle_seconds: Option<u32>,
+    /// How long those of its class have to be idle.
+    pub floor_seconds: Option<u32>,
+    /// Why it stays whatever happens.
+    pub protected: Option<&'static str>,
+    /// Idle for certain past its floor, protected or not.
+    pub past_floor: bool,
+    /// It ends by itself within the grace unless a packet comes.
+    pub in_grace: bool,
+    /// Its IP protocol.
+    pub protocol: u8,
+}
+
+impl Verdict {
+    /// It goes, once there is pressure: of a class, idle for certain past its floor, and nothing protects it.
+    pub fn eligible(&self) -> bool {
+        self.past_floor && self.protected.is_none()
+    }
+
+    /// What `flush --stale` takes: what is eligible, and does not end by itself anyway.
+    pub fn stale(&self) -> bool {
+        self.eligible() && !self.in_grace
+    }
+}
+
+/// `may go: …` or `stays: …`.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(reason) = self.protected {
+            return write!(f, "stays: {reason}");
+        }
+        let (Some(_), Some(floor)) = (self.class, self.floor_seconds) else {
+            let what = if self.protocol == TCP { "TCP in this state" } else { "this" };
+            return write!(f, "stays: {what} is never given up");
+        };
+        let floor = ShortDuration(floor);
+        match self.idle_seconds {
+            None => write!(f, "stays: nobody can tell for how long it has been idle"),
+            Some(_) if !self.past_floor => write!(f, "stays: idle for less than {floor}"),
+            Some(_) if self.in_grace => write!(f, "stays: it ends by itself unless a packet comes"),
+            Some(_) => write!(f, "may go: idle for {floor} or longer"),
+        }
+    }
+}
+
+/// Seconds as filters write them: `90s` is `1m30s`, exact, without spaces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ShortDuration(pub u32);
+
+impl ShortDuration {
+    const UNITS: [(u32, char); 4] = [(86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
+
+    /// Without what two units cannot say.
+    pub fn rough(seconds: u32) -> Self {
+        let first = Self::UNITS.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(3);
+        let (second, _) = Self::UNITS[(first + 1).min(3)];
+        ShortDuration(seconds / second * second)
+    }
+}
+
+impl fmt::Display for ShortDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        let (mut rest, mut text) = (self.0, String::new());
+        for (unit, letter) in Self::UNITS {
+            if rest >= unit {
+                write!(text, "{}{letter}", rest / unit)?;
+                rest %= unit;
+            }
+        }
+        f.pad(if text.is_empty() { "0s" } else { &text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_those_that_filters_take() {
+        for (seconds, exact, rough) in [
+            (0, "0s", "0s"),
+            (59, "59s", "59s"),
+            (7440, "2h4m", "2h4m"),
+            (7441, "2h4m1s", "2h4m"),
+            (431_999, "4d23h59m59s", "4d23h"),
+            (86_401, "1d1s", "1d"),
+        ] {
+            assert_eq!(ShortDuration(seconds).to_string(), exact);
+            assert_eq!(ShortDuration::rough(seconds).to_string(), rough);
+        }
+    }
+
+    #[test]
+    fn every_verdict_says_its_reason() {
+        let class = Some(Class::Established);
+        let stale = Verdict {
+            class,
+            idle_seconds: Some(8000),
+            floor_seconds: Some(7440),
+            past_floor: true,
+            ..Verdict::default()
+        };
+        let said = |verdict: Verdict| (verdict.stale(), verdict.to_string());
+        assert_eq!(said(stale), (true, "may go: idle for 2h4m or longer".into()));
+        let grace = Verdict { in_grace: true, ..stale };
+        assert_eq!(said(grace), (false, "stays: it ends by itself unless a packet comes".into()));
+        let protected = Verdict { protected: Some("a helper is attached"), ..stale };
+        assert_eq!(said(protected), (false, "stays: a helper is attached".into()));
+        let young = Verdict { idle_seconds: Some(9), past_floor: false, ..stale };
+        assert_eq!(said(young), (false, "stays: idle for less than 2h4m".into()));
+        let unknown = Verdict { idle_seconds: None, past_floor: false, ..stale };
+        assert_eq!(said(unknown), (false, "stays: nobody can tell for how long it has been idle".into()));
+        let half = Verdict { protocol: TCP, ..Verdict::default() };
+        assert_eq!(said(half), (false, "stays: TCP in this state is never given up".into()));
+    }
+}

@@ -1,0 +1,200 @@
+//! `flush`: what an operator wants gone. Judged by the agent's own sieve, shown first, deleted one by one.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::Target;
+use super::look::Looker;
+use crate::error::{Error, Result};
+use crate::executor::{Taker, delete_beside};
+use crate::kernel::socket::explain;
+use crate::kernel::stop::Stop;
+use crate::kernel::table::Still;
+use crate::model::{Entry, Filters, Settings, SourceKey, Verdict};
+
+/// What is wanted gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// What has to match.
+    pub filters: &'a Filters,
+    /// Only what the agent would give up at level high: of a class, idle for certain past its floor.
+    pub stale: bool,
+    /// What is protected goes as well.
+    pub even_protected: bool,
+}
+
+/// What becomes of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    Goes,
+    Protected,
+    NotMeant,
+}
+
+impl Wish<'_> {
+    fn fate(&self, verdict: &Verdict) -> Fate {
+        if self.stale && (!verdict.past_floor || verdict.in_grace) {
+            return Fate::NotMeant;
+        }
+        match verdict.protected {
+            Some(_) if !self.even_protected => Fate::Protected,
+            _ => Fate::Goes,
+        }
+    }
+
+    /// What an entry has to be still, right before it goes, if it was not meant for its silence.
+    fn still(&self) -> Option<Still> {
+        let silence = self.stale || self.filters.want_idleness();
+        let filters = self.filters.clone();
+        (!silence).then(|| Box::new(move |now: &Entry| filters.may_match(now)) as Still)
+    }
+}
+
+/// How many of the most recently active are shown, and how many sources.
+const SHOWN: usize = 5;
+
+/// What would go.
+#[derive(Clone, Debug, Default)]
+pub struct Preview {
+    /// Entries that would go.
+    pub matched: u64,
+    /// Entries that are meant and stay, protected.
+    pub protected: u64,
+    /// Sources of what would go.
+    pub sources_total: u64,
+    /// Those of them with most entries.
+    pub sources: Vec<(SourceKey, u64)>,
+    /// Of what would go the most recently active: first those of which nobody can tell, then by certain idleness.
+    pub most_recent: Vec<(Entry, Verdict)>,
+}
+
+impl Preview {
+    fn add(&mut self, entry: &Entry, verdict: &Verdict) {
+        self.matched += 1;
+        // What has more time left was heard of later, as far as that can be told.
+        let rank =
+            |(entry, verdict): &(Entry, Verdict)| (verdict.idle_seconds, Reverse(entry.timeout_seconds));
+        let new = (*entry, *verdict);
+        let place = self.most_recent.partition_point(|old| rank(old) <= rank(&new));
+        if place < SHOWN {
+            self.most_recent.insert(place, new);
+            self.most_recent.truncate(SHOWN);
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    /// Entries that went.
+    pub deleted: u64,
+    /// Entries that had ended by themselves.
+    pub already_gone: u64,
+    /// Entries that a packet, or another program, has changed since: they are not what was meant any more.
+    pub revived: u64,
+    /// Entries that the kernel did not delete, or that could not be looked at in time.
+    pub failed: u64,
+    /// errno of the last that failed.
+    pub errno: Option<i32>,
+    /// A signal came before the end.
+    pub interrupted: bool,
+}
+
+/// A flush in two steps: look, then delete.
+pub struct Flush<'a> {
+    looker: Looker<'a>,
+    wish: Wish<'a>,
+}
+
+impl<'a> Flush<'a> {
+    /// Goes through the table and tells what would go; twice, where connections have children.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel cannot be read, or the table was resized meanwhile.
+    pub fn preview(target: &Target, settings: &'a Settings, wish: Wish<'a>) -> Result<(Flush<'a>, Preview)> {
+        let mut looker = Looker::open(target, settings, wish.filters)?;
+        let mut preview = Flush::look(&mut looker, wish)?;
+        if looker.saw_children() {
+            // What came before its child was not known to be a master.
+            preview = Flush::look(&mut looker, wish)?;
+        }
+        Ok((Flush { looker, wish }, preview))
+    }
+
+    fn look(looker: &mut Looker<'a>, wish: Wish<'a>) -> Result<Preview> {
+        let (mut preview, mut sources) = (Preview::default(), HashMap::<SourceKey, u64>::new());
+        let walked = looker.entries(
+            |entry, verdict, _| match wish.fate(verdict) {
+                Fate::NotMeant => {}
+                Fate::Protected => preview.protected += 1,
+                Fate::Goes => {
+                    preview.add(entry, verdict);
+                    *sources.entry(entry.source_key()).or_default() += 1;
+                }
+            },
+            || true,
+        )?;
+        walked.trusted()?;
+        preview.sources_total = sources.len() as u64;
+        let mut sources: Vec<(SourceKey, u64)> = sources.into_iter().collect();
+        sources.sort_unstable_by_key(|(key, entries)| (Reverse(*entries), *key));
+        sources.truncate(SHOWN);
+        preview.sources = sources;
+        Ok(preview)
+    }
+
+    /// Goes through the table again and deletes what is meant, `limit` entries at most, as they are met. `progress` is
+    /// told now and then how many went.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel cannot be read, or refuses.
+    pub fn delete(mut self, limit: u64, progress: &mut dyn FnMut(u64)) -> Result<Flushed> {
+        let stop = Stop::catch().map_err(|error| explain("signals", &error))?;
+        let deleted =
+            delete_beside(self.wish.still(), |taker| self.hand_over(taker, limit, &stop, progress))?;
+        Ok(Flushed {
+            deleted: deleted.gone(),
+            already_gone: deleted.already_gone,
+            revived: deleted.revived,
+            failed: deleted.failed + deleted.stale,
+            errno: deleted.errno,
+            interrupted: stop.asked(),
+        })
+    }
+
+    fn hand_over(
+        &mut self,
+        taker: &Taker<'_>,
+        limit: u64,
+        stop: &Stop,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<()> {
+        let wish = self.wish;
+        let (mut left, mut able) = (limit, true);
+        let chunk = std::cell::RefCell::new((Vec::<Entry>::new(), Instant::now()));
+        let walked = self.looker.entries(
+            |entry, verdict, seen| {
+                let mut chunk = chunk.borrow_mut();
+                if left > 0 && wish.fate(verdict) == Fate::Goes {
+                    left -= 1;
+                    chunk.0.push(*entry);
+                    chunk.1 = seen;
+                }
+            },
+            || {
+                let (entries, seen) = &mut *chunk.borrow_mut();
+                able = taker.take(std::mem::take(entries), *seen);
+                progress(taker.done());
+                able && !stop.asked()
+            },
+        )?;
+        match walked.resized {
+            true => {
+                Err(Error::unreachable("flush", "the table was resized meanwhile: part of it was not seen")
+                    .hint("run it again: what is left will be found"))
+            }
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `list`: the table, entry by entry, as the kernel hands it out.
+
+use super::Target;
+use super::look::Looker;
+use crate::error::Result;
+use crate::model::{Detail, Entry, Filters, Settings, Verdict};
+
+/// Who prints what is listed.
+pub trait Sink<T> {
+    /// One more.
+    fn entry(&mut self, listed: T);
+    /// A moment to hand on what was gathered; false ends the list.
+    fn breathe(&mut self) -> bool;
+}
+
+/// Hands on the entries that the filters want, each with what would become of it.
+///
+/// # Errors
+/// Exit 3 where the kernel cannot be read, or the table was resized meanwhile.
+pub fn list(
+    target: &Target,
+    settings: &Settings,
+    filters: &Filters,
+    sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>,
+) -> Result<()> {
+    let mut looker = Looker::open(target, settings, filters)?;
+    let sink = std::cell::RefCell::new(sink);
+    let walked = looker.entries(
+        |entry, verdict, _| sink.borrow_mut().entry((entry, verdict)),
+        || sink.borrow_mut().breathe(),
+    )?;
+    if walked.whole { walked.trusted() } else { Ok(()) }
+}
+
+/// The same with every attribute that the kernel tells, for conntrack(8)'s own form.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_details(
+    target: &Target,
+    settings: &Settings,
+    filters: &Filters,
+    sink: &mut impl for<'a> Sink<&'a Detail>,
+) -> Result<()> {
+    let mut looker = Looker::open(target, settings, filters)?;
+    let sink = std::cell::RefCell::new(sink);
+    let walked = looker.details(|detail| sink.borrow_mut().entry(detail), || sink.borrow_mut().breathe())?;
+    if walked.whole { walked.trusted() } else { Ok(()) }
+}

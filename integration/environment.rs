@@ -12,13 +12,14 @@ const INSIDE: &str = "CTCTL_INTEGRATION_INSIDE";
 const MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
 /// Each needed program and Debian's package of it.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("conntrack", "conntrack"),
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
     ("sysctl", "procps"),
+    ("tmux", "tmux"),
 ];
 
 /// What a test needs beyond namespaces.

@@ -15,6 +15,7 @@ mod netlink;
 mod pressed;
 mod scrape;
 mod table;
+mod terminal;
 mod tool;
 mod topology;
 mod traffic;
@@ -50,6 +51,8 @@ mod test_rescue;
 mod test_restore;
 mod test_second_chance;
 mod test_simulate;
+mod test_top;
+mod test_top_sources;
 mod test_unit;
 
 use environment::{Allowed, Need};
@@ -135,6 +138,8 @@ fn tests() -> Vec<Test> {
         test_lifeline::TESTS,
         test_persist::TESTS,
         test_unit::TESTS,
+        test_top::TESTS,
+        test_top_sources::TESTS,
     ]
     .concat();
     // Those that run alone come last, so that the others do not wait behind them.

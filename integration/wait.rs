@@ -8,13 +8,22 @@ use std::time::{Duration, Instant};
 const STEP: Duration = Duration::from_millis(10);
 
 /// Calls `look` until it answers `Ok`; at the deadline panics with `what` and the last reason that `look` gave.
-pub fn until<T, E: Display>(what: &str, deadline: Duration, mut look: impl FnMut() -> Result<T, E>) -> T {
+pub fn until<T, E: Display>(what: &str, deadline: Duration, look: impl FnMut() -> Result<T, E>) -> T {
+    until_or(what, deadline, look).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same without the panic: for a test that has something to end first.
+pub fn until_or<T, E: Display>(
+    what: &str,
+    deadline: Duration,
+    mut look: impl FnMut() -> Result<T, E>,
+) -> Result<T, String> {
     let start = Instant::now();
     loop {
         match look() {
-            Ok(value) => return value,
+            Ok(value) => return Ok(value),
             Err(why) if start.elapsed() >= deadline => {
-                panic!("waited {:.1} s for {what}: {why}", start.elapsed().as_secs_f64())
+                return Err(format!("waited {:.1} s for {what}: {why}", start.elapsed().as_secs_f64()));
             }
             Err(_) => sleep(STEP),
         }

@@ -140,7 +140,7 @@ pub fn source_rows(counts: &[SourceCount], entries: u64) -> Vec<SourceRow> {
         zone: Some(c.zone),
         entries: c.entries,
         share_percent: rounded(100.0 * c.entries as f64 / entries.max(1) as f64),
-        new_per_second: None,
+        new_per_second: c.new_per_second.map(rounded),
         tcp: c.tcp,
         udp: c.udp,
         icmp: c.icmp,

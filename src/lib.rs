@@ -27,6 +27,7 @@
 //! | [`policy`] | pure: level, ceiling, relief, calm, protection |
 //! | [`sieve`] | where class, proof and protection meet: the one judgement of an entry |
 //! | [`gauge`] | the kernel's numbers become a snapshot |
+//! | [`saved`] | a table saved as text, `conntrack -L` or /proc, counted line by line |
 //! | [`simulate`] | the same policy and sieve against a modelled table, in virtual time |
 //! | [`executor`] | plan to outcomes; looks again at the moment of acting; decides nothing |
 //! | [`journal`] | intent before the act, outcome after; the baseline on disk |
@@ -64,6 +65,7 @@ pub mod persist;
 pub mod policy;
 pub mod recovery;
 pub mod replay;
+pub mod saved;
 pub mod sieve;
 pub mod simulate;
 pub mod state;

@@ -4,11 +4,16 @@ mod events;
 mod flush;
 mod list;
 mod look;
+mod meter;
+mod ranking;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+pub use meter::Meter;
+pub use ranking::ranking;
 
 use crate::documents;
 use crate::error::Result;
@@ -19,8 +24,8 @@ use crate::kernel::clock;
 use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
 use crate::model::{
-    Basis, Class, Draft, Entry, Filters, Header, Netns, Pace, PlanDocument, ProtocolGroup, RevertDocument,
-    Scan, Settings, Snapshot, SnapshotDocument, SourceCount, SourceKey, StatusDocument, TopSources,
+    Basis, Class, Draft, Entry, Header, Netns, Pace, PlanDocument, RevertDocument, Scan, Settings, Snapshot,
+    SnapshotDocument, StatusDocument,
 };
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::Keeper;
@@ -91,11 +96,14 @@ pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
     let snapshot = facts(target, settings)?;
     let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
     let header = header(target);
+    Ok(documents::status(header, &snapshot, &plan, settings, &found(target, settings)))
+}
+
+/// The values that an agent found before it changed them, as far as it left word.
+fn found(target: &Target, settings: &Settings) -> BTreeMap<String, u64> {
     let dir = state_dir(target.netns(), settings);
     let baseline = Baseline::peek(&dir, &clock::boot_id(), target.netns().inode);
-    let found =
-        baseline.iter().flat_map(|b| &b.values).map(|(name, held)| (name.clone(), held.found)).collect();
-    Ok(documents::status(header, &snapshot, &plan, settings, &found))
+    baseline.iter().flat_map(|b| &b.values).map(|(name, held)| (name.clone(), held.found)).collect()
 }
 
 /// `plan`.
@@ -130,71 +138,6 @@ fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
         snapshot.scan = Some(scan(&mut gauge, settings, weighing, &mut |_, _| {})?);
     }
     Ok(snapshot)
-}
-
-/// `top-sources`: the `limit` largest (0: all), counted from the entries that the filters want.
-///
-/// # Errors
-/// As [`status`].
-pub fn top_sources(
-    target: &Target,
-    settings: &Settings,
-    filters: &Filters,
-    limit: usize,
-) -> Result<TopSources> {
-    let mut gauge = target.gauge(settings)?;
-    let mut counts: HashMap<SourceKey, SourceCount> = HashMap::new();
-    let mut entries = 0;
-    let scan = scan(&mut gauge, settings, None, &mut |entry, judged| {
-        if !filters.matches(entry, judged.idle_seconds) {
-            return;
-        }
-        entries += 1;
-        let key = entry.source_key();
-        let count = counts.entry(key).or_insert(SourceCount {
-            address: key.address,
-            zone: key.zone,
-            entries: 0,
-            tcp: 0,
-            udp: 0,
-            icmp: 0,
-            other: 0,
-            assured: Some(0),
-            unreplied: Some(0),
-            idle: Some(0),
-        });
-        add(count, entry, judged);
-    })?;
-    let mut counts: Vec<SourceCount> = counts.into_values().collect();
-    counts.sort_unstable_by(|a, b| {
-        b.entries.cmp(&a.entries).then_with(|| (a.address, a.zone).cmp(&(b.address, b.zone)))
-    });
-    let sources_total = counts.len() as u64;
-    if limit > 0 {
-        counts.truncate(limit);
-    }
-    Ok(TopSources {
-        header: header(target),
-        basis: Basis::Dump,
-        synced: scan.trusted,
-        entries,
-        sources_total,
-        sources: documents::source_rows(&counts, entries),
-    })
-}
-
-fn add(count: &mut SourceCount, entry: &Entry, judged: &Judged) {
-    count.entries += 1;
-    match ProtocolGroup::of(entry.original.protocol) {
-        ProtocolGroup::Tcp => count.tcp += 1,
-        ProtocolGroup::Udp => count.udp += 1,
-        ProtocolGroup::Icmp => count.icmp += 1,
-        ProtocolGroup::Other => count.other += 1,
-    }
-    let bump = |n: &mut Option<u64>, yes: bool| *n = n.map(|n| n + u64::from(yes));
-    bump(&mut count.assured, entry.status.assured());
-    bump(&mut count.unreplied, !entry.status.seen_reply());
-    bump(&mut count.idle, judged.eligible);
 }
 
 /// `revert` without an agent.

@@ -62,6 +62,11 @@ const MAY_IMPORT: &[Row] = &[
         "findings are pure functions of facts, and one part of it gathers those",
     ),
     (
+        "saved",
+        &["model", "state"],
+        "text from anywhere is counted as a dump is: no kernel, no clock, no file",
+    ),
+    (
         "simulate",
         &["model", "policy", "sieve", "state"],
         "the policy against a modelled table: pure, with its own chance",
@@ -113,7 +118,7 @@ const MAY_IMPORT: &[Row] = &[
         "cli",
         &[
             "agent", "config", "control", "doctor", "error", "journal", "lifeline", "log", "model", "persist",
-            "replay", "simulate", "survey",
+            "replay", "saved", "simulate", "survey",
         ],
         "asks the agent or the survey and prints; it never meets the kernel, the state or the policy",
     ),
@@ -135,6 +140,7 @@ const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("cli", "lifeline", &["cli/lifeline.rs"]),
     ("cli", "persist", &["cli/persist.rs"]),
     ("cli", "replay", &["cli/plan.rs"]),
+    ("cli", "saved", &["cli/top_sources.rs"]),
     (
         "cli",
         "simulate",
@@ -157,6 +163,9 @@ const CRATE_IN: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("similar", &["persist"]),
+    ("dns_lookup", &["cli"]),
+    ("ratatui", &["cli"]),
+    ("signal_hook", &["cli"]),
     ("terminal_size", &["cli"]),
     ("toml", &["config"]),
     ("tracing", &["agent", "control", "journal", "log"]),

@@ -5,11 +5,12 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 18] = [
     "doctor",
     "agent",
     "status",
     "top-sources",
+    "top",
     "list",
     "events",
     "flush",
@@ -20,6 +21,9 @@ const COMMANDS: [&str; 14] = [
     "reload",
     "revert",
     "simulate",
+    "generate",
+    "persist",
+    "lifeline",
 ];
 
 fn ctctl() -> Command {
@@ -86,6 +90,12 @@ fn bad_arguments_are_one_line_and_a_hint() {
         &["top-sources", "-n", ""],
         &["top-sources", "--prefix", "33"],
         &["top-sources", "--by", "size"],
+        &["top-sources", "--group", "port"],
+        &["top-sources", "--watch=0"],
+        &["top-sources", "--watch=soon"],
+        &["top-sources", "--group", "mark", "--prefix", "24"],
+        &["top-sources", "--input", "x", "--watch"],
+        &["top-sources", "--input", "x", "--by", "idle"],
         &["pause", "--for", "-1s"],
         &["pause", "--for", ""],
         &["pause", "--for"],

@@ -18,7 +18,7 @@ use crate::journal;
 use crate::kernel::clock;
 use crate::metrics::{Reading, Steady};
 use crate::model::{
-    AgentStatus, Basis, Class, Netns, Scan, SourceCount, StatusDocument, TopSources, regret_percent,
+    AgentStatus, Basis, Class, Netns, Scan, SortBy, SourceCount, StatusDocument, TopSources, regret_percent,
 };
 use crate::policy;
 
@@ -58,7 +58,7 @@ impl Service for Answers {
         Box::pin(async move {
             match call {
                 Call::GetStatus => this.status().await,
-                Call::GetTopSources { limit } => this.top_sources(limit).await,
+                Call::GetTopSources { limit, rank } => this.top_sources(limit, rank).await,
                 Call::GetHistory { limit, since } => this.history(limit, since).await,
                 Call::GetPlan => this.order(Order::Plan).await,
                 Call::GetSnapshot => this.order(Order::Snapshot).await,
@@ -181,17 +181,21 @@ impl Answers {
     async fn steady(&self, n: usize, steady: &Mutex<Steady>) -> Vec<SourceCount> {
         let limit = n.saturating_mul(2);
         let (reply, receive) = oneshot::channel();
-        if n == 0 || !self.watch.send(Command::Top { limit, reply }) {
+        if n == 0 || !self.watch.send(Command::Top { limit, rank: SortBy::Entries, reply }) {
             return Vec::new();
         }
         let Ok(top) = receive.await else { return Vec::new() };
         steady.lock().unwrap_or_else(PoisonError::into_inner).choose(&top.counts, n)
     }
 
-    async fn top_sources(&self, limit: u64) -> Result<Reply, Refusal> {
+    async fn top_sources(&self, limit: u64, rank: SortBy) -> Result<Reply, Refusal> {
         let (reply, receive) = oneshot::channel();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if !self.watch.send(Command::Top { limit, reply }) {
+        if !matches!(rank, SortBy::Entries | SortBy::New) {
+            let why = format!("the agent does not keep what --by {} asks for", rank.name());
+            return Err(Refusal::failed(why).hint("ask the kernel: --direct"));
+        }
+        if !self.watch.send(Command::Top { limit, rank, reply }) {
             return Err(Refusal::busy("too many questions are waiting already"));
         }
         let top = receive.await.map_err(|_| Refusal::busy("the agent is about to stop"))?;

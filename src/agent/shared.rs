@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::End;
 use crate::control::{Refusal, Reply};
 use crate::metrics::Acts;
-use crate::model::{JournalRecord, Plan, Settings, Snapshot, SourceCount, SourceKey};
+use crate::model::{JournalRecord, Plan, Settings, Snapshot, SortBy, SourceCount, SourceKey};
 use crate::state::Ledger;
 
 /// Numbers that the events thread publishes.
@@ -114,6 +114,8 @@ pub enum Command {
     Top {
         /// 0: all.
         limit: usize,
+        /// By what they are the largest.
+        rank: SortBy,
         /// Where they go.
         reply: oneshot::Sender<Top>,
     },

@@ -14,7 +14,7 @@ use crate::kernel::clock;
 use crate::kernel::listener::{BYTES_PER_QUEUED_EVENT, Listener};
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
-use crate::model::{Event, SourceKey};
+use crate::model::{Event, SortBy, SourceKey};
 use crate::sieve::SharedSightings;
 use crate::state::{Audit, Finding, Identify, Look, RegretMeter, Sightings, Sync};
 
@@ -116,8 +116,8 @@ impl Watcher {
                     Command::Stop => return,
                     Command::Adopt { ledger, duration } => self.adopt(*ledger, duration),
                     Command::Abandon { duration } => self.abandon(duration),
-                    Command::Top { limit, reply } => {
-                        let _ = reply.send(self.top(limit));
+                    Command::Top { limit, rank, reply } => {
+                        let _ = reply.send(self.top(limit, rank));
                     }
                     Command::Young { since_seconds, reply } => {
                         let _ = reply.try_send(self.young(since_seconds));
@@ -307,11 +307,11 @@ impl Watcher {
         self.audit.failed(clock::boottime_seconds(), duration.as_secs_f64());
     }
 
-    fn top(&mut self, limit: usize) -> Top {
+    fn top(&mut self, limit: usize, rank: SortBy) -> Top {
         let synced = self.synced();
         let ledger = self.sync.ledger();
         Top {
-            counts: ledger.top(limit),
+            counts: ledger.top(limit, rank, clock::boottime_seconds() as u32),
             entries: ledger.entries(),
             sources_total: ledger.sources() as u64,
             synced,

@@ -1,5 +1,7 @@
 //! The command line, as clap reads it.
 
+mod sources;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -9,6 +11,8 @@ use super::filters::FilterArguments;
 use super::value;
 use crate::model::EventKind;
 use crate::simulate::Strategy;
+
+pub use sources::{Top, TopSources};
 
 /// A live controller of the Linux connection tracking table.
 #[derive(Parser, Debug)]
@@ -82,9 +86,17 @@ pub enum Command {
         Exit code of --check: 0 normal, 1 high, 2 critical, 3 anything else.")]
     Status(Status),
     /// Who fills the table
-    #[command(after_help = "Examples:\n  ctctl top-sources -n 5\n  ctctl top-sources --prefix 24,64\n  \
-        ctctl top-sources -p udp --dport 53 --not --assured\n  ctctl top-sources -n 0 --direct --json")]
+    #[command(
+        after_help = "Examples:\n  ctctl top-sources -n 5\n  ctctl top-sources --prefix 24,64 --by unreplied\n  \
+        ctctl top-sources -p udp --dport 53 --not --assured\n  \
+        ctctl top-sources --group service --watch=5\n  ctctl top-sources --input saved.txt --resolve\n  \
+        ctctl top-sources -n 0 --direct --json"
+    )]
     TopSources(TopSources),
+    /// The same, live and full-screen: usage over time, sources, what the agent does and why
+    #[command(after_help = "Examples:\n  ctctl top\n  ctctl top --by new --prefix 24,64\n\n\
+        Keys: q quit, s sort, p prefix, enter unfold, / filter, space pause, f flush, ? help.")]
+    Top(Top),
     /// Entries, one a line as the kernel hands them out: idle time, class, and why each would or would not go
     #[command(after_help = "Examples:\n  ctctl list -s 10.0.0.0/8 --state established --idle-over 2h\n  \
         ctctl list --json --not -p tcp | head -1\n  ctctl list --like-conntrack -w 7")]
@@ -239,32 +251,6 @@ pub struct Plan {
     /// Print all that the plan is made of (facts, memory, settings) as one JSON document
     #[arg(long)]
     pub snapshot: bool,
-}
-
-/// `top-sources`.
-#[derive(Args, Debug)]
-pub struct TopSources {
-    /// How many; 0 is all
-    #[arg(short = 'n', value_name = "N", default_value_t = 20, allow_negative_numbers = true)]
-    pub limit: u64,
-    /// Sort by this
-    #[arg(long, value_enum, default_value_t = By::Entries)]
-    pub by: By,
-    /// Read the kernel, whether an agent runs or not
-    #[arg(long)]
-    pub direct: bool,
-    /// Sum by prefixes of these lengths; IPv6 alone is 64 where only one is given
-    #[arg(long, value_name = "V4[,V6]", value_parser = value::prefix, allow_hyphen_values = true)]
-    pub prefix: Option<(u8, u8)>,
-    #[command(flatten)]
-    pub filters: FilterArguments,
-}
-
-/// `--by`.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum By {
-    Entries,
 }
 
 /// `list`.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod args;
+mod asking;
 mod doctor;
 mod events;
 mod filters;
@@ -20,14 +21,17 @@ pub mod prefix;
 mod reach;
 mod reload;
 mod render;
+mod resolve;
 mod resume;
 mod revert;
 mod simulate;
 mod status;
+mod top;
 mod top_sources;
 mod unit;
 mod usage;
 mod value;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -68,7 +72,8 @@ fn run(arguments: &Arguments) -> Result<u8> {
     match &arguments.command {
         Command::Agent(options) => agent::run(global, options),
         Command::Status(options) => status::run(&place()?, options),
-        Command::TopSources(options) => top_sources::run(&place()?, options),
+        Command::TopSources(options) => top_sources::run(global, options),
+        Command::Top(options) => top::run(global, options),
         Command::Events(options) => events::run(&place()?, options),
         Command::Flush(options) => flush::run(&place()?, options),
         Command::List(options) => list::run(&place()?, options),

@@ -5,36 +5,58 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{SourceRow, TopSources};
+use crate::model::{SortBy, SourceRow, TopSources};
 
 /// The sources of `all` (which must be every source) summed by the prefixes that `lengths` (IPv4, IPv6) give; the
-/// `limit` largest of them, ties by address, 0 being all. A prefix of one address is shown as the address.
-pub fn aggregate(all: TopSources, lengths: (u8, u8), limit: usize) -> TopSources {
+/// `limit` greatest of them by `rank`, ties by address, 0 being all. A prefix of one address is shown as the address.
+pub fn aggregate(all: TopSources, lengths: (u8, u8), rank: SortBy, limit: usize) -> TopSources {
+    let (sources, sources_total) = sum(&all.sources, all.entries, lengths, rank, limit);
+    TopSources { sources_total, sources, ..all }
+}
+
+/// The same of rows, shares being of `entries`; and how many prefixes there are.
+pub fn sum(
+    rows: &[SourceRow],
+    entries: u64,
+    lengths: (u8, u8),
+    rank: SortBy,
+    limit: usize,
+) -> (Vec<SourceRow>, u64) {
     let mut sums: BTreeMap<(Key, Option<u16>), SourceRow> = BTreeMap::new();
-    for row in all.sources {
+    for row in rows {
         let key = (Key::of(&row.source, lengths), row.zone);
         match sums.get_mut(&key) {
-            Some(sum) => add(sum, &row),
+            Some(sum) => add(sum, row),
             None => {
                 let source = key.0.to_string();
-                sums.insert(key, SourceRow { source, ..row });
+                sums.insert(key, SourceRow { source, ..row.clone() });
             }
         }
     }
-    let sources_total = sums.len() as u64;
-    let mut sources: Vec<SourceRow> = sums.into_values().collect();
+    let total = sums.len() as u64;
+    let mut sums: Vec<SourceRow> = sums.into_values().collect();
     // The map is in the order of addresses and the sort is stable: ties stay so.
-    sources.sort_by_key(|row| std::cmp::Reverse(row.entries));
+    sort(&mut sums, rank);
     if limit > 0 {
-        sources.truncate(limit);
+        sums.truncate(limit);
     }
-    for row in &mut sources {
-        row.share_percent = match all.entries {
+    for row in &mut sums {
+        row.share_percent = match entries {
             0 => 0.0,
             entries => row.entries as f64 * 100.0 / entries as f64,
         };
     }
-    TopSources { sources_total, sources, ..all }
+    (sums, total)
+}
+
+/// The greatest by `rank` first, then those with more entries.
+pub fn sort(rows: &mut [SourceRow], rank: SortBy) {
+    rows.sort_by(|a, b| rank.of(b).total_cmp(&rank.of(a)).then_with(|| b.entries.cmp(&a.entries)));
+}
+
+/// Whether the prefix of these lengths that `source` is in is called `prefix`.
+pub fn is_within(source: &str, prefix: &str, lengths: (u8, u8)) -> bool {
+    Key::of(source, lengths).to_string() == prefix
 }
 
 /// A prefix; what is no address stays as it is, after all prefixes.
@@ -104,7 +126,7 @@ mod tests {
 
     #[test]
     fn prefixes_are_summed_and_zones_kept_apart() {
-        let top = aggregate(all(), (24, 64), 0);
+        let top = aggregate(all(), (24, 64), SortBy::Entries, 0);
         let expected = [
             ("10.0.0.0/24", Some(0), 11),
             ("10.0.0.0/24", Some(1), 11),
@@ -119,14 +141,14 @@ mod tests {
 
     #[test]
     fn the_limit_holds_after_the_sum() {
-        let top = aggregate(all(), (0, 0), 1);
+        let top = aggregate(all(), (0, 0), SortBy::Entries, 1);
         assert_eq!(rows(&top), [("0.0.0.0/0", Some(0), 22)]);
         assert_eq!(top.sources_total, 3);
     }
 
     #[test]
     fn whole_addresses_stay_addresses() {
-        let top = aggregate(all(), (32, 128), 1);
+        let top = aggregate(all(), (32, 128), SortBy::Entries, 1);
         assert_eq!(rows(&top), [("10.0.0.3", Some(1), 11)]);
         assert_eq!(top.sources_total, 6);
     }
@@ -135,20 +157,21 @@ mod tests {
     fn what_is_unknown_of_one_is_unknown_of_the_sum() {
         let mut known = all();
         known.sources.iter_mut().for_each(|row| row.idle = Some(1));
-        assert_eq!(aggregate(known.clone(), (24, 64), 1).sources[0].idle, Some(2));
+        assert_eq!(aggregate(known.clone(), (24, 64), SortBy::Entries, 1).sources[0].idle, Some(2));
         known.sources[1].idle = None;
-        assert_eq!(aggregate(known, (24, 64), 1).sources[0].idle, None);
+        assert_eq!(aggregate(known, (24, 64), SortBy::Entries, 1).sources[0].idle, None);
     }
 
     #[test]
     fn an_empty_table_and_a_source_that_is_no_address_do_no_harm() {
-        assert_eq!(aggregate(canned::top_sources(&[]), (24, 64), 0).sources_total, 0);
+        assert_eq!(aggregate(canned::top_sources(&[]), (24, 64), SortBy::Entries, 0).sources_total, 0);
         let vast = canned::top_sources(&[("10.0.0.1", 0, 1)]).sources.remove(0);
         let vast = vec![SourceRow { entries: u64::MAX, ..vast }; 2];
-        let top = aggregate(TopSources { sources: vast, ..canned::top_sources(&[]) }, (24, 64), 0);
+        let top =
+            aggregate(TopSources { sources: vast, ..canned::top_sources(&[]) }, (24, 64), SortBy::Entries, 0);
         assert_eq!(top.sources[0].entries, u64::MAX);
         let odd = canned::top_sources(&[("?", 0, 0)]);
-        let top = aggregate(odd, (24, 64), 0);
+        let top = aggregate(odd, (24, 64), SortBy::Entries, 0);
         assert_eq!((rows(&top), top.sources[0].share_percent), (vec![("?", Some(0), 0)], 0.0));
     }
 }

@@ -136,26 +136,21 @@ pub fn answer<T: About>(
     ask: impl FnOnce(&mut Client) -> Result<T>,
     kernel: impl FnOnce() -> Result<T>,
 ) -> Result<(T, Option<Without>)> {
-    let asked = Client::connect(socket)
+    or_else(asked(socket, netns, ask), kernel)
+}
+
+/// The agent's answer if it is about `netns`.
+///
+/// # Errors
+/// Why there is none.
+pub fn asked<T: About>(
+    socket: &Path,
+    netns: &Netns,
+    ask: impl FnOnce(&mut Client) -> Result<T>,
+) -> std::result::Result<T, Without> {
+    Client::connect(socket)
         .map_err(|error| Without::of(socket, error))
-        .and_then(|mut client| heard(socket, netns, ask(&mut client)));
-    or_else(asked, kernel)
-}
-
-/// The kernel's answer, because the operator wants that one.
-///
-/// # Errors
-/// What `kernel` failed with.
-pub fn direct<T>(kernel: impl FnOnce() -> Result<T>) -> Result<(T, Option<Without>)> {
-    or_else(Err(Without::Direct), kernel)
-}
-
-/// The kernel's answer, because no agent keeps what it is made of.
-///
-/// # Errors
-/// What `kernel` failed with.
-pub fn unkept<T>(why: &'static str, kernel: impl FnOnce() -> Result<T>) -> Result<(T, Option<Without>)> {
-    or_else(Err(Without::Unkept(why)), kernel)
+        .and_then(|mut client| heard(socket, netns, ask(&mut client)))
 }
 
 fn heard<T: About>(socket: &Path, netns: &Netns, answer: Result<T>) -> std::result::Result<T, Without> {

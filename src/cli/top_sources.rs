@@ -1,39 +1,158 @@
 //! `ctctl top-sources`.
 
-use super::args::{self, By};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::time::Duration;
+
+use super::args::{self, Global};
+use super::asking::{Asking, LISTEN};
 use super::place::Place;
-use super::{output, prefix, reach, render};
-use crate::error::Result;
-use crate::survey;
+use super::reach;
+use super::render::Style;
+use super::render::sources::Origin;
+use super::render::text::escape;
+use super::resolve::Resolver;
+use super::{output, render, watch};
+use crate::error::{Error, Result};
+use crate::model::{Filters, Grouping, Question, Ranking, SortBy};
+use crate::saved;
 
 /// Prints who fills the table.
 ///
 /// # Errors
-/// Where neither the agent nor the kernel answers.
-pub fn run(place: &Place, options: &args::TopSources) -> Result<u8> {
-    let By::Entries = options.by;
-    let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
-    // Prefixes are summed over every source: the first few addresses say nothing of them.
-    let filters = &options.filters.0;
-    let read = |limit| survey::top_sources(&place.target, &place.settings, filters, limit);
-    let kernel = || match options.prefix {
-        None => read(limit),
-        Some(lengths) => read(0).map(|all| prefix::aggregate(all, lengths, limit)),
-    };
-    let (top, without) = if options.direct {
-        reach::direct(kernel)?
-    } else if !filters.is_empty() {
-        reach::unkept("the agent counts sources and keeps no entries to filter", kernel)?
-    } else {
-        let ask = |client: &mut crate::control::Client| match options.prefix {
-            None => client.top_sources(options.limit),
-            Some(lengths) => client.top_sources(0).map(|all| prefix::aggregate(all, lengths, limit)),
-        };
-        reach::answer(&place.socket, place.target.netns(), ask, kernel)?
-    };
-    output::print(|out| match place.json {
-        true => output::json(out, &top),
-        false => render::sources::write(out, &top, without.as_ref(), &place.style),
-    })?;
+/// Where neither the agent nor the kernel answers, and what does not go together.
+pub fn run(global: &Global, options: &args::TopSources) -> Result<u8> {
+    let question = question(options)?;
+    // Before the namespace is entered: names come from where the operator is.
+    let mut resolver = options.resolve.then(Resolver::start);
+    if let Some(path) = &options.input {
+        let style = Style::of_stdout(global.color, global.verbosity());
+        let (mut ranking, name) = from_file(path, &question, &options.filters.0)?;
+        name_rows(&mut ranking, resolver.as_mut());
+        let origin = Origin::File(name);
+        output::print(|out| show(out, &ranking, &origin, global.json, &style))?;
+        return Ok(0);
+    }
+    let place = Place::find(global)?;
+    let asking = Asking { question, filters: options.filters.0.clone(), direct: options.direct };
+    if let Some(every) = options.watch {
+        return again(place, asking, every, resolver);
+    }
+    let (mut ranking, without) = reach::or_else(asking.agent(&place), || asking.kernel(&place, LISTEN))?;
+    name_rows(&mut ranking, resolver.as_mut());
+    let origin = Origin::of(without);
+    output::print(|out| show(out, &ranking, &origin, place.json, &place.style))?;
     Ok(0)
 }
+
+/// What is asked, where it goes together.
+fn question(options: &args::TopSources) -> Result<Question> {
+    let grouping = Grouping::from(options.group);
+    let refuse = |why: &str, hint: &str| Err(Error::usage("usage", why).hint(hint));
+    if !grouping.of_addresses() && options.prefix.is_some() {
+        return refuse("--prefix sums addresses", "leave it out, or use --group destination or nat-source");
+    }
+    if !grouping.of_addresses() && options.resolve {
+        return refuse("--resolve names addresses", "leave it out, or use --group destination or nat-source");
+    }
+    let rank = SortBy::from(options.by);
+    if options.input.is_some() && matches!(rank, SortBy::New | SortBy::Idle) {
+        return refuse(
+            "a saved table shows neither what is new nor for how long entries were idle",
+            "use --by entries or --by unreplied",
+        );
+    }
+    if options.input.is_some() && options.filters.0.need_idleness() {
+        return refuse("a saved table does not show for how long entries were idle", "leave out --idle-over");
+    }
+    let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
+    Ok(Question { grouping, rank, prefix: options.prefix, limit })
+}
+
+/// `--watch`.
+fn again(
+    mut place: Place,
+    mut asking: Asking,
+    every: Duration,
+    mut resolver: Option<Resolver>,
+) -> Result<u8> {
+    let json = place.json;
+    let in_place = !json && place.style.width.is_some() && Style::terminal_is_able();
+    let asked = asking.question.limit;
+    let mut first = true;
+    watch::watch(every, in_place, move || {
+        if in_place {
+            // Read again: the window may have another size by now.
+            let (width, height) = Style::stdout_size();
+            place.style.width = Some(width);
+            let rows = height.saturating_sub(render::sources::LINES_AROUND).max(1);
+            asking.question.limit = if asked == 0 { rows } else { asked.min(rows) };
+        }
+        let (mut ranking, without) = match asking.agent(&place) {
+            Ok(ranking) => (ranking, None),
+            Err(without) => match asking.kernel(&place, every.min(LISTEN)) {
+                Ok(ranking) => (ranking, Some(without)),
+                Err(error) => return Err(without.and(error)),
+            },
+        };
+        name_rows(&mut ranking, resolver.as_mut());
+        let (origin, style) = (Origin::of(without), place.style.clone());
+        let apart = !std::mem::take(&mut first) && !json && !in_place;
+        Ok(Box::new(move |out| {
+            if apart {
+                writeln!(out)?;
+            }
+            show(out, &ranking, &origin, json, &style)
+        }))
+    })
+}
+
+fn name_rows(ranking: &mut Ranking, resolver: Option<&mut Resolver>) {
+    if let Some(resolver) = resolver {
+        ranking.names = Some(resolver.names(ranking.rows.iter().map(|row| row.source.as_str())));
+    }
+}
+
+fn show(
+    out: &mut dyn io::Write,
+    ranking: &Ranking,
+    origin: &Origin,
+    json: bool,
+    style: &Style,
+) -> io::Result<()> {
+    match json {
+        true => output::json(out, ranking),
+        false => render::sources::write(out, ranking, origin, style),
+    }
+}
+
+/// The saved table, and what to call it.
+fn from_file(path: &Path, question: &Question, filters: &Filters) -> Result<(Ranking, String)> {
+    let standard = path == Path::new("-");
+    let name = if standard { "standard input".into() } else { path.to_string_lossy() };
+    let name = escape(&name).into_owned();
+    let cannot = |error: io::Error| Error::usage("input", format!("{name}: {error}"));
+    let mut text: Box<dyn BufRead> = match standard {
+        true => Box::new(io::stdin().lock()),
+        false => Box::new(BufReader::with_capacity(256 << 10, File::open(path).map_err(cannot)?)),
+    };
+    let now = jiff::Timestamp::now().round(jiff::Unit::Second);
+    let taken_at = now.unwrap_or_default().to_string();
+    let read = saved::ranking(&mut text, question, taken_at, &|entry| filters.matches(entry, None))
+        .map_err(cannot)?;
+    if let Some((line, why)) = read.first_broken {
+        if read.is_something_else() {
+            return Err(Error::usage("input", format!("{name}: no line is an entry (line {line}: {why})"))
+                .hint("save one with `conntrack -L >FILE`, or copy /proc/net/nf_conntrack"));
+        }
+        let lines = read.ranking.unreadable_lines.unwrap_or(0);
+        let lines = render::quantity::counted(lines, "line is", "lines are");
+        output::notice(&format!("{name}: {lines} no entry and not counted, the first is line {line}: {why}"));
+    }
+    Ok((read.ranking, name))
+}
+
+#[cfg(test)]
+#[path = "top_sources_tests.rs"]
+mod tests;

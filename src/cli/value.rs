@@ -1,6 +1,7 @@
 //! Values that the command line takes: durations, moments, prefix lengths.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::args::Seeds;
 use jiff::civil::{Date, DateTime, Time};
@@ -97,6 +98,22 @@ pub fn sample(text: &str) -> Result<u64, BadValue> {
             Err(BadValue { why: "longer than an hour".into(), hint: DURATION_HINT })
         }
         seconds => Ok(seconds),
+    }
+}
+
+const INTERVAL_HINT: &str = "write seconds, from 0.1 to 86400: 5, 0.5 or 5s";
+
+/// Seconds between two looks: `5`, `0.5`, `5s`.
+///
+/// # Errors
+/// Anything else, less than a tenth and more than a day.
+pub fn interval(text: &str) -> Result<Duration, BadValue> {
+    let digits = text.strip_suffix('s').unwrap_or(text);
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match digits.parse::<f64>() {
+        Ok(seconds) if plain && (0.1..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        Ok(_) if plain => Err(BadValue { why: "out of range".into(), hint: INTERVAL_HINT }),
+        _ => Err(BadValue { why: "not a number of seconds".into(), hint: INTERVAL_HINT }),
     }
 }
 

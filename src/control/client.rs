@@ -14,7 +14,7 @@ use super::socket::{ConnectError, dial};
 use super::{Call, Refusal, RefusalKind};
 use crate::error::{Error, Result};
 use crate::model::{
-    JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, StatusDocument, TopSources,
+    JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, SortBy, StatusDocument, TopSources,
 };
 
 /// For one message of an answer.
@@ -59,19 +59,23 @@ impl Client {
         self.one("status", &Call::GetStatus)
     }
 
-    /// `top-sources`; 0 is all.
+    /// `top-sources`; 0 is all. An agent refuses what it does not keep.
     ///
     /// # Errors
     /// As `status`.
-    pub fn top_sources(&mut self, limit: u64) -> Result<TopSources> {
+    pub fn top_sources(&mut self, limit: u64, rank: SortBy) -> Result<TopSources> {
         let mut whole: Option<TopSources> = None;
-        self.pages("top-sources", &Call::GetTopSources { limit }, |page: TopSources| match &mut whole {
-            None => whole.insert(page).sources.len(),
-            Some(whole) => {
-                whole.sources.extend(page.sources);
-                whole.sources.len()
-            }
-        })?;
+        self.pages(
+            "top-sources",
+            &Call::GetTopSources { limit, rank },
+            |page: TopSources| match &mut whole {
+                None => whole.insert(page).sources.len(),
+                Some(whole) => {
+                    whole.sources.extend(page.sources);
+                    whole.sources.len()
+                }
+            },
+        )?;
         whole.ok_or_else(|| garbled("top-sources", "no page"))
     }
 

@@ -14,7 +14,7 @@ use std::pin::Pin;
 
 use crate::error::{Error, Exit};
 use crate::model::{
-    JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, StatusDocument, TopSources,
+    JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, SortBy, StatusDocument, TopSources,
 };
 
 pub use client::Client;
@@ -30,6 +30,8 @@ pub enum Call {
     GetTopSources {
         /// At most so many sources; 0 is all.
         limit: u64,
+        /// By what they are sorted; an agent keeps entries and new ones.
+        rank: SortBy,
     },
     /// `plan`.
     GetPlan,

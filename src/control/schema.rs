@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, Refusal, RefusalKind, Reply};
 use crate::error::Exit;
+use crate::model::SortBy;
 
 /// The interface's name.
 pub const INTERFACE: &str = "io.ctctl.Control";
@@ -123,7 +124,10 @@ fn description(parameters: &mut Parameters) -> Result<&'static str, Fault> {
 fn call(name: &str, parameters: &mut Parameters) -> Result<Option<Call>, Fault> {
     Ok(Some(match name {
         "GetStatus" => Call::GetStatus,
-        "GetTopSources" => Call::GetTopSources { limit: parameters.take("limit")?.unwrap_or(0) },
+        "GetTopSources" => Call::GetTopSources {
+            limit: parameters.take("limit")?.unwrap_or(0),
+            rank: parameters.take("by")?.unwrap_or_default(),
+        },
         "GetPlan" => Call::GetPlan,
         "GetSnapshot" => Call::GetSnapshot,
         "GetHistory" => Call::GetHistory {
@@ -166,7 +170,8 @@ impl Parameters {
 pub fn encode_call(call: &Call) -> Vec<u8> {
     let (name, parameters) = match call {
         Call::GetStatus => ("GetStatus", Value::Null),
-        Call::GetTopSources { limit } => ("GetTopSources", json!({ "limit": limit })),
+        Call::GetTopSources { limit, rank: SortBy::Entries } => ("GetTopSources", json!({ "limit": limit })),
+        Call::GetTopSources { limit, rank } => ("GetTopSources", json!({ "limit": limit, "by": rank })),
         Call::GetPlan => ("GetPlan", Value::Null),
         Call::GetSnapshot => ("GetSnapshot", Value::Null),
         Call::GetHistory { limit, since } => ("GetHistory", json!({ "limit": limit, "since": since })),

@@ -2,6 +2,10 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::attribute::Messages;
 use super::decode;
@@ -161,6 +165,18 @@ impl Listener {
             filter.changes = changes;
         }
         Ok(())
+    }
+
+    /// Waits until something is queued, for at most so long.
+    ///
+    /// # Errors
+    /// As poll(2), but for EINTR, which is as good as an event.
+    pub fn wait(&self, at_most: Duration) -> io::Result<()> {
+        let timeout = PollTimeout::try_from(at_most.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(self.descriptor(), PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Events lost since the subscription began.

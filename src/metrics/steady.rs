@@ -31,6 +31,7 @@ mod tests {
 
     fn sources(last: &[u8]) -> Vec<SourceCount> {
         let row = |last: &u8| SourceCount {
+            new_per_second: None,
             address: [10, 0, 0, *last].into(),
             zone: 0,
             entries: 1,

@@ -57,6 +57,7 @@ pub struct SourceCount {
     pub address: IpAddr,
     pub zone: u16,
     pub entries: u64,
+    pub new_per_second: Option<f64>,
     pub tcp: u64,
     pub udp: u64,
     pub icmp: u64,

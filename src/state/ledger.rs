@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
-use crate::model::{Entry, ProtocolGroup, SourceCount, SourceKey, Tuple};
+use crate::model::{Entry, ProtocolGroup, SortBy, SourceCount, SourceKey, Tuple};
 
 /// Turns identities into 64-bit fingerprints, keyed by a random seed: at a million entries two of them meet with a
 /// probability of 3e-8, and nobody outside can make them meet. Clones share the seed.
@@ -58,6 +58,40 @@ pub struct Count {
     pub other: u32,
     /// When its first entry was heard of, in the caller's seconds; 0: it was there before the first dump.
     pub since_seconds: u32,
+    /// New entries that were heard of.
+    pub births: Births,
+}
+
+/// How fast new entries come: their count, forgotten by 1/e every [`Births::MEMORY_SECONDS`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Births {
+    /// A thousandth of one a second.
+    rate_milli: u32,
+    /// As of this second.
+    at_seconds: u32,
+}
+
+impl Births {
+    /// Long enough to be steady, short enough to see a flood begin.
+    const MEMORY_SECONDS: f64 = 5.0;
+
+    /// One more, in this second.
+    pub fn add(&mut self, now_seconds: u32) {
+        if now_seconds != self.at_seconds {
+            *self = Births { rate_milli: self.milli_at(now_seconds), at_seconds: now_seconds };
+        }
+        self.rate_milli = self.rate_milli.saturating_add((1000.0 / Self::MEMORY_SECONDS) as u32);
+    }
+
+    /// New entries a second, as of now.
+    pub fn per_second(&self, now_seconds: u32) -> f64 {
+        f64::from(self.milli_at(now_seconds)) / 1000.0
+    }
+
+    fn milli_at(&self, now_seconds: u32) -> u32 {
+        let passed = f64::from(now_seconds.saturating_sub(self.at_seconds));
+        (f64::from(self.rate_milli) * (-passed / Self::MEMORY_SECONDS).exp()) as u32
+    }
 }
 
 impl Count {
@@ -98,6 +132,23 @@ impl Ledger {
             *self.sources.entry(key).or_insert_with(unknown).of(group) += 1;
         }
         fresh
+    }
+
+    /// An entry began just now: [`Ledger::insert`], and one more birth of its source.
+    pub fn born(&mut self, fingerprint: u64, key: SourceKey, group: ProtocolGroup, now_seconds: u32) {
+        self.insert(fingerprint, key, group, now_seconds);
+        if let Some(count) = self.sources.get_mut(&key) {
+            count.births.add(now_seconds);
+        }
+    }
+
+    /// Takes over how fast entries of each source began.
+    pub fn keep_births(&mut self, before: &Ledger) {
+        for (key, known) in &before.sources {
+            if let Some(count) = self.sources.get_mut(key) {
+                count.births = known.births;
+            }
+        }
     }
 
     /// Takes over since when sources are known: those that `before` does not know are so since `now_seconds`. With
@@ -159,26 +210,33 @@ impl Ledger {
         self.sources.len()
     }
 
-    /// The `limit` largest sources (0: all), largest first, ties by address and zone.
-    pub fn top(&self, limit: usize) -> Vec<SourceCount> {
-        let mut all: Vec<(&SourceKey, &Count)> = self.sources.iter().collect();
-        let order = |a: &(&SourceKey, &Count), b: &(&SourceKey, &Count)| {
-            b.1.entries().cmp(&a.1.entries()).then_with(|| a.0.cmp(b.0))
+    /// The `limit` largest sources (0: all) by `rank`, of which it knows entries and new ones; largest first, ties by
+    /// entries, address and zone.
+    pub fn top(&self, limit: usize, rank: SortBy, now_seconds: u32) -> Vec<SourceCount> {
+        let rate = |count: &Count| match rank {
+            SortBy::New => count.births.milli_at(now_seconds),
+            _ => 0,
+        };
+        let mut all: Vec<(&SourceKey, &Count, u32)> =
+            self.sources.iter().map(|(key, count)| (key, count, rate(count))).collect();
+        let order = |a: &(&SourceKey, &Count, u32), b: &(&SourceKey, &Count, u32)| {
+            (b.2, b.1.entries()).cmp(&(a.2, a.1.entries())).then_with(|| a.0.cmp(b.0))
         };
         if limit != 0 && limit < all.len() {
             all.select_nth_unstable_by(limit - 1, order);
             all.truncate(limit);
         }
         all.sort_unstable_by(order);
-        all.into_iter().map(|(key, count)| row(key, count)).collect()
+        all.into_iter().map(|(key, count, _)| row(key, count, now_seconds)).collect()
     }
 }
 
-fn row(key: &SourceKey, count: &Count) -> SourceCount {
+fn row(key: &SourceKey, count: &Count, now_seconds: u32) -> SourceCount {
     SourceCount {
         address: key.address,
         zone: key.zone,
         entries: count.entries(),
+        new_per_second: Some(count.births.per_second(now_seconds)),
         tcp: count.tcp.into(),
         udp: count.udp.into(),
         icmp: count.icmp.into(),
@@ -203,7 +261,7 @@ mod tests {
         assert!(ledger.insert(1, key(1), ProtocolGroup::Tcp, 0));
         assert!(!ledger.insert(1, key(1), ProtocolGroup::Tcp, 0));
         assert_eq!(ledger.entries(), 1);
-        assert_eq!(ledger.top(0)[0].tcp, 1);
+        assert_eq!(ledger.top(0, SortBy::Entries, 0)[0].tcp, 1);
         assert!(ledger.remove(1, key(1), ProtocolGroup::Tcp));
         assert!(!ledger.remove(1, key(1), ProtocolGroup::Tcp));
         assert_eq!((ledger.entries(), ledger.sources()), (0, 0));
@@ -216,8 +274,35 @@ mod tests {
             ledger.insert(fingerprint, key(last), ProtocolGroup::Udp, 0);
         }
         let order = |rows: Vec<SourceCount>| rows.iter().map(|r| r.address.to_string()).collect::<Vec<_>>();
-        assert_eq!(order(ledger.top(0)), ["10.0.0.7", "10.0.0.3", "10.0.0.9"]);
-        assert_eq!(order(ledger.top(2)), ["10.0.0.7", "10.0.0.3"]);
+        assert_eq!(order(ledger.top(0, SortBy::Entries, 0)), ["10.0.0.7", "10.0.0.3", "10.0.0.9"]);
+        assert_eq!(order(ledger.top(2, SortBy::Entries, 0)), ["10.0.0.7", "10.0.0.3"]);
+    }
+
+    #[test]
+    fn new_entries_are_a_rate_that_comes_and_goes() {
+        let mut ledger = Ledger::default();
+        let mut fingerprint = 0;
+        for second in 100..130 {
+            for n in 0..100 {
+                fingerprint += 1;
+                ledger.born(fingerprint, key(if n < 90 { 1 } else { 2 }), ProtocolGroup::Udp, second);
+            }
+        }
+        ledger.insert(0, key(3), ProtocolGroup::Udp, 100);
+        let rate = |ledger: &Ledger, now| {
+            ledger.top(0, SortBy::New, now).iter().map(|r| r.new_per_second.unwrap()).collect::<Vec<_>>()
+        };
+        let rates = rate(&ledger, 129);
+        assert!((80.0..105.0).contains(&rates[0]) && (8.5..11.5).contains(&rates[1]), "{rates:?}");
+        assert_eq!(rates[2], 0.0);
+        assert!(rate(&ledger, 160)[0] < 1.0);
+        // What is born and gone leaves no rate behind: memory is for sources that hold entries.
+        let largest = ledger.top(1, SortBy::New, 129)[0];
+        assert_eq!(largest.address.to_string(), "10.0.0.1");
+        let mut dumped = Ledger::default();
+        dumped.insert(1, key(1), ProtocolGroup::Udp, 129);
+        dumped.keep_births(&ledger);
+        assert_eq!(rate(&dumped, 129), [rates[0]]);
     }
 
     #[test]

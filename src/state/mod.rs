@@ -14,6 +14,7 @@ mod regret;
 mod regret_filter;
 mod sightings;
 mod sync;
+mod tally;
 mod weighing;
 
 pub use audit::{Audit, Finding, Look};
@@ -27,6 +28,7 @@ pub use rates::Rates;
 pub use regret::RegretMeter;
 pub use sightings::Sightings;
 pub use sync::{Sync, Tally};
+pub use tally::{Census, Counted, Known};
 pub use weighing::Weighing;
 
 #[cfg(test)]

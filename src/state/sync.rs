@@ -63,7 +63,7 @@ impl Sync {
         }
         if alive {
             self.tally.new += 1;
-            self.ledger.insert(fingerprint, key, group, self.now_seconds);
+            self.ledger.born(fingerprint, key, group, self.now_seconds);
         } else {
             self.tally.destroyed += 1;
             self.ledger.remove(fingerprint, key, group);
@@ -89,6 +89,7 @@ impl Sync {
         // At the start every source is as good as old.
         let before = (self.tally.resyncs > 0).then_some(&self.ledger);
         dumped.keep_ages(before, self.now_seconds);
+        dumped.keep_births(&self.ledger);
         self.ledger = dumped;
         self.tally.resyncs += 1;
         true
@@ -136,7 +137,11 @@ mod tests {
     }
 
     fn counts(ledger: &Ledger) -> BTreeMap<String, u64> {
-        ledger.top(0).into_iter().map(|r| (r.address.to_string(), r.entries)).collect()
+        ledger
+            .top(0, crate::model::SortBy::Entries, 0)
+            .into_iter()
+            .map(|r| (r.address.to_string(), r.entries))
+            .collect()
     }
 
     proptest! {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ctctl::control::{Call, Limits};
 use ctctl::error::Exit;
+use ctctl::model::SortBy;
 use serde_json::{Value, json};
 
 use super::canned::{self, Agent, Canned};
@@ -16,8 +17,8 @@ fn every_call_round_trips() {
     let agent = Agent::start(service.clone(), Limits::default());
     let mut client = agent.client();
     assert_eq!(client.status().unwrap(), canned::status());
-    assert_eq!(client.top_sources(0).unwrap(), canned::top_sources(1234));
-    assert_eq!(client.top_sources(3).unwrap(), canned::top_sources(3));
+    assert_eq!(client.top_sources(0, SortBy::Entries).unwrap(), canned::top_sources(1234));
+    assert_eq!(client.top_sources(3, SortBy::New).unwrap(), canned::top_sources(3));
     assert_eq!(client.plan().unwrap(), canned::plan());
     let since = Some("2025-01-01T00:00:00Z".to_string());
     let records: Vec<_> = (0..1001).map(canned::record).collect();
@@ -39,8 +40,8 @@ fn every_call_round_trips() {
     let asked = std::mem::take(&mut *service.asked.lock().unwrap());
     let expected = [
         Call::GetStatus,
-        Call::GetTopSources { limit: 0 },
-        Call::GetTopSources { limit: 3 },
+        Call::GetTopSources { limit: 0, rank: SortBy::Entries },
+        Call::GetTopSources { limit: 3, rank: SortBy::New },
         Call::GetPlan,
         Call::GetHistory { limit: 7, since },
         Call::Pause { seconds: Some(1.5) },
@@ -56,7 +57,7 @@ fn every_call_round_trips() {
 #[test]
 fn no_rows_are_one_page() {
     let agent = Agent::start(Canned::new(0, 0), Limits::default());
-    assert_eq!(agent.client().top_sources(0).unwrap(), canned::top_sources(0));
+    assert_eq!(agent.client().top_sources(0, SortBy::Entries).unwrap(), canned::top_sources(0));
     assert_eq!(agent.client().history(0, None).unwrap(), []);
 }
 
@@ -125,6 +126,7 @@ fn errors_name_what_is_wrong() {
         ("GetStatus", json!({"verbose": true}), "verbose"),
         ("GetTopSources", json!({"limit": -1}), "limit"),
         ("GetTopSources", json!({"limit": 1.5}), "limit"),
+        ("GetTopSources", json!({"by": "size"}), "by"),
         ("GetTopSources", json!({"limit": 1, "offset": 2}), "offset"),
         ("GetHistory", json!({"since": 5}), "since"),
         ("Pause", json!({"seconds": 0}), "seconds"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ctctl::control::{Call, Limits, Refusal, schema};
+use ctctl::model::SortBy;
 use serde_json::{Value, json};
 
 use super::canned::{Agent, Canned};
@@ -18,7 +19,7 @@ fn calls() -> Vec<Call> {
     let since = Some("2025-01-01T00:00:00Z".into());
     let calls = vec![
         Call::GetStatus,
-        Call::GetTopSources { limit: 3 },
+        Call::GetTopSources { limit: 3, rank: SortBy::New },
         Call::GetPlan,
         Call::GetSnapshot,
         Call::GetHistory { limit: 3, since },

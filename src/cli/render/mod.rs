@@ -32,6 +32,7 @@ use crate::model::Level;
 const DEFAULT_WIDTH: usize = 80;
 
 /// How text looks.
+#[derive(Clone)]
 pub struct Style {
     /// Columns of the terminal; `None` off one, where nothing is fitted.
     pub width: Option<usize>,
@@ -60,6 +61,17 @@ impl Style {
             zone: TimeZone::system(),
             verbosity,
         }
+    }
+
+    /// Whether the terminal understands more than lines.
+    pub fn terminal_is_able() -> bool {
+        !matches!(std::env::var("TERM").as_deref(), Err(_) | Ok("" | "dumb"))
+    }
+
+    /// Columns and lines of standard output, where it is a terminal that tells them; else 80 by 24.
+    pub fn stdout_size() -> (usize, usize) {
+        let own = terminal_size::terminal_size().map(|(width, height)| (width.0.into(), height.0.into()));
+        own.filter(|(width, height)| *width > 0 && *height > 0).unwrap_or((DEFAULT_WIDTH, 24))
     }
 
     /// A heading.

@@ -7,60 +7,110 @@ use super::table::{self, Column, name, number};
 use super::text::paragraph;
 use super::{Style, quantity};
 use crate::cli::reach::Without;
-use crate::model::{Basis, SourceRow, TopSources};
+use crate::model::{Basis, Grouping, Ranking, SourceRow};
+
+/// Lines beside the rows: the caption may take two, and the header one; the cursor stands on the last.
+pub const LINES_AROUND: usize = 4;
+
+/// Where an answer is from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The agent.
+    Agent,
+    /// The kernel, and why not the agent.
+    Kernel(Without),
+    /// A file of this name.
+    File(String),
+}
+
+impl Origin {
+    /// The agent's unless there is a reason that it is not.
+    pub fn of(without: Option<Without>) -> Origin {
+        without.map_or(Origin::Agent, Origin::Kernel)
+    }
+}
+
+/// A row and its name; nothing where names were not asked for.
+type Named<'a> = (&'a SourceRow, Option<Option<&'a str>>);
 
 /// Writes a line on where the counts come from (not with `-q`), and the table.
 ///
 /// # Errors
 /// The writer's.
-pub fn write(
-    out: &mut dyn Write,
-    top: &TopSources,
-    without: Option<&Without>,
-    style: &Style,
-) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, top: &Ranking, origin: &Origin, style: &Style) -> io::Result<()> {
     if style.verbosity >= 0 {
-        paragraph(out, style.width, "", 0, &caption(top, without))?;
+        paragraph(out, style.width, "", 0, &caption(top, origin))?;
     }
-    let zones = top.sources.iter().any(|row| row.zone.unwrap_or(0) != 0);
-    table::write(out, &columns(zones), &top.sources, style)
+    let zones = top.grouping != Grouping::Zone && top.rows.iter().any(|row| row.zone.unwrap_or(0) != 0);
+    let rows: Vec<Named<'_>> = top.named_rows().collect();
+    table::write(out, &columns(top, zones), &rows, style)
 }
 
-fn caption(top: &TopSources, without: Option<&Without>) -> String {
+fn caption(top: &Ranking, origin: &Origin) -> String {
     let entries = counted(top.entries, "entry", "entries");
-    let sources = counted(top.sources_total, "source", "sources");
-    let shown = match top.sources.len() as u64 {
-        n if n < top.sources_total => format!(", the first {n} shown"),
+    let (one, many) = match top.grouping {
+        Grouping::Source => ("source", "sources"),
+        Grouping::Destination => ("destination", "destinations"),
+        Grouping::Service => ("service", "services"),
+        Grouping::NatSource => ("translated source", "translated sources"),
+        Grouping::Zone => ("zone", "zones"),
+        Grouping::Mark => ("mark", "marks"),
+    };
+    let link = match top.grouping {
+        Grouping::Source => "from",
+        Grouping::Destination | Grouping::Service => "to",
+        _ => "in",
+    };
+    let groups = counted(top.total, one, many);
+    let shown = match top.rows.len() as u64 {
+        n if n < top.total => format!(", the first {n} shown"),
         _ => String::new(),
     };
-    let basis = match (top.basis, without) {
+    let basis = match (top.basis, origin) {
         (Basis::Agent, _) => "counted by the agent".into(),
-        (Basis::Dump, None) => "from a dump of the kernel by the agent".into(),
-        (Basis::Dump, Some(without)) => format!("from a dump of the kernel ({without})"),
+        (Basis::Dump, Origin::Agent) => "from a dump of the kernel by the agent".into(),
+        (Basis::Dump, Origin::Kernel(without)) => format!("from a dump of the kernel ({without})"),
+        (Basis::Dump, Origin::File(name)) => match top.unreadable_lines {
+            None | Some(0) => format!("from {name}"),
+            Some(lines) => {
+                format!("from {name}, of which {} no entry", counted(lines, "line is", "lines are"))
+            }
+        },
     };
     let synced = if top.synced { "" } else { "; not in step with the kernel yet" };
-    format!("{entries} from {sources}{shown}; {basis}{synced}")
+    format!("{entries} {link} {groups}{shown}; {basis}{synced}")
 }
 
-fn columns(zones: bool) -> Vec<Column<SourceRow>> {
-    let mut columns = vec![name("SOURCE", |row: &SourceRow| row.source.clone())];
-    if zones {
-        columns.push(number("ZONE", 0, |row| count(row.zone.map(u64::from))));
+fn columns<'a>(top: &Ranking, zones: bool) -> Vec<Column<Named<'a>>> {
+    let title = match top.grouping {
+        Grouping::Source => "SOURCE",
+        Grouping::Destination => "DESTINATION",
+        Grouping::Service => "SERVICE",
+        Grouping::NatSource => "NAT-SOURCE",
+        Grouping::Zone => "ZONE",
+        Grouping::Mark => "MARK",
+    };
+    let mut columns = vec![name(title, |(row, _): &Named<'a>| row.source.clone())];
+    if top.names.is_some() {
+        columns.push(name("NAME", |(_, name)| name.flatten().unwrap_or(quantity::UNKNOWN).into()));
     }
-    let counts: [Column<SourceRow>; 10] = [
-        number("ENTRIES", 0, |row| row.entries.to_string()),
-        number("SHARE", 6, |row| match percent(row.share_percent).as_str() {
+    if zones {
+        columns.push(number("ZONE", 0, |(row, _)| count(row.zone.map(u64::from))));
+    }
+    let counts: [Column<Named<'a>>; 10] = [
+        number("ENTRIES", 0, |(row, _)| row.entries.to_string()),
+        number("SHARE", 6, |(row, _)| match percent(row.share_percent).as_str() {
             quantity::UNKNOWN => quantity::UNKNOWN.into(),
             share => share.replace(' ', ""),
         }),
-        number("NEW/S", 3, |row| rate(row.new_per_second)),
-        number("TCP", 1, |row| row.tcp.to_string()),
-        number("UDP", 2, |row| row.udp.to_string()),
-        number("ICMP", 8, |row| row.icmp.to_string()),
-        number("OTHER", 9, |row| row.other.to_string()),
-        number("ASSURED", 7, |row| count(row.assured)),
-        number("UNREPLIED", 4, |row| count(row.unreplied)),
-        number("IDLE", 5, |row| count(row.idle)),
+        number("NEW/S", 3, |(row, _)| rate(row.new_per_second)),
+        number("TCP", 1, |(row, _)| row.tcp.to_string()),
+        number("UDP", 2, |(row, _)| row.udp.to_string()),
+        number("ICMP", 8, |(row, _)| row.icmp.to_string()),
+        number("OTHER", 9, |(row, _)| row.other.to_string()),
+        number("ASSURED", 7, |(row, _)| count(row.assured)),
+        number("UNREPLIED", 4, |(row, _)| count(row.unreplied)),
+        number("IDLE", 5, |(row, _)| count(row.idle)),
     ];
     columns.extend(counts);
     columns
@@ -70,10 +120,12 @@ fn columns(zones: bool) -> Vec<Column<SourceRow>> {
 mod tests {
     use super::*;
     use crate::cli::render::canned;
+    use crate::model::TopSources;
 
     fn drawn(width: Option<usize>, top: &TopSources, without: Option<&Without>) -> String {
         let mut out = Vec::new();
-        write(&mut out, top, without, &canned::style(width)).expect("memory");
+        let origin = Origin::of(without.cloned());
+        write(&mut out, &top.clone().into(), &origin, &canned::style(width)).expect("memory");
         String::from_utf8(out).expect("text")
     }
 
@@ -132,6 +184,26 @@ SOURCE    ZONE  ENTRIES  SHARE  TCP  UDP  ICMP  OTHER
 10.0.0.1     3        1  50.0%    1    0     0      0
 ";
         assert_eq!(drawn(None, &dump, Some(&without)), expected);
+    }
+
+    #[test]
+    fn other_groups_say_what_they_are_and_names_stand_beside() {
+        let mut ranking = Ranking::from(canned::top_sources(&[("192.0.2.1", 0, 7), ("192.0.2.2", 0, 3)]));
+        ranking.grouping = Grouping::Destination;
+        ranking.basis = Basis::Dump;
+        ranking.unreadable_lines = Some(2);
+        ranking.names = Some(vec![Some("\x1b[2Jevil.example".into()), None]);
+        let mut out = Vec::new();
+        let origin = Origin::File("saved.txt".into());
+        write(&mut out, &ranking, &origin, &canned::style(Some(60))).expect("memory");
+        let expected = "\
+10 entries to 2 destinations; from saved.txt, of which 2
+lines are no entry
+DESTINATION  NAME                   ENTRIES  SHARE  TCP  UDP
+192.0.2.1    \\u{1b}[2Jevil.example        7  70.0%    7    0
+192.0.2.2    -                            3  30.0%    3    0
+";
+        assert_eq!(String::from_utf8(out).expect("text"), expected);
     }
 
     #[test]

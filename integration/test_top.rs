@@ -1,0 +1,189 @@
+//! `ctctl top` in a real terminal: what is on the screen, what keys do, and how the terminal is left.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::agent::{CTCTL, Setup, limit};
+use crate::fill::fill;
+use crate::flow::{self, Flow, L4};
+use crate::table;
+use crate::terminal::Terminal;
+use crate::topology::Topology;
+use crate::{Test, test, wait};
+
+pub const TESTS: &[Test] = &[
+    test("top::everything_fits_80x24_and_keys_change_it", keys),
+    test("top::with_no_agent_it_works_from_dumps_without_colour", without_agent),
+    test("top::every_end_leaves_the_terminal_clean", ends),
+    test("top::a_flush_shows_what_goes_and_asks", flush),
+    test("top::a_terminal_that_cannot_is_told_so", unable),
+];
+
+/// 40 sources in 10.128.0.0/16, the nth with n entries, and one elsewhere with 30.
+fn filled() -> Topology {
+    let topology = Topology::new();
+    let flows = (1..=40u32).flat_map(|n| {
+        (0..n).map(move |port| Flow::established(flow::source(n), [192, 0, 2, 9], 1000 + port as u16, 60))
+    });
+    fill(&topology.gateway, flows);
+    let udp = |port| Flow::new([10, 9, 9, 9], [192, 0, 2, 9], L4::Udp(port, 53), 300).unreplied();
+    fill(&topology.gateway, (2000..2030).map(udp));
+    topology
+}
+
+fn command(setup: &Setup, environment: &str) -> String {
+    let (netns, socket, config) = (&setup.netns, setup.socket(), setup.config());
+    let (socket, config) = (socket.display(), config.display());
+    format!("{environment} {CTCTL} --netns {netns} --socket {socket} --config {config} top; echo ended $?")
+}
+
+fn keys() {
+    let topology = filled();
+    let setup = Setup::new(&topology.gateway, &limit(1000));
+    let agent = setup.start();
+    let terminal = Terminal::new();
+    terminal.line(&command(&setup, ""));
+    let who = format!("; agent {}", agent.pid);
+    let largest = flow::source(40).to_string();
+    let screen =
+        terminal.shows(&[&who, "85.0 % of 1000 entries", "counted by the agent", &largest, "q quit"]);
+    assert!(screen.contains("high") && screen.contains("high 80"), "the watermarks:\n{screen}");
+    assert!(screen.contains("what the agent does"), "{screen}");
+    assert!(
+        screen.lines().count() <= 24 && screen.lines().all(|line| line.chars().count() <= 80),
+        "{screen}"
+    );
+    assert!(terminal.painted().contains("\x1b[3"), "colours");
+
+    terminal.key("p");
+    terminal.shows(&["by /24, /64", "▸ 10.128.0.0/24"]);
+    terminal.key("Enter");
+    terminal.shows(&["▾ 10.128.0.0/24", &format!("    {largest}")]);
+    terminal.key("p");
+    terminal.key("p");
+    terminal.shows(&["sources, most entries first"]);
+    for order in ["new", "unreplied"] {
+        terminal.key("s");
+        terminal.shows(&[&format!("most {order} first")]);
+    }
+    let screen = terminal.shows(&["from a dump", "UNREPLIED", "10.9.9.9"]);
+    let first = screen.lines().skip_while(|line| !line.starts_with("SOURCE")).nth(1);
+    assert!(first.is_some_and(|line| line.starts_with("10.9.9.9")), "{screen}");
+
+    terminal.key("/");
+    terminal.line("-p udx");
+    terminal.shows(&["filter: -p udx", "invalid value"]);
+    terminal.key("C-u");
+    terminal.line("10.9.0.0/16");
+    terminal.shows(&["filter 10.9.0.0/16", "1 source,"]);
+    terminal.key("Escape");
+    terminal.shows(&["41 sources"]);
+    terminal.key("?");
+    terminal.shows(&["keys", "any key goes back"]);
+    terminal.key("x");
+    terminal.key("Space");
+    terminal.shows(&["PAUSED"]);
+    terminal.resize(120, 40);
+    let screen = terminal.shows(&["PAUSED", "ASSURED"]);
+    assert!(screen.lines().any(|line| line.chars().count() > 100), "{screen}");
+    terminal.resize(40, 8);
+    terminal.shows(&["SOURCE"]);
+    terminal.key("q");
+    terminal.shows(&["ended 0"]);
+    assert!(!terminal.is_taken());
+}
+
+fn without_agent() {
+    let topology = filled();
+    let setup = Setup::new(&topology.gateway, &limit(1000));
+    let terminal = Terminal::new();
+    terminal.line(&command(&setup, "NO_COLOR=1 LC_ALL=C"));
+    let largest = flow::source(40).to_string();
+    let screen = terminal.shows(&["; no agent", "no agent on", "from a dump", &largest, "850 entries"]);
+    assert!(screen.is_ascii(), "{screen}");
+    let painted = terminal.painted();
+    let coloured = |code: &str| painted.contains(&format!("\x1b[{code}"));
+    assert!(
+        !(30..48)
+            .filter(|code| *code != 39)
+            .any(|code| coloured(&format!("{code}m")) || coloured(&format!("{code};"))),
+        "{painted:?}"
+    );
+    // What comes and what goes is seen without anybody who counts events.
+    let more = (0..100).map(|port| Flow::established(flow::source(500), [192, 0, 2, 9], 4000 + port, 60));
+    fill(&topology.gateway, more);
+    terminal.shows(&["950 entries", &flow::source(500).to_string()]);
+    terminal.key("q");
+    terminal.shows(&["ended 0"]);
+}
+
+fn ends() {
+    let topology = filled();
+    let setup = Setup::new(&topology.gateway, &limit(1000));
+    let terminal = Terminal::new();
+    let mut ended = 0;
+    let mut end = |by: &dyn Fn()| {
+        terminal.line(&command(&setup, ""));
+        terminal.shows(&["q quit"]);
+        assert!(terminal.is_taken());
+        by();
+        ended += 1;
+        wait::until("the shell's screen", std::time::Duration::from_secs(20), || {
+            let screen = terminal.screen();
+            let clean = !terminal.is_taken() && screen.matches("\nended 0").count() == ended;
+            if clean { Ok(()) } else { Err(screen) }
+        });
+        // The terminal echoes and edits lines again.
+        let marker = format!("echo again-{ended}");
+        terminal.line(&marker);
+        terminal.shows(&[&format!("$ {marker}"), &format!("\nagain-{ended}")]);
+    };
+    end(&|| terminal.key("q"));
+    end(&|| terminal.key("C-c"));
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        end(&|| kill(Pid::from_raw(terminal.process("top")), signal).expect("a signal"));
+    }
+    // The terminal itself goes: the program does too.
+    terminal.line(&command(&setup, ""));
+    terminal.shows(&["q quit"]);
+    let pid = terminal.process("top");
+    drop(terminal);
+    wait::until("the end of a program without a terminal", std::time::Duration::from_secs(20), || {
+        if std::path::Path::new(&format!("/proc/{pid}")).exists() { Err("it runs") } else { Ok(()) }
+    });
+}
+
+fn flush() {
+    let topology = filled();
+    let setup = Setup::new(&topology.gateway, &limit(1000));
+    let terminal = Terminal::new();
+    terminal.line(&command(&setup, ""));
+    let victim = flow::source(40);
+    let held = || table::rows(&topology.gateway).iter().filter(|row| row.source == victim).count();
+    terminal.shows(&[&victim.to_string()]);
+    terminal.key("f");
+    terminal.shows(&["flush?", &format!("of {victim}"), "40", "y deletes them"]);
+    terminal.key("n");
+    terminal.shows(&["q quit"]);
+    assert_eq!((held(), topology.count()), (40, 850), "no is no");
+    terminal.key("f");
+    terminal.shows(&["y deletes them"]);
+    terminal.key("y");
+    terminal.shows(&["any key goes back"]);
+    assert_eq!((held(), topology.count()), (0, 810));
+    terminal.key("x");
+    terminal.shows(&["40 sources", &flow::source(39).to_string()]);
+    terminal.key("q");
+    terminal.shows(&["ended 0"]);
+}
+
+fn unable() {
+    let topology = Topology::new();
+    let setup = Setup::new(&topology.gateway, &limit(1000));
+    let terminal = Terminal::new();
+    terminal.line(&command(&setup, "TERM=dumb"));
+    terminal.shows(&["ctctl: top: TERM is dumb", "hint: use ctctl top-sources --watch", "ended 2"]);
+    let answer = setup.ctctl(&["top"]);
+    assert_eq!((answer.code, answer.stdout.as_str()), (2, ""), "{answer:?}");
+    assert!(answer.stderr.contains("no terminal"), "{answer:?}");
+}

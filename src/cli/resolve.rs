@@ -1,0 +1,138 @@
+//! Names of addresses, from the resolver of whoever runs the command: only when asked for, so many at once, and never
+//! waited for longer than a moment.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Questions at once: a resolver that is silent holds each for 10 s and more.
+const WORKERS: usize = 16;
+/// The most addresses that one table asks for.
+const MOST: usize = 256;
+/// How long a table waits. What comes later is there the next time.
+const WAIT: Duration = Duration::from_secs(2);
+/// The most names that are kept.
+const KEPT: usize = 1 << 16;
+
+/// How an address is looked up.
+type Lookup = fn(IpAddr) -> Option<String>;
+
+/// Asks, and remembers.
+pub struct Resolver {
+    questions: Sender<IpAddr>,
+    answers: Receiver<(IpAddr, Option<String>)>,
+    /// `None` within: asked, and not answered yet.
+    known: HashMap<IpAddr, Option<Option<String>>>,
+}
+
+impl Resolver {
+    /// Starts the threads that ask. They belong to the network namespace of this moment: the caller's own, whose
+    /// resolver /etc/resolv.conf names.
+    pub fn start() -> Resolver {
+        Resolver::with(|address| dns_lookup::lookup_addr(&address).ok())
+    }
+
+    fn with(lookup: Lookup) -> Resolver {
+        let (questions, asked) = channel::<IpAddr>();
+        let (answer, answers) = channel();
+        let asked = Arc::new(Mutex::new(asked));
+        for _ in 0..WORKERS {
+            let (asked, answer) = (asked.clone(), answer.clone());
+            let work = move || {
+                loop {
+                    let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(address) = next else { return };
+                    // An address for a name is none.
+                    let name = lookup(address).filter(|name| name.parse::<IpAddr>().is_err());
+                    if answer.send((address, name)).is_err() {
+                        return;
+                    }
+                }
+            };
+            // Without threads there are no names, and a table all the same.
+            let _ = std::thread::Builder::new().name("resolve".into()).spawn(work);
+        }
+        Resolver { questions, answers, known: HashMap::new() }
+    }
+
+    /// The names of `sources`, those that are addresses and have one that is known in time.
+    pub fn names<'a>(&mut self, sources: impl Iterator<Item = &'a str>) -> Vec<Option<String>> {
+        self.names_within(sources, WAIT)
+    }
+
+    fn names_within<'a>(
+        &mut self,
+        sources: impl Iterator<Item = &'a str>,
+        wait: Duration,
+    ) -> Vec<Option<String>> {
+        let addresses: Vec<Option<IpAddr>> = sources.map(|source| source.parse().ok()).collect();
+        if self.known.len() > KEPT {
+            self.known.retain(|_, name| name.is_none());
+        }
+        let wanted: Vec<IpAddr> = addresses.iter().flatten().copied().take(MOST).collect();
+        for address in &wanted {
+            if !self.known.contains_key(address) && self.questions.send(*address).is_ok() {
+                self.known.insert(*address, None);
+            }
+        }
+        let deadline = Instant::now() + wait;
+        while wanted.iter().any(|address| self.known.get(address) == Some(&None)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.answers.recv_timeout(left) {
+                Ok((address, name)) => drop(self.known.insert(address, Some(name))),
+                Err(_) => break,
+            }
+        }
+        let name = |address: &Option<IpAddr>| self.known.get(address.as_ref()?).cloned().flatten().flatten();
+        addresses.iter().map(name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canned(address: IpAddr) -> Option<String> {
+        match address.to_string().as_str() {
+            "10.0.0.1" => Some("one.example".into()),
+            // A resolver without a name for it.
+            "10.0.0.2" => Some("10.0.0.2".into()),
+            "10.0.0.3" => loop {
+                std::thread::park();
+            },
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn names_come_for_addresses_that_have_one() {
+        let mut resolver = Resolver::with(canned);
+        let names = resolver.names(["10.0.0.1", "10.0.0.2", "10.0.0.0/24", "none", "::1"].into_iter());
+        assert_eq!(names, [Some("one.example".into()), None, None, None, None]);
+    }
+
+    #[test]
+    fn a_silent_resolver_is_not_waited_for() {
+        let mut resolver = Resolver::with(canned);
+        let began = Instant::now();
+        let ask =
+            |resolver: &mut Resolver, wait| resolver.names_within(["10.0.0.3", "10.0.0.1"].into_iter(), wait);
+        // Long enough for the one that answers; the other keeps the table for no longer.
+        let mut names = ask(&mut resolver, Duration::from_millis(50));
+        while names[1].is_none() && began.elapsed() < Duration::from_secs(20) {
+            names = ask(&mut resolver, Duration::from_millis(50));
+        }
+        assert_eq!(names, [None, Some("one.example".into())]);
+    }
+
+    #[test]
+    fn no_table_asks_for_more_than_so_many() {
+        let mut resolver = Resolver::with(canned);
+        let many: Vec<String> =
+            (0..2000u32).map(|n| std::net::Ipv4Addr::from(0x0b00_0000 + n).to_string()).collect();
+        assert_eq!(resolver.names(many.iter().map(String::as_str)).len(), 2000);
+        assert_eq!(resolver.known.len(), MOST);
+    }
+}

@@ -1,0 +1,117 @@
+//! Sources as the operator wants to see them: sorted, folded by prefix, some unfolded. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::cli::prefix;
+use crate::model::{SortBy, SourceRow};
+
+/// The most lines that are made: nobody scrolls further.
+pub const MOST_LINES: usize = 2000;
+/// The most sources shown of one prefix.
+const MOST_MEMBERS: usize = 200;
+
+/// A row's name: its key and zone.
+pub type Name = (String, Option<u16>);
+
+/// How sources are to be shown.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Arrangement {
+    /// The greatest first, by this.
+    pub rank: SortBy,
+    /// Folded by prefixes of these lengths.
+    pub prefix: Option<(u8, u8)>,
+    /// Prefixes that show their sources.
+    pub unfolded: BTreeSet<Name>,
+}
+
+/// A line of the list.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Line {
+    /// What it shows.
+    pub row: SourceRow,
+    /// Of a prefix: whether its sources stand below it.
+    pub unfolded: Option<bool>,
+    /// A source below its prefix.
+    pub member: bool,
+}
+
+impl Line {
+    /// What tells it from the others.
+    pub fn name(&self) -> Name {
+        (self.row.source.clone(), self.row.zone)
+    }
+}
+
+/// The list of these rows, and how many there would be without a bound.
+pub fn arrange(rows: &[SourceRow], entries: u64, how: &Arrangement) -> (Vec<Line>, u64) {
+    let plain = |row: SourceRow| Line { row, unfolded: None, member: false };
+    let Some(lengths) = how.prefix else {
+        let mut sorted: Vec<SourceRow> = rows.to_vec();
+        prefix::sort(&mut sorted, how.rank);
+        sorted.truncate(MOST_LINES);
+        return (sorted.into_iter().map(plain).collect(), rows.len() as u64);
+    };
+    let (sums, total) = prefix::sum(rows, entries, lengths, how.rank, MOST_LINES);
+    let mut lines = Vec::new();
+    for sum in sums {
+        let unfolded = how.unfolded.contains(&(sum.source.clone(), sum.zone));
+        let members = if unfolded { members(rows, &sum, lengths, how.rank) } else { Vec::new() };
+        lines.push(Line { row: sum, unfolded: Some(unfolded), member: false });
+        lines.extend(members.into_iter().map(|row| Line { row, unfolded: None, member: true }));
+    }
+    lines.truncate(MOST_LINES);
+    (lines, total)
+}
+
+fn members(rows: &[SourceRow], sum: &SourceRow, lengths: (u8, u8), rank: SortBy) -> Vec<SourceRow> {
+    let within =
+        |row: &&SourceRow| row.zone == sum.zone && prefix::is_within(&row.source, &sum.source, lengths);
+    let mut members: Vec<SourceRow> = rows.iter().filter(within).cloned().collect();
+    prefix::sort(&mut members, rank);
+    members.truncate(MOST_MEMBERS);
+    members
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::render::canned;
+
+    fn rows() -> Vec<SourceRow> {
+        let mut rows = canned::top_sources(&[
+            ("10.0.0.1", 0, 5),
+            ("10.0.0.2", 0, 6),
+            ("10.0.1.1", 0, 9),
+            ("10.0.0.2", 3, 1),
+        ])
+        .sources;
+        rows[0].unreplied = Some(4);
+        rows[1].unreplied = Some(3);
+        rows
+    }
+
+    fn names(how: &Arrangement) -> Vec<String> {
+        let show = |line: Line| {
+            let mark = line.unfolded.map_or("", |unfolded| if unfolded { "-" } else { "+" });
+            format!("{mark}{}{}", if line.member { " " } else { "" }, line.row.source)
+        };
+        arrange(&rows(), 21, how).0.into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn sources_are_sorted_as_asked() {
+        assert_eq!(names(&Arrangement::default()), ["10.0.1.1", "10.0.0.2", "10.0.0.1", "10.0.0.2"]);
+        let by = Arrangement { rank: SortBy::Unreplied, ..Arrangement::default() };
+        assert_eq!(names(&by), ["10.0.0.1", "10.0.0.2", "10.0.1.1", "10.0.0.2"]);
+    }
+
+    #[test]
+    fn prefixes_fold_and_unfold_in_their_zone() {
+        let mut how = Arrangement { prefix: Some((24, 64)), ..Arrangement::default() };
+        assert_eq!(names(&how), ["+10.0.0.0/24", "+10.0.1.0/24", "+10.0.0.0/24"]);
+        how.unfolded.insert(("10.0.0.0/24".into(), Some(0)));
+        let expected = ["-10.0.0.0/24", " 10.0.0.2", " 10.0.0.1", "+10.0.1.0/24", "+10.0.0.0/24"];
+        assert_eq!(names(&how), expected);
+        assert_eq!(arrange(&rows(), 21, &how).1, 3);
+    }
+}

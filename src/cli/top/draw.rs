@@ -1,0 +1,229 @@
+//! The screen of a model, in whatever room there is.
+
+use jiff::tz::TimeZone;
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Color, Modifier, Style};
+
+use super::model::{Model, Over};
+use super::{Look, graph, popup};
+use crate::cli::render::history::sentence;
+use crate::cli::render::quantity::{counted, duration, moment, percent, rate};
+use crate::cli::render::text::escape;
+use crate::cli::top::list;
+use crate::model::{Level, PressureSettings, StatusDocument};
+
+/// Lines that are always there: two of state, the list's title and header.
+const FIXED: u16 = 4;
+const KEYS: &str = "q quit  s sort  p prefix  enter unfold  / filter  space pause  f flush  ? help";
+
+/// Draws everything. `model` learns how long its list is on the screen.
+pub fn draw(
+    frame: &mut Frame<'_>,
+    model: &mut Model,
+    marks: &PressureSettings,
+    look: &Look,
+    zone: &TimeZone,
+) {
+    let area = frame.area();
+    let buffer = frame.buffer_mut();
+    let mut page = Page { buffer, look, area, next: area.y };
+    page.line(&first(model), Style::default().add_modifier(Modifier::BOLD), model.status.as_ref());
+    page.line(&second(model), Style::default(), None);
+    let room = area.height.saturating_sub(FIXED + 1);
+    // What is left goes to the list, which nobody can do without.
+    let chart = if room >= 12 { (room / 3).min(12) } else { 0 };
+    let actions = if room >= 8 { (room / 4).clamp(2, 10) } else { 0 };
+    if chart > 0 {
+        let place = page.take(chart);
+        graph::draw(&model.usage, marks, look, place, page.buffer);
+    }
+    let below = actions + u16::from(actions > 0) + 1;
+    let rows = area.bottom().saturating_sub(page.next + 2 + below);
+    model.scroll(rows.into());
+    page.title(&list::title(model));
+    let place = page.take(rows + 1);
+    list::draw(model, look, place, page.buffer);
+    if actions > 0 {
+        page.title("what the agent does");
+        let place = page.take(actions);
+        happened(model, zone, look, place, page.buffer);
+    }
+    page.next = area.bottom().saturating_sub(1).max(page.next.min(area.bottom()));
+    page.line(&last(model), look.dim(), None);
+    popup::draw(model, look, area, page.buffer);
+}
+
+struct Page<'a> {
+    buffer: &'a mut Buffer,
+    look: &'a Look,
+    area: Rect,
+    next: u16,
+}
+
+impl Page<'_> {
+    /// So many lines of what is left.
+    fn take(&mut self, lines: u16) -> Rect {
+        let lines = lines.min(self.area.bottom().saturating_sub(self.next));
+        let place = Rect { y: self.next, height: lines, ..self.area };
+        self.next += lines;
+        place
+    }
+
+    fn line(&mut self, text: &str, style: Style, level: Option<&StatusDocument>) {
+        let place = self.take(1);
+        if place.height == 0 {
+            return;
+        }
+        self.buffer.set_stringn(place.x, place.y, text, place.width.into(), style);
+        let Some(status) = level else { return };
+        // The level has its colour, wherever in the line it stands.
+        let word = status.level.name();
+        if let Some(at) = text.find(word) {
+            let before = text[..at].chars().count() as u16;
+            let x = place.x + before.min(place.width);
+            let width = (word.len() as u16).min(place.right().saturating_sub(x));
+            self.buffer.set_style(Rect { x, width, ..place }, self.look.paint(level_colour(status.level)));
+        }
+    }
+
+    fn title(&mut self, text: &str) {
+        let place = self.take(1);
+        if place.height == 0 {
+            return;
+        }
+        let dash = if self.look.unicode { "─" } else { "-" };
+        for x in place.x..place.right() {
+            self.buffer[(x, place.y)].set_symbol(dash).set_style(self.look.dim());
+        }
+        let text = format!(" {text} ");
+        let room = usize::from(place.width.saturating_sub(3));
+        self.buffer.set_stringn(place.x + 2.min(place.width), place.y, text, room, Style::default());
+    }
+}
+
+fn level_colour(level: Level) -> Color {
+    match level {
+        Level::Normal => Color::Green,
+        Level::High => Color::Yellow,
+        Level::Critical => Color::Red,
+    }
+}
+
+/// Where, how full, of how much, and who watches.
+fn first(model: &Model) -> String {
+    let Some(status) = &model.status else {
+        return "ctctl top: reading".into();
+    };
+    let netns = status.header.netns.key();
+    let mut text = format!(
+        "{}  {}  {} of {} entries",
+        escape(&netns),
+        status.level.name(),
+        percent(status.usage_percent),
+        status.limit
+    );
+    let who = match &status.agent {
+        Some(agent) if agent.paused => format!("; agent {} is paused", agent.pid),
+        Some(agent) if agent.dry_run => format!("; agent {}, dry run", agent.pid),
+        Some(agent) => format!("; agent {}", agent.pid),
+        None => "; no agent".into(),
+    };
+    text.push_str(&who);
+    if model.paused {
+        text.push_str("  PAUSED");
+    }
+    text
+}
+
+/// What it is coming to.
+fn second(model: &Model) -> String {
+    let Some(status) = &model.status else {
+        return model.trouble.as_deref().map(|why| escape(why).into_owned()).unwrap_or_default();
+    };
+    let growth = match status.net_growth_per_second {
+        Some(growth) => format!("growth {growth:+.1}/s"),
+        None => "growth -".into(),
+    };
+    let full = match status.seconds_to_full {
+        Some(seconds) => format!("full in {}", duration(seconds)),
+        None => "not filling".into(),
+    };
+    let entries = counted(status.entries, "entry", "entries");
+    let mut text = format!("{entries}, {} new/s, {growth}, {full}", rate(status.new_per_second));
+    // Last, because it is the least missed where the line is cut.
+    let ceiling = status.bounds.max_ceiling;
+    let bounds = [("max", status.max, status.max != status.limit), ("ceiling", ceiling, ceiling > 0)];
+    let shown: Vec<String> =
+        bounds.iter().filter(|bound| bound.2).map(|(name, value, _)| format!("{name} {value}")).collect();
+    if !shown.is_empty() {
+        text.push_str(&format!("; {}", shown.join(", ")));
+    }
+    text
+}
+
+fn last(model: &Model) -> String {
+    match (&model.over, model.flushing) {
+        (Over::Filter(text, why), _) => match why {
+            Some(why) => format!("filter: {text}_  ({why})"),
+            None => format!("filter: {text}_  (enter: take it, esc: leave it)"),
+        },
+        (_, true) => "flushing...".into(),
+        _ => KEYS.into(),
+    }
+}
+
+/// The newest act first, each with its reason, in as many lines as it takes.
+fn happened(model: &Model, zone: &TimeZone, look: &Look, place: Rect, buffer: &mut Buffer) {
+    let mut lines: Vec<String> = Vec::new();
+    match model.status.as_ref() {
+        Some(status) if status.agent.is_none() => {
+            let why = model.without.as_deref().unwrap_or("no agent");
+            let text = format!("{}: read from dumps of the kernel, and nothing is done", escape(why));
+            wrap(&text, place.width, &mut lines);
+        }
+        Some(status) => {
+            for waiting in &status.waiting {
+                wrap(&format!("waits: {}", escape(waiting)), place.width, &mut lines);
+            }
+            for record in status.last_actions.iter().rev() {
+                if lines.len() >= place.height.into() {
+                    break;
+                }
+                let at = moment(&record.at, zone);
+                let time = at.split(' ').next_back().unwrap_or_default();
+                wrap(&format!("{time} {}", escape(&sentence(record))), place.width, &mut lines);
+            }
+            if lines.is_empty() {
+                lines.push("nothing yet".into());
+            }
+        }
+        None => {}
+    }
+    for (y, line) in (place.y..place.bottom()).zip(&lines) {
+        let style = if line.starts_with("  ") { look.dim() } else { Style::default() };
+        buffer.set_stringn(place.x, y, line, place.width.into(), style);
+    }
+}
+
+/// Breaks between words; what goes on is indented.
+pub fn wrap(text: &str, width: u16, lines: &mut Vec<String>) {
+    let width = usize::from(width).max(4);
+    let mut line = String::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        if line.trim().is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::replace(&mut line, format!("  {word}")));
+        } else {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.push(line);
+}
+
+#[cfg(test)]
+#[path = "draw_tests.rs"]
+mod tests;

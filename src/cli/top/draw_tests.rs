@@ -1,0 +1,135 @@
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::Color;
+
+use super::*;
+use crate::cli::render::canned;
+use crate::cli::top::arrange::{Arrangement, arrange};
+use crate::cli::top::model::Listing;
+
+const PLAIN: Look = Look { colour: false, unicode: false };
+const RICH: Look = Look { colour: true, unicode: true };
+
+fn model() -> Model {
+    let mut model = Model::default();
+    for second in 0..30 {
+        let mut status = canned::status();
+        status.usage_percent = 60.0 + f64::from(second as u32);
+        status.level = Level::High;
+        model.status(second, status, None);
+    }
+    let rows: Vec<(String, u64)> = (1..40).map(|n| (format!("10.0.0.{n}"), 4000 - 100 * n)).collect();
+    let rows: Vec<(&str, u16, u64)> = rows.iter().map(|(source, n)| (source.as_str(), 0, *n)).collect();
+    let mut rows = canned::top_sources(&rows).sources;
+    rows[0].new_per_second = Some(12.5);
+    let (lines, total) = arrange(&rows, 7900, &Arrangement::default());
+    model.listing(Listing {
+        lines,
+        total,
+        entries: 7900,
+        synced: true,
+        origin: "counted by the agent".into(),
+    });
+    model
+}
+
+fn buffer(model: &mut Model, look: &Look, width: u16, height: u16) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a test's terminal");
+    let zone = TimeZone::fixed(jiff::tz::offset(2));
+    let marks = PressureSettings::default();
+    terminal.draw(|frame| draw(frame, model, &marks, look, &zone)).expect("drawn");
+    terminal.backend().buffer().clone()
+}
+
+fn text(buffer: &Buffer) -> Vec<String> {
+    let area = buffer.area;
+    let line = |y| (0..area.width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
+    (0..area.height).map(|y| line(y).trim_end().to_string()).collect()
+}
+
+fn screen(model: &mut Model, look: &Look, width: u16, height: u16) -> String {
+    text(&buffer(model, look, width, height)).join("\n")
+}
+
+#[test]
+fn eighty_by_twenty_four_shows_all_of_it() {
+    let lines = text(&buffer(&mut model(), &PLAIN, 80, 24));
+    assert_eq!(lines[0], "host  high  89.0 % of 65536 entries; agent 812");
+    assert_eq!(lines[1], "7900 entries, 120.0 new/s, growth +3.2/s, full in 4 h 59 min; ceiling 262144");
+    let shown = lines.join("\n");
+    for part in ["critical 95", "high 80", "-- 39 sources, most entries first; counted by the agent --"] {
+        assert!(shown.contains(part), "{part}:\n{shown}");
+    }
+    let header = lines.iter().position(|line| line.starts_with("SOURCE ")).expect("a header");
+    assert!(lines[header].contains("*ENTRIES") && lines[header].contains("NEW/S"), "{}", lines[header]);
+    assert!(lines[header + 1].starts_with("10.0.0.1 "), "{shown}");
+    assert!(shown.contains("what the agent does") && shown.contains("raised max"), "{shown}");
+    assert_eq!(lines[23], KEYS);
+    assert!(lines.iter().all(|line| line.is_ascii()), "{shown}");
+}
+
+#[test]
+fn without_colour_there_is_none_and_the_cursor_is_seen() {
+    let plain = buffer(&mut model(), &PLAIN, 80, 24);
+    let coloured = |cell: &&ratatui::buffer::Cell| cell.fg != Color::Reset || cell.bg != Color::Reset;
+    assert_eq!(plain.content().iter().filter(coloured).count(), 0);
+    let reversed = plain.content().iter().filter(|cell| cell.modifier.contains(Modifier::REVERSED)).count();
+    assert_eq!(reversed, 80, "one whole line");
+    let rich = buffer(&mut model(), &RICH, 80, 24);
+    assert!(rich.content().iter().any(|cell| cell.fg == Color::Red || cell.fg == Color::Yellow));
+}
+
+#[test]
+fn every_size_is_drawn_and_the_list_is_the_last_to_go() {
+    for over in [
+        Over::Nothing,
+        Over::Help,
+        Over::Filter("-p udp".into(), Some("no such thing".into())),
+        Over::Flush { name: ("10.0.0.1".into(), Some(3)), preview: Some(("a\n".repeat(50), true)) },
+        Over::Told("x".repeat(500)),
+    ] {
+        for (width, height) in
+            (0..12).flat_map(|w| (0..12).map(move |h| (w * w, h * h))).chain([(200, 60), (80, 24)])
+        {
+            let mut model = model();
+            model.selected = 20;
+            model.over = over.clone();
+            buffer(&mut model, &RICH, width, height);
+            if over == Over::Nothing && height >= 6 && width >= 40 {
+                let shown = screen(&mut model, &PLAIN, width, height);
+                assert!(shown.contains("10.0.0.21"), "the cursor's line at {width}x{height}:\n{shown}");
+            }
+        }
+    }
+    assert!(!screen(&mut Model::default(), &RICH, 80, 24).is_empty(), "before anything is known");
+}
+
+#[test]
+fn with_no_agent_it_says_so() {
+    let mut model = model();
+    let status = StatusDocument { agent: None, last_actions: vec![], ..canned::status() };
+    model.status(31, status, Some("no agent on /run/ctctl/host.sock".into()));
+    let shown = screen(&mut model, &PLAIN, 80, 24);
+    assert!(shown.contains("; no agent\n"), "{shown}");
+    assert!(shown.contains("no agent on /run/ctctl/host.sock: read from dumps of the kernel"), "{shown}");
+}
+
+#[test]
+fn a_flush_shows_what_goes_and_how_to_say_no() {
+    let mut model = model();
+    let name = ("10.0.0.1".to_string(), Some(7));
+    model.over = Over::Flush { name: name.clone(), preview: None };
+    assert!(screen(&mut model, &PLAIN, 80, 24).contains("looking what would go"));
+    model.over = Over::Flush { name, preview: Some(("4600 entries would go\n\x1b[2J".into(), true)) };
+    let shown = screen(&mut model, &PLAIN, 80, 24);
+    for part in ["of 10.0.0.1 in zone 7:", "4600 entries would go", "\\u{1b}[2J", "y deletes them"] {
+        assert!(shown.contains(part), "{part}:\n{shown}");
+    }
+}
+
+#[test]
+fn long_reasons_go_on_in_the_next_line() {
+    let mut lines = Vec::new();
+    wrap("flushed 1590 of 1590 entries: 1590 entries are over target", 30, &mut lines);
+    assert_eq!(lines, ["flushed 1590 of 1590 entries:", "  1590 entries are over target"]);
+}

@@ -1,0 +1,102 @@
+//! A flush from the screen: `ctctl flush` itself, as a process, so that there is one way to delete and one account of
+//! it.
+
+use std::ffi::OsString;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::Sender;
+
+use super::arrange::Name;
+use super::gather::Message;
+use crate::cli::args::Global;
+
+/// The most of what it says that is shown.
+const MOST_BYTES: usize = 4096;
+
+/// Starts it.
+pub struct Flusher {
+    global: Vec<OsString>,
+    out: Sender<Message>,
+}
+
+impl Flusher {
+    /// For the namespace, agent and configuration of this command.
+    pub fn new(global: &Global, out: Sender<Message>) -> Flusher {
+        let mut words: Vec<OsString> = vec!["--color".into(), "never".into()];
+        let mut option = |name: &str, value: Option<OsString>| {
+            if let Some(value) = value {
+                words.extend([name.into(), value]);
+            }
+        };
+        option("--netns", global.netns.as_ref().map(OsString::from));
+        option("--socket", global.socket.as_ref().map(OsString::from));
+        option("--config", global.config.as_ref().map(OsString::from));
+        Flusher { global: words, out }
+    }
+
+    /// Says what a flush of this source would take.
+    pub fn preview(&self, name: Name, filtered: bool) {
+        let note = if filtered { "All of its entries: the filter holds for the screen alone.\n" } else { "" };
+        self.run(self.words(&name, "--dry-run"), move |said, can| {
+            Message::Previewed(name, format!("{note}{said}"), can)
+        });
+    }
+
+    /// Flushes it.
+    pub fn flush(&self, name: Name) {
+        self.run(self.words(&name, "--yes"), |said, _| Message::Flushed(said));
+    }
+
+    fn words(&self, (source, zone): &Name, how: &str) -> Vec<OsString> {
+        let mut words = self.global.clone();
+        words.extend(["flush", "--source", source].map(OsString::from));
+        if let Some(zone) = zone {
+            words.extend(["--zone".into(), zone.to_string().into()]);
+        }
+        words.push(how.into());
+        words
+    }
+
+    fn run(&self, words: Vec<OsString>, message: impl FnOnce(String, bool) -> Message + Send + 'static) {
+        let out = self.out.clone();
+        // Without a thread the question stays open, and esc leaves it.
+        let _ = std::thread::Builder::new().name("flush".into()).spawn(move || {
+            let (said, can) = ended(words);
+            let _ = out.send(message(said, can));
+        });
+    }
+}
+
+/// What the command said, and whether it went well.
+fn ended(words: Vec<OsString>) -> (String, bool) {
+    let run = || {
+        let program = std::env::current_exe()?;
+        Command::new(program).args(words).stdin(Stdio::null()).output()
+    };
+    match run() {
+        Ok(output) => {
+            let mut said = output.stdout;
+            said.extend(output.stderr);
+            said.truncate(MOST_BYTES);
+            let said = String::from_utf8_lossy(&said).trim_end().to_string();
+            (if said.is_empty() { "nothing was said".into() } else { said }, output.status.success())
+        }
+        Err(error) => (format!("ctctl flush: {error}"), false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn the_command_names_the_source_in_its_zone_and_nothing_else() {
+        let line = ["ctctl", "--netns", "blue", "--socket", "/s", "top"];
+        let global = crate::cli::args::Arguments::try_parse_from(line).expect("right").global;
+        let flusher = Flusher::new(&global, std::sync::mpsc::channel().0);
+        let words = flusher.words(&("10.0.0.0/24".into(), Some(7)), "--dry-run");
+        let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+        let expected = "--color never --netns blue --socket /s flush --source 10.0.0.0/24 --zone 7 --dry-run";
+        assert_eq!(words.join(" "), expected);
+    }
+}

@@ -1,0 +1,306 @@
+//! The threads that gather what is shown, and what they send.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use ratatui::crossterm::event::{self, Event, KeyEvent};
+
+use super::arrange::{Arrangement, arrange};
+use super::model::{Listing, Model};
+use super::screen;
+use crate::cli::asking::{Asking, LISTEN};
+use crate::cli::place::Place;
+use crate::cli::reach::{self, Without};
+use crate::cli::render::quantity::took;
+use crate::cli::watch::Ending;
+use crate::error::{Error, Result};
+use crate::model::{Filters, Question, Ranking, SortBy, StatusDocument};
+use crate::survey::Meter;
+
+/// Usage is looked at so often.
+const SECOND: Duration = Duration::from_secs(1);
+/// Sources are counted so often, where that is cheap.
+const SOURCES: Duration = Duration::from_secs(2);
+/// Of the time of one core, counting takes at most one part in so many.
+const IDLE_SHARE: u32 = 10;
+/// Sources that are asked for where they are not folded: more than anybody scrolls through.
+const MOST_SOURCES: usize = 1000;
+/// A screen that does not take the last words of a signal's end is left alone after this.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What happened.
+pub enum Message {
+    /// A key.
+    Key(KeyEvent),
+    /// The window has another size.
+    Redraw,
+    /// A signal, or the terminal is gone.
+    End,
+    /// How full the table is.
+    Status {
+        /// Since the start.
+        second: u64,
+        /// The state.
+        status: Box<StatusDocument>,
+        /// Why it is not the agent's.
+        without: Option<String>,
+    },
+    /// Sources, and how they are arranged.
+    Listing(Arrangement, Box<Listing>),
+    /// Something cannot be read; why.
+    Trouble(String),
+    /// What a flush of this source would take, and whether it can be done.
+    Previewed(super::arrange::Name, String, bool),
+    /// What came of a flush.
+    Flushed(String),
+}
+
+/// What the arranging thread is told.
+enum Arranging {
+    Table(Arc<Ranking>, String),
+    How(Arrangement),
+}
+
+/// The threads.
+pub struct Gatherers {
+    messages: Sender<Message>,
+    asking: Sender<Asking>,
+    arranging: Sender<Arranging>,
+}
+
+impl Gatherers {
+    /// Starts all but the one that takes keys.
+    ///
+    /// # Errors
+    /// Exit 3 without threads or signals.
+    pub fn start(place: Arc<Place>, model: &Model) -> Result<(Gatherers, Receiver<Message>)> {
+        let (messages, received) = channel();
+        let (asking, asked) = channel();
+        let (arranging, arranged) = channel();
+        let gatherers = Gatherers { messages: messages.clone(), asking, arranging: arranging.clone() };
+        gatherers.arrange(&model.how);
+        gatherers.read(&model.how, &model.filters);
+        let mut ending = Ending::listen()?;
+        let out = messages.clone();
+        spawn("signals", move || {
+            ending.wait();
+            let _ = out.send(Message::End);
+            // Drawing may be stuck on a terminal that takes nothing any more.
+            std::thread::sleep(LAST_WORDS);
+            screen::restore();
+            std::process::exit(0);
+        })?;
+        let (out, at) = (messages.clone(), place.clone());
+        spawn("usage", move || watch_usage(&at, &out))?;
+        let out = messages.clone();
+        spawn("sources", move || count_sources(&place, &asked, &arranging, &out))?;
+        spawn("arrange", move || arrange_sources(&arranged, &messages))?;
+        Ok((gatherers, received))
+    }
+
+    /// Starts the thread that takes keys, once the terminal hands them over one by one.
+    ///
+    /// # Errors
+    /// Exit 3 without a thread.
+    pub fn take_keys(&self) -> Result<()> {
+        let out = self.messages.clone();
+        spawn("keys", move || {
+            loop {
+                let message = match event::read() {
+                    Ok(Event::Key(key)) => Message::Key(key),
+                    Ok(Event::Resize(..)) => Message::Redraw,
+                    Ok(_) => continue,
+                    Err(_) => Message::End,
+                };
+                let end = matches!(message, Message::End);
+                if out.send(message).is_err() || end {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// Where others send what happened.
+    pub fn sender(&self) -> Sender<Message> {
+        self.messages.clone()
+    }
+
+    /// The same counts, shown so.
+    pub fn arrange(&self, how: &Arrangement) {
+        let _ = self.arranging.send(Arranging::How(how.clone()));
+    }
+
+    /// Counts anew, now.
+    pub fn read(&self, how: &Arrangement, filters: &Filters) {
+        // Prefixes are summed over every source.
+        let limit = if how.prefix.is_some() { 0 } else { MOST_SOURCES };
+        let question = Question { rank: how.rank, limit, ..Question::default() };
+        let _ = self.asking.send(Asking { question, filters: filters.clone(), direct: false });
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let spawned = std::thread::Builder::new().name(name.into()).spawn(work);
+    spawned.map(drop).map_err(|error| Error::unreachable("top", error))
+}
+
+/// Sends usage every second, the agent's word or else the kernel's.
+fn watch_usage(place: &Place, out: &Sender<Message>) {
+    let started = Instant::now();
+    let mut meter: Option<Meter<'_>> = None;
+    let mut growth = Growth::default();
+    loop {
+        let asked = reach::asked(&place.socket, place.target.netns(), |client| client.status());
+        let read = match asked {
+            Ok(status) => Ok((status, None)),
+            Err(without) => by_meter(place, &mut meter)
+                .map(|status| (growth.fill(started.elapsed(), status), Some(without.to_string()))),
+        };
+        let second = started.elapsed().as_secs();
+        let message = match read {
+            Ok((status, without)) => Message::Status { second, status: Box::new(status), without },
+            Err(error) => {
+                meter = None;
+                Message::Trouble(error.to_string())
+            }
+        };
+        if out.send(message).is_err() {
+            return;
+        }
+        std::thread::sleep(SECOND);
+    }
+}
+
+fn by_meter<'a>(place: &'a Place, meter: &mut Option<Meter<'a>>) -> Result<StatusDocument> {
+    if meter.is_none() {
+        *meter = Some(Meter::open(&place.target, &place.settings)?);
+    }
+    meter.as_mut().map_or_else(|| Err(Error::unreachable("top", "no meter")), Meter::read)
+}
+
+/// Growth as two looks some seconds apart show it, where no agent has counted.
+#[derive(Default)]
+struct Growth {
+    looks: VecDeque<(f64, u64)>,
+}
+
+impl Growth {
+    const LOOKS: usize = 10;
+
+    fn fill(&mut self, at: Duration, mut status: StatusDocument) -> StatusDocument {
+        let now = at.as_secs_f64();
+        if let Some((then, entries)) = self.looks.front().filter(|(then, _)| now - then >= 1.0) {
+            let per_second = (status.entries as f64 - *entries as f64) / (now - then);
+            status.net_growth_per_second = Some(per_second);
+            let left = status.limit.saturating_sub(status.entries) as f64;
+            // What grows by less than one in ten seconds fills nothing that anybody waits for.
+            status.seconds_to_full = (per_second >= 0.1).then_some(left / per_second);
+        }
+        self.looks.push_back((now, status.entries));
+        while self.looks.len() > Self::LOOKS {
+            self.looks.pop_front();
+        }
+        status
+    }
+}
+
+/// Counts sources when asked, and again after a while.
+fn count_sources(
+    place: &Place,
+    asked: &Receiver<Asking>,
+    arranging: &Sender<Arranging>,
+    out: &Sender<Message>,
+) {
+    let Ok(mut asking) = asked.recv() else { return };
+    loop {
+        // Of what was asked meanwhile only the last.
+        asking = asked.try_iter().last().unwrap_or(asking);
+        let began = Instant::now();
+        let (counted, without) = match asking.agent(place) {
+            Ok(ranking) => (Ok(ranking), None),
+            Err(without) => (asking.kernel(place, LISTEN), Some(without)),
+        };
+        let cost = began.elapsed();
+        let sent = match counted {
+            Ok(ranking) => {
+                arranging.send(Arranging::Table(Arc::new(ranking), origin(without.as_ref(), cost))).is_ok()
+            }
+            Err(error) => out.send(Message::Trouble(error.to_string())).is_ok(),
+        };
+        // Listening is waiting, not work.
+        let listened = without.is_some() && asking.question.rank == SortBy::New;
+        let work = if listened { cost.saturating_sub(LISTEN) } else { cost };
+        match asked.recv_timeout(SOURCES.max(work.saturating_mul(IDLE_SHARE))) {
+            _ if !sent => return,
+            Ok(next) => asking = next,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn origin(without: Option<&Without>, cost: Duration) -> String {
+    match without {
+        None => "counted by the agent".into(),
+        Some(Without::Unkept(why)) => format!("from a dump ({}): {why}", took(cost.as_secs_f64())),
+        Some(_) => format!("from a dump ({})", took(cost.as_secs_f64())),
+    }
+}
+
+/// Arranges the last counts whenever they or the arrangement change: with a million sources that takes a while.
+fn arrange_sources(arranged: &Receiver<Arranging>, out: &Sender<Message>) {
+    let mut table: Option<(Arc<Ranking>, String)> = None;
+    let mut how = Arrangement::default();
+    while let Ok(first) = arranged.recv() {
+        for told in std::iter::once(first).chain(arranged.try_iter()) {
+            match told {
+                Arranging::Table(ranking, origin) => table = Some((ranking, origin)),
+                Arranging::How(other) => how = other,
+            }
+        }
+        let Some((ranking, origin)) = &table else { continue };
+        let (lines, total) = arrange(&ranking.rows, ranking.entries, &how);
+        let listing = Listing {
+            lines,
+            total: if how.prefix.is_some() { total } else { ranking.total },
+            entries: ranking.entries,
+            synced: ranking.synced,
+            origin: origin.clone(),
+        };
+        if out.send(Message::Listing(how.clone(), Box::new(listing))).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::render::canned;
+
+    #[test]
+    fn growth_is_what_two_looks_show() {
+        let mut growth = Growth::default();
+        let mut look = |second: u64, entries: u64| {
+            let status = StatusDocument {
+                entries,
+                limit: 1000,
+                net_growth_per_second: None,
+                seconds_to_full: None,
+                ..canned::status()
+            };
+            let filled = growth.fill(Duration::from_secs(second), status);
+            (filled.net_growth_per_second, filled.seconds_to_full)
+        };
+        assert_eq!(look(0, 100), (None, None));
+        assert_eq!(look(1, 200), (Some(100.0), Some(8.0)));
+        assert_eq!(look(2, 100), (Some(0.0), None));
+        assert_eq!(look(4, 60), (Some(-10.0), None));
+        for second in 5..30 {
+            look(second, 500);
+        }
+        assert_eq!(look(30, 500), (Some(0.0), None), "what is long ago counts no more");
+    }
+}

@@ -1,0 +1,243 @@
+//! `ctctl top`: full screen. One thread draws and takes keys; others gather, so that a key never waits for a dump.
+
+mod arrange;
+mod draw;
+mod flush;
+mod gather;
+mod graph;
+mod list;
+mod model;
+mod popup;
+mod screen;
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use clap::Parser;
+use ratatui::style::{Color, Modifier, Style};
+
+use super::args::{self, Global};
+use super::filters::FilterArguments;
+use super::place::Place;
+use crate::error::{Error, Result};
+use crate::model::{Filters, network};
+
+use flush::Flusher;
+use gather::{Gatherers, Message};
+use model::{Ask, Listing, Model};
+use screen::Screen;
+
+/// How long the screen stays as it is where nothing happens: a terminal that went away is noticed by drawing.
+const REDRAW: Duration = Duration::from_secs(1);
+
+/// How things look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Look {
+    /// Colours, not only bold and reverse.
+    pub colour: bool,
+    /// More than ASCII.
+    pub unicode: bool,
+}
+
+impl Look {
+    fn of(place: &Place) -> Look {
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        let locale = locale.unwrap_or_default().to_ascii_lowercase();
+        let unicode = locale.contains("utf-8") || locale.contains("utf8");
+        Look { colour: place.style.colour, unicode }
+    }
+
+    /// What is less important.
+    pub fn dim(&self) -> Style {
+        Style::default().add_modifier(Modifier::DIM)
+    }
+
+    /// What is more important.
+    pub fn bold(&self) -> Style {
+        Style::default().add_modifier(Modifier::BOLD)
+    }
+
+    /// In this colour, where there is any.
+    pub fn paint(&self, colour: Color) -> Style {
+        if self.colour { Style::default().fg(colour) } else { Style::default() }
+    }
+}
+
+/// Runs until a key, a signal or the end of the terminal.
+///
+/// # Errors
+/// Where there is no terminal that can do this, and no namespace.
+pub fn run(global: &Global, options: &args::Top) -> Result<u8> {
+    able(global)?;
+    let place = Arc::new(Place::find(global)?);
+    let mut model = Model { filters: options.filters.0.clone(), ..Model::default() };
+    model.how.rank = options.by.into();
+    model.how.prefix = options.prefix;
+    if !model.filters.is_empty() {
+        model.filter_text = "of the command line".into();
+    }
+    let look = Look::of(&place);
+    let (gatherers, messages) = Gatherers::start(place.clone(), &model)?;
+    let flusher = Flusher::new(global, gatherers.sender());
+    let mut screen = Screen::open()?;
+    gatherers.take_keys()?;
+    loop {
+        let drawn = screen.draw(|frame| {
+            draw::draw(frame, &mut model, &place.settings.pressure, &look, &place.style.zone);
+        });
+        // A terminal that cannot be written to is gone: there is nobody left to tell.
+        if drawn.is_err() || !settle(&mut model, &messages, &gatherers, &flusher) {
+            return Ok(0);
+        }
+    }
+}
+
+/// Whether this terminal can be drawn on.
+fn able(global: &Global) -> Result<()> {
+    let refuse = |why: String, hint: &str| Err(Error::usage("top", why).hint(hint));
+    if global.json {
+        return refuse("a screen is no document".into(), "use ctctl top-sources --watch --json");
+    }
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+        return refuse("standard input and output are no terminal".into(), "use ctctl top-sources --watch");
+    }
+    match std::env::var("TERM").as_deref() {
+        Err(_) | Ok("") => refuse(
+            "TERM is not set: what the terminal understands is not known".into(),
+            "set TERM, or use ctctl top-sources --watch",
+        ),
+        Ok("dumb") => refuse(
+            "TERM is dumb: such a terminal cannot move its cursor".into(),
+            "use ctctl top-sources --watch",
+        ),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Waits for what happens and takes all that has; false at the end.
+fn settle(model: &mut Model, messages: &Receiver<Message>, gatherers: &Gatherers, flusher: &Flusher) -> bool {
+    let mut next = match messages.recv_timeout(REDRAW) {
+        Ok(message) => Some(message),
+        Err(RecvTimeoutError::Timeout) => return true,
+        Err(RecvTimeoutError::Disconnected) => return false,
+    };
+    while let Some(message) = next {
+        if !take(model, message, gatherers, flusher) {
+            return false;
+        }
+        next = messages.try_recv().ok();
+    }
+    true
+}
+
+fn take(model: &mut Model, message: Message, gatherers: &Gatherers, flusher: &Flusher) -> bool {
+    let ask = match message {
+        Message::End => return false,
+        Message::Redraw => Ask::Nothing,
+        Message::Key(key) => model.key(key),
+        Message::Status { second, status, without } => {
+            model.status(second, *status, without);
+            Ask::Nothing
+        }
+        Message::Listing(how, listing) => {
+            show(model, &how, *listing);
+            Ask::Nothing
+        }
+        Message::Trouble(why) => {
+            model.trouble = Some(why);
+            Ask::Nothing
+        }
+        Message::Previewed(name, said, can) => {
+            model.previewed(&name, said, can);
+            Ask::Nothing
+        }
+        Message::Flushed(said) => model.flushed(said),
+    };
+    answer(model, ask, gatherers, flusher)
+}
+
+/// A list in an arrangement that nobody wants any more is not shown; nor is any while paused, but that of a key.
+fn show(model: &mut Model, how: &arrange::Arrangement, listing: Listing) {
+    let fresh = !model.paused || model.listing.is_none() || model.arranging;
+    if *how == model.how && fresh {
+        model.arranging = false;
+        model.listing(listing);
+    }
+}
+
+fn answer(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher) -> bool {
+    match ask {
+        Ask::Nothing => {}
+        Ask::Quit => return false,
+        Ask::Arrange => {
+            model.arranging = true;
+            gatherers.arrange(&model.how);
+        }
+        Ask::Read => {
+            model.arranging = true;
+            gatherers.arrange(&model.how);
+            gatherers.read(&model.how, &model.filters);
+        }
+        Ask::Filter(text) => {
+            let filters = filters_of(&text);
+            let ask = model.filtered(text, filters);
+            return answer(model, ask, gatherers, flusher);
+        }
+        Ask::Preview(name) => flusher.preview(name, !model.filters.is_empty()),
+        Ask::Flush(name) => flusher.flush(name),
+    }
+    true
+}
+
+/// A line of filters, as after a command's name.
+#[derive(Parser)]
+#[command(no_binary_name = true, disable_help_flag = true)]
+struct FilterLine {
+    #[command(flatten)]
+    filters: FilterArguments,
+}
+
+/// What the words mean; a network without an option is a source.
+fn filters_of(text: &str) -> std::result::Result<Filters, String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut value = false;
+    for word in text.split_whitespace() {
+        let option = word.starts_with('-');
+        if !option && !value && network(word).is_some() {
+            words.push("--source".into());
+        }
+        // The value of an option stays one, whatever it looks like; --not and the flags have none.
+        value = option && !matches!(word, "--not" | "--unreplied" | "--assured") && !word.contains('=');
+        words.push(word.into());
+    }
+    match FilterLine::try_parse_from(&words) {
+        Ok(line) => Ok(line.filters.0),
+        Err(error) => {
+            let rendered = error.render().to_string();
+            let why = rendered.lines().next().unwrap_or("no filter").trim_start_matches("error: ");
+            Err(why.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_filters_is_the_command_lines() {
+        assert_eq!(filters_of(""), Ok(Filters::default()));
+        let bare = filters_of("10.0.0.0/8").expect("a network");
+        assert_eq!(filters_of("--source 10.0.0.0/8"), Ok(bare));
+        assert!(filters_of("-p udp --not --dport 53 --unreplied 2001:db8::1").is_ok());
+        assert!(filters_of("-d 10.0.0.1 -m 7").is_ok());
+        for wrong in ["-p udx", "hello", "--dport", "--not", "--help"] {
+            let why = filters_of(wrong).expect_err(wrong);
+            assert!(!why.is_empty() && !why.contains('\n'), "{wrong}: {why}");
+        }
+    }
+}

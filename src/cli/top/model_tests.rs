@@ -1,0 +1,168 @@
+use super::*;
+use crate::cli::render::canned;
+use crate::cli::top::arrange;
+
+fn press(model: &mut Model, code: KeyCode) -> Ask {
+    model.key(KeyEvent::new(code, KeyModifiers::NONE))
+}
+
+fn write(model: &mut Model, text: &str) -> Ask {
+    text.chars().map(|c| press(model, KeyCode::Char(c))).last().unwrap_or(Ask::Nothing)
+}
+
+fn listing(how: &Arrangement) -> Listing {
+    let rows = canned::top_sources(&[
+        ("10.0.0.1", 0, 9),
+        ("10.0.0.2", 0, 8),
+        ("10.0.1.1", 0, 7),
+        ("10.0.1.2", 0, 6),
+        ("10.0.2.1", 0, 1),
+    ])
+    .sources;
+    let (lines, total) = arrange::arrange(&rows, 31, how);
+    Listing { lines, total, entries: 31, synced: true, origin: "canned".into() }
+}
+
+fn filled() -> Model {
+    let mut model = Model::default();
+    model.listing(listing(&Arrangement::default()));
+    model.scroll(3);
+    model
+}
+
+#[test]
+fn q_and_control_c_end_it_from_wherever() {
+    assert_eq!(press(&mut filled(), KeyCode::Char('q')), Ask::Quit);
+    for over in [Over::Nothing, Over::Help, Over::Filter("q".into(), None)] {
+        let mut model = filled();
+        model.over = over;
+        assert_eq!(model.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Ask::Quit);
+    }
+    let mut writing = filled();
+    press(&mut writing, KeyCode::Char('/'));
+    assert_eq!(press(&mut writing, KeyCode::Char('q')), Ask::Nothing);
+}
+
+#[test]
+fn the_cursor_stays_in_the_list_and_on_its_source() {
+    let mut model = filled();
+    press(&mut model, KeyCode::Up);
+    assert_eq!(model.selected, 0);
+    press(&mut model, KeyCode::Down);
+    model.scroll(3);
+    assert_eq!((model.selected, model.top), (1, 0));
+    press(&mut model, KeyCode::End);
+    model.scroll(3);
+    assert_eq!((model.selected, model.top), (4, 2));
+    press(&mut model, KeyCode::PageDown);
+    assert_eq!(model.selected, 4);
+    press(&mut model, KeyCode::PageUp);
+    model.scroll(3);
+    assert_eq!((model.selected, model.top), (2, 2));
+    // The list comes in another order: the cursor goes with 10.0.1.1.
+    let mut other = listing(&Arrangement::default());
+    other.lines.swap(2, 0);
+    model.listing(other);
+    assert_eq!(model.selected, 0);
+    // At the top it stays at the top, whoever is there.
+    let mut other = listing(&Arrangement::default());
+    other.lines.swap(4, 0);
+    model.listing(other);
+    assert_eq!(model.selected_line().expect("one").row.source, "10.0.2.1");
+    model.listing(Listing { lines: vec![], ..listing(&Arrangement::default()) });
+    model.scroll(0);
+    assert_eq!((model.selected, press(&mut model, KeyCode::Char('f'))), (0, Ask::Nothing));
+}
+
+#[test]
+fn sorts_and_prefixes_go_round() {
+    let mut model = filled();
+    model.selected = 3;
+    let ranks: Vec<SortBy> = (0..4)
+        .map(|_| {
+            assert_eq!(press(&mut model, KeyCode::Char('s')), Ask::Read);
+            model.how.rank
+        })
+        .collect();
+    assert_eq!(ranks, [SortBy::New, SortBy::Unreplied, SortBy::Idle, SortBy::Entries]);
+    assert_eq!(model.selected, 0);
+    press(&mut model, KeyCode::Char('p'));
+    assert_eq!(model.how.prefix, Some((24, 64)));
+    press(&mut model, KeyCode::Char('p'));
+    press(&mut model, KeyCode::Char('p'));
+    assert_eq!(model.how.prefix, None);
+}
+
+#[test]
+fn a_prefix_unfolds_and_a_member_folds_it() {
+    let mut model = filled();
+    assert_eq!(press(&mut model, KeyCode::Enter), Ask::Nothing, "a source has nothing inside");
+    model.how.prefix = Some((24, 64));
+    model.listing(listing(&model.how.clone()));
+    press(&mut model, KeyCode::Down);
+    assert_eq!(press(&mut model, KeyCode::Enter), Ask::Arrange);
+    model.listing(listing(&model.how.clone()));
+    let shown: Vec<&str> = model.lines().iter().map(|line| line.row.source.as_str()).collect();
+    assert_eq!(shown, ["10.0.0.0/24", "10.0.1.0/24", "10.0.1.1", "10.0.1.2", "10.0.2.0/24"]);
+    model.selected = 3;
+    assert_eq!(press(&mut model, KeyCode::Left), Ask::Arrange);
+    assert_eq!(model.selected, 1);
+    model.listing(listing(&model.how.clone()));
+    assert_eq!(model.lines().len(), 3);
+}
+
+#[test]
+fn nobody_agrees_to_a_flush_that_was_not_shown() {
+    let mut model = filled();
+    let name = ("10.0.0.1".to_string(), Some(0));
+    assert_eq!(press(&mut model, KeyCode::Char('f')), Ask::Preview(name.clone()));
+    assert_eq!(press(&mut model, KeyCode::Char('y')), Ask::Nothing, "too early");
+    model.previewed(&("10.9.9.9".into(), Some(0)), "another's".into(), true);
+    assert_eq!(press(&mut model, KeyCode::Char('y')), Ask::Nothing, "another's preview");
+    model.previewed(&name, "would delete 9 entries".into(), true);
+    assert_eq!(press(&mut model, KeyCode::Char('y')), Ask::Flush(name.clone()));
+    assert!(model.flushing && model.over == Over::Nothing);
+    assert_eq!(press(&mut model, KeyCode::Char('f')), Ask::Nothing, "one at a time");
+    press(&mut model, KeyCode::Esc);
+    assert_eq!(model.flushed("deleted 9".into()), Ask::Read);
+    assert_eq!(model.over, Over::Told("deleted 9".into()));
+    press(&mut model, KeyCode::Char('x'));
+    for no in [KeyCode::Char('n'), KeyCode::Esc, KeyCode::Enter, KeyCode::Char('f')] {
+        press(&mut model, KeyCode::Char('f'));
+        model.previewed(&name, "would delete 9 entries".into(), true);
+        assert_eq!((press(&mut model, no), &model.over), (Ask::Nothing, &Over::Nothing), "{no:?}");
+    }
+    press(&mut model, KeyCode::Char('f'));
+    model.previewed(&name, "not permitted".into(), false);
+    assert_eq!(press(&mut model, KeyCode::Char('y')), Ask::Nothing, "it cannot be done");
+}
+
+#[test]
+fn a_filter_is_written_refused_and_taken() {
+    let mut model = filled();
+    press(&mut model, KeyCode::Char('/'));
+    write(&mut model, "-p udx");
+    press(&mut model, KeyCode::Backspace);
+    write(&mut model, "p");
+    assert_eq!(press(&mut model, KeyCode::Enter), Ask::Filter("-p udp".into()));
+    assert_eq!(model.filtered("-p udp".into(), Err("why".into())), Ask::Nothing);
+    assert_eq!(model.over, Over::Filter("-p udp".into(), Some("why".into())));
+    let wanted = crate::model::Filter { negated: false, wanted: crate::model::Wanted::Protocol(17) };
+    assert_eq!(model.filtered("-p udp".into(), Ok(Filters::new(vec![wanted]))), Ask::Read);
+    assert_eq!((model.filter_text.as_str(), &model.over), ("-p udp", &Over::Nothing));
+    assert_eq!(press(&mut model, KeyCode::Esc), Ask::Read);
+    assert!(model.filters.is_empty());
+    assert_eq!(press(&mut model, KeyCode::Esc), Ask::Nothing);
+}
+
+#[test]
+fn paused_nothing_new_is_shown_and_time_goes_on() {
+    let mut model = filled();
+    model.status(1, canned::status(), None);
+    assert_eq!(press(&mut model, KeyCode::Char(' ')), Ask::Nothing);
+    let mut later = canned::status();
+    later.entries = 1;
+    model.status(2, later, Some("no agent".into()));
+    assert_eq!(model.status.as_ref().expect("one").entries, 7900);
+    assert_eq!(press(&mut model, KeyCode::Char(' ')), Ask::Read);
+}

@@ -1,0 +1,98 @@
+//! What lies over the list: the keys, the question before a flush, what came of it.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::Look;
+use super::draw::wrap;
+use super::model::{Model, Over};
+use crate::cli::render::text::escape;
+
+const HELP: &[&str] = &[
+    "q, ctrl-c       quit",
+    "up, down, j, k  move; page up, page down, home, end as well",
+    "s               sort by entries, new, unreplied, idle",
+    "p               fold by /24 and /64, by /16 and /48, not at all",
+    "enter, + and -  show and hide the sources of a prefix",
+    "/               filter as elsewhere: -p udp --dport 53, or a network",
+    "esc             no filter",
+    "space           pause the screen (not the agent), and go on",
+    "f               flush the selected source: shows what goes, then asks",
+    "",
+    "IDLE is certain idleness past the floor of its class, with nothing that",
+    "protects. IDLE and UNREPLIED by source take a dump of the table each time.",
+    "",
+    "any key goes back",
+];
+
+/// Draws it, if there is anything.
+pub fn draw(model: &Model, look: &Look, area: Rect, buffer: &mut Buffer) {
+    let (title, text) = match &model.over {
+        Over::Nothing | Over::Filter(..) => return,
+        Over::Help => ("keys", HELP.iter().map(ToString::to_string).collect()),
+        Over::Told(said) => ("flush", lines(said, area, "any key goes back")),
+        Over::Flush { name: (source, zone), preview } => {
+            let zone = zone.filter(|zone| *zone != 0).map_or(String::new(), |z| format!(" in zone {z}"));
+            let of = format!("of {}{zone}:", escape(source));
+            match preview {
+                None => ("flush?", lines(&format!("{of} looking what would go..."), area, "esc leaves it")),
+                Some((said, true)) => (
+                    "flush?",
+                    lines(&format!("{of}\n{said}"), area, "y deletes them, any other key does not"),
+                ),
+                Some((said, false)) => ("flush", lines(&format!("{of}\n{said}"), area, "any key goes back")),
+            }
+        }
+    };
+    framed(title, &text, look, area, buffer);
+}
+
+fn lines(said: &str, area: Rect, last: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let width = area.width.saturating_sub(8);
+    for line in said.lines() {
+        let line = escape(line);
+        match line.chars().count() <= usize::from(width) {
+            // With its spaces: they are a table's columns.
+            true => lines.push(line.into_owned()),
+            false => wrap(&line, width, &mut lines),
+        }
+    }
+    // The question is seen whatever was said before it.
+    lines.truncate(usize::from(area.height.saturating_sub(6)).max(1));
+    lines.push(String::new());
+    lines.push(last.into());
+    lines
+}
+
+fn framed(title: &str, text: &[String], look: &Look, area: Rect, buffer: &mut Buffer) {
+    let widest = text.iter().map(|line| line.chars().count()).max().unwrap_or(0).max(title.len() + 4);
+    let width = ((widest + 4) as u16).min(area.width);
+    let height = ((text.len() + 2) as u16).min(area.height);
+    if width < 4 || height < 3 {
+        return;
+    }
+    let (x, y) = (area.x + (area.width - width) / 2, area.y + (area.height - height) / 2);
+    let [corners, across, down] = match look.unicode {
+        true => [["┌", "┐", "└", "┘"], ["─"; 4], ["│"; 4]],
+        false => [["+"; 4], ["-"; 4], ["|"; 4]],
+    };
+    let wide =
+        |left: &str, fill: &str, right: &str| format!("{left}{}{right}", fill.repeat(usize::from(width) - 2));
+    let style = Style::reset();
+    let mut put = |line: u16, text: &str| buffer.set_stringn(x, y + line, text, width.into(), style);
+    put(0, &wide(corners[0], across[0], corners[1]));
+    for line in 1..height - 1 {
+        put(line, &wide(down[0], " ", down[0]));
+    }
+    put(height - 1, &wide(corners[2], across[0], corners[3]));
+    buffer.set_stringn(x + 2, y, format!(" {title} "), usize::from(width) - 3, look.bold());
+    // Where there is no room for all, the last line still is: it says how to get out.
+    let room = usize::from(height) - 2;
+    let shown =
+        text.iter().take(room.saturating_sub(1)).chain(text.iter().skip(room.saturating_sub(1)).last());
+    for (at, line) in shown.enumerate() {
+        buffer.set_stringn(x + 2, y + 1 + at as u16, line, usize::from(width) - 4, style);
+    }
+}

@@ -1,0 +1,137 @@
+//! A table that was saved as text, on this machine or another: `conntrack -L` or /proc/net/nf_conntrack.
+//!
+//! Read line by line, so that memory is in proportion to what is counted and not to the file.
+
+mod line;
+
+use std::io::{self, BufRead, Read};
+
+use crate::model::{Basis, Entry, Header, Netns, Question, Ranking};
+use crate::state::{Census, Known};
+
+pub use line::entry;
+
+/// No line of either form is nearly as long.
+const LONGEST_LINE: u64 = 64 << 10;
+
+/// What a file came to.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Reading {
+    /// The answer.
+    pub ranking: Ranking,
+    /// The first line that is no entry, from 1, and why.
+    pub first_broken: Option<(u64, &'static str)>,
+}
+
+/// Counts the entries of `text` that are `wanted`. How long they were idle cannot be known: the values that were in
+/// force are not in the text.
+///
+/// # Errors
+/// The reader's.
+pub fn ranking(
+    text: &mut dyn BufRead,
+    question: &Question,
+    taken_at: String,
+    wanted: &dyn Fn(&Entry) -> bool,
+) -> io::Result<Reading> {
+    let mut census = Census::new(*question);
+    let (mut number, mut broken, mut first_broken) = (0, 0, None);
+    let mut bytes = Vec::with_capacity(512);
+    while next_line(text, &mut bytes)? {
+        number += 1;
+        let read = match std::str::from_utf8(&bytes) {
+            _ if bytes.len() as u64 > LONGEST_LINE => Err("too long"),
+            Ok(line) => entry(line),
+            Err(_) => Err("not text"),
+        };
+        match read {
+            Ok(Some(entry)) if wanted(&entry) => census.add(&entry, false),
+            Ok(_) => {}
+            Err(why) => {
+                broken += 1;
+                first_broken.get_or_insert((number, why));
+            }
+        }
+    }
+    let counted = census.finish(Known::default());
+    let ranking = Ranking {
+        header: Header { schema: 1, taken_at, netns: Netns::default() },
+        basis: Basis::Dump,
+        synced: true,
+        entries: counted.entries,
+        grouping: question.grouping,
+        total: counted.total,
+        rows: counted.rows,
+        names: None,
+        unreadable_lines: Some(broken),
+    };
+    Ok(Reading { ranking, first_broken })
+}
+
+/// The next line, as much of it as one byte over the bound; false at the end.
+fn next_line(text: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    bytes.clear();
+    if text.take(LONGEST_LINE + 1).read_until(b'\n', bytes)? == 0 {
+        return Ok(false);
+    }
+    if bytes.last() != Some(&b'\n') && bytes.len() as u64 > LONGEST_LINE {
+        text.skip_until(b'\n')?;
+    }
+    Ok(true)
+}
+
+impl Reading {
+    /// Whether nothing of it was an entry, though there was something.
+    pub fn is_something_else(&self) -> bool {
+        self.ranking.total == 0 && self.first_broken.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Grouping;
+
+    fn read(text: &[u8]) -> Reading {
+        let mut text = text;
+        ranking(&mut text, &Question::default(), "then".into(), &|_| true).expect("memory")
+    }
+
+    fn udp(source: &str) -> String {
+        format!(
+            "udp 17 1 src={source} dst=192.0.2.1 sport=1 dport=2 src=192.0.2.1 dst={source} sport=2 dport=1\n"
+        )
+    }
+
+    #[test]
+    fn a_broken_line_is_counted_and_loses_nothing_else() {
+        let mut text = udp("10.0.0.1").into_bytes();
+        text.extend(b"udp 17 1 src=10.0.0.1 d\n\xff\xfe\n");
+        text.extend(vec![b'x'; 3 * LONGEST_LINE as usize]);
+        text.extend(b"\n\n");
+        text.extend(udp("10.0.0.2").bytes());
+        // Without its newline, as a file that was cut may end.
+        text.extend(udp("10.0.0.1").trim_end().bytes());
+        let read = read(&text);
+        assert_eq!((read.ranking.entries, read.ranking.total), (3, 2));
+        assert_eq!(read.ranking.unreadable_lines, Some(3));
+        assert_eq!(read.first_broken, Some((2, "a direction without both addresses")));
+        assert!(!read.is_something_else());
+        let row = &read.ranking.rows[0];
+        assert_eq!((row.source.as_str(), row.entries, row.idle), ("10.0.0.1", 2, None));
+    }
+
+    #[test]
+    fn an_empty_table_is_one_and_another_file_is_none() {
+        assert!(!read(b"").is_something_else());
+        assert!(read(b"root:x:0:0::/root:/bin/bash\n").is_something_else());
+    }
+
+    #[test]
+    fn groups_other_than_sources_come_from_text_as_well() {
+        let question = Question { grouping: Grouping::Service, ..Question::default() };
+        let text = udp("10.0.0.1");
+        let read = ranking(&mut text.as_bytes(), &question, "then".into(), &|_| true).expect("memory");
+        assert_eq!(read.ranking.rows[0].source, "udp/2");
+    }
+}

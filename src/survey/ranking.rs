@@ -1,0 +1,81 @@
+//! `top-sources` from a dump, and for new entries from a moment of listening.
+
+use std::time::{Duration, Instant};
+
+use super::{Target, scan};
+use crate::documents;
+use crate::error::Result;
+use crate::kernel::clock;
+use crate::kernel::listener::Listener;
+use crate::kernel::socket::explain;
+use crate::model::{Basis, Entry, EventKind, Question, Ranking, Settings};
+use crate::state::{Census, Known};
+
+/// Room for some 13,000 new entries that come while the ones before are counted.
+const BUFFER_BYTES: usize = 16 << 20;
+/// System calls before the clock is looked at again.
+const BATCHES: usize = 32;
+
+/// Counts the entries that are `wanted` (by themselves and their certain idleness in seconds) by what was asked. With
+/// `listen` new ones are counted for so long first; what was lost meanwhile shows as not synced.
+///
+/// # Errors
+/// Exit 3 where the kernel cannot be read or listened to.
+pub fn ranking(
+    target: &Target,
+    settings: &Settings,
+    question: &Question,
+    listen: Option<Duration>,
+    wanted: &dyn Fn(&Entry, Option<u32>) -> bool,
+) -> Result<Ranking> {
+    let mut gauge = target.gauge(settings)?;
+    let mut census = Census::new(*question);
+    let mut whole = true;
+    let mut listened_seconds = None;
+    if let Some(span) = listen {
+        let (seconds, lost) = hear(span, &mut |entry| {
+            if wanted(entry, None) {
+                census.born(entry);
+            }
+        })?;
+        (listened_seconds, whole) = (Some(seconds), lost == 0);
+    }
+    let scan = scan(&mut gauge, settings, None, &mut |entry, judged| {
+        if wanted(entry, judged.idle_seconds) {
+            census.add(entry, judged.eligible);
+        }
+    })?;
+    let counted = census.finish(Known { idle: true, listened_seconds });
+    Ok(Ranking {
+        header: documents::header(target.netns(), clock::now_rfc3339()),
+        basis: Basis::Dump,
+        synced: scan.trusted && whole,
+        entries: counted.entries,
+        grouping: question.grouping,
+        total: counted.total,
+        rows: counted.rows,
+        names: None,
+        unreadable_lines: None,
+    })
+}
+
+/// Hands over every entry that begins within `span`; how long that was in seconds, and how many were lost.
+fn hear(span: Duration, each: &mut dyn FnMut(&Entry)) -> Result<(f64, u64)> {
+    let mut listener = Listener::open_kinds(BUFFER_BYTES, &[EventKind::New])?;
+    let started = Instant::now();
+    let mut unreadable = 0;
+    let cannot = |error| explain("conntrack events", &error);
+    loop {
+        let met = listener.drain(BATCHES, |event| each(&event.entry)).map_err(cannot)?;
+        unreadable += met.unreadable;
+        let left = span.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        if !met.more {
+            listener.wait(left).map_err(cannot)?;
+        }
+    }
+    let lost = listener.lost().map_err(cannot)?;
+    Ok((started.elapsed().as_secs_f64(), u64::from(lost) + unreadable))
+}

@@ -117,8 +117,8 @@ const MAY_IMPORT: &[Row] = &[
     (
         "cli",
         &[
-            "agent", "config", "control", "doctor", "error", "journal", "lifeline", "log", "model", "persist",
-            "replay", "saved", "simulate", "survey",
+            "agent", "config", "control", "doctor", "error", "journal", "lifeline", "log", "model",
+            "persist", "replay", "saved", "simulate", "survey",
         ],
         "asks the agent or the survey and prints; it never meets the kernel, the state or the policy",
     ),

@@ -1,9 +1,9 @@
-//! The README, held against the program: its configuration parses, names every key, and tells the defaults.
+//! The README, held against the program: its configuration parses and tells the defaults, every command has a row.
 
 use std::path::Path;
 
 use ctctl::config;
-use ctctl::model::{Settings, TIMEOUTS, Timeout};
+use ctctl::model::Settings;
 
 fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("README.md")
@@ -28,33 +28,10 @@ fn parsed() -> Settings {
 }
 
 #[test]
-fn the_configuration_is_the_defaults() {
-    let mut settings = parsed();
-    let agent = &mut settings.agent;
-    assert_eq!(agent.socket.take().as_deref(), Some(Path::new("/run/ctctl/host.sock")));
-    assert_eq!(agent.state_dir.take().as_deref(), Some(Path::new("/var/lib/ctctl/host")));
-    for (timeout, seconds) in std::mem::take(&mut settings.timeouts.floors_seconds) {
-        assert_eq!(seconds, timeout.spec().floor_seconds, "the floor of {}", timeout.name());
-    }
+fn the_configuration_is_of_defaults() {
+    let settings = parsed();
+    assert!(settings.agent.socket.is_none() && settings.timeouts.floors_seconds.is_empty());
     assert_eq!(settings, Settings::default());
-}
-
-#[test]
-fn the_configuration_names_every_key_in_the_contracts_order() {
-    let readme = readme();
-    let (text, _) = example(&readme);
-    let mut shown: Vec<(&str, Vec<&str>)> = Vec::new();
-    for line in text.lines() {
-        if let Some(table) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
-            shown.push((table, Vec::new()));
-        } else if let Some((key, _)) = line.split_once(" = ") {
-            shown.last_mut().expect("a table above").1.push(key);
-        }
-    }
-    assert_eq!(shown, config::known_keys());
-    let floors = TIMEOUTS.iter().filter(|timeout| timeout.floor_key.is_some()).count();
-    assert_eq!(parsed().timeouts.floors_seconds.len(), floors);
-    assert!(Timeout::all().count() > floors, "some are never touched");
 }
 
 #[test]

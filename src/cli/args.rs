@@ -1,5 +1,7 @@
 //! The command line, as clap reads it.
 
+mod events;
+mod simulate;
 mod sources;
 
 use std::path::PathBuf;
@@ -9,9 +11,9 @@ use jiff::Timestamp;
 
 use super::filters::FilterArguments;
 use super::value;
-use crate::model::EventKind;
-use crate::simulate::Strategy;
 
+pub use events::Events;
+pub use simulate::{Seeds, Simulate};
 pub use sources::{Top, TopSources};
 
 /// A live controller of the Linux connection tracking table.
@@ -257,7 +259,7 @@ pub struct Plan {
 #[derive(Args, Debug)]
 pub struct List {
     /// In the form of `conntrack -L`, for scripts that read that
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     pub like_conntrack: bool,
     #[command(flatten)]
     pub filters: FilterArguments,
@@ -283,43 +285,6 @@ pub struct Flush {
     pub even_protected: bool,
     #[command(flatten)]
     pub filters: FilterArguments,
-}
-
-/// `events`.
-#[derive(Args, Debug)]
-pub struct Events {
-    /// End after so many
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub count: Option<u64>,
-    /// Only events of these kinds [default: all]
-    #[arg(short = 'e', long = "event", value_name = "KIND", value_enum, value_delimiter = ',')]
-    pub kinds: Vec<Kind>,
-    #[command(flatten)]
-    pub filters: FilterArguments,
-}
-
-impl Events {
-    /// What is listened to.
-    pub fn kinds(&self) -> Vec<EventKind> {
-        let of = |kind: &Kind| match kind {
-            Kind::New => EventKind::New,
-            Kind::Update => EventKind::Update,
-            Kind::Destroy => EventKind::Destroy,
-        };
-        match self.kinds.is_empty() {
-            true => vec![EventKind::New, EventKind::Update, EventKind::Destroy],
-            false => self.kinds.iter().map(of).collect(),
-        }
-    }
-}
-
-/// `--event`.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum Kind {
-    New,
-    Update,
-    Destroy,
 }
 
 /// `history`.
@@ -359,76 +324,6 @@ pub struct Doctor {
     #[arg(long, value_name = "DURATION", value_parser = value::sample, default_value = "1s",
         allow_hyphen_values = true, conflicts_with = "root")]
     pub sample: u64,
-}
-
-/// `simulate`.
-#[derive(Args, Debug)]
-pub struct Simulate {
-    /// A file, or the name of a scenario that is shipped
-    #[arg(value_name = "SCENARIO", required_unless_present_any = ["list", "show"])]
-    pub scenario: Option<PathBuf>,
-    /// Name the scenarios that are shipped
-    #[arg(long, conflicts_with_all = ["scenario", "show"])]
-    pub list: bool,
-    /// Print a shipped scenario, to begin one's own with
-    #[arg(long, value_name = "NAME", conflicts_with = "scenario")]
-    pub show: Option<String>,
-    /// Play these alone; may be repeated [default: all]
-    #[arg(long, value_name = "NAME", value_enum)]
-    pub strategy: Vec<StrategyName>,
-    /// Chance: a number, or several as FIRST..LAST; may be repeated [default: 1]
-    #[arg(long, visible_alias = "seeds", value_name = "N", value_parser = value::seeds, allow_hyphen_values = true)]
-    pub seed: Vec<Seeds>,
-    /// Draw the first seed's runs into this file
-    #[arg(long, value_name = "FILE")]
-    pub svg: Option<PathBuf>,
-}
-
-impl Simulate {
-    /// What is compared.
-    pub fn strategies(&self) -> Vec<Strategy> {
-        let asked = |strategy: &Strategy| self.strategy.iter().any(|name| Strategy::from(*name) == *strategy);
-        Strategy::ALL.into_iter().filter(|strategy| self.strategy.is_empty() || asked(strategy)).collect()
-    }
-
-    /// With which seeds, each once.
-    pub fn seeds(&self) -> Seeds {
-        let mut seeds: Vec<u64> = self.seed.iter().flat_map(|seeds| seeds.0.iter().copied()).collect();
-        let mut seen = std::collections::BTreeSet::new();
-        seeds.retain(|seed| seen.insert(*seed));
-        if seeds.is_empty() { Seeds(vec![1]) } else { Seeds(seeds) }
-    }
-}
-
-/// `--seed`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Seeds(pub Vec<u64>);
-
-/// `--strategy`.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StrategyName {
-    /// No agent
-    None,
-    /// tcp_timeout_established 54000 and max doubled, once
-    Folklore,
-    /// pf's adaptive timeouts, from 60 to 120 % of the limit, for entries that are there too
-    Pf,
-    /// conntrack -F at 03:00
-    Nightly,
-    /// The agent
-    Ctctl,
-}
-
-impl From<StrategyName> for Strategy {
-    fn from(name: StrategyName) -> Strategy {
-        match name {
-            StrategyName::None => Strategy::None,
-            StrategyName::Folklore => Strategy::Folklore,
-            StrategyName::Pf => Strategy::Pf,
-            StrategyName::Nightly => Strategy::Nightly,
-            StrategyName::Ctctl => Strategy::Ctctl,
-        }
-    }
 }
 
 #[cfg(test)]

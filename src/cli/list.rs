@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::place::Place;
 use super::render::{conntrack, entry};
 use super::{args, output};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Detail, Entry, Header, Verdict};
 use crate::survey::{self, Sink};
 
@@ -15,6 +15,11 @@ use crate::survey::{self, Sink};
 /// Where the kernel cannot be read, or the table was resized meanwhile.
 pub fn run(place: &Place, options: &args::List) -> Result<u8> {
     let (target, settings, filters) = (&place.target, &place.settings, &options.filters.0);
+    // Not clap's to say: --json is an option of every command.
+    if place.json && options.like_conntrack {
+        return Err(Error::usage("list", "--like-conntrack is text and cannot be --json")
+            .hint("leave out one of the two"));
+    }
     let mut listed = Ok(());
     output::print(|out| {
         let header = place.json.then(|| survey::header(target));

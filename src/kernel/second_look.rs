@@ -91,8 +91,12 @@ impl Queue {
 }
 
 impl SecondLook {
-    /// What was seen longer ago than this is not acted on: it may have revived.
+    /// What was seen, or looked at again, longer ago than this is not acted on: it may have revived.
     pub(super) const FRESH: Duration = Duration::from_millis(50);
+
+    /// What was seen longer ago than this is not even asked for again: who it is was judged too long ago. On a machine
+    /// whose cores others hold for long, a tenth of a second goes by between a chunk and its turn.
+    pub(super) const OLD: Duration = Duration::from_secs(1);
 
     /// What was seen no longer ago than this is not asked for again: the question, its answer and the act after it take
     /// a batch as long.
@@ -155,7 +159,7 @@ impl SecondLook {
     /// As sendto(2) and recvmsg(2).
     pub(super) fn again(&mut self, batch: &Batch<'_>) -> io::Result<Looked> {
         let mut looked = Looked::begun(Instant::now());
-        if !self.patient && batch.oldest.elapsed() > Self::FRESH {
+        if !self.patient && batch.oldest.elapsed() > Self::OLD {
             looked.stale = batch.entries.len() as u64;
             return Ok(looked);
         }

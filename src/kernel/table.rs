@@ -200,8 +200,11 @@ impl Deleted {
 }
 
 impl Deleter {
-    /// An entry that was seen longer ago than this is not deleted: it may have revived.
+    /// An entry that was seen longer ago than this is not deleted but asked for again: it may have revived.
     pub const FRESH: Duration = SecondLook::FRESH;
+
+    /// One that was seen longer ago than this is not asked for again either.
+    pub const OLD: Duration = SecondLook::OLD;
 
     /// Opens a socket of its own.
     ///

@@ -144,7 +144,7 @@ const ONLY_IN: &[(&str, &str, &[&str])] = &[
     (
         "cli",
         "simulate",
-        &["cli/args.rs", "cli/render/drawing.rs", "cli/render/simulate.rs", "cli/simulate.rs"],
+        &["cli/args/simulate.rs", "cli/render/drawing.rs", "cli/render/simulate.rs", "cli/simulate.rs"],
     ),
 ];
 

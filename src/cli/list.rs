@@ -17,7 +17,7 @@ pub fn run(place: &Place, options: &args::List) -> Result<u8> {
     let (target, settings, filters) = (&place.target, &place.settings, &options.filters.0);
     // Not clap's to say: --json is an option of every command.
     if place.json && options.like_conntrack {
-        return Err(Error::usage("list", "--like-conntrack is text and cannot be --json")
+        return Err(Error::usage("usage", "--like-conntrack is text and cannot be --json")
             .hint("leave out one of the two"));
     }
     let mut listed = Ok(());

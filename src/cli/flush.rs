@@ -56,7 +56,7 @@ fn act(place: &Place, options: &args::Flush, flush: Flush<'_>, preview: &Preview
     let mut bar = Progress::new(place.style.verbosity >= 0, limit.min(preview.matched));
     let flushed = flush.delete(limit, &mut |done| bar.show(done));
     bar.end();
-    flushed.map(Some)
+    flushed.map(|flushed| Some(flushed.of_shown(limit.min(preview.matched))))
 }
 
 fn agreed(limit: u64, preview: &Preview) -> Result<bool> {

@@ -91,7 +91,7 @@ fn what_was_seen_long_ago_or_has_a_fixed_timeout_is_not_even_asked() {
     alone(|| {
         create(1000, 8000);
         let seen = entries();
-        let done = shorten(&seen, Instant::now() - 2 * SecondLook::FRESH);
+        let done = shorten(&seen, Instant::now() - 2 * SecondLook::OLD);
         assert_eq!((done.set.len(), done.stale), (0, 1));
         let fixed = Entry { status: Status(Status::FIXED_TIMEOUT), ..seen[0] };
         assert!(Shortener::open().expect("a socket").push(&fixed, Instant::now()).is_err());

@@ -59,6 +59,12 @@ impl Tree {
         self.sysctls.iter().any(|line| line.name == name && line.path != own)
     }
 
+    /// Whether the file of an earlier `persist` sets it.
+    pub(super) fn persisted(&self, name: &str) -> bool {
+        let own = self.root.join(SYSCTL);
+        self.sysctls.iter().any(|line| line.name == name && line.path == own)
+    }
+
     /// The lines that come after ours and say otherwise. `host`: those of the module too.
     pub(super) fn overriding(&self, values: &[PersistedValue], host: bool) -> Vec<Overriding> {
         let wanted = |name: &str| values.iter().find(|row| row.name == name).map(|row| row.value.to_string());

@@ -69,6 +69,11 @@ pub fn run(namespace: &Namespace, order: &Order) -> Result<PersistDocument> {
 /// The document and what is to be written.
 fn prepare(root: &Path, today: &Today) -> Result<(PersistDocument, Vec<Change>)> {
     let tree = Tree::read(root);
+    if !today.host && ["max", "buckets"].into_iter().any(|name| tree.persisted(name)) {
+        let why = format!("{} holds the values of a host, and these are another namespace's", root.display());
+        return Err(Error::usage("persist", why)
+            .hint("run it in the first network namespace, or name another tree with --root"));
+    }
     let values = today.worth_writing(|name| tree.names(name));
     let mut changes = Vec::new();
     for (path, text) in text::files(&values, today) {

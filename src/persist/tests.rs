@@ -200,3 +200,14 @@ fn built_into_the_kernel_the_buckets_are_a_sysctl_and_elsewhere_host_values_are_
     let files: Vec<String> = snapshot(tree.path()).into_keys().collect();
     assert!(files.len() == 1 && files[0].ends_with(text::SYSCTL), "{files:?}");
 }
+
+#[test]
+fn a_hosts_file_is_not_written_over_from_another_namespace() {
+    let root = tempfile::tempdir().expect("a directory");
+    for change in &prepare(root.path(), &today()).expect("a host's").1 {
+        change.write().expect("written");
+    }
+    let container = Today { host: false, ..today() };
+    let error = prepare(root.path(), &container).map(|_| ()).expect_err("another namespace's");
+    assert!(error.to_string().contains("holds the values of a host"), "{error}");
+}

@@ -93,12 +93,23 @@ pub struct Flushed {
     pub already_gone: u64,
     /// Entries that a packet, or another program, has changed since: they are not what was meant any more.
     pub revived: u64,
+    /// Entries that were shown and not met again as they were: they had ended, or are not what was meant any more.
+    pub not_met: u64,
     /// Entries that the kernel did not delete, or that could not be looked at in time.
     pub failed: u64,
     /// errno of the last that failed.
     pub errno: Option<i32>,
     /// A signal came before the end.
     pub interrupted: bool,
+}
+
+impl Flushed {
+    /// The same, of so many that were shown: each is in one of the counts.
+    pub fn of_shown(self, shown: u64) -> Self {
+        let met = self.deleted + self.already_gone + self.revived + self.failed;
+        let not_met = if self.interrupted { 0 } else { shown.saturating_sub(met) };
+        Flushed { not_met, ..self }
+    }
 }
 
 /// A flush in two steps: look, then delete.
@@ -157,6 +168,7 @@ impl<'a> Flush<'a> {
             deleted: deleted.gone(),
             already_gone: deleted.already_gone,
             revived: deleted.revived,
+            not_met: 0,
             failed: deleted.failed + deleted.stale,
             errno: deleted.errno,
             interrupted: stop.asked(),

@@ -70,7 +70,11 @@ fn stay(n: u64) -> String {
 pub fn write_report(out: &mut dyn Write, flushed: &Flushed) -> io::Result<()> {
     let Flushed { already_gone, revived, .. } = flushed;
     let deleted = counted(flushed.deleted, "entry", "entries");
-    writeln!(out, "deleted {deleted}; {already_gone} already gone, {revived} revived")
+    write!(out, "deleted {deleted}; {already_gone} already gone, {revived} revived")?;
+    match flushed.not_met {
+        0 => writeln!(out),
+        n => writeln!(out, "; {n} ended or changed before their turn"),
+    }
 }
 
 /// `flush --json`.
@@ -89,6 +93,7 @@ pub struct FlushDocument<'a> {
     deleted: u64,
     already_gone: u64,
     revived: u64,
+    not_met: u64,
     failed: u64,
 }
 
@@ -135,6 +140,7 @@ impl<'a> FlushDocument<'a> {
             deleted: flushed.deleted,
             already_gone: flushed.already_gone,
             revived: flushed.revived,
+            not_met: flushed.not_met,
             failed: flushed.failed,
         }
     }

@@ -179,16 +179,16 @@ fn spawn<T>(
     run: impl FnOnce(T) + Send + 'static,
 ) -> Result<JoinHandle<()>> {
     let (ready, stands) = mpsc::channel();
-    let body = move || match {
+    let body = move || {
         priority::raise();
-        open()
-    } {
-        Ok(state) => {
-            let _ = ready.send(Ok(()));
-            run(state);
-        }
-        Err(error) => {
-            let _ = ready.send(Err(error));
+        match open() {
+            Ok(state) => {
+                let _ = ready.send(Ok(()));
+                run(state);
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
         }
     };
     let failed = |error: std::io::Error| Error::unreachable("agent", error);

@@ -47,6 +47,15 @@ impl Terminal {
         self.tmux(&["send-keys", name]);
     }
 
+    /// Has the shell in it empty the screen.
+    pub fn clear(&self) {
+        self.line("clear");
+        wait::until("an empty screen", PATIENCE, || {
+            let screen = self.screen();
+            if screen.trim() == "$" { Ok(()) } else { Err(screen) }
+        });
+    }
+
     /// What is on the screen, a line a line.
     pub fn screen(&self) -> String {
         self.tmux(&["capture-pane", "-p"])

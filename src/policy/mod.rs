@@ -16,9 +16,11 @@ mod lift;
 mod max_min;
 mod observe;
 mod protect;
+mod raise;
 mod regret;
 mod relief;
 mod settle;
+mod shorten;
 
 use std::collections::{BTreeMap, BTreeSet};
 

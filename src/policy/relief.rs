@@ -1,18 +1,10 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
-use super::settle::{self, Write};
 use super::{
-    Memory, ahead, calm, ceiling, fair_share, grace, hands, hurry, level, lift, limit, seconds_to_full, share,
+    Memory, ahead, calm, fair_share, grace, hurry, level, lift, limit, raise, seconds_to_full, settle, share,
+    shorten,
 };
-use crate::model::{
-    Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, Timeout,
-};
-
-/// How far ahead a forecast raises max. A longer one would promise memory to every burst.
-const FORESEEN_SECONDS: f64 = 5.0;
-
-/// A class that holds a tenth of the entries is one of those that fill the table.
-const MUCH: u64 = 10;
+use crate::model::{Act, Action, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot};
 
 /// Adds what relieves to the plan.
 pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
@@ -23,7 +15,7 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     }
     // High by hysteresis alone: relief has reached its target, and begins again only at high_percent.
     let wanted = memory.relieving || level::foreseen(memory);
-    let limit = if wanted { raise(snapshot, memory, settings, plan) } else { None }.unwrap_or(before);
+    let limit = if wanted { raise::raise(snapshot, memory, settings, plan) } else { None }.unwrap_or(before);
     let pressure = &settings.pressure;
     plan.pace = Pace {
         per_second: match plan.level {
@@ -54,7 +46,7 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     if excess == 0 || !memory.relieving {
         return;
     }
-    shorten(snapshot, memory, scan, excess, settings, plan);
+    shorten::shorten(snapshot, memory, scan, excess, settings, plan);
     let waiting = if chance { grace::waiting(snapshot, scan).min(excess) } else { 0 };
     if waiting > 0 {
         let reason = format!("{waiting} of {excess} entries that are too many are in their second chance");
@@ -89,7 +81,7 @@ fn share_out(
         && flush.enabled
         && flush.fair_share
         && snapshot.may_flush
-        && !max_may_rise(snapshot, memory, settings);
+        && !raise::only_waits(snapshot, memory, settings);
     match &scan.weighed {
         _ if !memory.sharing => 0,
         Some(weighed) => fair_share::share_out(weighed, missing, settings, plan),
@@ -100,17 +92,6 @@ fn share_out(
     }
 }
 
-/// max is not at its ceiling yet and only waits until it may be raised again.
-fn max_may_rise(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
-    let capacity = &settings.capacity;
-    let quota = capacity.limit > 0 && capacity.limit <= snapshot.max;
-    // Over another hand it is raised each ten seconds.
-    let pause = if memory.hands.contains_key("max") { hands::FORCED_SECONDS } else { 1.0 };
-    let lately = memory.raised_at_seconds.is_some_and(|at| snapshot.now_seconds - at < pause);
-    let ours = capacity.enabled && snapshot.owns_host_values && !quota;
-    lately && ours && ceiling(snapshot, settings).entries > snapshot.max
-}
-
 /// Deletions a second at level high: as configured, but where the table would fill within the horizon all the same,
 /// twice what comes in.
 fn pace_at_high(snapshot: &Snapshot, settings: &Settings) -> u64 {
@@ -118,89 +99,6 @@ fn pace_at_high(snapshot: &Snapshot, settings: &Settings) -> u64 {
     let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
     let coming = if soon { 2.0 * snapshot.new_per_second.unwrap_or(0.0).max(0.0) } else { 0.0 };
     flush.per_second_high.max((coming as u64).min(flush.per_second_critical))
-}
-
-/// Raises max by half at least, once a second at most, to what the target needs, at most to the ceiling. The limit
-/// that holds afterwards, if it changes.
-fn raise(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) -> Option<u64> {
-    let quota = settings.capacity.limit;
-    let max = snapshot.max;
-    if max == 0 || (quota > 0 && quota <= max) {
-        if memory.relieving && quota > 0 {
-            plan.reasons.push(format!(
-                "max would not help: the quota is {quota} ([capacity] limit), and max is {max}"
-            ));
-        }
-        return None;
-    }
-    if !settings.capacity.enabled {
-        plan.reasons.push("max is not raised: [capacity] enabled = false".into());
-        return None;
-    }
-    if !snapshot.owns_host_values {
-        plan.reasons.push(match &snapshot.host_values_owner {
-            Some(owner) => {
-                let why = format!("max is not raised: it is one for the host, and {owner}");
-                plan.waiting.push(why.clone());
-                why
-            }
-            None => "max is not raised: this agent may not write the host's nf_conntrack_max (another agent, which this \
-                     one's log names, or another namespace of this one has it, or the right is missing)"
-                .into(),
-        });
-        return None;
-    }
-    if let Some(wait) = hands::holds_max(snapshot, memory) {
-        plan.reasons.push(wait);
-        return None;
-    }
-    let bound = ceiling(snapshot, settings);
-    // What is foreseen is foreseen for a moment: max can rise again in the next, at no cost.
-    let coming = match memory.relieving {
-        true => 0.0,
-        false => snapshot.net_growth_per_second.unwrap_or(0.0).max(0.0) * FORESEEN_SECONDS,
-    };
-    let entries = snapshot.entries as f64 + coming;
-    let needed = (entries * 100.0 / settings.pressure.target_percent).ceil() as u64;
-    if snapshot.entries > max {
-        plan.reasons.push(format!(
-            "max {max} is below the {} entries in the table: nothing new gets in until it is raised or they end",
-            snapshot.entries
-        ));
-    }
-    if needed <= max {
-        plan.reasons.push(format!("max stays at {max}: {needed} would do for the next {FORESEEN_SECONDS} s"));
-        return None;
-    }
-    let to = needed.max(max.saturating_add(max / 2)).min(bound.entries);
-    if to <= max {
-        let why = bound.reason.split_once(": ").map_or(bound.reason.as_str(), |(_, why)| why);
-        plan.reasons.push(format!("max stays at {max}, its ceiling is {}: {why}", bound.entries));
-        return None;
-    }
-    let waited = memory.raised_at_seconds.is_none_or(|at| snapshot.now_seconds - at >= 1.0);
-    if !waited {
-        plan.reasons.push("max was raised less than a second ago".into());
-        return None;
-    }
-    if !settle::may_write(Write::Max, snapshot, memory) {
-        plan.reasons.push(settle::TOLD.into());
-        return None;
-    }
-    memory.raised_at_seconds = Some(snapshot.now_seconds);
-    let why = plan.reasons.first().cloned().unwrap_or_default();
-    let with = match coming > 0.0 {
-        true => format!(" with what comes in the next {FORESEEN_SECONDS} s"),
-        false => String::new(),
-    };
-    let forced = match memory.hands.contains_key("max") {
-        true => "; someone else set it, but the table is full",
-        false => "",
-    };
-    let reason =
-        format!("{why}; {needed} would bring it to target_percent{with}, and {}{forced}", bound.reason);
-    plan.actions.push(Action { act: Act::RaiseMax { from: max, to }, reason });
-    Some(if quota > 0 { quota.min(to) } else { to })
 }
 
 /// The last scan, if it is young enough to act on; otherwise asks for one. A scan is also a reap: the kernel frees
@@ -226,75 +124,6 @@ fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) ->
             (plan.scan, plan.weigh) = (true, memory.sharing);
             None
         }
-    }
-}
-
-/// Shortens the timeout of each class to the largest value that would cover the excess, never below its floor, once.
-/// It frees nothing of what is idle already: it is for the entries to come.
-fn shorten(
-    snapshot: &Snapshot,
-    memory: &mut Memory,
-    scan: &Scan,
-    excess: u64,
-    settings: &Settings,
-    plan: &mut Plan,
-) {
-    if !settings.timeouts.enabled || !snapshot.may_set_timeouts {
-        return;
-    }
-    let of = [
-        ("tcp_timeout_established", Class::Established),
-        ("udp_timeout_stream", Class::Udp),
-        ("generic_timeout", Class::Other),
-        ("tcp_timeout_time_wait", Class::Closed),
-        ("tcp_timeout_syn_sent", Class::Unreplied),
-    ];
-    let may_go =
-        |sum: u64, seen: &ClassScan| sum.saturating_add(seen.would_free).saturating_add(seen.in_grace);
-    let spent = plan.level == Level::Critical && scan.classes.iter().fold(0, may_go) < excess;
-    for (name, class) in of {
-        let Some(timeout) = Timeout::named(name) else { continue };
-        let (Some(&now), Some(floor)) =
-            (snapshot.timeouts.get(&timeout), settings.timeouts.floor_seconds(timeout))
-        else {
-            continue;
-        };
-        let Some(seen) = scan.classes.iter().find(|c| c.class == class) else { continue };
-        let covered = seen.idle.at_least(floor);
-        // A class that has nothing past the floor is not the one that fills the table; but where flushing does not
-        // suffice at critical, one that holds much of it is, however young its entries are.
-        let fills = spent && seen.entries.saturating_mul(MUCH) >= scan.entries;
-        if now <= floor || (covered == 0 && !fills) {
-            continue;
-        }
-        let to = match seen.idle.cut_for(excess, floor) {
-            cut if covered >= excess => cut.max(floor),
-            _ if plan.level == Level::Critical => floor,
-            _ => continue,
-        };
-        // Once: what was shortened already is shortened again only to its floor, where nothing else is left.
-        let held = memory.baseline_timeout(timeout).is_some_and(|baseline| now < baseline);
-        if to >= now || (held && !(plan.level == Level::Critical && to == floor)) {
-            continue;
-        }
-        if let Some(why) = hands::theirs(name, now.into(), snapshot, memory) {
-            plan.reasons.push(why);
-            continue;
-        }
-        if !settle::may_write(Write::Timeout, snapshot, memory) {
-            plan.reasons.push(settle::TOLD.into());
-            return;
-        }
-        let idle = match covered {
-            0 => format!("none of {} {class} entries is idle for {floor} s", seen.entries),
-            n => format!("{n} {class} entries are idle for {floor} s or more"),
-        };
-        let reason = format!(
-            "{idle} and {excess} entries are too many; \
-             {to} s keeps new ones from staying as long, and the floor is {floor} s ({})",
-            timeout.spec().source
-        );
-        plan.actions.push(Action { act: Act::SetTimeout { timeout, from: now, to }, reason });
     }
 }
 

@@ -36,7 +36,7 @@ impl<'a> Throttle<'a> {
     /// At the rate of this sweep the table is about to be full within a second.
     pub(super) fn outrun(&self, count: Option<u64>) -> bool {
         let room = count.map(|count| self.urgent_at_entries.saturating_sub(count));
-        room.is_some_and(|room| self.coming_per_second() >= room as f64)
+        self.came > 0 && room.is_some_and(|room| self.coming_per_second() >= room as f64)
     }
 
     /// As planned, or twice what came since the sweep began: the plan knew the rate of a moment before it.

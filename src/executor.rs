@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Instant;
 
-pub use asked::{Taker, delete_beside};
+pub use asked::Taker;
 pub use sweep::{Judge, Swept, sweep};
 
 use crate::kernel::deleting::{Deleting, Going};

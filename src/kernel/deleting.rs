@@ -7,7 +7,6 @@ use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Instant;
 
-use super::priority;
 use super::table::{Deleted, Deleter};
 use crate::model::{Class, Entry};
 
@@ -39,7 +38,7 @@ pub struct Deleting {
 }
 
 impl Deleting {
-    /// Starts the thread; it ends when this is dropped.
+    /// Starts the thread, of the priority and in the namespace of its maker; it ends when this is dropped.
     ///
     /// # Errors
     /// As clone(2).
@@ -47,7 +46,6 @@ impl Deleting {
         let (batches, work) = sync_channel::<Batch>(WAITING);
         let (tell, told) = sync_channel(WAITING + 2);
         let body = move || {
-            priority::raise();
             for batch in work {
                 if tell.send(delete(&mut deleter, &batch)).is_err() {
                     return;

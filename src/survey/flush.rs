@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Target;
 use super::look::Looker;
 use crate::error::{Error, Result};
-use crate::executor::{Taker, delete_beside};
+use crate::executor::Taker;
 use crate::kernel::socket::explain;
 use crate::kernel::stop::Stop;
 use crate::kernel::table::Still;
@@ -162,8 +162,11 @@ impl<'a> Flush<'a> {
     /// Exit 3 where the kernel cannot be read, or refuses.
     pub fn delete(mut self, limit: u64, progress: &mut dyn FnMut(u64)) -> Result<Flushed> {
         let stop = Stop::catch().map_err(|error| explain("signals", &error))?;
-        let deleted =
-            delete_beside(self.wish.still(), |taker| self.hand_over(taker, limit, &stop, progress))?;
+        let mut taker = Taker::open(self.wish.still())?;
+        let walked = self.hand_over(&mut taker, limit, &stop, progress);
+        let deleted = taker.end().map_err(|error| explain("conntrack delete", &error));
+        walked?;
+        let deleted = deleted?;
         Ok(Flushed {
             deleted: deleted.gone(),
             already_gone: deleted.already_gone,
@@ -177,13 +180,13 @@ impl<'a> Flush<'a> {
 
     fn hand_over(
         &mut self,
-        taker: &Taker<'_>,
+        taker: &mut Taker,
         limit: u64,
         stop: &Stop,
         progress: &mut dyn FnMut(u64),
     ) -> Result<()> {
         let wish = self.wish;
-        let (mut left, mut able) = (limit, true);
+        let (mut left, mut failure) = (limit, None);
         let chunk = std::cell::RefCell::new((Vec::<Entry>::new(), Instant::now()));
         let walked = self.looker.entries(
             |entry, verdict, seen| {
@@ -196,11 +199,15 @@ impl<'a> Flush<'a> {
             },
             || {
                 let (entries, seen) = &mut *chunk.borrow_mut();
-                able = taker.take(std::mem::take(entries), *seen);
-                progress(taker.done());
-                able && !stop.asked()
+                failure = taker.take(entries, *seen).err();
+                entries.clear();
+                progress(taker.gone());
+                failure.is_none() && !stop.asked()
             },
         )?;
+        if let Some(error) = failure {
+            return Err(explain("conntrack delete", &error));
+        }
         match walked.resized {
             true => {
                 Err(Error::unreachable("flush", "the table was resized meanwhile: part of it was not seen")

@@ -6,7 +6,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::agent::Setup;
+use crate::agent::{Setup, limit};
+use crate::environment::Need;
 use crate::fill::{Writer, churn, fill};
 use crate::flow::{self, Flow, L4, source, source6};
 use crate::table::{BySource, Counts, by_source, by_source_of_conntrack, rows};
@@ -29,6 +30,8 @@ pub const TESTS: &[Test] = &[
     test("counts::never_claim_to_be_in_step_while_wrong", honest_after_stops),
     test("counts::equal_a_dump_when_one_identity_comes_goes_and_comes", same_identity),
     test("counts::keep_zones_families_and_protocols_apart", apart),
+    test("counts::follow_what_the_agent_deletes_though_no_event_tells_of_it", own_deletions)
+        .needs(&[Need::Age]),
 ];
 
 /// The contract's rows as counts; panics on a row that says nothing sensible.
@@ -77,6 +80,26 @@ fn flow(n: u32) -> Flow {
     } else {
         Flow::new(from, SERVER4, L4::Udp(port, 4500), 600)
     }
+}
+
+/// What was there before the agent has no event state and ends in silence, as nearly all does that a rescue deletes.
+fn own_deletions() {
+    const LIMIT: u64 = 10_000;
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(LIMIT as u32 * 7 / 10, 100, 8000));
+    let setup = Setup::new(&topology.gateway, &limit(LIMIT));
+    let agent = setup.start();
+    until_equal(&setup, &topology);
+    let resyncs = || agent.status()["agent"]["resyncs"].as_u64().expect("resyncs");
+    let before = resyncs();
+    fill(&topology.gateway, (0..LIMIT as u32 * 3 / 20).map(flow));
+    wait::until("the table to be at its target", Duration::from_secs(5), || {
+        let count = topology.count();
+        if count * 100 <= LIMIT * 71 { Ok(()) } else { Err(format!("{count} entries")) }
+    });
+    until_equal(&setup, &topology);
+    assert_eq!(resyncs(), before, "another dump put it right");
+    assert_eq!(agent.stop(), 0);
 }
 
 fn after_churn() {

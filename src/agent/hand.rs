@@ -11,7 +11,7 @@ use super::acts::words;
 use super::chronicle::{Chronicle, Fullest};
 use super::host_lease::HostLease;
 use super::owned::{holds_host, owned_values};
-use super::shared::{Numbers, Order, SharedView, View, Watch};
+use super::shared::{Command, Numbers, Order, SharedView, View, Watch};
 use super::sweeper::Sweeper;
 use crate::error::{Error, Result};
 use crate::executor::{DryHand, Hand, KernelHand, Values};
@@ -126,7 +126,10 @@ impl Acting {
         let hand: Box<dyn Hand> = match ground.dry_run {
             true => Box::new(DryHand::default()),
             false => {
-                let deleter = Deleter::open()?.witnessed(Box::new(Remembering(ground.regret.clone())));
+                let deleter = Deleter::open()?.witnessed(Box::new(Remembering {
+                    regret: ground.regret.clone(),
+                    watch: ground.watch.clone(),
+                }));
                 let deleting =
                     Deleting::start(deleter).map_err(|error| Error::unreachable("agent", error))?;
                 Box::new(KernelHand::new(gauge.values().clone(), deleting, Shortener::open()?))
@@ -382,15 +385,22 @@ impl Acting {
     }
 }
 
-/// Every deletion is remembered before it is sent.
-struct Remembering(Arc<RegretMeter>);
+/// Every deletion is remembered before it is sent, and counted once it is done.
+struct Remembering {
+    regret: Arc<RegretMeter>,
+    watch: Watch,
+}
 
 impl Witness for Remembering {
     fn going(&mut self, entries: &[(Entry, Class)]) {
-        self.0.going(entries.iter().copied(), clock::boottime_seconds());
+        self.regret.going(entries.iter().copied(), clock::boottime_seconds());
     }
 
     fn stayed(&mut self, entry: &Entry, class: Class) {
-        self.0.stayed(entry, class);
+        self.regret.stayed(entry, class);
+    }
+
+    fn gone(&mut self, entries: Vec<Entry>) {
+        self.watch.send(Command::Deleted(entries));
     }
 }

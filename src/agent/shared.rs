@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::End;
 use crate::control::{Refusal, Reply};
 use crate::metrics::Acts;
-use crate::model::{JournalRecord, Plan, Settings, Snapshot, SortBy, SourceCount, SourceKey};
+use crate::model::{Entry, JournalRecord, Plan, Settings, Snapshot, SortBy, SourceCount, SourceKey};
 use crate::state::Ledger;
 
 /// Numbers that the events thread publishes.
@@ -110,6 +110,8 @@ pub enum Command {
         /// How long it took.
         duration: Duration,
     },
+    /// The hand deleted these.
+    Deleted(Vec<Entry>),
     /// The `limit` largest sources.
     Top {
         /// 0: all.

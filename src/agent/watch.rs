@@ -22,6 +22,8 @@ use crate::state::{Audit, Finding, Identify, Look, RegretMeter, Sightings, Sync}
 const BATCHES: usize = 32;
 /// Room for what other programs change at once: some 6,000 entries.
 const UPDATES_BYTES: usize = 8 << 20;
+/// What comes within this of what came last waits for as long.
+const GATHER: Duration = Duration::from_millis(1);
 /// The audit looks so often, whatever the agent's interval.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -66,6 +68,8 @@ pub struct Watcher {
     lost_at_tick: u64,
     below: [bool; 3],
     behind: bool,
+    /// When there last was an event.
+    heard: Instant,
     /// A dump is to be asked for as soon as the queue is empty.
     census_wanted: bool,
     /// Events of the last whole tick.
@@ -100,6 +104,7 @@ impl Watcher {
             lost_at_tick: 0,
             below: [true; 3],
             behind: false,
+            heard: Instant::now(),
             census_wanted: false,
             events_in_tick: 0,
         })
@@ -116,6 +121,7 @@ impl Watcher {
                     Command::Stop => return,
                     Command::Adopt { ledger, duration } => self.adopt(*ledger, duration),
                     Command::Abandon { duration } => self.abandon(duration),
+                    Command::Deleted(entries) => entries.iter().for_each(|entry| self.sync.deleted(entry)),
                     Command::Top { limit, rank, reply } => {
                         let _ = reply.send(self.top(limit, rank));
                     }
@@ -139,18 +145,23 @@ impl Watcher {
         }
     }
 
-    fn wait(&self, at_most: Duration) {
+    /// Until there is something to do. Where events come thick they gather for a millisecond first: to be woken by each
+    /// costs more than to read it.
+    fn wait(&mut self, at_most: Duration) {
         if self.behind {
             return;
         }
-        let timeout = PollTimeout::try_from(at_most.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        let at_most = PollTimeout::try_from(at_most.as_millis() + 1).unwrap_or(PollTimeout::MAX);
         let mut fds = [
+            PollFd::new(self.ground.commands.descriptor(), PollFlags::POLLIN),
             PollFd::new(self.listener.descriptor(), PollFlags::POLLIN),
             PollFd::new(self.updates.descriptor(), PollFlags::POLLIN),
-            PollFd::new(self.ground.commands.descriptor(), PollFlags::POLLIN),
         ];
         // EINTR and a timeout are as good as an event: everything is looked at anyway.
-        let _ = poll(&mut fds, timeout);
+        let _ = match self.heard.elapsed() < GATHER {
+            true => poll(&mut fds[..1], PollTimeout::from(GATHER.as_millis() as u8)),
+            false => poll(&mut fds, at_most),
+        };
     }
 
     fn drain(&mut self) {
@@ -177,6 +188,9 @@ impl Watcher {
         match drained {
             Ok(met) => {
                 self.behind = met.more || more_updates;
+                if met.received > 0 {
+                    self.heard = Instant::now();
+                }
                 self.unreadable += met.unreadable;
                 self.ground.numbers.forged.fetch_add(met.forged, Relaxed);
             }
@@ -339,7 +353,9 @@ impl Watcher {
 
     /// Wakes the hand on the way up; on the way down nothing is urgent.
     fn cross_marks(&mut self) {
-        let entries = self.sync.ledger().entries();
+        // The kernel's count: what is still queued would tell of a crossing as late as the queue is long, and what ends
+        // in silence is counted until the next audit.
+        let entries = self.sysctls.count().unwrap_or_else(|_| self.sync.ledger().entries());
         for (below, mark) in self.below.iter_mut().zip(&self.ground.numbers.marks) {
             let mark = mark.load(Relaxed);
             let over = mark > 0 && entries >= mark;

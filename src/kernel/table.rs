@@ -153,6 +153,10 @@ pub trait Witness {
 
     /// One of those told last did not go: it was gone before, or the kernel refused.
     fn stayed(&mut self, entry: &Entry, class: Class);
+
+    /// All others of those told last did: an event says so only of those that have event state
+    /// (`nf_ct_ecache_ext_add`).
+    fn gone(&mut self, entries: Vec<Entry>);
 }
 
 /// What a batch of deletes came to.
@@ -312,6 +316,11 @@ impl Deleter {
             }
         })?;
         if let Some(witness) = &mut self.witness {
+            stayed.sort_unstable();
+            let went = |place: &usize| stayed.binary_search(place).is_err();
+            let gone =
+                (0..seen.silent.len()).filter(went).filter_map(|place| Some(seen.silent.get(place)?.0));
+            witness.gone(gone.collect());
             stayed.into_iter().filter_map(told).for_each(|(entry, class)| witness.stayed(&entry, class));
         }
         Ok(deleted)

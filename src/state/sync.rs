@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::ledger::{BuildAsIs, Identify, Ledger};
-use crate::model::{Event, EventKind, ProtocolGroup, SourceKey};
+use crate::model::{Entry, Event, EventKind, ProtocolGroup, SourceKey};
 
 /// Totals since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,6 +70,17 @@ impl Sync {
         }
     }
 
+    /// The kernel deleted it because this program asked. In the stream an event says so too where the entry has event
+    /// state; that one counts.
+    pub fn deleted(&mut self, entry: &Entry) {
+        let fingerprint = self.identify.entry(entry);
+        let (key, group) = (entry.source_key(), ProtocolGroup::of(entry.original.protocol));
+        if let Some(touched) = &mut self.touched {
+            touched.entry(fingerprint).or_insert(Touch { alive: false, key, group });
+        }
+        self.ledger.remove_unheard(fingerprint, key, group);
+    }
+
     /// A dump is about to be asked for: from here on, what events touch is theirs. Forgets an earlier one.
     pub fn begin(&mut self) {
         self.touched = Some(HashMap::default());
@@ -81,7 +92,7 @@ impl Sync {
         let Some(touched) = self.touched.take() else { return false };
         for (fingerprint, Touch { alive, key, group }) in touched {
             if alive {
-                dumped.insert(fingerprint, key, group, self.now_seconds);
+                dumped.hear(fingerprint, key, group, self.now_seconds);
             } else {
                 dumped.remove(fingerprint, key, group);
             }
@@ -114,7 +125,7 @@ impl Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Entry, L4, Tuple};
+    use crate::model::{L4, Tuple};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -134,6 +145,8 @@ mod tests {
     enum Step {
         Toggle(u8),
         SilentEnd(u8),
+        /// This program deletes it, and tells so after so many more steps.
+        Deleted(u8, usize),
     }
 
     fn counts(ledger: &Ledger) -> BTreeMap<String, u64> {
@@ -151,7 +164,7 @@ mod tests {
         fn a_dump_among_events_counts_each_entry_once(
             before in prop::collection::vec(0u8..20, 0..40),
             blind in prop::collection::hash_set(0u8..20, 0..8),
-            during in prop::collection::vec(prop_oneof![3 => (0u8..20).prop_map(Step::Toggle), 1 => (0u8..20).prop_map(Step::SilentEnd)], 0..60),
+            during in prop::collection::vec(prop_oneof![3 => (0u8..20).prop_map(Step::Toggle), 1 => (0u8..20).prop_map(Step::SilentEnd), 2 => (0u8..20, 0usize..40).prop_map(|(n, late)| Step::Deleted(n, late))], 0..60),
             visits in prop::collection::vec(0usize..60, 20),
             lag in 0usize..30,
         ) {
@@ -163,18 +176,26 @@ mod tests {
             sync.begin();
             let mut dumped = Ledger::default();
             let mut queue = std::collections::VecDeque::new();
+            let (mut deleted, mut silent): (Vec<(usize, u8)>, _) = (Vec::new(), std::collections::HashSet::new());
             for (at, step) in during.iter().enumerate() {
                 for n in (0u8..20).filter(|n| visits[*n as usize] == at && alive.contains_key(n)) {
                     dumped.insert(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp, 0);
                 }
                 match *step {
+                    Step::Deleted(n, late) => if let Some(told) = alive.remove(&n) {
+                        if told { queue.push_back(event(n, EventKind::Destroy)) }
+                        deleted.push((at + late, n));
+                        silent.remove(&n);
+                    },
                     Step::Toggle(n) => match alive.remove(&n) {
-                        Some(told) => if told { queue.push_back(event(n, EventKind::Destroy)) },
+                        Some(true) => queue.push_back(event(n, EventKind::Destroy)),
+                        Some(false) => { silent.insert(n); }
                         None => { alive.insert(n, true); queue.push_back(event(n, EventKind::New)) }
                     },
                     // An end in silence before the dump comes by is all that a dump can see of it.
-                    Step::SilentEnd(n) => if visits[n as usize] > at && alive.get(&n) == Some(&false) { alive.remove(&n); },
+                    Step::SilentEnd(n) => if visits[n as usize] > at && alive.get(&n) == Some(&false) { alive.remove(&n); silent.insert(n); },
                 }
+                deleted.retain(|(due, n)| *due > at || { sync.deleted(&entry(*n)); false });
                 if queue.len() > lag { sync.event(&queue.pop_front().unwrap()); }
             }
             for n in (0u8..20).filter(|n| visits[*n as usize] >= during.len() && alive.contains_key(n)) {
@@ -184,11 +205,15 @@ mod tests {
             let unseen_end = (0u8..20).any(|n| !alive.contains_key(&n) && {
                 let mut probe = dumped.clone();
                 probe.remove(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp)
-                    && blind.contains(&n)
+                    && silent.contains(&n)
             });
             prop_assume!(!unseen_end);
             prop_assert!(sync.adopt(dumped));
+            // What is told of later than the dump is over is told in any order with the rest of the queue.
+            let (first, last): (Vec<_>, Vec<_>) = deleted.into_iter().partition(|(due, _)| due % 2 == 0);
+            for (_, n) in first { sync.deleted(&entry(n)); }
             for late in queue { sync.event(&late); }
+            for (_, n) in last { sync.deleted(&entry(n)); }
             let mut expected = BTreeMap::new();
             for n in alive.keys() { *expected.entry(entry(*n).original.source.to_string()).or_insert(0) += 1; }
             prop_assert_eq!(counts(sync.ledger()), expected);

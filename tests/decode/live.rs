@@ -182,19 +182,23 @@ fn a_delete_takes_the_one_that_it_names() {
     });
 }
 
-/// What a witness is told, in order: `true` for what goes, `false` for what stayed.
+/// What a witness is told, in order: "goes", "gone" or "stayed".
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<(bool, Entry)>>>);
+struct Told(Arc<Mutex<Vec<(&'static str, Entry)>>>);
 
 impl Witness for Told {
     fn going(&mut self, entries: &[(Entry, Class)]) {
         assert!(entries.iter().all(|(_, class)| *class == Class::Other));
-        self.0.lock().expect("told").extend(entries.iter().map(|(entry, _)| (true, *entry)));
+        self.0.lock().expect("told").extend(entries.iter().map(|(entry, _)| ("goes", *entry)));
     }
 
     fn stayed(&mut self, entry: &Entry, class: Class) {
         assert_eq!(class, Class::Other);
-        self.0.lock().expect("told").push((false, *entry));
+        self.0.lock().expect("told").push(("stayed", *entry));
+    }
+
+    fn gone(&mut self, entries: Vec<Entry>) {
+        self.0.lock().expect("told").extend(entries.into_iter().map(|entry| ("gone", entry)));
     }
 }
 
@@ -221,7 +225,10 @@ fn a_witness_is_told_what_goes_before_and_what_did_not_go_after() {
                 break;
             }
         }
-        let expected = [(true, 0), (true, 1), (true, 0), (false, 0)].map(|(goes, i)| (goes, table[i]));
+        let before = [("goes", 0), ("goes", 1), ("goes", 0)];
+        // Without a class it is no business of the meter's, but it is gone all the same.
+        let after = [("gone", 0), ("gone", 1), ("gone", 2), ("stayed", 0)];
+        let expected: Vec<_> = before.into_iter().chain(after).map(|(told, i)| (told, table[i])).collect();
         assert_eq!(*told.0.lock().expect("told"), expected);
     });
 }

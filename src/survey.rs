@@ -183,16 +183,16 @@ fn scan(
         sieve.weigh(weighing);
     }
     let mut reader = Reader { sieve, recent: Recent::new(&identify), each, last: None };
-    let swept = sweep(gauge, &mut reader).map_err(|error| explain("conntrack dump", &error))?;
+    let swept = sweep(&mut reader).map_err(|error| explain("conntrack dump", &error))?;
     let trusted = gauge.buckets()? == buckets && swept.unreadable == 0;
     Ok(reader.sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), true, trusted))
 }
 
-fn sweep(gauge: &mut Gauge, reader: &mut Reader<'_, '_>) -> io::Result<Swept> {
+fn sweep(reader: &mut Reader<'_, '_>) -> io::Result<Swept> {
     let mut hand = DryHand::default();
     let hand: &mut dyn Hand = &mut hand;
     let none: [&crate::model::Flush; 0] = [];
-    executor::sweep(gauge.netlink(), hand, &none, &Pace::default(), &[], reader)
+    executor::sweep(hand, &none, &Pace::default(), &mut None, reader)
 }
 
 struct Reader<'a, 'b> {

@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::shared::Numbers;
 use crate::error::Result;
 use crate::executor::{self, Hand, Judge, Swept};
 use crate::gauge::Gauge;
 use crate::kernel::clock;
-use crate::kernel::socket::{Netlink, explain};
+use crate::kernel::socket::explain;
+use crate::kernel::table::Walk;
 use crate::model::{
     Candidate, Candidates, Chances, Class, Entry, Flush, Pace, ProtocolGroup, Scan, Settings,
 };
 use crate::policy::{OwnHost, Protection};
 use crate::sieve::{Judged, SharedSightings, Sieve};
 use crate::state::{Identify, Ledger, Observations, Weighing};
+
+/// A flush goes on where the last one left the table, if that was no longer ago: what has become idle in the meantime
+/// is in the part behind.
+const KEEP_PLACE: Duration = Duration::from_secs(10);
 
 /// Counts a dump by source while it is swept.
 pub struct CensusTaker {
@@ -45,6 +50,8 @@ pub struct Sweeper {
     observations: Observations,
     /// Who may go, as far as the last scan saw and nobody asked for it since.
     candidates: Candidates,
+    /// Where the last flush left the table.
+    left: Option<Walk>,
     /// What the next sweep weighs.
     pub weighing: Option<Weighing>,
     /// The last scan; after a flush that stopped early, corrected by what went.
@@ -67,6 +74,7 @@ impl Sweeper {
             sightings: sightings.clone(),
             observations: Observations::default(),
             candidates: Candidates::default(),
+            left: None,
             weighing: None,
             last: None,
         }
@@ -76,25 +84,13 @@ impl Sweeper {
     pub fn configure(&mut self, settings: &Settings, own: OwnHost) {
         self.protection = Protection::new(settings.protect.clone(), own);
         self.last = None;
+        self.left = None;
         self.candidates.clear();
     }
 
     /// The second chances that run.
     pub fn chances(&mut self) -> Chances {
         self.observations.chances.facts(clock::boottime_seconds() as u32)
-    }
-
-    /// Who is asked for before the table is walked. To ask for an entry takes twice what it takes to meet it in a dump,
-    /// and waits for whoever else asks or writes (`nfnl_lock`): only where few of many are wanted it is the shorter way.
-    /// A dry run deletes nothing and would meet them twice; acts other than flushes by class weigh the whole table.
-    fn recall(&mut self, flushes: &[&Flush], entries: u64, dry: bool) -> Vec<Candidate> {
-        let by_class = |flush: &&Flush| {
-            flush.share.is_none() && flush.grace_seconds.is_none() && !flush.lifts_protection
-        };
-        if dry || !flushes.iter().all(by_class) || self.candidates.len() as u64 > entries / 3 {
-            return Vec::new();
-        }
-        self.candidates.take(|class| flushes.iter().any(|flush| flush.class == class))
     }
 
     /// One sweep; see [`executor::sweep`].
@@ -113,7 +109,12 @@ impl Sweeper {
         let started = Instant::now();
         self.protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
         let (buckets, before) = (gauge.buckets()?, gauge.count()?);
-        let known = self.recall(flushes, before, hand.dry());
+        let may_ask = may_ask(flushes) && !hand.dry();
+        // A scan is of the whole table; and so is what weighs it.
+        let left = &mut self.left;
+        if !may_ask || left.as_ref().is_some_and(|walk| walk.age() > KEEP_PLACE) {
+            *left = None;
+        }
         let grounds = gauge.grounds();
         let mut sieve = Sieve::new(
             &settings.flush,
@@ -126,16 +127,18 @@ impl Sweeper {
         if let Some(weighing) = self.weighing.take() {
             sieve.weigh(weighing);
         }
-        // The dump holds one socket while counts and grounds are read through another.
-        let mut netlink = Netlink::open()?;
         let numbers = self.numbers.clone();
         let new_before = numbers.new.load(Relaxed);
         let candidates = &mut self.candidates;
-        let mut eye = Eye { sieve, gauge, census, candidates, numbers, new_before, last: None, seen: 0 };
-        let swept = executor::sweep(&mut netlink, hand, flushes, pace, &known, &mut eye);
+        let mut asks: Vec<Class> = flushes.iter().map(|flush| flush.class).collect();
+        if !may_ask || candidates.len() as u64 > before / 3 {
+            asks.clear();
+        }
+        let mut eye =
+            Eye { sieve, gauge, census, candidates, asks, numbers, new_before, last: None, seen: 0 };
+        let swept = executor::sweep(hand, flushes, pace, left, &mut eye);
         let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
-        let Eye { sieve, gauge, candidates, seen, .. } = eye;
-        known.iter().skip(swept.recalled).filter(|_| !swept.whole).for_each(|c| candidates.remember(*c));
+        let Eye { sieve, gauge, seen, .. } = eye;
         let after = gauge.count()?;
         // What came and went meanwhile may be missing or seen; more than that is a dump in doubt.
         let slack = 1000 + before.max(after) / 20 + before.abs_diff(after);
@@ -166,11 +169,22 @@ impl Sweeper {
     }
 }
 
+/// Whether who is known may be asked for, before the table is walked. To ask for an entry takes twice what it takes to
+/// meet it in a dump, and waits for whoever else asks or writes (`nfnl_lock`): only where few of many are wanted it is
+/// the shorter way. Acts other than flushes by class weigh the whole table.
+fn may_ask(flushes: &[&Flush]) -> bool {
+    let by_class =
+        |flush: &&Flush| flush.share.is_none() && flush.grace_seconds.is_none() && !flush.lifts_protection;
+    !flushes.is_empty() && flushes.iter().all(by_class)
+}
+
 struct Eye<'a, 'b> {
     sieve: Sieve<'a>,
     gauge: &'b mut Gauge,
     census: Option<&'b mut CensusTaker>,
     candidates: &'b mut Candidates,
+    /// Those of these classes are asked for.
+    asks: Vec<Class>,
     numbers: Arc<Numbers>,
     new_before: u64,
     last: Option<(Judged, Option<Candidate>)>,
@@ -226,6 +240,14 @@ impl Judge for Eye<'_, '_> {
 
     fn count(&mut self) -> Option<u64> {
         self.gauge.count().ok()
+    }
+
+    fn candidates(&mut self) -> Vec<Candidate> {
+        self.candidates.take(|class| self.asks.contains(&class))
+    }
+
+    fn not_asked(&mut self, candidates: &[Candidate]) {
+        candidates.iter().for_each(|candidate| self.candidates.remember(*candidate));
     }
 
     fn dump_begins(&mut self) {

@@ -9,7 +9,7 @@ use super::share::Collector;
 use super::throttle::Throttle;
 use crate::kernel::grace::Shortened;
 use crate::kernel::socket::Netlink;
-use crate::kernel::table::{self, Chunk, Deleted};
+use crate::kernel::table::{self, Chunk, Deleted, Walk};
 use crate::model::{Candidate, Class, Entry, Flush, Pace};
 
 /// Who judges the entries of a sweep.
@@ -42,8 +42,14 @@ pub trait Judge {
     fn came(&self) -> u64 {
         0
     }
-    /// From here on the whole table is walked: what was counted among candidates is met again.
+    /// From here on the whole table is walked: what was counted before is met again.
     fn dump_begins(&mut self) {}
+    /// Who is asked for before the table is walked.
+    fn candidates(&mut self) -> Vec<Candidate> {
+        Vec::new()
+    }
+    /// Those of them that were not asked for.
+    fn not_asked(&mut self, _candidates: &[Candidate]) {}
     /// The sweep is to end here (a stop, a pause).
     fn halted(&self) -> bool {
         false
@@ -76,35 +82,33 @@ pub struct Swept {
 /// How often what the judgement rests on is read again.
 const REFRESH: Duration = Duration::from_millis(250);
 
-/// Goes through the table once; of what is eligible takes what the flushes name, at the plan's pace, and stops when
-/// that is enough. Without flushes it is a scan. `candidates`: who is looked at first, before the table is walked.
+/// Goes through the table; of what is eligible takes what the flushes name, at the plan's pace, and stops when that is
+/// enough. Without flushes it is a scan. It goes on where the last one `left` off, then asks for the candidates, then
+/// walks the whole table once.
 ///
 /// # Errors
 /// As the dump's; what was done until then is lost from the report, not from the table.
 pub fn sweep(
-    netlink: &mut Netlink,
     hand: &mut dyn Hand,
     flushes: &[&Flush],
     pace: &Pace,
-    candidates: &[Candidate],
+    left: &mut Option<Walk>,
     judge: &mut dyn Judge,
 ) -> io::Result<Swept> {
     let mut sweeping = Sweeping::new(hand, flushes, pace, judge);
-    if !candidates.is_empty() {
-        sweeping.portion = pace.portion.map(|_| 1.0);
-        let recalled = table::recall(netlink, candidates, |chunk| sweeping.chunk(chunk));
-        // A dump is not to meet again what is on its way out.
-        let settled = sweeping.settle_all();
-        sweeping.swept.recalled = recalled.and_then(|asked| settled.map(|()| asked))?;
-        sweeping.portion = pace.portion;
+    if let Some(walk) = left.take() {
+        *left = sweeping.walk(walk)?;
+    }
+    if !sweeping.ended {
+        sweeping.recall()?;
     }
     if !sweeping.ended {
         sweeping.judge.dump_begins();
-        let dumped = table::dump(netlink, |chunk| sweeping.chunk(chunk));
-        let settled = sweeping.settle_all();
-        dumped.and(settled)?;
+        *left = sweeping.walk(Walk::begin()?)?;
+        sweeping.swept.whole &= !sweeping.ended;
+    } else {
+        sweeping.swept.whole = false;
     }
-    sweeping.swept.whole &= !sweeping.ended;
     sweeping.swept.chances_owed = sweeping.chances.due.saturating_duration_since(Instant::now());
     Ok(sweeping.swept)
 }
@@ -153,6 +157,31 @@ impl<'a> Sweeping<'a> {
             ended: false,
             failure: None,
         }
+    }
+
+    /// Walks on to the end of the table, or until it was enough: then that is where it was left.
+    fn walk(&mut self, mut walk: Walk) -> io::Result<Option<Walk>> {
+        let walked = walk.go_on(|chunk| self.chunk(chunk));
+        // What comes next is not to meet again what is on its way out.
+        let settled = self.settle_all();
+        let at_end = walked.and_then(|at_end| settled.map(|()| at_end))?;
+        Ok(Some(walk).filter(|_| !at_end))
+    }
+
+    /// Asks for the candidates one by one.
+    fn recall(&mut self) -> io::Result<()> {
+        let candidates = self.judge.candidates();
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        self.portion = self.pace.portion.map(|_| 1.0);
+        let mut netlink = Netlink::open().map_err(|error| io::Error::other(error.to_string()))?;
+        let recalled = table::recall(&mut netlink, &candidates, |chunk| self.chunk(chunk));
+        let settled = self.settle_all();
+        self.swept.recalled = recalled.and_then(|asked| settled.map(|()| asked))?;
+        self.judge.not_asked(&candidates[self.swept.recalled..]);
+        self.portion = self.pace.portion;
+        Ok(())
     }
 
     /// Takes what is to go of the next chunk; false if nothing more is to be gone through.

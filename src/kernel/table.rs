@@ -65,22 +65,78 @@ pub fn dump_of(
     only: Option<Family>,
     mut each: impl FnMut(&Chunk<'_>) -> bool,
 ) -> io::Result<()> {
-    let sequence = netlink.next_sequence();
-    let mut filled_after = Instant::now();
-    netlink.send(&request::dump(only, sequence))?;
-    loop {
-        let before = Instant::now();
-        let bytes = netlink.receive(0)?;
-        let ended = ended(bytes, sequence)?;
-        if !each(&Chunk { bytes, sequences: sequence..=sequence, filled_after }) {
-            // The rest of this dump is left to a socket that nobody reads: close it by opening another.
-            *netlink = Netlink::open().map_err(|error| io::Error::other(error.to_string()))?;
-            return Ok(());
+    let mut place = Place::begin(netlink, only)?;
+    if !place.go_on(netlink, &mut each)? {
+        // The rest of this dump is left to a socket that nobody reads: close it by opening another.
+        *netlink = Netlink::open().map_err(|error| io::Error::other(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// How far a dump has come.
+struct Place {
+    sequence: u32,
+    /// What is received next was filled after this.
+    filled_after: Instant,
+}
+
+impl Place {
+    fn begin(netlink: &mut Netlink, only: Option<Family>) -> io::Result<Self> {
+        let place = Place { sequence: netlink.next_sequence(), filled_after: Instant::now() };
+        netlink.send(&request::dump(only, place.sequence))?;
+        Ok(place)
+    }
+
+    /// True at the end of the table, false where `each` left off.
+    fn go_on(
+        &mut self,
+        netlink: &mut Netlink,
+        each: &mut impl FnMut(&Chunk<'_>) -> bool,
+    ) -> io::Result<bool> {
+        loop {
+            let before = Instant::now();
+            let bytes = netlink.receive(0)?;
+            let ended = ended(bytes, self.sequence)?;
+            let filled_after = std::mem::replace(&mut self.filled_after, before);
+            let wanted = each(&Chunk { bytes, sequences: self.sequence..=self.sequence, filled_after });
+            if ended || !wanted {
+                return Ok(ended);
+            }
         }
-        if ended {
-            return Ok(());
-        }
-        filled_after = before;
+    }
+}
+
+/// A dump that may be left off and gone on with later: the kernel keeps its place (`netlink_callback`), and the little
+/// that it had filled ahead says when. Where a table is relieved again and again, none of it is walked twice before all
+/// of it was walked once.
+pub struct Walk {
+    netlink: Netlink,
+    place: Place,
+    since: Instant,
+}
+
+impl Walk {
+    /// From the first bucket, on a socket of its own.
+    ///
+    /// # Errors
+    /// As [`Netlink::open`] and sendto(2).
+    pub fn begin() -> io::Result<Self> {
+        let mut netlink = Netlink::open().map_err(|error| io::Error::other(error.to_string()))?;
+        let place = Place::begin(&mut netlink, None)?;
+        Ok(Walk { netlink, place, since: Instant::now() })
+    }
+
+    /// Hands over chunk by chunk until `each` answers false; true at the end of the table.
+    ///
+    /// # Errors
+    /// As [`dump`].
+    pub fn go_on(&mut self, mut each: impl FnMut(&Chunk<'_>) -> bool) -> io::Result<bool> {
+        self.place.go_on(&mut self.netlink, &mut each)
+    }
+
+    /// For how long it has been under way.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use ctctl::kernel::deleting::{Deleting, Going};
 use ctctl::kernel::socket::Netlink;
-use ctctl::kernel::table::{self, Deleted, Deleter};
-use ctctl::model::{Candidate, Class, Entry};
+use ctctl::kernel::table::{self, Deleted, Deleter, Walk};
+use ctctl::model::{Candidate, Class, Entry, L4, Tuple};
 
 use crate::live::{create, dump, kinds, same};
 use crate::namespace::inside;
@@ -41,6 +41,41 @@ fn what_is_asked_for_is_answered_as_a_dump_would_show_it() {
         assert_eq!((asked, answered.len()), (2, 1));
         assert!(same(&answered[0], &table[1]));
         assert_eq!(recall(&mut netlink, &[]).1, []);
+    });
+}
+
+#[test]
+fn a_walk_that_was_left_goes_on_where_it_was() {
+    inside(|| {
+        let mut netlink = Netlink::open().expect("netlink");
+        let (kind, zone_in) = kinds().remove(0);
+        let ports = |n: u16| L4::Ports { source: n, destination: 53 };
+        for n in 1..=2000 {
+            let turned = |tuple: Tuple, l4| Tuple { l4, ..tuple };
+            let reply = kind.reply.map(|reply| turned(reply, L4::Ports { source: 53, destination: n }));
+            create(
+                &mut netlink,
+                &Entry { original: turned(kind.original, ports(n)), reply, ..kind },
+                zone_in,
+            );
+        }
+        let table = dump(&mut netlink);
+        let (mut walk, mut seen, mut parts) = (Walk::begin().expect("a walk"), Vec::new(), 0);
+        loop {
+            let at_end = walk.go_on(|chunk| {
+                seen.extend(chunk.entries().map(|entry| entry.expect("readable")));
+                // Whatever else is asked meanwhile is another socket's.
+                assert_eq!(recall(&mut netlink, &[Candidate::new(Class::Other, &table[0])]).1.len(), 1);
+                false
+            });
+            parts += 1;
+            if at_end.expect("a chunk") {
+                break;
+            }
+        }
+        assert!(parts > 10, "{parts} parts");
+        assert_eq!(seen.len(), 2000);
+        assert!(table.iter().zip(&seen).all(|(one, other)| same(one, other)), "in the order of a dump");
     });
 }
 

@@ -18,13 +18,12 @@ use crate::{Test, test, wait};
 const MAX: u32 = 65_536;
 const IDLE_SECONDS: u32 = 8000;
 
-/// Of what one writer makes with nothing but a listener that throws away. An unoptimised agent, on a machine of two
-/// cores that it shares with the writer, keeps up with a quarter of it on a good day, an optimised one with 0.4; a
-/// tenth leaves room for a bad one.
-const SHARE: f64 = 0.1;
+/// Of what one writer makes with nothing but a listener that throws away. On two cores that agent and writer share this
+/// is more than the writer reaches of it: each of its requests waits for `nfnl_lock` while a delete has it.
+const SHARE: f64 = 0.6;
 
 pub const TESTS: &[Test] = &[test(
-    "rate::nothing_is_refused_at_a_tenth_of_a_bare_listeners_rate_while_stale_ones_remain",
+    "rate::nothing_is_refused_at_60_percent_of_a_bare_listeners_rate_while_stale_ones_remain",
     nothing_refused,
 )
 .needs(&[Need::HostWide, Need::Age])];

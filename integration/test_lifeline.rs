@@ -86,16 +86,37 @@ fn full() {
     });
     let listed = || topology.gateway.must("nft", &["list", "tables"], "");
     assert!(listed().contains("ctctl_lifeline"), "only the ports are gone");
-    // Again, twice, and away.
+    let removed = || {
+        let answer = setup.ctctl(&["lifeline", "--remove"]);
+        assert_eq!(answer.code, 0, "{answer:?}");
+        assert!(!listed().contains("ctctl_lifeline"));
+        answer.stdout
+    };
+    assert!(removed().contains("was over already"));
+    // Again, twice, another port beside it, and away.
     for _ in 0..2 {
         assert_eq!(setup.ctctl(&["lifeline", "--apply"]).code, 0);
     }
+    let beside = setup.json(&["lifeline", "--apply", "--for", "400d", "--port", "2222"]);
+    let now = beside["now"]["ports"].as_array().expect("ports");
+    let left = |port: u64| {
+        let found: Vec<_> = now.iter().filter(|found| found["port"] == port).collect();
+        assert_eq!(found.len(), 1, "{beside:#}");
+        found[0]["left_seconds"].as_u64().expect("a time")
+    };
+    assert!((3500..=3600).contains(&left(22)) && left(2222) > 399 * 86_400, "{beside:#}");
+    let rules = topology.gateway.must("nft", &["list", "table", "inet", "ctctl_lifeline"], "");
+    assert_eq!(rules.matches("notrack").count(), 2, "{rules}");
     let again = connect(&topology, gateway, PATIENCE).expect("a way in");
     answers(&again, "again");
-    for _ in 0..2 {
-        assert_eq!(setup.ctctl(&["lifeline", "--remove"]).code, 0);
-        assert!(!listed().contains("ctctl_lifeline"));
-    }
+    // The time that was asked for last is the one that counts.
+    let shorter = setup.json(&["lifeline", "--apply", "--for", "60s"]);
+    assert!(
+        shorter["now"]["ports"][0]["left_seconds"].as_u64().is_some_and(|left| left <= 60),
+        "{shorter:#}"
+    );
+    assert!(removed().starts_with("Port 22, 2222 is tracked again"));
+    assert!(removed().starts_with("There was nothing to remove"));
     // What it prints is what nft takes.
     let printed = setup.ctctl(&["lifeline", "--port", "22", "--port", "2222"]);
     assert_eq!(printed.code, 0);

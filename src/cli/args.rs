@@ -156,8 +156,9 @@ pub enum Command {
     Persist(Persist),
     /// A way in when the table is full: rules that let a management port past connection tracking
     #[command(after_help = "Examples:\n  ctctl lifeline --port 22\n  ctctl lifeline --apply --for 30m\n  \
-        ctctl lifeline --remove\n\nOnly what is addressed to this host itself goes untracked; after its time the \
-        kernel ends it by itself.")]
+        ctctl lifeline --remove\n\nOnly what is addressed to this host itself goes untracked. A port \
+        that is applied joins those of before, each with its own time; after it the kernel ends the port by itself. \
+        What is then left is an empty table inet ctctl_lifeline, which lets nothing past: --remove takes it away.")]
     Lifeline(Lifeline),
     /// Print a file that goes with the program
     #[command(
@@ -189,9 +190,9 @@ pub struct Lifeline {
     #[arg(long)]
     pub apply: bool,
     /// The kernel ends it after this time (90s, 10m, 2h) [default: 1h with --apply, never where they are printed]
-    #[arg(long = "for", value_name = "DURATION", value_parser = value::pause, allow_hyphen_values = true)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = value::lasting, allow_hyphen_values = true)]
     pub seconds: Option<u64>,
-    /// Take the rules away
+    /// Take the rules away, those of every port and those whose time is over
     #[arg(long, conflicts_with_all = ["apply", "seconds", "port"])]
     pub remove: bool,
 }
@@ -302,7 +303,7 @@ pub struct History {
 #[derive(Args, Debug)]
 pub struct Pause {
     /// Act again after this time (90s, 10m, 2h, 1d, 1h30m)
-    #[arg(long = "for", value_name = "DURATION", value_parser = value::pause, allow_hyphen_values = true)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = value::lasting, allow_hyphen_values = true)]
     pub seconds: Option<u64>,
 }
 

@@ -6,10 +6,11 @@ use std::io::{self, Write};
 use super::args::{self, Global};
 use super::output;
 use super::place::Place;
+use super::render::quantity;
 use super::render::text::escape;
 use crate::error::Result;
 use crate::lifeline::{self, Order, TABLE};
-use crate::model::LifelineDocument;
+use crate::model::{LifelineDocument, LifelinePort, LifelineTable};
 
 /// An hour: longer than it takes to make room, shorter than an open door is forgotten.
 const DEFAULT_SECONDS: u64 = 3600;
@@ -48,16 +49,25 @@ fn ports(named: &[u16], session: Option<&str>) -> BTreeSet<u16> {
 }
 
 fn write(out: &mut dyn Write, document: &LifelineDocument, order: Order) -> io::Result<()> {
-    let list: Vec<String> = document.ports.iter().map(u16::to_string).collect();
-    let list = list.join(", ");
+    let list = list(&document.ports);
     match order {
-        Order::Remove => {
-            writeln!(out, "No port is let past connection tracking any more (table inet {TABLE}).")
-        }
+        Order::Remove => writeln!(out, "{}", removed(document.before.as_ref())),
         Order::Apply => {
-            writeln!(out, "Port {list} of this host is not tracked, and reachable when the table is full.")?;
-            let seconds = document.seconds.unwrap_or_default();
-            writeln!(out, "The kernel ends it in {seconds} s; `ctctl lifeline --remove` does now.")
+            let time = lasting(document.seconds);
+            writeln!(
+                out,
+                "Port {list} of this host is not tracked {time}, and reachable when the table is full."
+            )?;
+            for other in others(document) {
+                let more = if other.left_seconds.is_some() { " more" } else { "" };
+                let time = lasting(other.left_seconds);
+                writeln!(out, "Port {} stays so as before, {time}{more}.", other.port)?;
+            }
+            writeln!(
+                out,
+                "The kernel ends it by itself; what is then left is an empty table inet {TABLE}, which lets nothing \
+                 past. `ctctl lifeline --remove` ends it now, and takes the table away."
+            )
         }
         Order::Print => {
             writeln!(out, "# Keeps port {list} of this host reachable when the connection table is full.")?;
@@ -71,6 +81,37 @@ fn write(out: &mut dyn Write, document: &LifelineDocument, order: Order) -> io::
     }
 }
 
+fn list(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn lasting(seconds: Option<u64>) -> String {
+    seconds.map_or("for ever".into(), |seconds| format!("for {}", quantity::duration(seconds as f64)))
+}
+
+/// Ports of earlier calls, which stay.
+fn others(document: &LifelineDocument) -> impl Iterator<Item = &LifelinePort> {
+    let now = document.now.iter().flat_map(|table| &table.ports);
+    now.filter(|port| !document.ports.contains(&port.port))
+}
+
+/// What a removal came to.
+fn removed(before: Option<&LifelineTable>) -> String {
+    match before {
+        Some(table) if !table.is_there => {
+            format!("There was nothing to remove: no table inet {TABLE}.")
+        }
+        Some(table) if table.ports.is_empty() => {
+            format!("The time of its ports was over already; the empty table inet {TABLE} is gone too.")
+        }
+        Some(table) => {
+            let ports: Vec<u16> = table.ports.iter().map(|port| port.port).collect();
+            format!("Port {} is tracked again: table inet {TABLE} is gone.", list(&ports))
+        }
+        None => format!("No port is let past connection tracking any more: there is no table inet {TABLE}."),
+    }
+}
+
 fn escape_lines(text: &str) -> String {
     text.lines().map(|line| format!("{}\n", escape(line))).collect()
 }
@@ -78,6 +119,7 @@ fn escape_lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Header, Netns};
 
     #[test]
     fn the_port_of_the_session_is_the_one_that_matters() {
@@ -87,5 +129,45 @@ mod tests {
         for session in [None, Some(""), Some("a b c d"), Some("a b c 0"), Some("a b c 99999")] {
             assert_eq!(of(&[], session), [22]);
         }
+    }
+
+    #[test]
+    fn what_a_removal_took_away_is_told_apart() {
+        let table = |ports: &[LifelinePort]| Some(LifelineTable { is_there: true, ports: ports.to_vec() });
+        let of = |port| LifelinePort { port, left_seconds: Some(9) };
+        assert!(removed(table(&[of(22), of(2222)]).as_ref()).starts_with("Port 22, 2222 is tracked again"));
+        assert!(removed(table(&[]).as_ref()).contains("over already"));
+        let nothing = LifelineTable { is_there: false, ports: Vec::new() };
+        assert!(removed(Some(&nothing)).contains("nothing to remove"));
+        assert!(removed(None).starts_with("No port is let past"));
+    }
+
+    #[test]
+    fn times_are_told_in_two_units_and_ports_of_before_are_named() {
+        let now = LifelineTable {
+            is_there: true,
+            ports: vec![
+                LifelinePort { port: 22, left_seconds: Some(597) },
+                LifelinePort { port: 23, left_seconds: None },
+                LifelinePort { port: 2222, left_seconds: Some(34_559_999) },
+            ],
+        };
+        let document = LifelineDocument {
+            header: Header { schema: 1, taken_at: String::new(), netns: Netns::default() },
+            ports: vec![2222],
+            seconds: Some(34_560_000),
+            applied: true,
+            ruleset: String::new(),
+            warnings: Vec::new(),
+            before: None,
+            now: Some(now),
+        };
+        let mut out = Vec::new();
+        write(&mut out, &document, Order::Apply).expect("memory");
+        let text = String::from_utf8(out).expect("text");
+        assert!(text.starts_with("Port 2222 of this host is not tracked for 400 d, and"), "{text}");
+        assert!(text.contains("Port 22 stays so as before, for 9 min 57 s more.\n"), "{text}");
+        assert!(text.contains("Port 23 stays so as before, for ever.\n"), "{text}");
+        assert!(text.contains("an empty table inet ctctl_lifeline"), "{text}");
     }
 }

@@ -78,9 +78,9 @@ pub fn duration(text: &str) -> Result<u64, BadValue> {
 ///
 /// # Errors
 /// As [`duration`], and `0s`.
-pub fn pause(text: &str) -> Result<u64, BadValue> {
+pub fn lasting(text: &str) -> Result<u64, BadValue> {
     match duration(text)? {
-        0 => Err(BadValue { why: "a pause of no length".into(), hint: DURATION_HINT }),
+        0 => Err(BadValue { why: "it would end at once".into(), hint: DURATION_HINT }),
         seconds => Ok(seconds),
     }
 }

@@ -38,8 +38,8 @@ fn what_is_no_duration_says_why() {
     ] {
         assert_eq!(duration(text), Err(BadValue { why: why.into(), hint: DURATION_HINT }), "{text}");
     }
-    assert!(pause("0s").is_err());
-    assert_eq!(pause("1s"), Ok(1));
+    assert!(lasting("0s").is_err());
+    assert_eq!(lasting("1s"), Ok(1));
 }
 
 fn now() -> Zoned {

@@ -1,6 +1,7 @@
 //! A way in when the table is full: packets of a management port of the gateway's own go past connection tracking
 //! (`notrack`), so that they need no entry. The ports stand in a set whose elements the kernel itself takes away when
-//! their time is over: nothing of this program has to be there for that.
+//! their time is over: nothing of this program has to be there for that. Tables have no time of their own: an empty
+//! one stays, which lets nothing past, until it is used again or removed.
 
 mod nft;
 mod obstacles;
@@ -10,11 +11,14 @@ use std::collections::BTreeSet;
 use crate::error::{Error, Result};
 use crate::kernel::clock;
 use crate::kernel::netns::Namespace;
-use crate::model::{Header, LifelineDocument};
+use crate::model::{Header, LifelineDocument, LifelinePort, LifelineTable};
+use nft::Listed;
 use obstacles::Obstacles;
+use serde_json::Value;
 
 /// The table that holds it; nothing else is in there.
 pub const TABLE: &str = "ctctl_lifeline";
+const SET: &str = "ports";
 
 /// What to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +31,8 @@ pub enum Order {
     Remove,
 }
 
-/// Prints, applies or removes. `seconds`: until the kernel forgets the ports; none is for ever.
+/// Prints, applies or removes. `seconds`: until the kernel forgets the ports; none is for ever. Ports that an earlier
+/// call let past stay, each with its own time.
 ///
 /// # Errors
 /// Exit 1 where it would lock out those whom it is to let in, 3 without nft or where it refuses.
@@ -48,6 +53,8 @@ pub fn run(
         applied: false,
         ruleset,
         warnings: Vec::new(),
+        before: None,
+        now: None,
     };
     if order == Order::Print {
         return Ok(document);
@@ -64,25 +71,51 @@ pub fn run(
         }
         document.warnings = found.warnings;
     }
+    document.before = standing(&nft)?;
     nft.apply(&document.ruleset)?;
     document.applied = true;
+    document.now = standing(&nft)?;
     Ok(document)
 }
 
-/// A ruleset that replaces itself in one transaction: at no moment is there half of it.
+/// What the kernel has; nothing where this nft cannot say.
+fn standing(nft: &nft::Nft) -> Result<Option<LifelineTable>> {
+    Ok(match nft.set(TABLE, SET)? {
+        Listed::Missing => Some(LifelineTable { is_there: false, ports: Vec::new() }),
+        Listed::As(listing) => Some(LifelineTable { is_there: true, ports: elements(&listing) }),
+        Listed::NotKnown => None,
+    })
+}
+
+/// Elements of `nft -j list set`: a number alone, or with its time.
+fn elements(listing: &Value) -> Vec<LifelinePort> {
+    let objects = listing["nftables"].as_array().into_iter().flatten();
+    let elements = objects.filter_map(|object| object["set"]["elem"].as_array()).flatten();
+    let port = |element: &Value| {
+        let timed = &element["elem"];
+        let number = if timed.is_null() { element } else { &timed["val"] };
+        let port = number.as_u64().and_then(|number| number.try_into().ok())?;
+        Some(LifelinePort { port, left_seconds: timed["expires"].as_u64() })
+    };
+    elements.filter_map(port).collect()
+}
+
+/// Adds the ports in one transaction, whatever is there: rules are put in anew, and an element has to go first, for
+/// older kernels leave the time of one that is there as it is.
 fn ruleset(ports: &BTreeSet<u16>, seconds: Option<u64>) -> String {
     let timeout = seconds.map_or(String::new(), |seconds| format!(" timeout {seconds}s"));
-    let elements: Vec<String> = ports.iter().map(|port| format!("{port}{timeout}")).collect();
-    let flags = if seconds.is_some() { "    flags timeout\n" } else { "" };
+    let listed = |with: &str| ports.iter().map(|port| format!("{port}{with}")).collect::<Vec<_>>().join(", ");
+    let (bare, timed) = (listed(""), listed(&timeout));
+    let elements = format!("element inet {TABLE} {SET}");
     // Only what is addressed to the gateway itself: what it forwards from the same port needs its entry, and its NAT.
     format!(
-        "{removal}table inet {TABLE} {{\n  set ports {{\n    type inet_service\n{flags}    elements = {{ {elements} }}\n  }}\n\
+        "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{\n  set {SET} {{\n    \
+         type inet_service\n    flags timeout\n  }}\n\
          \n  chain prerouting {{\n    type filter hook prerouting priority raw; policy accept;\n    \
-         tcp dport @ports fib daddr type local notrack\n  }}\n\
+         tcp dport @{SET} fib daddr type local notrack\n  }}\n\
          \n  chain output {{\n    type filter hook output priority raw; policy accept;\n    \
-         tcp sport @ports notrack\n  }}\n}}\n",
-        removal = removal(),
-        elements = elements.join(", "),
+         tcp sport @{SET} notrack\n  }}\n}}\n\
+         add {elements} {{ {bare} }}\ndelete {elements} {{ {bare} }}\nadd {elements} {{ {timed} }}\n",
     )
 }
 
@@ -98,15 +131,23 @@ mod tests {
     #[test]
     fn ports_end_with_their_time_and_forwarded_flows_are_left_alone() {
         let text = ruleset(&BTreeSet::from([22, 2222]), Some(600));
-        assert!(
-            text.contains("flags timeout") && text.contains("{ 22 timeout 600s, 2222 timeout 600s }"),
-            "{text}"
-        );
-        assert!(
-            text.starts_with("add table inet ctctl_lifeline\ndelete table inet ctctl_lifeline\ntable inet")
-        );
+        assert!(text.contains("{ 22 timeout 600s, 2222 timeout 600s }"), "{text}");
         assert!(text.contains("tcp dport @ports fib daddr type local notrack"), "{text}");
         let text = ruleset(&BTreeSet::from([22]), None);
-        assert!(text.contains("elements = { 22 }") && !text.contains("timeout"), "{text}");
+        assert!(
+            text.ends_with("add element inet ctctl_lifeline ports { 22 }\n") && !text.contains("22 timeout"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn ports_with_a_time_and_without_are_read_as_nft_lists_them() {
+        let set = serde_json::json!({"name": "ports", "flags": ["timeout"],
+            "elem": [{"elem": {"val": 22, "timeout": 600, "expires": 597}}, 24, "x", 70_000]});
+        let listing = serde_json::json!({"nftables": [{"metainfo": {}}, {"set": set}]});
+        let of = |port, left_seconds| LifelinePort { port, left_seconds };
+        assert_eq!(elements(&listing), [of(22, Some(597)), of(24, None)]);
+        assert_eq!(elements(&serde_json::json!({"nftables": [{"set": {"name": "ports"}}]})), []);
+        assert_eq!(elements(&Value::Null), []);
     }
 }

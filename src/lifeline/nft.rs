@@ -4,10 +4,22 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::error::{Error, Result};
 
 /// Where root's programs are, whatever the caller's PATH.
 const PLACES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
+
+/// What nft says of an object.
+pub(super) enum Listed {
+    /// It is there.
+    As(Value),
+    /// It is not.
+    Missing,
+    /// This nft was built without JSON.
+    NotKnown,
+}
 
 /// The program.
 pub(super) struct Nft(PathBuf);
@@ -26,14 +38,31 @@ impl Nft {
     ///
     /// # Errors
     /// Exit 3, in nft's own words.
-    pub(super) fn ruleset(&self) -> Result<Option<serde_json::Value>> {
-        let output = Command::new(&self.0).args(["-j", "list", "ruleset"]).stdin(Stdio::null()).output();
-        let output = output.map_err(|error| Error::unreachable("nft", error))?;
-        if !output.status.success() {
-            let said = one_line(&output.stderr);
-            return if said.contains("JSON") { Ok(None) } else { Err(refused(&said)) };
+    pub(super) fn ruleset(&self) -> Result<Option<Value>> {
+        self.list(&["ruleset"])?
+            .or_else(|said| if said.contains("JSON") { Ok(None) } else { Err(refused(&said)) })
+    }
+
+    /// A set of a table of family inet.
+    ///
+    /// # Errors
+    /// As [`Nft::ruleset`].
+    pub(super) fn set(&self, table: &str, set: &str) -> Result<Listed> {
+        match self.list(&["set", "inet", table, set])? {
+            Ok(listing) => Ok(listing.map_or(Listed::NotKnown, Listed::As)),
+            Err(said) if said.contains("No such file") => Ok(Listed::Missing),
+            Err(said) if said.contains("JSON") => Ok(Listed::NotKnown),
+            Err(said) => Err(refused(&said)),
         }
-        Ok(serde_json::from_slice(&output.stdout).ok())
+    }
+
+    /// Inside: what it lists, as far as that is JSON, or its own words where it refuses.
+    fn list(&self, what: &[&str]) -> Result<std::result::Result<Option<Value>, String>> {
+        let mut command = Command::new(&self.0);
+        let output = command.args(["-j", "list"]).args(what).stdin(Stdio::null()).output();
+        let output = output.map_err(|error| Error::unreachable("nft", error))?;
+        let listing = || serde_json::from_slice(&output.stdout).ok();
+        Ok(if output.status.success() { Ok(listing()) } else { Err(one_line(&output.stderr)) })
     }
 
     /// All of it or nothing (nft -f is one transaction).

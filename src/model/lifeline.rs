@@ -10,14 +10,36 @@ pub struct LifelineDocument {
     /// As every document begins.
     #[serde(flatten)]
     pub header: Header,
-    /// Ports of the gateway's own that are not tracked.
+    /// Ports of the gateway's own that the rules let past tracking.
     pub ports: Vec<u16>,
     /// After this time the kernel forgets them; `None`: never.
     pub seconds: Option<u64>,
-    /// The kernel has it.
+    /// It was done, and not only shown.
     pub applied: bool,
     /// What nft(8) was given, or may be.
     pub ruleset: String,
     /// What to look at.
     pub warnings: Vec<String>,
+    /// What the kernel had before; `None`: it was not asked, or this nft cannot say.
+    pub before: Option<LifelineTable>,
+    /// What it has now.
+    pub now: Option<LifelineTable>,
+}
+
+/// The table of `lifeline` in the kernel.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LifelineTable {
+    /// It is there, be it without a port: the kernel ends ports alone.
+    pub is_there: bool,
+    /// What it lets past.
+    pub ports: Vec<LifelinePort>,
+}
+
+/// A port that is let past.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LifelinePort {
+    /// TCP, of this host.
+    pub port: u16,
+    /// Until the kernel ends it; `None`: never.
+    pub left_seconds: Option<u64>,
 }

@@ -35,7 +35,7 @@ fn ranking(grouping: Grouping, names: Option<Vec<Option<String>>>) -> Value {
 #[test]
 fn sources_are_the_contracts_document() {
     let expected = json!({
-        "schema": 1, "taken_at": "then", "netns": {"name": null, "inode": 0},
+        "schema": 1, "taken_at": "then", "netns": {"name": null, "inode": null},
         "basis": "dump", "synced": true, "entries": 4, "sources_total": 3,
         "sources": [{
             "source": "10.0.0.1", "zone": null, "entries": 2, "share_percent": 50.0, "new_per_second": null,

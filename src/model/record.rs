@@ -10,8 +10,22 @@ use super::level::Level;
 pub struct Netns {
     /// `host`, the name that `ip netns` knows, or nothing.
     pub name: Option<String>,
-    /// Inode of the namespace.
+    /// Inode of the namespace; 0 where there is none (files, a simulation), which documents write as null.
+    #[serde(with = "known_inode")]
     pub inode: u64,
+}
+
+/// No namespace has the inode 0.
+mod known_inode {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(inode: &u64, to: S) -> Result<S::Ok, S::Error> {
+        Some(*inode).filter(|inode| *inode != 0).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        Option::deserialize(from).map(Option::unwrap_or_default)
+    }
 }
 
 impl Netns {
@@ -163,5 +177,22 @@ impl Draft {
             usage_after_percent: None,
             dry_run: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_is_none_has_no_inode() {
+        for (inode, text) in [(0, r#"{"name":null,"inode":null}"#), (7, r#"{"name":null,"inode":7}"#)] {
+            let netns = Netns { name: None, inode };
+            assert_eq!(serde_json::to_string(&netns).expect("json"), text);
+            assert_eq!(serde_json::from_str::<Netns>(text).expect("netns"), netns);
+        }
+        // As earlier versions wrote it.
+        let old: Netns = serde_json::from_str(r#"{"name":"host","inode":0}"#).expect("netns");
+        assert_eq!(old.inode, 0);
     }
 }

@@ -88,7 +88,7 @@ fn the_document_has_its_head_and_fields() {
     }
     assert_eq!((&document["schema"], &document["severity"]), (&1.into(), &"error".into()));
     assert_eq!(document["tracking_users"], Value::Null);
-    assert_eq!(document["netns"], serde_json::json!({"name": null, "inode": 0}));
+    assert_eq!(document["netns"], serde_json::json!({"name": null, "inode": null}));
 }
 
 #[test]

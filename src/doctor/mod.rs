@@ -10,6 +10,7 @@ pub mod gather;
 mod lines;
 mod modules;
 mod names;
+mod options;
 mod order;
 mod services;
 mod settings;

@@ -1,8 +1,8 @@
 //! modules-load.d and modprobe.d: what is loaded at boot, and with which options.
 
-use super::cure::{MODPROBE_FILE, key};
+use super::cure::MODPROBE_FILE;
 use super::facts::{Facts, Files};
-use super::names;
+use super::{names, options, order};
 use crate::model::{FileLine, Finding, Severity};
 
 /// A module that a file names for the boot.
@@ -28,15 +28,19 @@ pub fn listed(files: &Files) -> Vec<Listed<'_>> {
 
 /// `blacklist` lines about conntrack's module, which systemd-modules-load obeys.
 pub fn blacklisted(files: &Files) -> impl Iterator<Item = &FileLine> {
-    read(files).filter(|line| first(line) == "blacklist" && word(line, 1).as_deref() == Some("nf_conntrack"))
+    read(files).filter(|line| is_about(line, "blacklist"))
+}
+
+fn is_about(line: &FileLine, command: &str) -> bool {
+    first(line) == command && word(line, 1).as_deref() == Some("nf_conntrack")
 }
 
 /// `-` and `_` are one to the kernel.
-fn first(line: &FileLine) -> String {
+pub(super) fn first(line: &FileLine) -> String {
     word(line, 0).unwrap_or_default()
 }
 
-fn word(line: &FileLine, at: usize) -> Option<String> {
+pub(super) fn word(line: &FileLine, at: usize) -> Option<String> {
     line.text.split_whitespace().nth(at).map(|word| word.replace('-', "_"))
 }
 
@@ -78,7 +82,7 @@ fn brings(module: &str, files: &Files) -> bool {
 }
 
 /// Lines of files that modprobe reads.
-fn read(files: &Files) -> impl Iterator<Item = &FileLine> {
+pub(super) fn read(files: &Files) -> impl Iterator<Item = &FileLine> {
     files.modprobe.iter().filter(|line| line.path.ends_with(".conf"))
 }
 
@@ -89,90 +93,60 @@ pub fn udev_applies(files: &Files) -> bool {
         || read(files).any(|line| first(line) == "install" && applies(&line))
 }
 
-/// The last line that sets the module's hashsize, and to what.
-pub fn hashsize(files: &Files) -> Option<(&FileLine, u64)> {
-    let sizes = read(files).filter_map(|line| {
-        let ours = first(line) == "options" && word(line, 1).as_deref() == Some("nf_conntrack");
-        let value =
-            line.text.split_whitespace().filter_map(|word| word.strip_prefix("hashsize=")).next_back()?;
-        value.parse().ok().filter(|_| ours).map(|size| (line, size))
-    });
-    sizes.last()
-}
-
-/// Parameters of nf_conntrack.ko, now and before.
-const PARAMETERS: [&str; 5] = ["hashsize", "expect_hashsize", "acct", "tstamp", "nf_conntrack_helper"];
-
-/// Options that reach nobody.
+/// What keeps the module away, or seems to.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(files) = &facts.files else { return Vec::new() };
-    files.modprobe.iter().filter_map(|line| of_line(facts, files, line)).collect()
+    let mut found = options::check(facts, files);
+    // What is built in cannot be kept away, and nothing there is to load.
+    if !files.builtin {
+        found.extend(blocked(facts, files));
+        found.extend(seems_away(facts, files));
+    }
+    found
 }
 
-fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
-    if first(line) != "options" {
-        return None;
-    }
-    let module = word(line, 1)?;
-    if !matches!(module.as_str(), "nf_conntrack" | "ip_conntrack") {
-        return None;
-    }
-    let found = |title: String, because: &str, fix: Vec<String>| {
-        Some(
-            Finding::new("modprobe-no-effect", Severity::Error, title)
-                .because(because)
-                .seen([facts.line(line)])
-                .fix(fix)
-                .source(&["modprobe.d(5)", "nf_conntrack_core.c: module_param_call(hashsize, …)"]),
-        )
+/// `install nf_conntrack /bin/true`: the command runs, and nothing is loaded.
+fn blocked<'a>(facts: &'a Facts, files: &'a Files) -> impl Iterator<Item = Finding> + 'a {
+    const NOTHING: [&str; 4] = ["true", "false", ":", "exit"];
+    let does_nothing = |line: &&FileLine| {
+        let command = line.text.split_whitespace().nth(2).unwrap_or_default();
+        let loads = ["modprobe", "insmod"].iter().any(|program| line.text.contains(program));
+        NOTHING.contains(&command.rsplit('/').next().unwrap_or_default()) && !loads
     };
-    let options: Vec<&str> = line.text.split_whitespace().skip(2).collect();
-    if !line.path.ends_with(".conf") {
-        return found(
-            format!("{} is not read: its name does not end in .conf", line.path),
-            "modprobe reads *.conf of modprobe.d alone; the module comes with its default.",
-            vec![facts.rename(&line.path, &format!("{}.conf", line.path))],
-        );
-    }
-    if module == "ip_conntrack" {
-        let with = format!("options nf_conntrack {}", options.join(" "));
-        return found(
-            "options for ip_conntrack do not reach nf_conntrack".into(),
-            "Options given to an alias count only where the module is loaded by that alias, which nothing does.",
-            vec![facts.replace(&line.path, line.line, &with)],
-        );
-    }
-    let unknown = options.iter().find(|option| {
-        let name = option.split('=').next().unwrap_or_default();
-        !PARAMETERS.contains(&name)
-    });
-    if let Some(unknown) = unknown {
-        let buckets =
-            unknown.split_once('=').filter(|(name, _)| name.contains("hash") || name.contains("bucket"));
-        let fix = match buckets {
-            Some((_, size)) => {
-                facts.replace(&line.path, line.line, &format!("options nf_conntrack hashsize={size}"))
-            }
-            None => facts.comment_out(&line.path, line.line),
-        };
-        return found(
-            format!("nf_conntrack has no parameter {unknown}"),
-            "The kernel ignores it with a line in its log; max is a sysctl, the number of buckets is hashsize.",
-            vec![fix],
-        );
-    }
-    if !files.builtin {
+    let ours = read(files).filter(|line| is_about(line, "install")).filter(does_nothing);
+    ours.map(|line| {
+        let command = line.text.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
+        let mut fix = vec![facts.comment_out(&line.path, line.line)];
+        fix.extend(facts.live("modprobe nf_conntrack"));
+        Finding::new("module-not-loaded", Severity::Error, "nf_conntrack is never loaded")
+            .because(format!(
+                "modprobe runs `{command}` instead of loading it, and every module that needs it fails: NAT, and rules \
+                 that look at the state of connections, cannot be put in."
+            ))
+            .seen([facts.line(line)])
+            .fix(fix)
+            .source(&["modprobe.d(5), install"])
+    })
+}
+
+/// A blacklist keeps off loading by alias and by modules-load.d, but not what other modules need.
+fn seems_away(facts: &Facts, files: &Files) -> Option<Finding> {
+    let lines: Vec<&FileLine> = blacklisted(files).collect();
+    // Where values come too late for it, that says it already.
+    if lines.is_empty() || order::before_module(facts, files).is_some() {
         return None;
     }
-    let mut fix = vec![facts.comment_out(&line.path, line.line)];
-    if let Some(size) = options.iter().find_map(|option| option.strip_prefix("hashsize=")) {
-        fix.push(facts.append(super::cure::SYSCTL_FILE, &format!("{} = {size}", key("buckets"))));
-    }
-    found(
-        "options of modprobe.d do not reach a conntrack that is built into the kernel".into(),
-        "Built-in code takes its parameters from the kernel's command line (nf_conntrack.hashsize=); the sysctl \
-         works as well.",
-        fix,
+    let named = files.modules.iter().filter(|line| first(line) == "nf_conntrack");
+    Some(
+        Finding::new("module-blacklisted", Severity::Warning, "nf_conntrack is on a blacklist, which does not keep it away")
+            .because(
+                "modules-load.d passes over a module on a blacklist. As what another module needs (nf_nat, nft_ct, \
+                 xt_conntrack) it is loaded all the same, with the first rule that asks for it, and later than its \
+                 settings.",
+            )
+            .seen(lines.iter().chain(&named.collect::<Vec<_>>()).map(|line| facts.line(line)))
+            .fix(lines.iter().map(|line| facts.comment_out(&line.path, line.line)))
+            .source(&["modprobe.d(5), blacklist", "modules-load.d(5)", "kmod_module_probe_insert_module, libkmod"]),
     )
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::cure::{MODULES_FILE, SYSCTL_FILE, key, quoted};
 use super::facts::{Facts, Files};
-use super::modules;
 use super::settings::{Setting, is_vendors};
+use super::{modules, options};
 use crate::model::{AppliedBy, Finding, Severity, SysctlFile};
 
 /// What is wrong with files as wholes.
@@ -67,7 +67,7 @@ fn contradiction(facts: &Facts, files: &Files, settings: &[Setting<'_>]) -> Opti
 fn hashsize(facts: &Facts, files: &Files) -> Option<Finding> {
     let effective = files.effective();
     let sysctl = effective.get("buckets")?;
-    let (line, size) = modules::hashsize(files)?;
+    let (line, size) = options::hashsize(files)?;
     if size == sysctl.number {
         return None;
     }
@@ -140,7 +140,7 @@ fn not_read(facts: &Facts, files: &Files, file: &SysctlFile) -> Option<Finding> 
 }
 
 /// Values that are written before there is anything to write them to.
-fn before_module(facts: &Facts, files: &Files) -> Option<Finding> {
+pub(super) fn before_module(facts: &Facts, files: &Files) -> Option<Finding> {
     let settings = files.settings(AppliedBy::Boot);
     if settings.is_empty() || files.builtin || modules::udev_applies(files) {
         return None;

@@ -2,13 +2,17 @@
 
 use super::cure::{runtime, seen};
 use super::facts::{Facts, Runtime};
-use super::modules;
+use super::{modules, options};
 use crate::model::{Evidence, Finding, Severity};
 
 /// Chains stay short up to here; far beyond, inserts fail.
 const ENTRIES_PER_BUCKET: u64 = 8;
 /// Below it nobody feels empty buckets.
 const MANY_BUCKETS: u64 = 1 << 17;
+/// 128 MiB of buckets, for 134 million entries of some 50 GiB.
+const MOST_BUCKETS: u64 = 1 << 24;
+/// What the kernel makes by itself above 4 GiB of memory.
+const DEFAULT_BUCKETS: u64 = 262_144;
 const BUCKET_BYTES: u64 = 8;
 
 /// What the sizes come to.
@@ -16,8 +20,8 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(unlimited(facts));
     found.extend(too_few_buckets(facts));
+    found.extend(too_many_buckets(facts));
     if let Some(runtime) = &facts.runtime {
-        found.extend(too_many_buckets(facts, runtime));
         found.extend(memory(facts, runtime));
     }
     found
@@ -25,7 +29,8 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
 
 fn unlimited(facts: &Facts) -> Option<Finding> {
     let (0, evidence) = facts.in_force("max")? else { return None };
-    let sane = facts.runtime.as_ref().and_then(|runtime| runtime.number("buckets")).unwrap_or(262_144);
+    let sane =
+        facts.runtime.as_ref().and_then(|runtime| runtime.number("buckets")).unwrap_or(DEFAULT_BUCKETS);
     Some(
         Finding::new("max-unlimited", Severity::Warning, "the table has no limit but memory")
             .because(
@@ -73,7 +78,7 @@ fn in_force(facts: &Facts, name: &str) -> Option<(u64, Vec<Evidence>)> {
         let number = here.number(name)?;
         return Some((number, vec![runtime(name, number.to_string())]));
     }
-    let option = facts.files.as_ref().and_then(modules::hashsize).filter(|_| name == "buckets");
+    let option = facts.files.as_ref().and_then(options::hashsize).filter(|_| name == "buckets");
     facts.in_force(name).or_else(|| option.map(|(line, size)| (size, vec![facts.line(line)])))
 }
 
@@ -83,32 +88,45 @@ fn keep_buckets(facts: &Facts, wanted: u64) -> Vec<String> {
     if facts.runtime.as_ref().is_some_and(|runtime| !runtime.first) {
         return Vec::new();
     }
-    match modules::hashsize(files) {
+    match options::hashsize(files) {
         _ if files.effective().contains_key("buckets") => facts.at_boot("buckets", wanted),
         Some((line, _)) => {
-            vec![facts.replace(&line.path, line.line, &format!("options nf_conntrack hashsize={wanted}"))]
+            vec![facts.replace(&line.path, line.line, &options::with_hashsize(line, wanted))]
         }
         None if files.builtin => facts.at_boot("buckets", wanted),
         None => vec![modules::keep_buckets(facts, wanted)],
     }
 }
 
-fn too_many_buckets(facts: &Facts, here: &Runtime) -> Option<Finding> {
-    let (max, buckets) = (here.number("max")?, here.number("buckets")?);
-    if max == 0 || buckets < MANY_BUCKETS || buckets <= max.saturating_mul(ENTRIES_PER_BUCKET) {
-        return None;
+fn too_many_buckets(facts: &Facts) -> Option<Finding> {
+    let (buckets, evidence) = in_force(facts, "buckets")?;
+    let max = in_force(facts, "max");
+    let (title, wanted) = match &max {
+        Some((max @ 1.., _))
+            if buckets >= MANY_BUCKETS && buckets > max.saturating_mul(ENTRIES_PER_BUCKET) =>
+        {
+            (format!("{} buckets for each entry that max allows", buckets / max), max.next_multiple_of(512))
+        }
+        // Where nothing sets max, the kernel sets it to eight times what it is told of buckets.
+        None if facts.runtime.is_none() && buckets > MOST_BUCKETS => {
+            (format!("{buckets} buckets are more than any table needs"), DEFAULT_BUCKETS)
+        }
+        _ => return None,
+    };
+    let mut fix = Vec::new();
+    if facts.runtime.is_some() {
+        fix.push(format!("echo {wanted} > /sys/module/nf_conntrack/parameters/hashsize"));
     }
-    let wanted = max.next_multiple_of(512);
-    let mut fix = vec![format!("echo {wanted} > /sys/module/nf_conntrack/parameters/hashsize")];
     fix.extend(keep_buckets(facts, wanted));
+    let max_evidence = max.map(|(_, evidence)| evidence).unwrap_or_default();
     Some(
-        Finding::new("buckets-over-need", Severity::Note, format!("{} buckets for each entry that max allows", buckets / max))
+        Finding::new("buckets-over-need", Severity::Note, title)
             .because(format!(
                 "Each bucket takes {BUCKET_BYTES} bytes, {} MiB in all, and every dump, in every namespace, walks all \
                  of them.",
-                (buckets * BUCKET_BYTES) >> 20
+                buckets.saturating_mul(BUCKET_BYTES) >> 20
             ))
-            .seen([runtime("max", max.to_string()), runtime("buckets", buckets.to_string())])
+            .seen(max_evidence.into_iter().chain(evidence))
             .fix(fix)
             .source(&["ctnetlink_dump_table, net/netfilter/nf_conntrack_netlink.c"]),
     )

@@ -79,7 +79,7 @@ fn bound(name: &str) -> Option<u64> {
 }
 
 /// The number that somebody meant who wrote `65536.`, `65,536`, `65_536`, `"65536"`, `64k`, `1d`.
-fn meant(text: &str) -> Option<u64> {
+pub(super) fn meant(text: &str) -> Option<u64> {
     let bare = text.split(['#', ';']).next().unwrap_or_default();
     let kept: String =
         bare.chars().filter(|c| !matches!(c, '"' | '\'' | '_' | ',' | '=' | ' ' | '+')).collect();

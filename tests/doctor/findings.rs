@@ -244,8 +244,62 @@ fn options_that_reach_no_module() {
     cured(id, "error", &[("etc/modprobe.d/a.conf", "options nf_conntrack max=65536\n")]);
     let builtin = ("lib/modules/6.1.0-13-amd64/modules.builtin", "kernel/net/netfilter/nf_conntrack.ko\n");
     cured(id, "error", &[builtin, ("etc/modprobe.d/a.conf", "options nf_conntrack hashsize=65536\n")]);
-    let right = ("etc/modprobe.d/a.conf", "options nf-conntrack hashsize=65536 acct=1\n");
-    assert_eq!(ids(&tree(&[right]).document().1), Default::default());
+    for right in ["hashsize=65536 acct=1", "hashsize=0x10000 acct", "hashsize=\"65536\" enable_hooks=Y"] {
+        let right = ("etc/modprobe.d/a.conf", format!("options nf-conntrack {right}\n"));
+        assert_eq!(ids(&tree(&[(right.0, &right.1)]).document().1), Default::default(), "{right:?}");
+    }
+    // What else the line says stays.
+    let tree = tree(&[("etc/modprobe.d/a.conf", "options nf_conntrack acct=1 hash_size=65536 tstamp=1\n")]);
+    cured_in(&tree, id, "error");
+    let text = std::fs::read_to_string(tree.path("etc/modprobe.d/a.conf")).expect("the file");
+    assert_eq!(text, "options nf_conntrack acct=1 tstamp=1 hashsize=65536\n");
+}
+
+#[test]
+fn options_that_the_module_does_not_load_with() {
+    for (options, fixed) in [
+        ("hashsize=abc", "# options nf_conntrack hashsize=abc"),
+        ("hashsize=", "# options nf_conntrack hashsize="),
+        ("hashsize", "# options nf_conntrack hashsize"),
+        ("hashsize=-1", "# options nf_conntrack hashsize=-1"),
+        ("hashsize=64k", "options nf_conntrack hashsize=65536"),
+        ("hashsize=65,536", "options nf_conntrack hashsize=65536"),
+        ("hashsize=4294967296", "# options nf_conntrack hashsize=4294967296"),
+        ("hashsize=300000000 acct=1", "options nf_conntrack acct=1"),
+        ("hashsize=65536 acct=perhaps", "options nf_conntrack hashsize=65536"),
+        ("expect_hashsize=many", "# options nf_conntrack expect_hashsize=many"),
+    ] {
+        let line = format!("options nf_conntrack {options}\n");
+        let tree = tree(&[("etc/modprobe.d/a.conf", &line)]);
+        cured_in(&tree, "modprobe-bad-value", "error");
+        let text = std::fs::read_to_string(tree.path("etc/modprobe.d/a.conf")).expect("the file");
+        assert_eq!(text, format!("{fixed}\n"), "{options}");
+    }
+}
+
+#[test]
+fn a_module_that_is_kept_away_or_seems_to_be() {
+    let path = "etc/modprobe.d/no.conf";
+    for command in ["/bin/true", "/bin/false", "/usr/bin/true", ":", "exit 0"] {
+        cured("module-not-loaded", "error", &[(path, &format!("install nf-conntrack {command}\n"))]);
+    }
+    let document = cured("module-blacklisted", "warning", &[(path, "blacklist nf_conntrack\n")]);
+    let evidence = &of(&document, "module-blacklisted")[0]["evidence"];
+    assert_eq!(evidence.as_array().map(Vec::len), Some(2), "and where it is named for the boot: {evidence}");
+    let builtin = ("lib/modules/6.1.0-13-amd64/modules.builtin", "kernel/net/netfilter/nf_conntrack.ko\n");
+    for text in [
+        "install nf_conntrack /sbin/modprobe --ignore-install nf_conntrack && true\n",
+        "install nf_conntrack_ftp /bin/true\n",
+        "blacklist nf_conntrack_ftp\n",
+        "# blacklist nf_conntrack\n",
+    ] {
+        assert_eq!(ids(&tree(&[(path, text)]).document().1), Default::default(), "{text}");
+    }
+    for text in ["blacklist nf_conntrack\n", "install nf_conntrack /bin/true\n"] {
+        assert_eq!(ids(&tree(&[(path, text), builtin]).document().1), Default::default(), "built in: {text}");
+        let not_read = ("etc/modprobe.d/no.bak", text);
+        assert_eq!(ids(&tree(&[not_read]).document().1), Default::default(), "not read: {text}");
+    }
 }
 
 #[test]
@@ -325,6 +379,15 @@ fn values_that_do_harm() {
     let options = ("etc/modprobe.d/nf.conf", "options nf_conntrack hashsize=1024\n");
     cured("max-over-buckets", "warning", &[(FILE, &set("max", 262_144)), options]);
     cured("max-over-buckets", "warning", &[(FILE, &(set("max", 262_144) + &set("buckets", 1024)))]);
+    let many = ("etc/modprobe.d/nf.conf", "options nf_conntrack acct=1 hashsize=4194304\n");
+    let over = tree(&[(FILE, &set("max", 262_144)), many]);
+    cured_in(&over, "buckets-over-need", "note");
+    let text = std::fs::read_to_string(over.path(many.0)).expect("the file");
+    assert_eq!(text, "options nf_conntrack acct=1 hashsize=262144\n");
+    cured("buckets-over-need", "note", &[(FILE, &(set("max", 262_144) + &set("buckets", 4_194_304)))]);
+    let alone = ("etc/modprobe.d/nf.conf", "options nf_conntrack hashsize=134217728\n");
+    cured("buckets-over-need", "note", &[alone]);
+    assert_eq!(ids(&tree(&[many]).document().1), Default::default(), "max follows the buckets");
     let enough = ("etc/modprobe.d/nf.conf", "options nf_conntrack hashsize=32768\n");
     assert_eq!(ids(&tree(&[(FILE, &set("max", 262_144)), enough]).document().1), Default::default());
 }

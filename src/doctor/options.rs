@@ -1,0 +1,243 @@
+//! Parameters of nf_conntrack.ko in a line `options` of modprobe.d, as the kernel reads them.
+
+use super::cure::{key, quoted};
+use super::facts::{Facts, Files};
+use super::modules::{first, read, word};
+use super::value;
+use crate::model::{FileLine, Finding, Severity};
+
+/// What a parameter takes (param_ops of kernel/params.c).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Number,
+    Switch,
+}
+
+/// Those of today and before.
+const PARAMETERS: [(&str, Kind); 6] = [
+    ("hashsize", Kind::Number),
+    ("expect_hashsize", Kind::Number),
+    ("acct", Kind::Switch),
+    ("tstamp", Kind::Switch),
+    ("enable_hooks", Kind::Switch),
+    ("nf_conntrack_helper", Kind::Switch),
+];
+
+/// More buckets no kernel makes (nf_ct_alloc_hashtable: INT_MAX / sizeof(struct hlist_nulls_head)).
+const MOST_BUCKETS: u64 = i32::MAX as u64 / 8;
+
+/// Options of a line, by name and value.
+fn options(line: &FileLine) -> impl Iterator<Item = (&str, Option<&str>)> {
+    line.text.split_whitespace().skip(2).map(|option| match option.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (option, None),
+    })
+}
+
+/// A number as kstrtouint with base 0 takes it, in quotes or not (next_arg).
+fn number(text: &str) -> Option<u64> {
+    let bare = text.strip_prefix('"').map_or(text, |rest| rest.strip_suffix('"').unwrap_or(rest));
+    let bare = bare.strip_prefix('+').unwrap_or(bare);
+    let (digits, radix) = match bare.as_bytes() {
+        [b'0', b'x' | b'X', _, ..] => (&bare[2..], 16),
+        [b'0', _, ..] => (&bare[1..], 8),
+        _ => (bare, 10),
+    };
+    // from_str_radix takes a sign of its own.
+    let number = digits.chars().all(|c| c.is_digit(radix)).then(|| u32::from_str_radix(digits, radix).ok());
+    number.flatten().map(u64::from)
+}
+
+/// Whether the kernel takes a value; nothing at all is enough for a switch alone.
+fn is_taken(name: &str, kind: Kind, value: Option<&str>) -> bool {
+    let Some(value) = value else { return kind == Kind::Switch };
+    match kind {
+        Kind::Number => number(value).is_some_and(|number| name != "hashsize" || number <= MOST_BUCKETS),
+        // kstrtobool looks at the first letter, behind `o` at the second.
+        Kind::Switch => match value.trim_start_matches('"').as_bytes() {
+            [b'o' | b'O', second, ..] => b"nNfF".contains(second),
+            [letter, ..] => b"yYtT1nNfF0".contains(letter),
+            [] => false,
+        },
+    }
+}
+
+/// The last line that sets the module's hashsize, and to what.
+pub fn hashsize(files: &Files) -> Option<(&FileLine, u64)> {
+    let sizes = read(files).filter(|line| is_of(line, "nf_conntrack")).filter_map(|line| {
+        let value = options(line).filter(|(name, _)| *name == "hashsize").last()?.1?;
+        number(value).filter(|size| *size <= MOST_BUCKETS).map(|size| (line, size))
+    });
+    sizes.last()
+}
+
+/// The line with another number of buckets, and all its other options.
+pub fn with_hashsize(line: &FileLine, size: u64) -> String {
+    rewritten(line, |name| name != "hashsize", Some(&format!("hashsize={size}")))
+}
+
+fn rewritten(line: &FileLine, keep: impl Fn(&str) -> bool, more: Option<&str>) -> String {
+    let kept = line.text.split_whitespace().skip(2);
+    let kept = kept.filter(|option| keep(option.split('=').next().unwrap_or_default()));
+    ["options", "nf_conntrack"].into_iter().chain(kept).chain(more).collect::<Vec<_>>().join(" ")
+}
+
+/// The same line without an option: a comment, where nothing else stands in it.
+fn without(facts: &Facts, line: &FileLine, name: &str) -> String {
+    match options(line).all(|(other, _)| other == name) {
+        true => facts.comment_out(&line.path, line.line),
+        false => facts.replace(&line.path, line.line, &rewritten(line, |other| other != name, None)),
+    }
+}
+
+fn is_of(line: &FileLine, module: &str) -> bool {
+    first(line) == "options" && word(line, 1).as_deref() == Some(module)
+}
+
+/// Options that reach nobody, or that the module does not load with.
+pub fn check(facts: &Facts, files: &Files) -> Vec<Finding> {
+    files.modprobe.iter().filter_map(|line| of_line(facts, files, line)).collect()
+}
+
+fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
+    let alias = is_of(line, "ip_conntrack");
+    if !alias && !is_of(line, "nf_conntrack") {
+        return None;
+    }
+    if !line.path.ends_with(".conf") {
+        return Some(no_effect(
+            facts,
+            line,
+            format!("{} is not read: its name does not end in .conf", line.path),
+            "modprobe reads *.conf of modprobe.d alone; the module comes with its default.",
+            vec![facts.rename(&line.path, &format!("{}.conf", line.path))],
+        ));
+    }
+    if alias {
+        return Some(no_effect(
+            facts,
+            line,
+            "options for ip_conntrack do not reach nf_conntrack".into(),
+            "Options given to an alias count only where the module is loaded by that alias, which nothing does.",
+            vec![facts.replace(&line.path, line.line, &rewritten(line, |_| true, None))],
+        ));
+    }
+    if let Some((name, value)) = options(line).find(|(name, _)| kind(name).is_none()) {
+        return Some(unknown(facts, line, name, value));
+    }
+    if files.builtin {
+        return Some(no_effect(
+            facts,
+            line,
+            "options of modprobe.d do not reach a conntrack that is built into the kernel".into(),
+            "Built-in code takes its parameters from the kernel's command line (nf_conntrack.hashsize=); the sysctl \
+             works as well.",
+            as_sysctl(facts, line),
+        ));
+    }
+    let refused =
+        |(name, value): &(&str, Option<&str>)| kind(name).is_some_and(|kind| !is_taken(name, kind, *value));
+    options(line).find(refused).map(|(name, value)| refuses(facts, line, name, value))
+}
+
+fn kind(name: &str) -> Option<Kind> {
+    PARAMETERS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+}
+
+fn no_effect(facts: &Facts, line: &FileLine, title: String, because: &str, fix: Vec<String>) -> Finding {
+    Finding::new("modprobe-no-effect", Severity::Error, title)
+        .because(because)
+        .seen([facts.line(line)])
+        .fix(fix)
+        .source(&["modprobe.d(5)", "nf_conntrack_core.c: module_param_call(hashsize, …)"])
+}
+
+fn unknown(facts: &Facts, line: &FileLine, name: &str, value: Option<&str>) -> Finding {
+    let of_buckets = name.contains("hash") || name.contains("bucket");
+    let size = value.and_then(number).filter(|_| of_buckets);
+    let fix = match size {
+        Some(size) => {
+            let with = rewritten(line, |other| other != name, Some(&format!("hashsize={size}")));
+            facts.replace(&line.path, line.line, &with)
+        }
+        None => without(facts, line, name),
+    };
+    no_effect(
+        facts,
+        line,
+        format!("nf_conntrack has no parameter {name}"),
+        "The kernel ignores it with a line in its log; max is a sysctl, the number of buckets is hashsize.",
+        vec![fix],
+    )
+}
+
+fn as_sysctl(facts: &Facts, line: &FileLine) -> Vec<String> {
+    let mut fix = vec![facts.comment_out(&line.path, line.line)];
+    let sizes = options(line).filter(|(name, _)| *name == "hashsize");
+    if let Some(size) = sizes.filter_map(|(_, value)| number(value?)).last() {
+        fix.push(facts.append(super::cure::SYSCTL_FILE, &format!("{} = {size}", key("buckets"))));
+    }
+    fix
+}
+
+/// One parameter that cannot be read is enough.
+fn refuses(facts: &Facts, line: &FileLine, name: &str, value: Option<&str>) -> Finding {
+    let title = match value {
+        Some(value) => format!("nf_conntrack does not load with {name}={}", quoted(value)),
+        None => format!("nf_conntrack does not load with {name} without a value"),
+    };
+    let meant = value.filter(|_| name == "hashsize").and_then(value::meant);
+    let mut fix = vec![match meant.filter(|size| (1..=MOST_BUCKETS).contains(size)) {
+        Some(size) => facts.replace(&line.path, line.line, &with_hashsize(line, size)),
+        None => without(facts, line, name),
+    }];
+    fix.extend(facts.live("modprobe nf_conntrack"));
+    Finding::new("modprobe-bad-value", Severity::Error, title)
+        .because(
+            "The kernel ends the loading of a module at a parameter whose value it cannot take (`invalid for \
+             parameter` in its log), and every module that needs conntrack fails with it: NAT, and rules that look at \
+             the state of connections, are not there after the next boot.",
+        )
+        .seen([facts.line(line)])
+        .fix(fix)
+        .source(&[
+            "parse_args, kernel/params.c",
+            "nf_conntrack_set_hashsize and nf_ct_alloc_hashtable, net/netfilter/nf_conntrack_core.c",
+        ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_taken_as_the_kernel_takes_them() {
+        for (text, size) in [
+            ("65536", Some(65_536)),
+            ("0x10000", Some(65_536)),
+            ("0200000", Some(65_536)),
+            ("\"65536\"", Some(65_536)),
+            ("+7", Some(7)),
+            ("0", Some(0)),
+            ("4294967295", Some(4_294_967_295)),
+            ("4294967296", None),
+            ("++7", None),
+            ("-7", None),
+            ("0x", None),
+            ("08", None),
+            ("64k", None),
+            ("", None),
+        ] {
+            assert_eq!(number(text), size, "{text}");
+        }
+        let taken = |name, value| is_taken(name, kind(name).expect("known"), value);
+        assert!(taken("hashsize", Some("268435455")) && !taken("hashsize", Some("268435456")));
+        assert!(taken("expect_hashsize", Some("268435456")) && !taken("hashsize", None));
+        for value in [None, Some("1"), Some("N"), Some("off"), Some("on"), Some("\"y\"")] {
+            assert!(taken("acct", value), "{value:?}");
+        }
+        for value in [Some(""), Some("2"), Some("o"), Some("enabled")] {
+            assert!(!taken("tstamp", value), "{value:?}");
+        }
+    }
+}

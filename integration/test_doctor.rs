@@ -11,7 +11,7 @@ use crate::agent::Setup;
 use crate::cleanup::{Guard, Leftover};
 use crate::environment::Need;
 use crate::fill::fill;
-use crate::flow::{self, Flow, L4};
+use crate::flow::{self, ESTABLISHED_SECONDS, Flow, L4};
 use crate::hostwide::{self, BUCKETS, MAX, Restore};
 use crate::namespace::{Namespace, unique};
 use crate::table::rows;
@@ -23,6 +23,7 @@ use crate::{Test, test, wait};
 pub const TESTS: &[Test] = &[
     test("doctor::values_in_force_are_cured_by_the_printed_commands", values),
     test("doctor::looking_changes_nothing", changes_nothing),
+    test("doctor::silence_is_what_list_tells_of_it", silence),
     test("doctor::collisions_are_insert_failed_and_no_full_table", collisions),
     test("doctor::taken_ports_are_port_pressure", ports),
     test("doctor::rules_that_track_for_nothing_are_named_and_deleted", unneeded),
@@ -149,6 +150,35 @@ fn values() {
     assert_eq!(document["findings"], serde_json::json!([]), "{document:#}");
     let users = document["tracking_users"].as_array().expect("read");
     assert!(users.iter().any(|user| user["by"] == "masq"), "{users:?}");
+}
+
+/// Entries with little left look as if they had been silent for days; whoever wrote them may have done so just now.
+fn silence() {
+    let gateway = Topology::new().gateway;
+    // Less left than a connection with unacknowledged data has from the start, and more.
+    fill(&gateway, flow::established(10, 10, ESTABLISHED_SECONDS - 150));
+    fill(&gateway, (3000..3020).map(|port| Flow::established(CLIENT4, SERVER4, port, 428_000)));
+    fill(&gateway, (2000..2020).map(|port| Flow::established(CLIENT4, SERVER4, port, 8000)));
+    for (aged, certain) in [(false, 0), (true, 20)] {
+        let mut setup = Setup::new(&gateway, "");
+        setup.aged = aged;
+        let list = setup.ctctl(&["list", "--json"]).stdout;
+        let idle: Vec<Option<u64>> = list
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON Lines")["idle_seconds"].as_u64())
+            .collect();
+        let silent = idle.iter().flatten().filter(|idle| **idle > 7440).count();
+        let unknown = idle.iter().filter(|idle| idle.is_none()).count();
+        assert!(idle.len() == 50 && (certain..=40).contains(&silent), "aged {aged}: {idle:?}");
+        assert!(silent + unknown == 40, "aged {aged}: {idle:?}");
+        let document = Doctor(setup).document("0s");
+        let finding = of(&document, "established-five-days").expect("the kernel's default");
+        let said = finding["evidence"].to_string();
+        let told = |count: usize, text: String| assert_eq!(count > 0, said.contains(&text), "{text}: {said}");
+        told(silent, format!("{silent} of 50 ESTABLISHED entries have been silent for more than 2 h 4 min"));
+        told(unknown, format!("of {unknown} of 50 ESTABLISHED entries nobody can tell"));
+        assert!(silent > 0 || !said.contains("silent for more than"), "{said}");
+    }
 }
 
 fn changes_nothing() {

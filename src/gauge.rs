@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::executor::Values;
 use crate::journal::TimeoutsSeen;
 use crate::kernel::host_values::HostValues;
+use crate::kernel::modules::Asking;
 use crate::kernel::netns::{self, Namespace};
 use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::{Netlink, explain};
@@ -78,6 +79,7 @@ const NAMESPACES_SECONDS: f64 = 60.0;
 pub struct Gauge {
     values: Rc<NamespaceValues>,
     netlink: Netlink,
+    asking: Asking,
     inode: u64,
     memory: MemoryFacts,
     /// When memory, slab and namespaces were looked at.
@@ -106,16 +108,19 @@ impl Gauge {
         self.looked_at_seconds[1] = f64::NEG_INFINITY;
     }
 
-    /// On a thread that has entered the namespace.
+    /// On a thread that has entered the namespace. Where modules that are not there may not be asked, sockets that they
+    /// would list are not known.
     ///
     /// # Errors
     /// Exit 3 without conntrack or netlink.
-    pub fn open(namespace: &Namespace) -> Result<Self> {
+    pub fn open(namespace: &Namespace, asking: Asking) -> Result<Self> {
         let values = NamespaceValues::open()?;
         let netlink = Netlink::open()?;
         let mut gauge = Gauge {
             values,
             netlink,
+            policy_listener: PolicyListener::open(&asking),
+            asking,
             inode: namespace.netns().inode,
             memory: MemoryFacts::default(),
             looked_at_seconds: [f64::NEG_INFINITY; 3],
@@ -123,7 +128,6 @@ impl Gauge {
             timeouts_at_seconds: None,
             update_listeners: (f64::NEG_INFINITY, 0),
             policies: Vec::new(),
-            policy_listener: PolicyListener::open(),
             capabilities: process::capabilities(),
             own: OwnHost::default(),
             life: Arc::default(),
@@ -198,9 +202,12 @@ impl Gauge {
         let mut life = LocalLife::of(self.own.addresses.clone());
         let mut netlink = Netlink::open_sock_diag();
         for protocol in sock_diag::PROTOCOLS {
+            let answers = ["inet_diag", sock_diag::module(protocol)];
             let asked = match &mut netlink {
-                Ok(netlink) => sock_diag::connected(netlink, protocol, |socket| life.insert(socket)),
-                Err(_) => Err(io::ErrorKind::Unsupported.into()),
+                Ok(netlink) if answers.iter().all(|module| self.asking.may(module)) => {
+                    sock_diag::connected(netlink, protocol, |socket| life.insert(socket))
+                }
+                _ => Err(io::ErrorKind::Unsupported.into()),
             };
             // Without UDP-Lite or SCTP the kernel has no sockets of them either, nor the host entries.
             if asked.is_err() {
@@ -337,8 +344,8 @@ impl Gauge {
     /// What makes time left into idleness, right now.
     pub fn grounds(&mut self) -> Grounds {
         self.look_at_timeouts();
-        let listed = timeout_policies::list(&mut self.netlink);
-        let flowtable = timeout_policies::any_flowtable(&mut self.netlink);
+        let listed = timeout_policies::list(&mut self.netlink, &self.asking);
+        let flowtable = timeout_policies::any_flowtable(&mut self.netlink, &self.asking);
         let known = listed.is_ok() && flowtable.is_ok();
         self.hear_policies();
         self.learn(listed.unwrap_or_default());

@@ -21,6 +21,7 @@ use crate::executor::{self, DryHand, Hand, Judge, Swept};
 use crate::gauge::{Gauge, NamespaceValues};
 use crate::journal::{Baseline, Journal, TimeoutsSeen};
 use crate::kernel::clock;
+use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
 use crate::model::{
@@ -34,7 +35,7 @@ use crate::state::{Identify, Observations, SecondChances, Weighing};
 
 pub use events::{Told, events};
 pub use flush::{Flush, Flushed, Preview, Wish};
-pub use list::{Sink, list, list_details};
+pub use list::{Sink, list, list_details, list_loading_nothing};
 use look::Recent;
 
 /// A network namespace that the calling thread has entered.
@@ -62,8 +63,12 @@ impl Target {
     }
 
     fn gauge(&self, settings: &Settings) -> Result<Gauge> {
+        self.gauge_asking(settings, Asking::Anything)
+    }
+
+    fn gauge_asking(&self, settings: &Settings, asking: Asking) -> Result<Gauge> {
         self.namespace.enter()?;
-        let mut gauge = Gauge::open(&self.namespace)?;
+        let mut gauge = Gauge::open(&self.namespace, asking)?;
         let dir = state_dir(self.netns(), settings);
         gauge.remember(&TimeoutsSeen::load(&dir, &clock::boot_id(), self.netns().inode));
         Ok(gauge)
@@ -150,7 +155,7 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
     let boot_id = clock::boot_id();
     let mut keeper = Keeper::found(&dir, &boot_id, target.netns())?.beside(Path::new(HOST_DIR));
     let values = NamespaceValues::open()?;
-    let entries = policy::fullest_entries(&Gauge::open(&target.namespace)?.snapshot()?);
+    let entries = policy::fullest_entries(&Gauge::open(&target.namespace, Asking::Anything)?.snapshot()?);
     let rows = keeper.restore(&values, entries, settings.pressure.low_percent, force);
     keeper.close();
     if !rows.is_empty() {

@@ -57,11 +57,6 @@ const MAY_IMPORT: &[Row] = &[
         "class, proof and protection of one entry, for scan and flush alike",
     ),
     (
-        "doctor",
-        &["error", "journal", "kernel", "model"],
-        "findings are pure functions of facts, and one part of it gathers those",
-    ),
-    (
         "saved",
         &["model", "state"],
         "text from anywhere is counted as a dump is: no kernel, no clock, no file",
@@ -92,6 +87,11 @@ const MAY_IMPORT: &[Row] = &[
             "state",
         ],
         "the answers without an agent: the agent's way, once, with a hand that does nothing",
+    ),
+    (
+        "doctor",
+        &["error", "journal", "kernel", "model", "survey"],
+        "findings are pure functions of facts, and one part of it gathers those",
     ),
     (
         "agent",
@@ -132,9 +132,10 @@ const DOCTORS_EYES: &[&str] =
 const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("cli", "agent", &["cli/agent.rs"]),
     ("cli", "doctor", &["cli/doctor.rs"]),
-    ("doctor", "error", &["doctor/gather/mod.rs", "doctor/gather/runtime.rs"]),
+    ("doctor", "error", &["doctor/gather/mod.rs", "doctor/gather/runtime.rs", "doctor/gather/table.rs"]),
     ("doctor", "journal", &["doctor/gather/runtime.rs"]),
     ("doctor", "kernel", DOCTORS_EYES),
+    ("doctor", "survey", &["doctor/gather/mod.rs", "doctor/gather/table.rs"]),
     ("cli", "log", &["cli/agent.rs"]),
     ("cli", "journal", &["cli/history.rs"]),
     ("cli", "lifeline", &["cli/lifeline.rs"]),

@@ -19,6 +19,7 @@ use crate::gauge::Gauge;
 use crate::journal::{Journal, TimeoutsSeen};
 use crate::kernel::deleting::Deleting;
 use crate::kernel::grace::Shortener;
+use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
 use crate::kernel::table::{Deleter, Witness};
 use crate::kernel::{clock, sysctl_files};
@@ -107,7 +108,7 @@ impl Acting {
     pub fn open(mut ground: Ground) -> Result<Self> {
         ground.namespace.enter()?;
         let netns = ground.namespace.netns().clone();
-        let mut gauge = Gauge::open(&ground.namespace)?;
+        let mut gauge = Gauge::open(&ground.namespace, Asking::Anything)?;
         let snapshot = gauge.snapshot()?;
         let boot_id = clock::boot_id();
         let settings = Arc::new(ground.settings.clone());

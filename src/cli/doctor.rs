@@ -34,7 +34,8 @@ fn running(global: &Global, options: &args::Doctor) -> Result<DoctorDocument> {
     let place = Place::find(global)?;
     let configured = place.settings.agent.netns.first();
     gather::running(&Question {
-        namespace: place.target.namespace(),
+        target: &place.target,
+        settings: &place.settings,
         spec: global.netns.as_ref().or(configured).map(String::as_str),
         baselines: &survey::baseline_dirs(place.target.netns(), &place.settings),
         sample_seconds: options.sample,

@@ -98,8 +98,10 @@ pub struct TableFacts {
     pub whole: bool,
     /// TCP connections in state ESTABLISHED.
     pub established: u64,
-    /// Those that have less than the timeout left by more than RFC 5382's two hours and four minutes.
+    /// Those that are silent for certain, as `list` tells it, for longer than RFC 5382's two hours and four minutes.
     pub established_idle: u64,
+    /// Those of which nobody can tell for how long they have been silent.
+    pub established_unknown: u64,
     /// UDP by service, the largest first.
     pub services: Vec<Service>,
 }

@@ -43,6 +43,7 @@ fn established(facts: &Facts) -> Option<Finding> {
     let table =
         facts.runtime.as_ref().and_then(|runtime| Some((runtime.table.as_ref()?, runtime.number("max")?)));
     let idle = table.filter(|(table, _)| table.established_idle > 0);
+    let unknown = table.filter(|(table, _)| table.established_unknown > 0);
     let heavy = idle.is_some_and(|(table, max)| max > 0 && table.established_idle.saturating_mul(10) >= max);
     let severity = if heavy { Severity::Warning } else { Severity::Note };
     let title = format!("connections that died without a FIN stay for {} days", seconds / 86_400);
@@ -58,6 +59,12 @@ fn established(facts: &Facts) -> Option<Finding> {
                 seen(format!(
                     "{} of {} ESTABLISHED entries have been silent for more than 2 h 4 min",
                     table.established_idle, table.established
+                ))
+            }))
+            .seen(unknown.map(|(table, _)| {
+                seen(format!(
+                    "of {} of {} ESTABLISHED entries nobody can tell for how long they have been silent",
+                    table.established_unknown, table.established
                 ))
             }))
             .fix(facts.set(name, DAY_SECONDS))

@@ -51,6 +51,27 @@ impl Modules {
     }
 }
 
+/// What the kernel is asked. A question to what a module offers loads that module (`request_module` in
+/// `nfnetlink_rcv_msg`, `nfnetlink_bind` and `sock_load_diag_module`), unless it is there.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Asking {
+    /// Everything: the kernel loads what it lacks.
+    #[default]
+    Anything,
+    /// What these answer, for whoever has to leave the kernel as it is.
+    Only(Modules),
+}
+
+impl Asking {
+    /// Whether a question to a module may be put.
+    pub fn may(&self, module: &str) -> bool {
+        match self {
+            Asking::Anything => true,
+            Asking::Only(modules) => modules.is_there(module),
+        }
+    }
+}
+
 /// Releases below /lib/modules.
 pub fn releases(image: &Image) -> Vec<String> {
     let mut found = image.list("lib/modules");
@@ -87,6 +108,14 @@ mod tests {
         assert!(modules.is_there("nf_tables") && modules.is_builtin("nf_tables") && modules.is_there("x_b"));
         assert!(!modules.is_there("nf_conntrack_netlink"));
         assert_eq!(releases(&Image::new(tree.root())), ["6.1.0"]);
+    }
+
+    #[test]
+    fn what_would_load_a_module_is_not_asked() {
+        let tree = Tree::new(&[("proc/modules", "nf_tables 311296 0 - Live 0x0\n")]);
+        let asking = Asking::Only(Modules::at(tree.root(), "6.1.0"));
+        assert!(asking.may("nf_tables") && !asking.may("nfnetlink_cttimeout"));
+        assert!(Asking::default().may("nfnetlink_cttimeout"));
     }
 
     #[test]

@@ -11,6 +11,15 @@ use crate::model::{L4, SCTP, TCP, Tuple, UDP, UDPLITE};
 /// The protocols whose sockets inet_diag knows and conntrack has ports for.
 pub const PROTOCOLS: [u8; 4] = [TCP, UDP, UDPLITE, SCTP];
 
+/// The module that answers for a protocol; where it is not there, a question loads it (`sock_load_diag_module`).
+pub fn module(protocol: u8) -> &'static str {
+    match protocol {
+        TCP => "tcp_diag",
+        SCTP => "sctp_diag",
+        _ => "udp_diag",
+    }
+}
+
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// `sizeof(struct inet_diag_req_v2)`.
 const REQUEST: usize = 56;

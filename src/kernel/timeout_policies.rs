@@ -3,6 +3,7 @@
 use std::io;
 
 use super::attribute::{Attributes, Messages, be32, byte};
+use super::modules::Asking;
 use super::request;
 use super::socket::Netlink;
 use crate::model::TimeoutPolicy;
@@ -11,14 +12,30 @@ use crate::model::TimeoutPolicy;
 ///
 /// # Errors
 /// As [`Netlink::ask`], but for a kernel that has neither, where there are none.
-pub fn list(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>> {
+pub fn list(netlink: &mut Netlink, asking: &Asking) -> io::Result<Vec<TimeoutPolicy>> {
+    let mut found = Vec::new();
+    // Without their modules there are none.
+    if asking.may("nfnetlink_cttimeout") {
+        found.extend(of_cttimeout(netlink)?);
+    }
+    if asking.may("nf_tables") {
+        found.extend(objects(netlink)?);
+    }
+    Ok(found)
+}
+
+fn of_cttimeout(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>> {
     let mut found = Vec::new();
     let sequence = netlink.next_sequence();
     // CTA_TIMEOUT_L4PROTO 3, CTA_TIMEOUT_DATA 4.
     let asked = netlink.ask(&request::timeout_policies(sequence), sequence, |message| {
         found.extend(message.attributes().ok().and_then(|a| policy(a, 3, 4)));
     });
-    absent_is_none(asked)?;
+    absent_is_none(asked).map(|()| found)
+}
+
+fn objects(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>> {
+    let mut found = Vec::new();
     let sequence = netlink.next_sequence();
     // NFTA_OBJ_DATA 4 holds NFTA_CT_TIMEOUT_L4PROTO 2 and NFTA_CT_TIMEOUT_DATA 3.
     let asked = netlink.ask(&request::timeout_objects(sequence), sequence, |message| {
@@ -26,15 +43,17 @@ pub fn list(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>> {
             found.extend(policy(Attributes(data), 2, 3));
         }
     });
-    absent_is_none(asked)?;
-    Ok(found)
+    absent_is_none(asked).map(|()| found)
 }
 
 /// True if the namespace has a flowtable of nftables.
 ///
 /// # Errors
 /// As [`list`].
-pub fn any_flowtable(netlink: &mut Netlink) -> io::Result<bool> {
+pub fn any_flowtable(netlink: &mut Netlink, asking: &Asking) -> io::Result<bool> {
+    if !asking.may("nf_tables") {
+        return Ok(false);
+    }
     let mut any = false;
     let sequence = netlink.next_sequence();
     let asked = netlink.ask(&request::flowtables(sequence), sequence, |_| any = true);
@@ -47,8 +66,11 @@ pub struct PolicyListener(Netlink);
 
 impl PolicyListener {
     /// Subscribes to nftables' changes, if the kernel has them and this user may.
-    pub fn open() -> Option<Self> {
+    pub fn open(asking: &Asking) -> Option<Self> {
         const NFNLGRP_NFTABLES: u32 = 7;
+        if !asking.may("nf_tables") {
+            return None;
+        }
         let netlink = Netlink::open().ok()?;
         netlink.reserve(1 << 20);
         netlink.set_no_enobufs().ok()?;

@@ -3,6 +3,7 @@
 use super::Target;
 use super::look::Looker;
 use crate::error::Result;
+use crate::kernel::modules::{Asking, Modules};
 use crate::model::{Detail, Entry, Filters, Settings, Verdict};
 
 /// Who prints what is listed.
@@ -23,7 +24,24 @@ pub fn list(
     filters: &Filters,
     sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>,
 ) -> Result<()> {
-    let mut looker = Looker::open(target, settings, filters)?;
+    entries(Looker::open(target, settings, filters)?, sink)
+}
+
+/// The same, every entry, for who has to leave the kernel as it is: nothing is asked that would load a module.
+///
+/// # Errors
+/// As [`list`].
+pub fn list_loading_nothing(
+    target: &Target,
+    settings: &Settings,
+    modules: &Modules,
+    sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>,
+) -> Result<()> {
+    let gauge = target.gauge_asking(settings, Asking::Only(modules.clone()))?;
+    entries(Looker::with(gauge, settings, &Filters::default()), sink)
+}
+
+fn entries(mut looker: Looker<'_>, sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>) -> Result<()> {
     let sink = std::cell::RefCell::new(sink);
     let walked = looker.entries(
         |entry, verdict, _| sink.borrow_mut().entry((entry, verdict)),

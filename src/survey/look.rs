@@ -84,9 +84,12 @@ impl Walked {
 
 impl<'a> Looker<'a> {
     pub(super) fn open(target: &Target, settings: &'a Settings, filters: &'a Filters) -> Result<Self> {
-        let gauge = target.gauge(settings)?;
+        Ok(Self::with(target.gauge(settings)?, settings, filters))
+    }
+
+    pub(super) fn with(gauge: Gauge, settings: &'a Settings, filters: &'a Filters) -> Self {
         let (identify, sightings) = (Identify::default(), SharedSightings::default());
-        Ok(Looker { gauge, settings, filters, identify, sightings, children: false })
+        Looker { gauge, settings, filters, identify, sightings, children: false }
     }
 
     /// A walk met an entry that another one expected.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ctctl::kernel::attribute::{Attributes, Messages};
+use ctctl::kernel::modules::Asking;
 use ctctl::kernel::request;
 use ctctl::kernel::socket::Netlink;
 use ctctl::kernel::table::{self, Deleted, Deleter, Witness};
@@ -326,13 +327,13 @@ fn what_the_check_refuses_would_have_emptied_the_table() {
 fn timeout_policies_of_both_kinds_are_found() {
     inside(|| {
         let mut netlink = Netlink::open().expect("netlink");
-        assert_eq!(timeout_policies::list(&mut netlink).expect("asked"), []);
+        assert_eq!(timeout_policies::list(&mut netlink, &Asking::Anything).expect("asked"), []);
         let sequence = netlink.next_sequence();
         // CTA_TIMEOUT_TCP_SYN_SENT 1, CTA_TIMEOUT_TCP_ESTABLISHED 3.
         let policy = generated::timeout_policy("short", TCP, &[(1, 11), (3, 3333)], sequence);
         match netlink.ask(&policy, sequence, |_| {}) {
             Ok(()) => {
-                let found = timeout_policies::list(&mut netlink).expect("asked");
+                let found = timeout_policies::list(&mut netlink, &Asking::Anything).expect("asked");
                 assert_eq!(found.len(), 1);
                 assert_eq!(found[0].protocol, TCP);
                 assert!([11, 3333].iter().all(|s| found[0].seconds.contains(s)), "{found:?}");
@@ -340,7 +341,7 @@ fn timeout_policies_of_both_kinds_are_found() {
             Err(error) => eprintln!("SKIPPED: a kernel without nfnetlink_cttimeout: {error}"),
         }
         let of_udp = |netlink: &mut Netlink| {
-            let found = timeout_policies::list(netlink).expect("asked");
+            let found = timeout_policies::list(netlink, &Asking::Anything).expect("asked");
             found.into_iter().filter(|p| p.protocol != TCP).collect::<Vec<_>>()
         };
         let object =
@@ -400,7 +401,9 @@ fn what_was_seen_a_moment_ago_goes_by_its_identity() {
 #[test]
 fn a_timeout_policy_that_lives_for_a_moment_is_heard() {
     inside(|| {
-        let Some(mut listener) = PolicyListener::open() else { panic!("no subscription to nftables") };
+        let Some(mut listener) = PolicyListener::open(&Asking::Anything) else {
+            panic!("no subscription to nftables")
+        };
         let object = "ct timeout brief { protocol tcp; l3proto ip; policy = { established : 4321 }; }";
         if nft(&format!("table ip brief {{ {object}; }}")) && nft("delete table ip brief") {
             let heard = listener.heard();

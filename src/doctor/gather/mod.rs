@@ -14,7 +14,8 @@ use crate::kernel::image::Image;
 use crate::kernel::modules::Modules;
 use crate::kernel::netns::Namespace;
 use crate::kernel::root::Root;
-use crate::model::{DoctorDocument, Header, Netns, NotExamined};
+use crate::model::{DoctorDocument, Header, Netns, NotExamined, Settings};
+use crate::survey::Target;
 
 /// Examines a mounted image or a tree of files: no kernel is asked.
 ///
@@ -41,7 +42,9 @@ pub fn image(root: &Path) -> Result<DoctorDocument> {
 /// What [`running`] is asked.
 pub struct Question<'a> {
     /// The namespace.
-    pub namespace: &'a Namespace,
+    pub target: &'a Target,
+    /// By which entries are judged.
+    pub settings: &'a Settings,
     /// As the operator named it.
     pub spec: Option<&'a str>,
     /// Where agents keep baselines.
@@ -50,13 +53,19 @@ pub struct Question<'a> {
     pub sample_seconds: u64,
 }
 
+impl Question<'_> {
+    fn namespace(&self) -> &Namespace {
+        self.target.namespace()
+    }
+}
+
 /// Examines the running system: its kernel in one namespace, and its files where that is the caller's own.
 ///
 /// # Errors
 /// Exit 3 where the namespace cannot be entered.
 pub fn running(question: &Question<'_>) -> Result<DoctorDocument> {
-    let own = question.namespace.is_own();
-    question.namespace.enter()?;
+    let own = question.namespace().is_own();
+    question.namespace().enter()?;
     let release = runtime::release();
     let modules = Modules::running(&release);
     let mut not_examined = Vec::new();
@@ -72,7 +81,7 @@ pub fn running(question: &Question<'_>) -> Result<DoctorDocument> {
         }),
     }
     let facts = Facts { root: None, files, runtime: Some(runtime), not_examined };
-    Ok(document(header(question.namespace.netns().clone()), &facts))
+    Ok(document(header(question.target.netns().clone()), &facts))
 }
 
 fn header(netns: Netns) -> Header {

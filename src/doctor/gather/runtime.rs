@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::super::Runtime;
 use super::super::cure::quoted;
 use super::{Question, table};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::journal::Baseline;
 use crate::kernel::modules::Modules;
 use crate::kernel::netns;
@@ -46,8 +46,8 @@ pub fn gather(
     }
     let count = values.get("count").and_then(|count| count.trim().parse().ok()).unwrap_or(0);
     let mut runtime = Runtime {
-        first: question.namespace.is_first(),
-        inode: question.namespace.netns().inode,
+        first: question.namespace().is_first(),
+        inode: question.target.netns().inode,
         enter: if own { String::new() } else { enter(question.spec) },
         release: release.to_owned(),
         held_by_agent: held(question),
@@ -59,12 +59,12 @@ pub fn gather(
     if here {
         runtime.memory = memory::facts(count);
         runtime.memory.other_namespaces = netns::others();
-        runtime.table = look(modules, "nf_conntrack_netlink", "the table", &mut skip, |netlink| {
-            table::gather(netlink, &runtime.values)
+        runtime.table = look(modules, "nf_conntrack_netlink", "the table", &mut skip, || {
+            table::gather(question, modules)
         });
         runtime.rules = rules(modules, &mut skip);
         runtime.other_users = other_users(modules);
-        runtime.programs = process::named(&MANAGERS, question.namespace.netns().inode);
+        runtime.programs = process::named(&MANAGERS, question.target.netns().inode);
     }
     let sample = Duration::from_secs(question.sample_seconds);
     if here && before.is_some() {
@@ -89,19 +89,17 @@ fn look<T>(
     module: &str,
     what: &str,
     skip: &mut impl FnMut(&str, String, bool),
-    ask: impl FnOnce(&mut Netlink) -> std::io::Result<T>,
+    ask: impl FnOnce() -> Result<T>,
 ) -> Option<T> {
     if !modules.is_there(module) {
         skip(what, format!("{module} is not loaded, and looking would load it"), false);
         return None;
     }
-    let asked =
-        Netlink::open().and_then(|mut netlink| ask(&mut netlink).map_err(|error| explain(what, &error)));
     let why = |error: Error| match error.hint {
         Some(hint) => format!("{}; {hint}", error.why),
         None => error.why,
     };
-    asked.map_err(|error| skip(what, why(error), true)).ok()
+    ask().map_err(|error| skip(what, why(error), true)).ok()
 }
 
 /// No module of nf_tables, no rules of it.
@@ -109,7 +107,9 @@ fn rules(modules: &Modules, skip: &mut impl FnMut(&str, String, bool)) -> Option
     if !modules.is_there("nf_tables") {
         return Some(Ruleset::default());
     }
-    look(modules, "nf_tables", "the ruleset", skip, nft_rules::list)
+    look(modules, "nf_tables", "the ruleset", skip, || {
+        nft_rules::list(&mut Netlink::open()?).map_err(|error| explain("the ruleset", &error))
+    })
 }
 
 fn other_users(modules: &Modules) -> Vec<TrackingUser> {
@@ -131,7 +131,7 @@ fn log(skip: &mut impl FnMut(&str, String, bool)) -> Vec<KernelMessage> {
 
 /// What agents of this program changed, of this boot, and what they found.
 fn held(question: &Question<'_>) -> BTreeMap<String, u64> {
-    let (boot_id, inode) = (clock::boot_id(), question.namespace.netns().inode);
+    let (boot_id, inode) = (clock::boot_id(), question.target.netns().inode);
     let peek = |dir: &PathBuf| Baseline::peek(dir, &boot_id, inode);
     let values = question.baselines.iter().filter_map(peek).flat_map(|baseline| baseline.values);
     values.filter(|(_, held)| held.written.is_some()).map(|(name, held)| (name, held.found)).collect()

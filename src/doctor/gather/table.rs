@@ -1,13 +1,15 @@
-//! The table, by a bounded dump.
+//! The table, by a bounded dump, each entry judged as `list` judges it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::super::{Service, Side, TableFacts};
-use crate::kernel::socket::Netlink;
-use crate::kernel::{address, table};
-use crate::model::{Entry, Status, TcpState, UDP};
+use super::Question;
+use crate::error::Result;
+use crate::kernel::address;
+use crate::kernel::modules::Modules;
+use crate::model::{Entry, Status, TcpState, UDP, Verdict};
+use crate::survey::{self, Sink};
 
 /// Entries that are looked at: a quarter of a second, and enough to know what the table is made of.
 const MOST_ENTRIES: u64 = 1 << 18;
@@ -17,18 +19,14 @@ const RFC_5382_SECONDS: u32 = 7440;
 /// What the table holds.
 ///
 /// # Errors
-/// As [`table::dump`].
-pub fn gather(netlink: &mut Netlink, values: &BTreeMap<String, String>) -> io::Result<TableFacts> {
-    let own = address::own_addresses().unwrap_or_default();
-    let base = values.get("tcp_timeout_established").and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-    let local = |address: &IpAddr| address.is_loopback() || own.contains(address);
-    let mut found =
-        Counting { facts: TableFacts { whole: true, ..TableFacts::default() }, ports: HashMap::new() };
-    table::dump(netlink, |chunk| {
-        chunk.entries().flatten().for_each(|entry| found.add(&entry, base, local));
-        found.facts.whole = found.facts.entries < MOST_ENTRIES;
-        found.facts.whole
-    })?;
+/// As [`survey::list_loading_nothing`].
+pub fn gather(question: &Question<'_>, modules: &Modules) -> Result<TableFacts> {
+    let mut found = Counting {
+        facts: TableFacts { whole: true, ..TableFacts::default() },
+        ports: HashMap::new(),
+        own: address::own_addresses().unwrap_or_default(),
+    };
+    survey::list_loading_nothing(question.target, question.settings, modules, &mut found)?;
     Ok(found.finish())
 }
 
@@ -36,17 +34,31 @@ struct Counting {
     facts: TableFacts,
     /// UDP by port: entries by side, and those that are translated.
     ports: HashMap<u16, ([u64; 3], u64)>,
+    own: HashSet<IpAddr>,
+}
+
+impl Sink<(&Entry, &Verdict)> for Counting {
+    fn entry(&mut self, (entry, verdict): (&Entry, &Verdict)) {
+        self.add(entry, verdict);
+    }
+
+    fn breathe(&mut self) -> bool {
+        self.facts.whole = self.facts.entries < MOST_ENTRIES;
+        self.facts.whole
+    }
 }
 
 const SIDES: [Side; 3] = [Side::Loopback, Side::Server, Side::Client];
 
 impl Counting {
-    fn add(&mut self, entry: &Entry, base: u32, local: impl Fn(&IpAddr) -> bool) {
+    fn add(&mut self, entry: &Entry, verdict: &Verdict) {
         self.facts.entries += 1;
         if entry.tcp.is_some_and(|tcp| tcp.state == TcpState::Established) {
             self.facts.established += 1;
-            let idle = base.saturating_sub(entry.timeout_seconds.unwrap_or(base));
-            self.facts.established_idle += u64::from(idle > RFC_5382_SECONDS);
+            match verdict.idle_seconds {
+                Some(idle) => self.facts.established_idle += u64::from(idle > RFC_5382_SECONDS),
+                None => self.facts.established_unknown += 1,
+            }
         }
         let Some(port) = entry.original.destination_port().filter(|_| entry.original.protocol == UDP) else {
             return;
@@ -56,6 +68,7 @@ impl Counting {
             *translated += 1;
             return;
         }
+        let local = |address: &IpAddr| address.is_loopback() || self.own.contains(address);
         match (local(&entry.original.source), local(&entry.original.destination)) {
             (true, true) => sides[0] += 1,
             (false, true) => sides[1] += 1,

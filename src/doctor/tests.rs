@@ -145,8 +145,18 @@ fn dead_connections_weigh_when_they_are_many() {
         established_idle: 50_000,
         ..TableFacts::default()
     };
-    facts.runtime.as_mut().expect("a runtime").table = Some(table);
+    facts.runtime.as_mut().expect("a runtime").table = Some(table.clone());
     alone(&facts, "established-five-days", Severity::Warning);
+    // Of which nobody can tell, those weigh nothing.
+    let unknown = TableFacts { established_idle: 0, established_unknown: 50_000, ..table };
+    facts.runtime.as_mut().expect("a runtime").table = Some(unknown);
+    alone(&facts, "established-five-days", Severity::Note);
+    let evidence = findings(&facts).remove(0).evidence;
+    let said: Vec<&str> = evidence.iter().map(|seen| seen.text.as_str()).collect();
+    assert!(
+        said.last().is_some_and(|text| text.contains("50000 of 60000") && text.contains("nobody can tell"))
+    );
+    assert!(!said.iter().any(|text| text.contains("silent for more than")), "{said:?}");
 }
 
 fn with_file(mut facts: Facts, key: &str, value: &str) -> Facts {

@@ -21,6 +21,9 @@ const MANAGERS: [&str; 1] = ["kube-proxy"];
 /// Modules that track for themselves, whatever the ruleset says.
 const TRACKERS: [&str; 4] = ["ip_vs", "openvswitch", "act_ct", "nf_conntrack_bridge"];
 
+/// Modules that list the sockets of this host.
+const LISTING: [&str; 3] = ["inet_diag", "tcp_diag", "udp_diag"];
+
 /// `uname -r`.
 pub fn release() -> String {
     sysctl::kernel_release()
@@ -62,6 +65,13 @@ pub fn gather(
         runtime.table = look(modules, "nf_conntrack_netlink", "the table", &mut skip, || {
             table::gather(question, modules)
         });
+        if runtime.table.is_some() && !LISTING.iter().all(|module| modules.is_there(module)) {
+            let why = format!(
+                "{} are not all loaded, and looking would load them: entries with an end on an own address count as live",
+                LISTING.join(", ")
+            );
+            skip("sockets of this host", why, false);
+        }
         runtime.rules = rules(modules, &mut skip);
         runtime.other_users = other_users(modules);
         runtime.programs = process::named(&MANAGERS, question.target.netns().inode);

@@ -87,18 +87,21 @@ fn a_healthy_gateway_has_no_finding() {
 
 #[test]
 fn values_in_force_are_found_and_cured_by_the_printed_commands() {
-    for (name, value, id, severity) in [
-        ("tcp_timeout_established", "60", "established-too-short", Severity::Error),
-        ("tcp_timeout_established", "7439", "established-too-short", Severity::Warning),
-        ("tcp_timeout_established", "432000", "established-five-days", Severity::Note),
-        ("events", "0", "events-off", Severity::Warning),
-        ("events", "2", "events-blind", Severity::Note),
-        ("tcp_loose", "0", "tcp-loose-off", Severity::Note),
-        ("tcp_be_liberal", "1", "tcp-be-liberal", Severity::Note),
-        ("max", "0", "max-unlimited", Severity::Warning),
-        ("buckets", "8192", "max-over-buckets", Severity::Warning),
-        ("max", "16384", "buckets-over-need", Severity::Note),
-        ("max", "20000000", "memory-of-max", Severity::Error),
+    for (name, value, id, severity, mended) in [
+        ("tcp_timeout_established", "60", "established-too-short", Severity::Error, "7440"),
+        ("tcp_timeout_established", "299", "established-too-short", Severity::Error, "7440"),
+        ("tcp_timeout_established", "300", "established-too-short", Severity::Warning, "7440"),
+        ("tcp_timeout_established", "7439", "established-too-short", Severity::Warning, "7440"),
+        ("tcp_timeout_established", "432000", "established-five-days", Severity::Note, "86400"),
+        ("events", "0", "events-off", Severity::Warning, "1"),
+        ("events", "2", "events-blind", Severity::Note, "1"),
+        ("tcp_loose", "0", "tcp-loose-off", Severity::Note, "1"),
+        ("tcp_be_liberal", "1", "tcp-be-liberal", Severity::Note, "0"),
+        ("max", "0", "max-unlimited", Severity::Warning, "262144"),
+        ("buckets", "8192", "max-over-buckets", Severity::Warning, "65536"),
+        ("max", "16384", "buckets-over-need", Severity::Note, "16384"),
+        // A quarter of 8 GiB, at 448 bytes an entry.
+        ("max", "20000000", "memory-of-max", Severity::Error, "4793490"),
     ] {
         let mut facts = set(name, value);
         if id == "memory-of-max" {
@@ -106,6 +109,8 @@ fn values_in_force_are_found_and_cured_by_the_printed_commands() {
         }
         let fix = alone(&facts, id, severity);
         paste(&mut facts, &fix);
+        let written = if id == "buckets-over-need" { "buckets" } else { name };
+        assert_eq!(facts.runtime.as_ref().expect("a runtime").values[written], mended, "{id}: {fix:?}");
         let left: Vec<_> = ids(&facts).into_iter().filter(|(left, _)| left == id).collect();
         assert_eq!(left, [], "{id}: {fix:?}");
     }
@@ -221,7 +226,9 @@ fn counters_that_rise_are_worse_than_counters_that_rose() {
     let ports = |found| Statistics { found, ..none };
     alone(&counters(ports(5), ports(500)), "port-pressure", Severity::Warning);
     alone(&counters(ports(50_000), ports(50_000)), "port-pressure", Severity::Note);
-    assert_eq!(ids(&counters(ports(5), ports(9))), []);
+    assert_eq!(ids(&counters(ports(5), ports(14))), [], "nine in a second");
+    alone(&counters(ports(5), ports(15)), "port-pressure", Severity::Warning);
+    assert_eq!(ids(&counters(ports(9999), ports(9999))), []);
 }
 
 #[test]
@@ -295,12 +302,20 @@ fn questions_that_nobody_translates_are_better_untracked() {
         let services = vec![Service { port: 53, side, entries, translated }];
         changed(|r| r.table = Some(TableFacts { entries: 10_000, services, ..TableFacts::default() }))
     };
-    for side in [Side::Loopback, Side::Server, Side::Client] {
+    for (side, incoming, outgoing) in [
+        (
+            Side::Loopback,
+            "iif lo udp dport 53 notrack; iif lo udp sport 53 notrack;",
+            "oif lo udp dport 53 notrack; oif lo udp sport 53 notrack;",
+        ),
+        (Side::Server, "fib daddr type local udp dport 53 notrack;", "udp sport 53 notrack;"),
+        (Side::Client, "fib daddr type local udp sport 53 notrack;", "udp dport 53 notrack;"),
+    ] {
         let fix = alone(&served(side, 5000, 0), "better-untracked", Severity::Note);
-        assert!(
-            fix[0].starts_with("nft 'table inet untracked_") && fix[0].contains("53 notrack;"),
-            "{fix:?}"
-        );
+        let hook = |hook: &str, rules: &str| format!("hook {hook} priority raw; {rules} }}");
+        assert!(fix[0].starts_with("nft 'table inet untracked_"), "{fix:?}");
+        assert!(fix[0].contains(&hook("prerouting", incoming)), "{fix:?}");
+        assert!(fix[0].contains(&hook("output", outgoing)), "{fix:?}");
     }
     alone(&served(Side::Server, 30_000, 0), "better-untracked", Severity::Warning);
     assert_eq!(ids(&served(Side::Server, 5000, 1)), [], "what NAT needs keeps its entries");

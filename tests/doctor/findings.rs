@@ -45,27 +45,47 @@ fn cured_in(tree: &Tree, id: &str, severity: &str) -> Value {
     document
 }
 
+/// As [`cured`]; what stands in `path` behind the fix.
+#[track_caller]
+fn mended(id: &str, severity: &str, files: &[(&str, &str)], path: &str) -> String {
+    let tree = tree(files);
+    cured_in(&tree, id, severity);
+    std::fs::read_to_string(tree.path(path)).expect("the file")
+}
+
 const FILE: &str = "etc/sysctl.d/50-gateway.conf";
 
 #[test]
 fn names_that_set_nothing() {
-    for (line, id) in [
-        ("net.ipv4.ip_conntrack_max = 65536", "sysctl-renamed"),
-        ("net.ipv4.netfilter.ip_conntrack_tcp_timeout_established = 86400", "sysctl-renamed"),
-        ("net/ipv4/netfilter/ip_conntrack_udp_timeout=60", "sysctl-renamed"),
-        ("net.netfilter.nf_conntrack_count = 65536", "sysctl-read-only"),
-        ("net.netfilter.nf_conntrack_tcp_timeout_establish = 86400", "sysctl-unknown-name"),
-        ("net.nf_conntrack_buckets = 65536", "sysctl-unknown-name"),
-        ("net.ipv4.nf_conntrack_max = 65536", "sysctl-unknown-name"),
-        ("net.netfilter.nf_contrack_max = 65536", "sysctl-unknown-name"),
-        ("net.netfilter.nf_conntrack_helper = 1", "sysctl-unknown-name"),
-        ("net.netfilter.nf_conntrack_max 65536", "sysctl-bad-line"),
-        ("net.netfilter.nf_conntrack_max: 65536", "sysctl-bad-line"),
-        ("sysctl -w net.netfilter.nf_conntrack_max=65536", "sysctl-bad-line"),
-        ("\"net.netfilter.nf_conntrack_max\" = 65536", "sysctl-bad-line"),
+    let set = |name: &str, value: u64| format!("net.netfilter.nf_conntrack_{name} = {value}");
+    let established = set("tcp_timeout_established", 86_400);
+    let max = set("max", 65_536);
+    for (line, id, meant) in [
+        ("net.ipv4.ip_conntrack_max = 65536", "sysctl-renamed", Some(&max)),
+        (
+            "net.ipv4.netfilter.ip_conntrack_tcp_timeout_established = 86400",
+            "sysctl-renamed",
+            Some(&established),
+        ),
+        ("net/ipv4/netfilter/ip_conntrack_udp_timeout=60", "sysctl-renamed", Some(&set("udp_timeout", 60))),
+        ("net.netfilter.nf_conntrack_count = 65536", "sysctl-read-only", None),
+        (
+            "net.netfilter.nf_conntrack_tcp_timeout_establish = 86400",
+            "sysctl-unknown-name",
+            Some(&established),
+        ),
+        ("net.nf_conntrack_buckets = 65536", "sysctl-unknown-name", Some(&set("buckets", 65_536))),
+        ("net.ipv4.nf_conntrack_max = 65536", "sysctl-unknown-name", Some(&max)),
+        ("net.netfilter.nf_contrack_max = 65536", "sysctl-unknown-name", Some(&max)),
+        ("net.netfilter.nf_conntrack_helper = 1", "sysctl-unknown-name", None),
+        ("net.netfilter.nf_conntrack_max 65536", "sysctl-bad-line", Some(&max)),
+        ("net.netfilter.nf_conntrack_max: 65536", "sysctl-bad-line", Some(&max)),
+        ("sysctl -w net.netfilter.nf_conntrack_max=65536", "sysctl-bad-line", Some(&max)),
+        ("\"net.netfilter.nf_conntrack_max\" = 65536", "sysctl-bad-line", Some(&max)),
     ] {
-        let text = format!("# ours\n\n{line}\nnet.ipv4.ip_forward = 1\n");
-        cured(id, "error", &[(FILE, &text)]);
+        let text = |line: &str| format!("# ours\n\n{line}\nnet.ipv4.ip_forward = 1\n");
+        let meant = meant.map_or_else(|| format!("# {line}"), String::clone);
+        assert_eq!(mended(id, "error", &[(FILE, &text(line))], FILE), text(&meant), "{line}");
     }
     // Who writes a dash in front knows that it may fail.
     cured("sysctl-renamed", "note", &[(FILE, "-net.ipv4.ip_conntrack_max = 65536\n")]);
@@ -109,8 +129,10 @@ fn values_that_the_kernel_refuses_or_reads_otherwise() {
     cured("sysctl-bad-value", "error", &[(FILE, &set(""))]);
     cured("sysctl-bad-value", "error", &[(FILE, &set("-1"))]);
     cured("sysctl-bad-value", "error", &[(FILE, "net.netfilter.nf_conntrack_events = 3\n")]);
-    cured("sysctl-surprising-value", "warning", &[(FILE, &set("065536"))]);
-    cured("sysctl-surprising-value", "warning", &[(FILE, &set("65 536"))]);
+    for value in ["065536", "65 536"] {
+        let text = mended("sysctl-surprising-value", "warning", &[(FILE, &set(value))], FILE);
+        assert_eq!(text, set("65536"), "{value}: what a person reads there");
+    }
 }
 
 #[test]
@@ -141,8 +163,13 @@ fn what_is_right_is_left_alone() {
 fn lines_against_each_other() {
     let line = |value: u64| format!("net.netfilter.nf_conntrack_max = {value}\n");
     let id = "sysctl-contradiction";
-    cured(id, "warning", &[("etc/sysctl.d/10-a.conf", &line(1000)), ("etc/sysctl.d/20-b.conf", &line(2000))]);
-    cured(id, "warning", &[(FILE, &(line(1000) + &line(2000)))]);
+    // The fix leaves what is in force.
+    let two = [("etc/sysctl.d/10-a.conf", line(1000)), ("etc/sysctl.d/20-b.conf", line(2000))];
+    let two = two.each_ref().map(|(path, text)| (*path, text.as_str()));
+    assert_eq!(mended(id, "warning", &two, two[0].0), format!("# {}", line(1000)));
+    assert_eq!(mended(id, "warning", &two, two[1].0), line(2000));
+    let left = mended(id, "warning", &[(FILE, &(line(1000) + &line(2000)))], FILE);
+    assert_eq!(left, format!("# {}{}", line(1000), line(2000)));
     // Two names of one value.
     cured(id, "warning", &[(FILE, &(line(1000) + "net.nf_conntrack_max = 2000\n"))]);
     // A vendor's file with a later name beats the operator's.
@@ -165,11 +192,17 @@ fn lines_against_each_other() {
         let files: Vec<(&str, &str)> = clean.iter().map(|(path, text)| (*path, text.as_str())).collect();
         assert_eq!(ids(&tree(&files).document().1), Default::default(), "{clean:?}");
     }
-    let files = [
+    for size in [32_768, 131_072] {
+        let option = format!("options nf_conntrack hashsize={size}\n");
+        let buckets = "net.netfilter.nf_conntrack_buckets = 65536\n";
+        let files = [(FILE, buckets), ("etc/modprobe.d/nf.conf", &option)];
+        assert_eq!(mended("hashsize-contradiction", "warning", &files, FILE), format!("# {buckets}"));
+    }
+    let one = [
         (FILE, "net.netfilter.nf_conntrack_buckets = 65536\n"),
-        ("etc/modprobe.d/nf.conf", "options nf_conntrack hashsize=32768\n"),
+        ("etc/modprobe.d/nf.conf", "options nf_conntrack hashsize=65536\n"),
     ];
-    cured("hashsize-contradiction", "warning", &files);
+    assert_eq!(ids(&tree(&one).document().1), Default::default(), "both say the same");
 }
 
 #[test]
@@ -314,11 +347,21 @@ fn firewalls_that_reset_values() {
     let off = [ufw[0], ("etc/ufw/ufw.conf", "ENABLED=no\n"), ufw[2], line];
     assert_eq!(ids(&tree(&off).document().1), Default::default());
     assert_eq!(ids(&tree(&ufw).document().1), Default::default(), "nobody else sets it");
+    let same = (FILE, "net.netfilter.nf_conntrack_max = 32768\n");
+    assert_eq!(ids(&tree(&[&ufw[..], &[same]].concat()).document().1), Default::default(), "one value");
     let config = "etc/sysconfig/iptables-config";
     let list = (config, "IPTABLES_MODULES=\"\"\nIPTABLES_SYSCTL_LOAD_LIST=\".nf_conntrack .bridge-nf\"\n");
     cured("iptables-restart-resets", "warning", &[line, list]);
     assert_eq!(ids(&tree(&[list]).document().1), Default::default(), "nothing to reset");
     cured("firewall-unloads-module", "warning", &[line, (config, "IPTABLES_MODULES_UNLOAD=\"yes\"\n")]);
+    // What the service applies again is not lost; the list has to name all of it.
+    let again = |list: &str| {
+        let config_text = format!("IPTABLES_MODULES_UNLOAD=yes\nIPTABLES_SYSCTL_LOAD_LIST=\"{list}\"\n");
+        let two = format!("{}net.netfilter.nf_conntrack_udp_timeout = 60\n", line.1);
+        let (_, document) = tree(&[(FILE, &two), (config, &config_text)]).document();
+        of(&document, "firewall-unloads-module").len()
+    };
+    assert_eq!((again(".nf_conntrack"), again(".nf_conntrack_max")), (0, 1));
     let firewalld = ("etc/firewalld/firewalld.conf", "DefaultZone=public\nCleanupModulesOnExit=yes\n");
     cured("firewall-unloads-module", "warning", &[line, firewalld]);
     assert_eq!(ids(&tree(&[firewalld]).document().1), Default::default(), "nothing to lose");

@@ -3,5 +3,6 @@
 
 mod findings;
 mod hostile;
+mod modules;
 mod stock;
 mod tree;

@@ -131,7 +131,12 @@ mod tests {
     #[test]
     fn ports_end_with_their_time_and_forwarded_flows_are_left_alone() {
         let text = ruleset(&BTreeSet::from([22, 2222]), Some(600));
-        assert!(text.contains("{ 22 timeout 600s, 2222 timeout 600s }"), "{text}");
+        let element = "element inet ctctl_lifeline ports";
+        let renewed = format!(
+            "add {element} {{ 22, 2222 }}\ndelete {element} {{ 22, 2222 }}\n\
+             add {element} {{ 22 timeout 600s, 2222 timeout 600s }}\n"
+        );
+        assert!(text.ends_with(&renewed) && text.contains("flags timeout"), "{text}");
         assert!(text.contains("tcp dport @ports fib daddr type local notrack"), "{text}");
         let text = ruleset(&BTreeSet::from([22]), None);
         assert!(

@@ -102,8 +102,28 @@ fn one_line(text: &[u8]) -> String {
 
 fn refused(said: &str) -> Error {
     let error = Error::unreachable("nft", said);
-    match said.contains("Operation not permitted") {
-        true => error.hint("run it as root (CAP_NET_ADMIN)"),
-        false => error.hint("the kernel needs nf_tables with nft_ct, nft_fib_inet and sets"),
+    error.hint(match said {
+        said if said.contains("Operation not permitted") => "run it as root (CAP_NET_ADMIN)",
+        said if said.contains("value too large") => {
+            "nft takes no time that is so long: ask for a shorter one"
+        }
+        _ => "the kernel needs nf_tables with nft_ct, nft_fib_inet and sets",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_to_do_about_it() {
+        for (said, hint) in [
+            ("Error: Could not process rule: Operation not permitted", "as root"),
+            ("/dev/stdin:21:52-62: Error: value too large", "a shorter one"),
+            ("Error: Could not process rule: No such file or directory", "nft_fib_inet"),
+        ] {
+            let told = refused(said).hint.unwrap_or_default();
+            assert!(told.contains(hint), "{said}: {told}");
+        }
     }
 }

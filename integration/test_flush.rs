@@ -1,9 +1,13 @@
 //! `flush`: what an operator wants gone goes, and nothing else.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::agent::{CTCTL, Setup, limit};
@@ -11,7 +15,8 @@ use crate::environment::Need;
 use crate::fill::{Writer, fill};
 use crate::flow::{self, Flow, L4, source, source6};
 use crate::living::Living;
-use crate::table::rows;
+use crate::table::{self, rows};
+use crate::terminal::Terminal;
 use crate::tool::{Answer, run, tool};
 use crate::topology::{SERVER4, SERVER6, Topology};
 use crate::{Test, test, wait};
@@ -23,6 +28,9 @@ pub const TESTS: &[Test] = &[
     test("flush::on_a_terminal_it_asks", asks),
     test("flush::protected_entries_stay_unless_asked_for", protected),
     test("flush::a_limit_holds", limited),
+    test("flush::within_a_limit_the_least_recently_active_go_and_are_shown", chosen).needs(&[Need::Age]),
+    test("flush::what_has_changed_since_it_was_shown_stays", changed).needs(&[Need::Age]),
+    test("flush::an_interrupted_one_says_that_it_did_part_only", interrupted),
     test("flush::flows_that_are_busy_go_where_a_filter_names_them", busy),
     test("flush::beside_an_agent_its_counts_stay_right_and_nothing_is_regretted", beside_agent)
         .needs(&[Need::Age]),
@@ -119,11 +127,23 @@ fn refuses() {
         &["flush", "--yes"],
         &["flush", "--dry-run"],
         &["flush", "-p", "tcp"],
-        &["flush", "--stale"],
+        &["flush", "-p", "tcp", "--limit", "3"],
     ] {
         said(&setup.ctctl(args), 2);
     }
     assert_eq!(topology.count(), 10);
+    for (args, told) in [
+        (&["flush", "--stale"][..], "nothing is stale\n"),
+        (&["flush", "-p", "udp"], "nothing matches\n"),
+        (&["flush", "-p", "udp", "--limit", "3", "--yes"], "nothing matches\n"),
+    ] {
+        let nothing = setup.ctctl(args);
+        assert_eq!(
+            (nothing.code, nothing.stdout.as_str(), nothing.stderr.as_str()),
+            (0, told, ""),
+            "{args:?}"
+        );
+    }
 }
 
 /// `ctctl flush` on a terminal of its own, with this answer.
@@ -182,6 +202,87 @@ fn limited() {
     let flushed = setup.json(&["flush", "-p", "tcp", "--yes", "--limit", "1234"]);
     assert_eq!((&flushed["matched"], &flushed["deleted"]), (&5000.into(), &1234.into()), "{flushed}");
     assert_eq!(topology.count(), 3766);
+}
+
+fn chosen() {
+    let topology = Topology::new();
+    let idle = |n: u32, seconds| Flow::established(source(n), SERVER4, 1024, seconds);
+    // The idle ones are neither the first nor the last that a walk meets.
+    fill(&topology.gateway, (0..300).map(|n| idle(n, if n % 3 == 0 { 500 } else { 100 })));
+    let setup = young(&topology, "");
+    let shown = setup.ctctl(&["flush", "-p", "tcp", "--limit", "90", "--dry-run"]).stdout;
+    let lines: Vec<&str> = shown.lines().collect();
+    let (count, recent) = (lines[0], &lines[lines.len() - 5..]);
+    assert_eq!(count, "300 entries of 300 sources match; 90 at most are deleted, the least recently active");
+    assert!(shown.contains("Most recently active of those:"), "{shown}");
+    assert!(recent.iter().all(|line| line.contains("idle 8m")), "{shown}");
+    let flushed = setup.json(&["flush", "-p", "tcp", "--limit", "90", "--yes"]);
+    assert_eq!((&flushed["deleted"], &flushed["not_met"]), (&90.into(), &0.into()), "{flushed}");
+    let left = |idle: u32| {
+        let spoke = |row: &&table::Row| row.left_seconds.is_some_and(|left| left + idle <= 432_000);
+        rows(&topology.gateway).iter().filter(spoke).count()
+    };
+    assert_eq!((left(100), left(500)), (210, 10), "90 of the 100 idlest are gone");
+}
+
+/// Between the question and the answer.
+fn changed() {
+    let topology = Topology::new();
+    let flows: Vec<Flow> = (0..40).map(|n| Flow::established(source(n), SERVER4, 1024, 500)).collect();
+    fill(&topology.gateway, flows.clone());
+    let setup = young(&topology, "");
+    let terminal = Terminal::new();
+    let config = setup.config().display().to_string();
+    terminal
+        .line(&format!("{CTCTL} --netns {} --config {config} flush --idle-over 5m; echo $?", setup.netns));
+    terminal.shows(&["Delete 40 entries of 40 sources? [y/N]"]);
+    let mut writer = Writer::new(&topology.gateway);
+    // Ten have spoken, ten have ended, ten are others by now; and one came that was never shown.
+    flows[..10].iter().for_each(|flow| writer.set_left(flow, 432_000));
+    flows[10..30].iter().for_each(|flow| writer.delete(flow));
+    flows[20..30].iter().for_each(|flow| writer.create(&Flow { source: flow.source, ..flow.clone() }));
+    writer.flush();
+    writer.fill([Flow::established(source(99), SERVER4, 1024, 500)]);
+    let before: BTreeSet<_> = rows(&topology.gateway).iter().map(table::Row::identity).collect();
+    terminal.line("y");
+    let screen = terminal.shows(&["deleted 1", "\n0"]);
+    let left: BTreeSet<_> = rows(&topology.gateway).iter().map(table::Row::identity).collect();
+    let gone: Vec<IpAddr> = before.difference(&left).map(|identity| identity.0).collect();
+    // The kernel may give what is made again the id that it had: then it is what was shown.
+    assert!(
+        gone.len() >= 10 && gone.iter().all(|at| flows[20..].iter().any(|flow| flow.source == *at)),
+        "{gone:?}"
+    );
+    assert!(flows[30..].iter().all(|flow| gone.contains(&flow.source)), "{gone:?}");
+    let rest = 40 - gone.len();
+    assert!(
+        screen.contains(&format!("deleted {} entries; 0 already gone, 0 revived; {rest} ended", gone.len())),
+        "{screen}"
+    );
+}
+
+fn interrupted() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(150_000, 50, 0));
+    let setup = young(&topology, "");
+    let mut command = setup.client(&["flush", "-p", "tcp", "--yes"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("ctctl");
+    let pid = child.id();
+    // It catches signals from when it begins to delete.
+    wait::until("the deletion to begin", PATIENCE, || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or_default();
+        let caught = u64::from_str_radix(caught.trim(), 16).unwrap_or_default();
+        if caught & (1 << (Signal::SIGINT as u32 - 1)) != 0 { Ok(()) } else { Err(status) }
+    });
+    kill(Pid::from_raw(pid as i32), Signal::SIGINT).expect("a signal");
+    let answer = Answer::from(child.wait_with_output().expect("its end"));
+    assert_eq!(answer.code, 3, "{answer:?}");
+    assert!(answer.stderr.starts_with("ctctl: flush: interrupted before the end\nhint: "), "{answer:?}");
+    let told = answer.stdout.lines().last().unwrap_or_default();
+    assert!(told.starts_with("deleted ") && told.ends_with(" 0 revived"), "{answer:?}");
+    assert!((1..150_000).contains(&topology.count()), "part of it went");
 }
 
 /// Somebody sets the time left of all of them again and again, as packets do.

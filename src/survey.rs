@@ -6,6 +6,7 @@ mod list;
 mod look;
 mod meter;
 mod ranking;
+mod victims;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;

@@ -113,7 +113,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  ctctl flush --stale --dry-run\n  ctctl flush -s 10.0.0.7 -p udp --dport 53\n  \
         ctctl flush --stale --idle-over 1d --limit 1000 --yes\n\n\
-        Exit code: 1 if declined or interrupted, 2 without a terminal to ask on and without --yes."
+        Exit code: 1 if declined, 3 if interrupted, 2 without a terminal to ask on and without --yes."
     )]
     Flush(Flush),
     /// What the policy would do now, and why; touches nothing
@@ -275,7 +275,7 @@ pub struct Flush {
     /// Show what would go, delete nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Delete so many at most, as they are met
+    /// Delete so many at most: the least recently active, and above 65536 as they are met
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// Do not ask

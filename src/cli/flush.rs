@@ -22,13 +22,19 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
             "say what is to go: `ctctl flush --stale`, `ctctl flush -s 10.0.0.7`; --dry-run only shows it";
         return Err(Error::usage("flush", why).hint(hint));
     }
-    let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-    if !options.dry_run && !options.yes && !terminal {
+    let wish = Wish {
+        filters,
+        stale: options.stale,
+        even_protected: options.even_protected,
+        limit: options.limit.unwrap_or(u64::MAX),
+    };
+    let (flush, preview) = Flush::preview(&place.target, &place.settings, wish)?;
+    let may_ask = options.yes || (io::stdin().is_terminal() && io::stderr().is_terminal());
+    // Where nothing goes there is nothing to ask.
+    if !options.dry_run && !may_ask && preview.matched > 0 {
         return Err(Error::usage("flush", "there is no terminal to ask on, and --yes is not given")
             .hint("--yes deletes without asking; --dry-run only shows what would go"));
     }
-    let wish = Wish { filters, stale: options.stale, even_protected: options.even_protected };
-    let (flush, preview) = Flush::preview(&place.target, &place.settings, wish)?;
     if !place.json && place.style.verbosity >= 0 {
         output::print(|out| render::flush::write_preview(out, &preview, options, &place.style))?;
     }
@@ -88,7 +94,9 @@ fn report(place: &Place, options: &args::Flush, preview: &Preview, flushed: &Flu
         return Err(error.hint("run it again; deleting needs CAP_NET_ADMIN over the network namespace"));
     }
     if flushed.interrupted {
-        return Err(Error::no("flush", "interrupted before the end").hint("run it again for the rest"));
+        return Err(
+            Error::unreachable("flush", "interrupted before the end").hint("run it again for the rest")
+        );
     }
     Ok(0)
 }

@@ -16,7 +16,7 @@ use netlink_packet_netfilter::{
 
 use super::attribute::{Malformed, Messages};
 use super::decode::{self, CTNETLINK};
-use crate::model::{Candidate, DCCP, Entry, Family, GRE, ICMP, ICMPV6, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
+use crate::model::{DCCP, Entry, Family, GRE, ICMP, ICMPV6, Identity, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
 
 const NLA_F_NESTED: u16 = 0x8000;
 const IPCTNL_MSG_CT_GET: u8 = 1;
@@ -215,9 +215,8 @@ pub fn get(entry: &Entry, sequence: u32) -> Result<Vec<u8>, Malformed> {
 ///
 /// # Errors
 /// If the kernel would not understand the tuple; nothing is appended then.
-pub fn push_get(bytes: &mut Vec<u8>, candidate: &Candidate, sequence: u32) -> Result<(), Malformed> {
-    let Candidate { original, zone, id, .. } = *candidate;
-    let entry = Entry { original, zone, id, ..Entry::default() };
+pub fn push_get(bytes: &mut Vec<u8>, known: &impl Identity, sequence: u32) -> Result<(), Malformed> {
+    let entry = known.identity();
     identifiable(&entry)?;
     push_identity(bytes, IPCTNL_MSG_CT_GET, &entry, sequence);
     Ok(())

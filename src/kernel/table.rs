@@ -11,7 +11,7 @@ use super::request;
 pub use super::second_look::Still;
 use super::second_look::{BYTES_PER_ANSWER, Batch, SecondLook};
 use super::socket::{Netlink, invalid};
-use crate::model::{Candidate, Class, Detail, Drops, Entry, Family};
+use crate::model::{Class, Detail, Drops, Entry, Family, Identity};
 
 /// One recv of a dump, or the answers to one batch of questions.
 pub struct Chunk<'a> {
@@ -151,20 +151,20 @@ const QUESTIONS: usize = 128;
 /// As sendto(2) and recvmsg(2).
 pub fn recall(
     netlink: &mut Netlink,
-    candidates: &[Candidate],
+    known: &[impl Identity],
     mut each: impl FnMut(&Chunk<'_>) -> bool,
 ) -> io::Result<usize> {
     let mut asked = 0;
     netlink.reserve(QUESTIONS * 2 * BYTES_PER_ANSWER);
     let (mut questions, mut answers) = (Vec::new(), Vec::new());
-    for batch in candidates.chunks(QUESTIONS) {
+    for batch in known.chunks(QUESTIONS) {
         questions.clear();
         answers.clear();
         let first = netlink.next_sequence();
         let mut last = first;
-        for candidate in batch {
+        for known in batch {
             // What could not be asked for exactly is left to a dump.
-            if request::push_get(&mut questions, candidate, last).is_ok() {
+            if request::push_get(&mut questions, known, last).is_ok() {
                 last = netlink.next_sequence();
             }
         }

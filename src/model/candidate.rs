@@ -17,6 +17,24 @@ pub struct Candidate {
     pub class: Class,
 }
 
+/// What the kernel finds again by its original tuple, zone and id.
+pub trait Identity {
+    /// An entry of which this much holds, whatever else it says.
+    fn identity(&self) -> Entry;
+}
+
+impl Identity for Candidate {
+    fn identity(&self) -> Entry {
+        Entry { original: self.original, zone: self.zone, id: self.id, ..Entry::default() }
+    }
+}
+
+impl Identity for Entry {
+    fn identity(&self) -> Entry {
+        *self
+    }
+}
+
 impl Candidate {
     /// An entry of this class.
     pub fn new(class: Class, entry: &Entry) -> Self {

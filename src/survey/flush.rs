@@ -1,11 +1,13 @@
 //! `flush`: what an operator wants gone. Judged by the agent's own sieve, shown first, deleted one by one.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Instant;
 
 use super::Target;
 use super::look::Looker;
+use super::victims::Victims;
 use crate::error::{Error, Result};
 use crate::executor::Taker;
 use crate::kernel::socket::explain;
@@ -22,6 +24,8 @@ pub struct Wish<'a> {
     pub stale: bool,
     /// What is protected goes as well.
     pub even_protected: bool,
+    /// So many at most, the least recently active first.
+    pub limit: u64,
 }
 
 /// What becomes of an entry.
@@ -51,37 +55,25 @@ impl Wish<'_> {
     }
 }
 
-/// How many of the most recently active are shown, and how many sources.
+/// How many sources are shown.
 const SHOWN: usize = 5;
 
 /// What would go.
 #[derive(Clone, Debug, Default)]
 pub struct Preview {
-    /// Entries that would go.
+    /// Entries that match and may go.
     pub matched: u64,
     /// Entries that are meant and stay, protected.
     pub protected: u64,
-    /// Sources of what would go.
+    /// Sources of what matches.
     pub sources_total: u64,
     /// Those of them with most entries.
     pub sources: Vec<(SourceKey, u64)>,
     /// Of what would go the most recently active: first those of which nobody can tell, then by certain idleness.
     pub most_recent: Vec<(Entry, Verdict)>,
-}
-
-impl Preview {
-    fn add(&mut self, entry: &Entry, verdict: &Verdict) {
-        self.matched += 1;
-        // What has more time left was heard of later, as far as that can be told.
-        let rank =
-            |(entry, verdict): &(Entry, Verdict)| (verdict.idle_seconds, Reverse(entry.timeout_seconds));
-        let new = (*entry, *verdict);
-        let place = self.most_recent.partition_point(|old| rank(old) <= rank(&new));
-        if place < SHOWN {
-            self.most_recent.insert(place, new);
-            self.most_recent.truncate(SHOWN);
-        }
-    }
+    /// Where fewer go than match: they are the least recently active. Else they are too many to be told apart before,
+    /// and go as they are met.
+    pub chosen: bool,
 }
 
 /// What came of it.
@@ -116,6 +108,7 @@ impl Flushed {
 pub struct Flush<'a> {
     looker: Looker<'a>,
     wish: Wish<'a>,
+    victims: Victims,
 }
 
 impl<'a> Flush<'a> {
@@ -125,22 +118,24 @@ impl<'a> Flush<'a> {
     /// Exit 3 where the kernel cannot be read, or the table was resized meanwhile.
     pub fn preview(target: &Target, settings: &'a Settings, wish: Wish<'a>) -> Result<(Flush<'a>, Preview)> {
         let mut looker = Looker::open(target, settings, wish.filters)?;
-        let mut preview = Flush::look(&mut looker, wish)?;
+        let (mut preview, mut victims) = Flush::look(&mut looker, wish)?;
         if looker.saw_children() {
             // What came before its child was not known to be a master.
-            preview = Flush::look(&mut looker, wish)?;
+            (preview, victims) = Flush::look(&mut looker, wish)?;
         }
-        Ok((Flush { looker, wish }, preview))
+        Ok((Flush { looker, wish, victims }, preview))
     }
 
-    fn look(looker: &mut Looker<'a>, wish: Wish<'a>) -> Result<Preview> {
-        let (mut preview, mut sources) = (Preview::default(), HashMap::<SourceKey, u64>::new());
+    fn look(looker: &mut Looker<'a>, wish: Wish<'a>) -> Result<(Preview, Victims)> {
+        let (mut preview, mut victims) = (Preview::default(), Victims::new(wish.limit));
+        let mut sources = HashMap::<SourceKey, u64>::new();
         let walked = looker.entries(
             |entry, verdict, _| match wish.fate(verdict) {
                 Fate::NotMeant => {}
                 Fate::Protected => preview.protected += 1,
                 Fate::Goes => {
-                    preview.add(entry, verdict);
+                    preview.matched += 1;
+                    victims.add(entry, verdict);
                     *sources.entry(entry.source_key()).or_default() += 1;
                 }
             },
@@ -152,11 +147,13 @@ impl<'a> Flush<'a> {
         sources.sort_unstable_by_key(|(key, entries)| (Reverse(*entries), *key));
         sources.truncate(SHOWN);
         preview.sources = sources;
-        Ok(preview)
+        (preview.most_recent, preview.chosen) = (victims.most_recent(), victims.knows_all());
+        Ok((preview, victims))
     }
 
-    /// Goes through the table again and deletes what is meant, `limit` entries at most, as they are met. `progress` is
-    /// told now and then how many went.
+    /// Deletes what was met and is still meant, as it is now. Where that was more than is kept, the table is gone
+    /// through again, and what is meant goes as it is met, `limit` entries at most. `progress` is told now and then how
+    /// many went.
     ///
     /// # Errors
     /// Exit 3 where the kernel cannot be read, or refuses.
@@ -187,24 +184,26 @@ impl<'a> Flush<'a> {
     ) -> Result<()> {
         let wish = self.wish;
         let (mut left, mut failure) = (limit, None);
-        let chunk = std::cell::RefCell::new((Vec::<Entry>::new(), Instant::now()));
-        let walked = self.looker.entries(
-            |entry, verdict, seen| {
-                let mut chunk = chunk.borrow_mut();
-                if left > 0 && wish.fate(verdict) == Fate::Goes {
-                    left -= 1;
-                    chunk.0.push(*entry);
-                    chunk.1 = seen;
-                }
-            },
-            || {
-                let (entries, seen) = &mut *chunk.borrow_mut();
-                failure = taker.take(entries, *seen).err();
-                entries.clear();
-                progress(taker.gone());
-                failure.is_none() && !stop.asked()
-            },
-        )?;
+        let chunk = RefCell::new((Vec::<Entry>::new(), Instant::now()));
+        let each = |entry: &Entry, verdict: &Verdict, seen| {
+            let mut chunk = chunk.borrow_mut();
+            if left > 0 && wish.fate(verdict) == Fate::Goes {
+                left -= 1;
+                chunk.0.push(*entry);
+                chunk.1 = seen;
+            }
+        };
+        let breathe = || {
+            let (entries, seen) = &mut *chunk.borrow_mut();
+            failure = taker.take(entries, *seen).err();
+            entries.clear();
+            progress(taker.gone());
+            failure.is_none() && !stop.asked()
+        };
+        let walked = match self.victims.kept() {
+            Some(victims) => self.looker.again(&victims, each, breathe),
+            None => self.looker.entries(each, breathe),
+        }?;
         if let Some(error) = failure {
             return Err(explain("conntrack delete", &error));
         }

@@ -1,6 +1,6 @@
 //! One entry after the other, as the agent would judge it: what `list` prints and `flush` chooses from.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Target;
@@ -105,21 +105,39 @@ impl<'a> Looker<'a> {
         breathe: impl FnMut() -> bool,
     ) -> Result<Walked> {
         let read = |chunk: &Chunk<'_>| chunk.entries().collect::<Vec<_>>();
-        self.walk(read, |entry| entry, |entry, verdict, seen| each(entry, verdict, seen), breathe)
+        self.walk(None, read, |entry| entry, |entry, verdict, seen| each(entry, verdict, seen), breathe)
     }
 
-    /// The same, with every attribute that the kernel tells.
+    /// The same of these alone, asked for by their identities: what is there no more, or is another by now, is left out.
+    pub(super) fn again(
+        &mut self,
+        these: &[Entry],
+        mut each: impl FnMut(&Entry, &Verdict, Instant),
+        breathe: impl FnMut() -> bool,
+    ) -> Result<Walked> {
+        let read = |chunk: &Chunk<'_>| chunk.entries().collect::<Vec<_>>();
+        self.walk(
+            Some(these),
+            read,
+            |entry| entry,
+            |entry, verdict, seen| each(entry, verdict, seen),
+            breathe,
+        )
+    }
+
+    /// The whole table, with every attribute that the kernel tells.
     pub(super) fn details(
         &mut self,
         mut each: impl FnMut(&Detail),
         breathe: impl FnMut() -> bool,
     ) -> Result<Walked> {
         let read = |chunk: &Chunk<'_>| chunk.details().collect::<Vec<_>>();
-        self.walk(read, |detail| &detail.entry, |detail, _, _| each(detail), breathe)
+        self.walk(None, read, |detail| &detail.entry, |detail, _, _| each(detail), breathe)
     }
 
     fn walk<T>(
         &mut self,
+        these: Option<&[Entry]>,
         read: impl Fn(&Chunk<'_>) -> Vec<std::result::Result<T, Malformed>>,
         entry_of: impl Fn(&T) -> &Entry,
         mut each: impl FnMut(&T, &Verdict, Instant),
@@ -134,8 +152,12 @@ impl<'a> Looker<'a> {
         let mut sieve = Sieve::new(flush, &protection, &self.identify, sightings, &mut observations, grounds);
         let mut recent = Recent::new(&self.identify);
         let (mut walked, mut refreshed) = (Walked { whole: true, ..Walked::default() }, Instant::now());
-        // The dump holds one socket while grounds are read through another.
-        let dumped = table::dump_of(&mut Netlink::open()?, filters.family(), |chunk| {
+        let identities: Option<HashSet<u64>> =
+            these.map(|these| these.iter().map(|entry| self.identify.entry(entry)).collect());
+        let meant = |entry: &Entry| {
+            identities.as_ref().is_none_or(|known| known.contains(&self.identify.entry(entry)))
+        };
+        let chunk = |chunk: &Chunk<'_>| {
             if refreshed.elapsed() >= REFRESH {
                 sieve.refresh(gauge.grounds());
                 refreshed = Instant::now();
@@ -148,7 +170,7 @@ impl<'a> Looker<'a> {
                 let entry = entry_of(&item);
                 // A child names its master whoever wants it.
                 *children |= entry.master.is_some();
-                if entry.master.is_none() && !filters.may_match(entry) {
+                if (entry.master.is_none() && !filters.may_match(entry)) || !meant(entry) {
                     continue;
                 }
                 let judged = sieve.judge(entry);
@@ -158,9 +180,16 @@ impl<'a> Looker<'a> {
             }
             walked.whole = breathe();
             walked.whole
-        });
-        dumped.map_err(|error| explain("conntrack dump", &error))?;
-        walked.resized = gauge.buckets()? != buckets;
+        };
+        // Entries are read through one socket while grounds are read through another.
+        let netlink = &mut Netlink::open()?;
+        let met = match these {
+            None => table::dump_of(netlink, filters.family(), chunk),
+            Some(these) => table::recall(netlink, these, chunk).map(drop),
+        };
+        met.map_err(|error| explain("conntrack dump", &error))?;
+        // Who is asked for by tuple is found however many buckets there are.
+        walked.resized = these.is_none() && gauge.buckets()? != buckets;
         Ok(walked)
     }
 }

@@ -22,13 +22,11 @@ pub fn write_preview(
     options: &args::Flush,
     style: &Style,
 ) -> io::Result<()> {
-    let entries = counted(preview.matched, "entry", "entries");
-    let sources = counted(preview.sources_total, "source", "sources");
-    let what = if options.stale { "stale " } else { "" };
-    let verb = if preview.matched == 1 { "matches" } else { "match" };
-    write!(out, "{what}{entries} of {sources} {verb}")?;
-    if let (Some(limit), true) = (options.limit, options.limit.is_some_and(|limit| limit < preview.matched)) {
-        write!(out, ", {limit} at most are deleted")?;
+    write!(out, "{}", matched(preview, options.stale))?;
+    let cut = options.limit.filter(|limit| *limit < preview.matched);
+    if let Some(limit) = cut {
+        let which = if preview.chosen { "the least recently active" } else { "as they are met" };
+        write!(out, "; {limit} at most are deleted, {which}")?;
     }
     match preview.protected {
         0 => writeln!(out)?,
@@ -48,7 +46,8 @@ pub fn write_preview(
         let more = preview.sources_total - preview.sources.len() as u64;
         writeln!(out, "and {}", counted(more, "more source", "more sources"))?;
     }
-    writeln!(out, "{}", style.bold("Most recently active:"))?;
+    let whose = if cut.is_some() && preview.chosen { " of those" } else { "" };
+    writeln!(out, "{}", style.bold(&format!("Most recently active{whose}:")))?;
     for (entry, verdict) in &preview.most_recent {
         write_flow(out, entry)?;
         match verdict.idle_seconds {
@@ -57,6 +56,20 @@ pub fn write_preview(
         }
     }
     Ok(())
+}
+
+fn matched(preview: &Preview, stale: bool) -> String {
+    let entries = counted(preview.matched, "entry", "entries");
+    let sources = counted(preview.sources_total, "source", "sources");
+    match (preview.matched, stale) {
+        (0, true) => "nothing is stale".into(),
+        (0, false) if preview.protected > 0 => "nothing that may go matches".into(),
+        (0, false) => "nothing matches".into(),
+        (1, true) => format!("{entries} of {sources} is stale"),
+        (_, true) => format!("{entries} of {sources} are stale"),
+        (1, false) => format!("{entries} of {sources} matches"),
+        (_, false) => format!("{entries} of {sources} match"),
+    }
 }
 
 fn stay(n: u64) -> String {

@@ -75,6 +75,23 @@ fn a_broken_line_is_said_and_loses_nothing_else() {
 }
 
 #[test]
+fn a_line_that_was_cut_short_is_no_entry() {
+    // As a disk that is full leaves a file: its last line ends where an entry still could.
+    let end = TEXT.find(" mark=0 use=2").expect("the last entry's");
+    let output = read(&[], &TEXT.as_bytes()[..end]);
+    let error = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        error.contains("1 line is no entry") && error.contains("the first is line 4: cut short"),
+        "{error}"
+    );
+    assert!(String::from_utf8(output.stdout).expect("text").starts_with("3 entries from 3 sources"));
+    let top: Value =
+        serde_json::from_slice(&read(&["--json"], &TEXT.as_bytes()[..end]).stdout).expect("JSON");
+    assert_eq!((&top["entries"], &top["unreadable_lines"]), (&3.into(), &1.into()));
+}
+
+#[test]
 fn what_is_no_table_is_refused_and_an_empty_one_is_one() {
     let output = read(&[], b"root:x:0:0:root:/root:/bin/bash\n\xff\n");
     let error = String::from_utf8(output.stderr).expect("text");

@@ -34,7 +34,9 @@ impl Asking {
             return Err(Without::Direct);
         }
         if let Some(why) = self.unkept() {
-            return Err(Without::Unkept(why));
+            // What an agent does not keep is no reason where there is none.
+            let none = reach::agent(&place.socket, place.target.netns()).err();
+            return Err(none.unwrap_or(Without::Unkept(why)));
         }
         let top = reach::asked(&place.socket, place.target.netns(), |client| match prefix {
             None => client.top_sources(limit as u64, rank),

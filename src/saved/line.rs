@@ -1,7 +1,8 @@
 //! One line of `conntrack -L` (also `-o extended`, `-o id`) or of /proc/net/nf_conntrack.
 //!
 //! The forms are those of `ct_seq_show` (net/netfilter/nf_conntrack_standalone.c) and of libnetfilter_conntrack's
-//! `__snprintf_conntrack_default`: words, of which `src=` opens a direction.
+//! `__snprintf_conntrack_default`: words, of which `src=` opens a direction. Both write `use=` behind all that counts
+//! here: a line without it was cut short.
 
 use std::net::IpAddr;
 
@@ -69,7 +70,7 @@ pub fn entry(line: &str) -> Result<Option<Entry>, Broken> {
 fn fields<'a>(protocol: u8, words: impl Iterator<Item = &'a str>) -> Result<Entry, Broken> {
     let mut entry = Entry { status: Status(Status::CONFIRMED | Status::SEEN_REPLY), ..Entry::default() };
     let (mut directions, mut seen) = ([Direction::default(); 2], 0);
-    let mut after_code = false;
+    let (mut after_code, mut whole) = (false, false);
     for word in words {
         let was_after_code = std::mem::take(&mut after_code);
         let Some((name, value)) = word.split_once('=') else {
@@ -95,12 +96,16 @@ fn fields<'a>(protocol: u8, words: impl Iterator<Item = &'a str>) -> Result<Entr
             // One that holds for the reply alone (`zone-reply`) is nobody's source's.
             "zone" | "zone-orig" => entry.zone = number(value)?,
             "helper" => entry.helper = true,
+            "use" => whole = true,
             _ => {}
         }
     }
     entry.original = directions[0].tuple(protocol)?;
     entry.reply = if seen > 1 { Some(directions[1].tuple(protocol)?) } else { None };
-    Ok(entry)
+    match whole {
+        true => Ok(entry),
+        false => Err("cut short: no use= stands at its end"),
+    }
 }
 
 /// A word without a value: the time left, a state, a flag.

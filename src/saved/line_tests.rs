@@ -39,7 +39,7 @@ fn extended_with_id_and_counters_and_the_procs_form() {
     assert_eq!(icmp.original.protocol, ICMP);
     assert_eq!((icmp.original.l4, icmp.id), (L4::Icmp { kind: 8, code: 0, id: 55 }, 0));
     let six = read(
-        "icmpv6 58 29 src=fe80::1 dst=fe80::2 type=128 code=0 id=7 src=fe80::2 dst=fe80::1 type=129 code=0 id=7 id=9",
+        "icmpv6 58 29 src=fe80::1 dst=fe80::2 type=128 code=0 id=7 src=fe80::2 dst=fe80::1 type=129 code=0 id=7 use=1 id=9",
     );
     assert_eq!((six.original.protocol, six.id), (ICMPV6, 9));
 }
@@ -47,7 +47,7 @@ fn extended_with_id_and_counters_and_the_procs_form() {
 #[test]
 fn keys_unknown_protocols_offloaded_flows_and_zones_of_one_direction() {
     let gre = read(
-        "gre 47 179 src=10.0.0.1 dst=10.0.0.2 srckey=0x10 dstkey=0x0 src=10.0.0.2 dst=10.0.0.1 srckey=0x0 dstkey=0x10",
+        "gre 47 179 src=10.0.0.1 dst=10.0.0.2 srckey=0x10 dstkey=0x0 src=10.0.0.2 dst=10.0.0.1 srckey=0x0 dstkey=0x10 use=1",
     );
     assert_eq!((gre.original.protocol, ports(&gre)), (GRE, (16, 0)));
     for line in [
@@ -81,6 +81,7 @@ fn what_is_no_entry_says_why() {
         "udp 17 1 src=10.0.0.1 dst=10.0.0.2 src=10.0.0.1 dst=10.0.0.2 src=10.0.0.1 dst=10.0.0.2",
         "    [NEW] tcp      6 120 SYN_SENT src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2",
         "hello world",
+        "udp 17 1 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 mark=0 us",
     ] {
         assert!(entry(line).is_err(), "{line}");
     }

@@ -99,7 +99,7 @@ mod tests {
 
     fn udp(source: &str) -> String {
         format!(
-            "udp 17 1 src={source} dst=192.0.2.1 sport=1 dport=2 src=192.0.2.1 dst={source} sport=2 dport=1\n"
+            "udp 17 1 src={source} dst=192.0.2.1 sport=1 dport=2 src=192.0.2.1 dst={source} sport=2 dport=1 use=1\n"
         )
     }
 
@@ -119,6 +119,17 @@ mod tests {
         assert!(!read.is_something_else());
         let row = &read.ranking.rows[0];
         assert_eq!((row.source.as_str(), row.entries, row.idle), ("10.0.0.1", 2, None));
+    }
+
+    #[test]
+    fn a_file_that_ends_within_a_line_has_one_line_less() {
+        let text = udp("10.0.0.1") + &udp("10.0.0.2");
+        let last = text.trim_end().rfind("10.0.0.2").expect("there");
+        for end in [last, last + 8, last + 18, text.len() - 7] {
+            let read = read(&text.as_bytes()[..end]);
+            assert_eq!((read.ranking.entries, read.ranking.unreadable_lines), (1, Some(1)), "{end}");
+            assert_eq!(read.first_broken.map(|(line, _)| line), Some(2), "{end}");
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub fn write(out: &mut dyn Write, top: &Ranking, origin: &Origin, style: &Style)
     }
     let zones = top.grouping != Grouping::Zone && top.rows.iter().any(|row| row.zone.unwrap_or(0) != 0);
     let rows: Vec<Named<'_>> = top.named_rows().collect();
-    table::write(out, &columns(top, zones), &rows, style)
+    table::write(out, &columns(top, zones, origin), &rows, style)
 }
 
 fn caption(top: &Ranking, origin: &Origin) -> String {
@@ -81,7 +81,7 @@ fn caption(top: &Ranking, origin: &Origin) -> String {
     format!("{entries} {link} {groups}{shown}; {basis}{synced}")
 }
 
-fn columns<'a>(top: &Ranking, zones: bool) -> Vec<Column<Named<'a>>> {
+fn columns<'a>(top: &Ranking, zones: bool, origin: &Origin) -> Vec<Column<Named<'a>>> {
     let title = match top.grouping {
         Grouping::Source => "SOURCE",
         Grouping::Destination => "DESTINATION",
@@ -97,22 +97,28 @@ fn columns<'a>(top: &Ranking, zones: bool) -> Vec<Column<Named<'a>>> {
     if zones {
         columns.push(number("ZONE", 0, |(row, _)| count(row.zone.map(u64::from))));
     }
-    let counts: [Column<Named<'a>>; 10] = [
-        number("ENTRIES", 0, |(row, _)| row.entries.to_string()),
-        number("SHARE", 6, |(row, _)| match percent(row.share_percent).as_str() {
-            quantity::UNKNOWN => quantity::UNKNOWN.into(),
-            share => share.replace(' ', ""),
-        }),
-        number("NEW/S", 3, |(row, _)| rate(row.new_per_second)),
+    columns.push(number("ENTRIES", 0, |(row, _)| row.entries.to_string()));
+    columns.push(number("SHARE", 6, |(row, _)| match percent(row.share_percent).as_str() {
+        quantity::UNKNOWN => quantity::UNKNOWN.into(),
+        share => share.replace(' ', ""),
+    }));
+    // Neither can be told from a file.
+    let live = !matches!(origin, Origin::File(_));
+    if live {
+        columns.push(number("NEW/S", 3, |(row, _)| rate(row.new_per_second)));
+    }
+    let counts: [Column<Named<'a>>; 6] = [
         number("TCP", 1, |(row, _)| row.tcp.to_string()),
         number("UDP", 2, |(row, _)| row.udp.to_string()),
         number("ICMP", 8, |(row, _)| row.icmp.to_string()),
         number("OTHER", 9, |(row, _)| row.other.to_string()),
         number("ASSURED", 7, |(row, _)| count(row.assured)),
         number("UNREPLIED", 4, |(row, _)| count(row.unreplied)),
-        number("IDLE", 5, |(row, _)| count(row.idle)),
     ];
     columns.extend(counts);
+    if live {
+        columns.push(number("IDLE", 5, |(row, _)| count(row.idle)));
+    }
     columns
 }
 
@@ -202,6 +208,20 @@ lines are no entry
 DESTINATION  NAME                   ENTRIES  SHARE  TCP  UDP
 192.0.2.1    \\u{1b}[2Jevil.example        7  70.0%    7    0
 192.0.2.2    -                            3  30.0%    3    0
+";
+        assert_eq!(String::from_utf8(out).expect("text"), expected);
+    }
+
+    #[test]
+    fn of_a_file_only_what_a_file_can_tell_is_a_column() {
+        let mut out = Vec::new();
+        let origin = Origin::File("saved.txt".into());
+        let empty = canned::top_sources(&[]).into();
+        write(&mut out, &Ranking { basis: Basis::Dump, ..empty }, &origin, &canned::style(None))
+            .expect("memory");
+        let expected = "\
+0 entries from 0 sources; from saved.txt
+SOURCE  ENTRIES  SHARE  TCP  UDP  ICMP  OTHER  ASSURED  UNREPLIED
 ";
         assert_eq!(String::from_utf8(out).expect("text"), expected);
     }

@@ -26,7 +26,7 @@ pub fn write(out: &mut dyn Write, entry: &Entry, verdict: &Verdict) -> io::Resul
     writeln!(out, "  class {}  {}", verdict.class.map_or("-", Class::name), escape(&verdict.to_string()))
 }
 
-/// Protocol, state, both ends, translation, zone and mark.
+/// Protocol, state, both ends with their ports or what stands for them, translation, zone and mark.
 ///
 /// # Errors
 /// The writer's.
@@ -37,6 +37,13 @@ pub fn write_flow(out: &mut dyn Write, entry: &Entry) -> io::Result<()> {
         None => write!(out, "{:<7} ", original.protocol)?,
     }
     write!(out, "{:<11}  {:<21} > {:<21}", state(entry), source(original), destination(original))?;
+    match original.l4 {
+        L4::Icmp { kind, code, id } => write!(out, "  type {kind} code {code} id {id}")?,
+        L4::Ports { source, destination } if original.protocol == GRE => {
+            write!(out, "  srckey {source:#x} dstkey {destination:#x}")?;
+        }
+        _ => {}
+    }
     if let Some(to) = translated_source(entry) {
         write!(out, "  snat {to}")?;
     }
@@ -203,7 +210,8 @@ pub struct FlowRow {
     status: Vec<&'static str>,
     helper: bool,
     packets: Option<u64>,
-    started_unix_seconds: Option<u64>,
+    /// RFC 3339.
+    started_at: Option<String>,
 }
 
 impl FlowRow {
@@ -224,9 +232,14 @@ impl FlowRow {
             status: STATUS.iter().filter(|(bit, _)| entry.status.any(*bit)).map(|(_, name)| *name).collect(),
             helper: entry.helper,
             packets: entry.packets,
-            started_unix_seconds: entry.started_unix_seconds,
+            started_at: entry.started_unix_seconds.and_then(moment),
         }
     }
+}
+
+fn moment(unix_seconds: u64) -> Option<String> {
+    let at = i64::try_from(unix_seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    at.map(|at| at.to_string())
 }
 
 /// Bits of the status that mean something outside the kernel.

@@ -19,6 +19,7 @@ fn translated() -> Entry {
         zone: 5,
         mark: 0x1f,
         id: 77,
+        started_unix_seconds: Some(1_700_000_000),
         ..Entry::default()
     }
 }
@@ -55,12 +56,15 @@ fn a_line_says_everything_once() {
 }
 
 #[test]
-fn keys_and_identifiers_are_shown_as_what_they_are_in_json_alone() {
+fn keys_and_identifiers_are_shown_as_what_they_are() {
     let gre = tuple("10.0.0.1", "10.0.0.2", GRE, L4::Ports { source: 1, destination: 2 });
-    assert!(line(&Entry { original: gre, ..Entry::default() }, &verdict()).contains("10.0.0.1  "));
+    let text = |original| line(&Entry { original, ..Entry::default() }, &verdict());
+    let (gre_text, keys) = (text(gre), " > 10.0.0.2               srckey 0x1 dstkey 0x2  idle ");
+    assert!(gre_text.contains("10.0.0.1  ") && gre_text.contains(keys), "{gre_text}");
     let json = serde_json::to_value(TupleRow::of(&gre)).expect("JSON");
     assert_eq!((&json["source_key"], json.get("sport")), (&1.into(), None));
     let icmp = tuple("10.0.0.1", "10.0.0.2", 1, L4::Icmp { kind: 8, code: 0, id: 9 });
+    assert!(text(icmp).contains(" > 10.0.0.2               type 8 code 0 id 9  idle "), "{}", text(icmp));
     let json = serde_json::to_value(TupleRow::of(&icmp)).expect("JSON");
     assert_eq!((&json["icmp_type"], &json["icmp_id"], json.get("dport")), (&8.into(), &9.into(), None));
 }
@@ -79,6 +83,7 @@ fn json_begins_with_the_head_of_every_document() {
     assert_eq!(lost, format!(r#"{head}"event":"lost","lost":3,"lost_total":10}}"#));
     let value: serde_json::Value = serde_json::from_str(&entry).expect("JSON");
     assert_eq!((&value["source_nat"], &value["eligible"]), (&"198.51.100.1:1024".into(), &false.into()));
+    assert_eq!(value["started_at"], "2023-11-14T22:13:20Z", "a time as all times are");
     assert_eq!(value["status"], serde_json::json!(["seen-reply", "assured", "src-nat", "dst-nat"]));
 }
 

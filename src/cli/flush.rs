@@ -51,18 +51,15 @@ fn act(place: &Place, options: &args::Flush, flush: Flush<'_>, preview: &Preview
     if options.dry_run || preview.matched == 0 {
         return Ok(None);
     }
-    let mut limit = options.limit.unwrap_or(u64::MAX);
-    if !options.yes {
-        // What was agreed to is what was shown, however many come meanwhile.
-        limit = limit.min(preview.matched);
-        if !agreed(limit, preview)? {
-            return Ok(None);
-        }
+    // What was shown is what goes, however many come meanwhile.
+    let limit = options.limit.unwrap_or(u64::MAX).min(preview.matched);
+    if !options.yes && !agreed(limit, preview)? {
+        return Ok(None);
     }
-    let mut bar = Progress::new(place.style.verbosity >= 0, limit.min(preview.matched));
+    let mut bar = Progress::new(place.style.verbosity >= 0, limit);
     let flushed = flush.delete(limit, &mut |done| bar.show(done));
     bar.end();
-    flushed.map(|flushed| Some(flushed.of_shown(limit.min(preview.matched))))
+    flushed.map(|flushed| Some(flushed.of_shown(limit)))
 }
 
 fn agreed(limit: u64, preview: &Preview) -> Result<bool> {

@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     test("top::with_no_agent_it_works_from_dumps_without_colour", without_agent),
     test("top::every_end_leaves_the_terminal_clean", ends),
     test("top::a_flush_shows_what_goes_and_asks", flush),
+    test("top::a_small_terminal_has_the_question_whole", small),
     test("top::a_terminal_that_cannot_is_told_so", unable),
 ];
 
@@ -173,6 +174,34 @@ fn flush() {
     terminal.shows(&["40 sources", &flow::source(39).to_string()]);
     terminal.key("q");
     terminal.shows(&["ended 0"]);
+}
+
+fn small() {
+    let topology = filled();
+    let setup = Setup::new(&topology.gateway, &limit(1000));
+    let terminal = Terminal::new();
+    terminal.line(&command(&setup, "LC_ALL=C"));
+    let victim = flow::source(40).to_string();
+    terminal.shows(&[&victim]);
+    for order in ["new", "unreplied"] {
+        terminal.key("s");
+        terminal.shows(&[&format!("most {order} first")]);
+    }
+    let screen = terminal.shows(&["most unreplied first; from a dump"]);
+    let title = screen.lines().find(|line| line.contains("most unreplied first")).unwrap_or_default();
+    assert!(title.ends_with("--") && title.chars().count() == 80, "{screen}");
+    terminal.key("s");
+    terminal.key("s");
+    terminal.shows(&["most entries first", &victim]);
+    terminal.resize(40, 6);
+    terminal.shows(&["SOURCE"]);
+    terminal.key("f");
+    let question = ["40 entries of 1 source match", &format!("tcp established {victim}:"), "y deletes them"];
+    terminal.shows(&[&[format!("flush {victim}?").as_str()], &question[..]].concat());
+    terminal.key("n");
+    terminal.key("q");
+    terminal.shows(&["ended 0"]);
+    assert_eq!(topology.count(), 850, "no is no");
 }
 
 fn unable() {

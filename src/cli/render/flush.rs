@@ -12,6 +12,11 @@ use crate::cli::args;
 use crate::model::{Class, Header, ShortDuration, SourceKey};
 use crate::survey::{Flushed, Preview};
 
+/// How the table of sources begins.
+pub const SOURCE: &str = "SOURCE";
+/// How the heading of those that were heard of last begins.
+pub const MOST_RECENT: &str = "Most recently active";
+
 /// Writes how many would go, of whom, and which of them were heard of last.
 ///
 /// # Errors
@@ -36,7 +41,7 @@ pub fn write_preview(
         return Ok(());
     }
     let zones = preview.sources.iter().any(|(key, _)| key.zone != 0);
-    let mut columns = vec![name("SOURCE", |(key, _): &(SourceKey, u64)| key.address.to_string())];
+    let mut columns = vec![name(SOURCE, |(key, _): &(SourceKey, u64)| key.address.to_string())];
     if zones {
         columns.push(number("ZONE", 0, |(key, _)| key.zone.to_string()));
     }
@@ -47,7 +52,7 @@ pub fn write_preview(
         writeln!(out, "and {}", counted(more, "more source", "more sources"))?;
     }
     let whose = if cut.is_some() && preview.chosen { " of those" } else { "" };
-    writeln!(out, "{}", style.bold(&format!("Most recently active{whose}:")))?;
+    writeln!(out, "{}", style.bold(&format!("{MOST_RECENT}{whose}:")))?;
     for (entry, verdict) in &preview.most_recent {
         write_flow(out, entry)?;
         match verdict.idle_seconds {

@@ -29,8 +29,12 @@ pub fn draw(
     let area = frame.area();
     let buffer = frame.buffer_mut();
     let mut page = Page { buffer, look, area, next: area.y };
-    page.line(&first(model), Style::default().add_modifier(Modifier::BOLD), model.status.as_ref());
-    page.line(&second(model), Style::default(), None);
+    page.line(
+        &first(model, area.width.into()),
+        Style::default().add_modifier(Modifier::BOLD),
+        model.status.as_ref(),
+    );
+    page.line(&second(model, area.width.into()), Style::default(), None);
     let room = area.height.saturating_sub(FIXED + 1);
     // What is left goes to the list, which nobody can do without.
     let chart = if room >= 12 { (room / 3).min(12) } else { 0 };
@@ -42,7 +46,7 @@ pub fn draw(
     let below = actions + u16::from(actions > 0) + 1;
     let rows = area.bottom().saturating_sub(page.next + 2 + below);
     model.scroll(rows.into());
-    page.title(&list::title(model));
+    page.title(&list::title(model, usize::from(area.width).saturating_sub(6)));
     let place = page.take(rows + 1);
     list::draw(model, look, place, page.buffer);
     if actions > 0 {
@@ -112,55 +116,55 @@ fn level_colour(level: Level) -> Color {
 }
 
 /// Where, how full, of how much, and who watches.
-fn first(model: &Model) -> String {
+fn first(model: &Model, room: usize) -> String {
     let Some(status) = &model.status else {
         return "ctctl top: reading".into();
     };
     let netns = status.header.netns.key();
-    let mut text = format!(
-        "{}  {}  {} of {} entries",
-        escape(&netns),
-        status.level.name(),
-        percent(status.usage_percent),
-        status.limit
-    );
+    let full = format!("{} of {} entries", percent(status.usage_percent), status.limit);
+    let text = format!("{}  {}  {full}", escape(&netns), status.level.name());
     let who = match &status.agent {
         Some(agent) if agent.paused => format!("; agent {} is paused", agent.pid),
         Some(agent) if agent.dry_run => format!("; agent {}, dry run", agent.pid),
         Some(agent) => format!("; agent {}", agent.pid),
         None => "; no agent".into(),
     };
-    text.push_str(&who);
-    if model.paused {
-        text.push_str("  PAUSED");
-    }
-    text
+    let paused = if model.paused { "  PAUSED" } else { "" };
+    with(text, &[who], room.saturating_sub(paused.len())) + paused
 }
 
 /// What it is coming to.
-fn second(model: &Model) -> String {
+fn second(model: &Model, room: usize) -> String {
     let Some(status) = &model.status else {
         return model.trouble.as_deref().map(|why| escape(why).into_owned()).unwrap_or_default();
     };
     let growth = match status.net_growth_per_second {
-        Some(growth) => format!("growth {growth:+.1}/s"),
-        None => "growth -".into(),
+        Some(growth) => format!(", growth {growth:+.1}/s"),
+        None => ", growth -".into(),
     };
     let full = match status.seconds_to_full {
-        Some(seconds) => format!("full in {}", duration(seconds)),
-        None => "not filling".into(),
+        Some(seconds) => format!(", full in {}", duration(seconds)),
+        None => ", not filling".into(),
     };
-    let entries = counted(status.entries, "entry", "entries");
-    let mut text = format!("{entries}, {} new/s, {growth}, {full}", rate(status.new_per_second));
-    // Last, because it is the least missed where the line is cut.
+    let new = format!(", {} new/s", rate(status.new_per_second));
+    let mut more = vec![new, growth, full];
+    // Last, because they are the least missed where there is no room.
     let ceiling = status.bounds.max_ceiling;
-    let bounds = [("max", status.max, status.max != status.limit), ("ceiling", ceiling, ceiling > 0)];
-    let shown: Vec<String> =
-        bounds.iter().filter(|bound| bound.2).map(|(name, value, _)| format!("{name} {value}")).collect();
-    if !shown.is_empty() {
-        text.push_str(&format!("; {}", shown.join(", ")));
+    if status.max != status.limit {
+        more.push(format!("; max {}", status.max));
     }
-    text
+    if ceiling > 0 {
+        more.push(format!("; ceiling {ceiling}"));
+    }
+    with(counted(status.entries, "entry", "entries"), &more, room)
+}
+
+/// The text with as much more as there is room for: half a number is another one.
+fn with(text: String, more: &[String], room: usize) -> String {
+    more.iter().fold(text, |text, part| {
+        let fits = text.chars().count() + part.chars().count() <= room;
+        if fits { text + part } else { text }
+    })
 }
 
 fn last(model: &Model) -> String {

@@ -128,6 +128,49 @@ fn a_flush_shows_what_goes_and_how_to_say_no() {
 }
 
 #[test]
+fn where_there_is_little_room_the_question_has_its_count_and_a_victim() {
+    let said = "40 entries of 1 source match\nSOURCE       ENTRIES\n10.128.0.41       40\nMost recently active:\n\
+        tcp     established  10.128.0.41:1039      > 192.0.2.9:443          idle 1m\n\
+        tcp     established  10.128.0.41:1038      > 192.0.2.9:443          idle 1m";
+    let mut model = model();
+    model.over = Over::Flush { name: ("10.128.0.41".into(), None), preview: Some((said.into(), true)) };
+    let shown = screen(&mut model, &PLAIN, 40, 6);
+    for part in [
+        "flush 10.128.0.41?",
+        "40 entries of 1 source match",
+        "tcp established 10.128.0.41:1039 >",
+        "192.0.2.9:443 idle 1m",
+        "y deletes them, other keys do not",
+    ] {
+        assert!(shown.contains(part), "{part}:\n{shown}");
+    }
+    assert!(screen(&mut model, &PLAIN, 80, 24).contains("10.128.0.41       40"), "with room, all of it");
+}
+
+#[test]
+fn titles_leave_out_words_rather_than_half_of_one() {
+    let mut model = model();
+    let listing = model.listing.as_mut().expect("one");
+    listing.origin = "from a dump (12 ms): the agent does not count by source what is unreplied".into();
+    listing.synced = false;
+    (listing.total, model.how.prefix) = (262_144, Some((24, 64)));
+    model.how.rank = crate::model::SortBy::Unreplied;
+    let shown = screen(&mut model, &PLAIN, 80, 24);
+    let title = "-- 262144 prefixes by /24, /64, most unreplied first, not in step --";
+    assert!(shown.contains(title), "{shown}");
+    let wide = screen(&mut model, &PLAIN, 180, 24);
+    assert!(wide.contains("count by source what is unreplied, not in step with the kernel yet --"), "{wide}");
+    model.filter_text = "-s 10.0.0.0/8 -p udp --dport 53 --not --assured".into();
+    assert!(
+        screen(&mut model, &PLAIN, 80, 24).contains("filter -s 10.0.0.0/8... --"),
+        "it says that it is cut"
+    );
+    let narrow = text(&buffer(&mut model, &PLAIN, 40, 8));
+    assert_eq!(narrow[0], "host  high  89.0 % of 65536 entries");
+    assert_eq!(narrow[1], "7900 entries, 120.0 new/s, growth +3.2/s");
+}
+
+#[test]
 fn long_reasons_go_on_in_the_next_line() {
     let mut lines = Vec::new();
     wrap("flushed 1590 of 1590 entries: 1590 entries are over target", 30, &mut lines);

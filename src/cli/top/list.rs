@@ -43,8 +43,8 @@ const fn column(
     Column { title, width, rank, sort, cell }
 }
 
-/// What the list is of.
-pub fn title(model: &Model) -> String {
+/// What the list is of, in as many characters; where they are too few, the least needed is left out.
+pub fn title(model: &Model, room: usize) -> String {
     let prefix = model.how.prefix.map_or(String::new(), |(v4, v6)| format!(" by /{v4}, /{v6}"));
     let filter = match model.filter_text.as_str() {
         "" => String::new(),
@@ -52,17 +52,29 @@ pub fn title(model: &Model) -> String {
     };
     let Some(listing) = &model.listing else {
         let why = model.trouble.as_deref().unwrap_or("reading");
-        return format!("sources{prefix}: {}", escape(why));
+        return cut(format!("sources{prefix}: {}", escape(why)), room);
     };
     let (one, many) = if model.how.prefix.is_some() { ("prefix", "prefixes") } else { ("source", "sources") };
-    let synced = if listing.synced { "" } else { ", not in step with the kernel yet" };
+    let synced =
+        if listing.synced { ["", ""] } else { [", not in step with the kernel yet", ", not in step"] };
     let trouble = model.trouble.as_deref().map_or(String::new(), |why| format!(", old: {}", escape(why)));
-    format!(
-        "{}{prefix}, most {} first{filter}; {}{synced}{trouble}",
-        counted(listing.total, one, many),
-        model.how.rank.name(),
-        escape(&listing.origin)
-    )
+    let count = counted(listing.total, one, many);
+    let what = format!("{count}{prefix}, most {} first{filter}", model.how.rank.name());
+    let origin = format!("; {}", escape(&listing.origin));
+    // Without what it took, and why.
+    let briefly = origin.split(" (").next().unwrap_or_default();
+    let forms = [(origin.as_str(), synced[0]), (briefly, synced[0]), (briefly, synced[1]), ("", synced[1])];
+    let mut forms = forms.iter().map(|(origin, synced)| format!("{what}{origin}{synced}{trouble}"));
+    let shortest = forms.next_back().unwrap_or_default();
+    forms.find(|text| text.chars().count() <= room).unwrap_or_else(|| cut(shortest, room))
+}
+
+/// It says so where something is missing.
+fn cut(text: String, room: usize) -> String {
+    match text.chars().count() <= room {
+        true => text,
+        false => text.chars().take(room.saturating_sub(3)).collect::<String>() + "...",
+    }
 }
 
 /// Draws the header and the lines from `model.top` on.

@@ -7,6 +7,7 @@ use ratatui::style::Style;
 use super::Look;
 use super::draw::wrap;
 use super::model::{Model, Over};
+use crate::cli::render::flush::{MOST_RECENT, SOURCE};
 use crate::cli::render::text::escape;
 
 const HELP: &[&str] = &[
@@ -28,30 +29,59 @@ const HELP: &[&str] = &[
 
 /// Draws it, if there is anything.
 pub fn draw(model: &Model, look: &Look, area: Rect, buffer: &mut Buffer) {
+    let back = "any key goes back";
     let (title, text) = match &model.over {
         Over::Nothing | Over::Filter(..) => return,
-        Over::Help => ("keys", HELP.iter().map(ToString::to_string).collect()),
-        Over::Told(said) => ("flush", lines(said, area, "any key goes back")),
+        Over::Help => ("keys".into(), HELP.iter().map(ToString::to_string).collect()),
+        Over::Told(said) => ("flush".into(), lines(said, area, back).0),
         Over::Flush { name: (source, zone), preview } => {
             let zone = zone.filter(|zone| *zone != 0).map_or(String::new(), |z| format!(" in zone {z}"));
-            let of = format!("of {}{zone}:", escape(source));
-            match preview {
-                None => ("flush?", lines(&format!("{of} looking what would go..."), area, "esc leaves it")),
-                Some((said, true)) => (
-                    "flush?",
-                    lines(&format!("{of}\n{said}"), area, "y deletes them, any other key does not"),
-                ),
-                Some((said, false)) => ("flush", lines(&format!("{of}\n{said}"), area, "any key goes back")),
+            let of = format!("{}{zone}", escape(source));
+            let (said, last) = match preview {
+                None => ("looking what would go...", "esc leaves it"),
+                Some((said, true)) => (said.as_str(), "y deletes them, other keys do not"),
+                Some((said, false)) => (said.as_str(), back),
+            };
+            match lines(&format!("of {of}:\n{said}"), area, last) {
+                (lines, true) => ("flush?".into(), lines),
+                // Of whom is in the frame then.
+                _ => (format!("flush {of}?"), lines(said, area, last).0),
             }
         }
     };
-    framed(title, &text, look, area, buffer);
+    framed(&title, &text, look, area, buffer);
 }
 
-fn lines(said: &str, area: Rect, last: &str) -> Vec<String> {
+/// What was said, in lines, and whether it is all of it. `last` is there whatever was said before it.
+fn lines(said: &str, area: Rect, last: &str) -> (Vec<String>, bool) {
+    let margin = if area.width < 60 { 4 } else { 8 };
+    let width = area.width.saturating_sub(margin);
+    let room = usize::from(area.height.saturating_sub(3)).max(1);
+    let mut lines = wrapped(said.lines(), width);
+    let whole = lines.len() < room;
+    if whole {
+        lines.push(String::new());
+    } else {
+        lines = wrapped(essence(said), width);
+        lines.truncate(room);
+    }
+    lines.push(last.into());
+    (lines, whole)
+}
+
+/// How many, and which of them were heard of last, without the table of whom they are.
+fn essence(said: &str) -> impl Iterator<Item = &str> {
+    let mut table = false;
+    said.lines().filter(move |line| {
+        let heading = line.starts_with(MOST_RECENT);
+        table = (table || line.starts_with(SOURCE)) && !heading;
+        !table && !heading
+    })
+}
+
+fn wrapped<'a>(said: impl Iterator<Item = &'a str>, width: u16) -> Vec<String> {
     let mut lines = Vec::new();
-    let width = area.width.saturating_sub(8);
-    for line in said.lines() {
+    for line in said {
         let line = escape(line);
         match line.chars().count() <= usize::from(width) {
             // With its spaces: they are a table's columns.
@@ -59,10 +89,6 @@ fn lines(said: &str, area: Rect, last: &str) -> Vec<String> {
             false => wrap(&line, width, &mut lines),
         }
     }
-    // The question is seen whatever was said before it.
-    lines.truncate(usize::from(area.height.saturating_sub(6)).max(1));
-    lines.push(String::new());
-    lines.push(last.into());
     lines
 }
 

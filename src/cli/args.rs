@@ -46,7 +46,7 @@ pub struct Global {
     /// Configuration [default: /etc/ctctl/ctctl.toml if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// One JSON document (history: JSON Lines) and nothing else on standard output
+    /// One JSON document (list, events, history and --watch: one a line) and nothing else on standard output
     #[arg(long, global = true)]
     pub json: bool,
     /// Colour; auto is on for a terminal, unless NO_COLOR is set
@@ -184,7 +184,7 @@ pub struct Persist {
 #[derive(Args, Debug)]
 pub struct Lifeline {
     /// TCP port of this host; may be repeated [default: that of the SSH session, else 22]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = value::port, allow_hyphen_values = true)]
     pub port: Vec<u16>,
     /// Put the rules into the kernel, instead of printing them
     #[arg(long)]
@@ -276,7 +276,7 @@ pub struct Flush {
     #[arg(long)]
     pub dry_run: bool,
     /// Delete so many at most: the least recently active, and above 65536 as they are met
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = value::limit, allow_hyphen_values = true)]
     pub limit: Option<u64>,
     /// Do not ask
     #[arg(short, long)]
@@ -292,7 +292,7 @@ pub struct Flush {
 #[derive(Args, Debug)]
 pub struct History {
     /// The last N records; 0 is all [default: 20, with --since all]
-    #[arg(short = 'n', value_name = "N", allow_negative_numbers = true)]
+    #[arg(short = 'n', value_name = "N", value_parser = value::count, allow_hyphen_values = true)]
     pub limit: Option<u64>,
     /// From then on: RFC 3339, `YYYY-MM-DD[ HH:MM[:SS]]`, `HH:MM`, or a duration ago (90s, 10m, 2h, 1d)
     #[arg(long, value_name = "T", value_parser = value::since, allow_hyphen_values = true)]

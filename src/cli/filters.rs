@@ -69,8 +69,10 @@ fn net(name: &'static str, help: &'static str, wanted: fn(ipnet::IpNet) -> Wante
 fn number(name: &'static str, value: &'static str, help: &'static str, wanted: fn(u16) -> Wanted) -> Arg {
     let parse = move |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let bad =
-            || BadValue { why: "not a number of 16 bits".into(), hint: "write a number from 0 to 65535" };
+        let bad = || BadValue {
+            why: "not a number of 16 bits".into(),
+            hint: "write a whole number from 0 to 65535",
+        };
         digits.then(|| text.parse().ok()).flatten().map(wanted).ok_or_else(bad)
     };
     valued(name, value, help, parse)
@@ -107,6 +109,8 @@ fn mark(text: &str) -> Result<Wanted, BadValue> {
 struct Named {
     read: fn(&str) -> Option<Wanted>,
     names: fn() -> Vec<&'static str>,
+    /// What numbers there are, where a number is a value too.
+    numbers: Option<&'static str>,
 }
 
 /// In lower case with `-`; as `conntrack` writes them too.
@@ -116,6 +120,7 @@ const STATES: Named = Named {
         TcpState::ALL.into_iter().find(|state| state.name() == name).map(Wanted::State)
     },
     names: || TcpState::ALL.map(TcpState::name).into(),
+    numbers: None,
 };
 
 const FAMILIES: Named = Named {
@@ -125,6 +130,7 @@ const FAMILIES: Named = Named {
         _ => None,
     },
     names: || vec!["ipv4", "ipv6"],
+    numbers: None,
 };
 
 const PROTOCOLS: Named = Named {
@@ -133,6 +139,7 @@ const PROTOCOLS: Named = Named {
     names: || {
         protocol_names().filter(|name| protocol_number(name).and_then(protocol_name) == Some(name)).collect()
     },
+    numbers: Some("write a name such as tcp, or a number from 0 to 255"),
 };
 
 impl TypedValueParser for Named {
@@ -140,6 +147,11 @@ impl TypedValueParser for Named {
 
     fn parse_ref(&self, command: &Command, arg: Option<&Arg>, text: &OsStr) -> Result<Wanted, clap::Error> {
         let Some(wanted) = text.to_str().and_then(self.read) else {
+            let number = text.to_str().is_some_and(|text| text.parse::<i128>().is_ok());
+            if let (Some(hint), true) = (self.numbers, number) {
+                let refuse = move |_: &str| Err(BadValue { why: "no such number".into(), hint });
+                return refuse.parse_ref(command, arg, text);
+            }
             let refused = PossibleValuesParser::new((self.names)()).parse_ref(command, arg, text);
             return Err(refused.err().unwrap_or_else(|| misplaced("no such name")));
         };

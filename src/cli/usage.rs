@@ -21,7 +21,13 @@ pub fn explain(error: &clap::Error, line: &[OsString]) -> Error {
     let rendered = error.render().to_string();
     let mut paragraphs = rendered.split("\n\n");
     let why = joined(paragraphs.next().unwrap_or_default());
-    let why = why.strip_prefix("error: ").unwrap_or(&why).to_string();
+    let why = why.strip_prefix("error: ").unwrap_or(&why);
+    // What there is to choose from is for the hint.
+    let why = why.split(" [possible values:").next().unwrap_or(why).to_string();
+    if let Some(named) = valueless(error) {
+        let hint = format!("write {named} alone, without `=`");
+        return Error::usage("usage", format!("{named} takes no value")).hint(hint);
+    }
     let bad_value = error.source().and_then(|source| source.downcast_ref::<BadValue>());
     let hint = match bad_value {
         Some(bad) => bad.hint.to_string(),
@@ -34,6 +40,12 @@ pub fn explain(error: &clap::Error, line: &[OsString]) -> Error {
 
 fn joined(lines: &str) -> String {
     lines.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// The option that was given a value and has none.
+fn valueless(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
+    (error.kind() == ErrorKind::TooManyValues).then(|| format!("'{}'", argument.trim_end_matches("...")))
 }
 
 /// clap's own suggestion of what was meant.
@@ -69,8 +81,11 @@ fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
         ErrorKind::InvalidValue => {
             let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidValue) else { return None };
             let valid: Vec<&str> = valid.iter().map(String::as_str).collect();
-            let value = nearest(text(ContextKind::InvalidValue)?, &valid)?;
-            Some(format!("a similar value exists: '{value}'"))
+            match nearest(text(ContextKind::InvalidValue)?, &valid) {
+                Some(value) => Some(format!("a similar value exists: '{value}'")),
+                None if valid.is_empty() => None,
+                None => Some(format!("write one of: {}", valid.join(", "))),
+            }
         }
         _ => None,
     }
@@ -122,9 +137,55 @@ mod tests {
     }
 
     #[test]
+    fn a_number_has_its_range_and_a_name_the_others() {
+        let range = |first| format!("write a whole number from {first} to 18446744073709551615");
+        for (line, says, hint) in [
+            ("top-sources -n x", "'x' for '-n <N>': not a whole number", range(0)),
+            ("top-sources -n 99999999999999999999", "': too large", range(0)),
+            ("history -n -1", "'-1' for '-n <N>': not a whole number", range(0)),
+            ("flush --stale --limit -1", "'-1' for '--limit <N>': not a whole number", range(1)),
+            ("flush --stale --limit 0", "': that is none at all", range(1)),
+            ("events -n -1", "'-1' for '--count <N>': not a whole number", range(1)),
+            (
+                "lifeline --port -1",
+                "'-1' for '--port <N>': not a whole",
+                "write a port from 1 to 65535".into(),
+            ),
+            ("lifeline --port 65536", "': not a port", "write a port from 1 to 65535".into()),
+            ("lifeline --port 0", "': not a port", "write a port from 1 to 65535".into()),
+            (
+                "list --dport -1",
+                "'-1' for '--dport <PORT>': not a",
+                "write a whole number from 0 to 65535".into(),
+            ),
+            ("list -p 300", "'300' for '--proto <NAME|NUMBER>': no such", {
+                "write a name such as tcp, or a number from 0 to 255".into()
+            }),
+            (
+                "top --by size",
+                "'size' for '--by <WHAT>'",
+                "write one of: entries, new, unreplied, idle".into(),
+            ),
+            (
+                "list --assured=yes",
+                "'--assured' takes no value",
+                "write '--assured' alone, without `=`".into(),
+            ),
+            ("list --verbose=3", "'--verbose' takes no value", "write '--verbose' alone, without `=`".into()),
+        ] {
+            let (why, said) = refused(&["ctctl"].into_iter().chain(line.split(' ')).collect::<Vec<_>>());
+            assert!(why.contains(says), "{line}: {why}");
+            assert_eq!(said, hint, "{line}: {why}");
+            assert!(!why.contains("digit") && !why.contains('['), "{line}: {why}");
+        }
+    }
+
+    #[test]
     fn without_a_suggestion_the_help_of_the_command_is_the_hint() {
-        let (_, hint) = refused(&["ctctl", "top-sources", "-n", "99999999999999999999"]);
+        let (_, hint) = refused(&["ctctl", "top-sources", "20"]);
         assert_eq!(hint, "see `ctctl top-sources --help`");
+        let (_, hint) = refused(&["ctctl", "help", "list"]);
+        assert_eq!(hint, "see `ctctl list --help`");
         let (why, hint) = refused(&["ctctl"]);
         assert!(why.contains("requires a subcommand"), "{why}");
         assert!(!why.contains('\n'));

@@ -117,6 +117,46 @@ pub fn interval(text: &str) -> Result<Duration, BadValue> {
     }
 }
 
+const COUNT_HINT: &str = "write a whole number from 0 to 18446744073709551615";
+const LIMIT_HINT: &str = "write a whole number from 1 to 18446744073709551615";
+const PORT_HINT: &str = "write a port from 1 to 65535";
+
+fn whole(text: &str, hint: &'static str) -> Result<u64, BadValue> {
+    let bad = |why: &str| BadValue { why: why.into(), hint };
+    match text.is_empty() || text.bytes().any(|byte| !byte.is_ascii_digit()) {
+        true => Err(bad("not a whole number")),
+        false => text.parse().map_err(|_| bad("too large")),
+    }
+}
+
+/// How many; 0 often is all of them.
+///
+/// # Errors
+/// What is not a whole number of 64 bits.
+pub fn count(text: &str) -> Result<u64, BadValue> {
+    whole(text, COUNT_HINT)
+}
+
+/// How many at most.
+///
+/// # Errors
+/// As [`count`], and 0.
+pub fn limit(text: &str) -> Result<u64, BadValue> {
+    match whole(text, LIMIT_HINT)? {
+        0 => Err(BadValue { why: "that is none at all".into(), hint: LIMIT_HINT }),
+        limit => Ok(limit),
+    }
+}
+
+/// A port that something listens on.
+///
+/// # Errors
+/// What is no port, and 0.
+pub fn port(text: &str) -> Result<u16, BadValue> {
+    let port = u16::try_from(whole(text, PORT_HINT)?).ok().filter(|port| *port != 0);
+    port.ok_or_else(|| BadValue { why: "not a port".into(), hint: PORT_HINT })
+}
+
 /// More seeds than anybody reads.
 const MOST_SEEDS: u64 = 1000;
 

@@ -3,13 +3,14 @@
 use clap::{Args, ValueEnum};
 
 use crate::cli::filters::FilterArguments;
+use crate::cli::value;
 use crate::model::EventKind;
 
 /// `events`.
 #[derive(Args, Debug)]
 pub struct Events {
     /// End after so many
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = value::limit, allow_hyphen_values = true)]
     pub count: Option<u64>,
     /// Only events of these kinds [default: all]
     #[arg(short = 'e', long = "event", value_name = "KIND", value_enum, value_delimiter = ',')]

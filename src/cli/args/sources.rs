@@ -13,7 +13,8 @@ use crate::model::{Grouping, SortBy};
 #[derive(Args, Debug)]
 pub struct TopSources {
     /// How many; 0 is all
-    #[arg(short = 'n', value_name = "N", default_value_t = 20, allow_negative_numbers = true)]
+    #[arg(short = 'n', value_name = "N", default_value_t = 20, value_parser = value::count,
+        allow_hyphen_values = true)]
     pub limit: u64,
     /// Sort by this: all entries, new ones a second (without an agent listened to for 2 s), those without a reply, or
     /// those that are idle for certain and may go

@@ -1,6 +1,6 @@
 //! `events`: a live tail that says what it lost.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Read};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::{Test, test, wait};
 pub const TESTS: &[Test] = &[
     test("events::new_update_and_destroy_are_told_as_they_come", told),
     test("events::filters_and_a_count_bound_the_tail", filtered),
+    test("events::as_text_it_ends_with_how_many_it_showed_and_lost", text),
     test("events::a_signal_or_a_reader_that_leaves_ends_it", ends),
     test("events::what_a_slow_reader_loses_is_counted", lost),
 ];
@@ -34,7 +35,11 @@ struct Tail {
 impl Tail {
     /// Starts it, and makes a flow of another protocol until one is told: from then on all are heard.
     fn start(topology: &Topology, setup: &Setup, args: &[&str]) -> Tail {
-        let mut command = setup.client(&[&["events", "--json"], args].concat());
+        Tail::of(topology, setup, &[&["events", "--json"], args].concat())
+    }
+
+    fn of(topology: &Topology, setup: &Setup, command: &[&str]) -> Tail {
+        let mut command = setup.client(command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("ctctl");
         let guard = Some(Guard::new(Leftover::Process(child.id() as i32)));
@@ -140,6 +145,22 @@ fn filtered() {
     let deaf = setup.ctctl(&["events"]);
     assert_eq!(deaf.code, 3, "{deaf:?}");
     assert!(deaf.stderr.contains("nf_conntrack_events is 0") && deaf.stderr.contains("hint: "), "{deaf:?}");
+}
+
+fn text() {
+    let topology = Topology::new();
+    let setup = young(&topology);
+    let mut tail = Tail::of(&topology, &setup, &["events", "-n", "2", "-p", "udp"]);
+    fill(&topology.gateway, (0..3).map(|n| Flow::new(source(n), SERVER4, L4::Udp(1, 53), 100)));
+    let lines: Vec<String> = tail.lines.take().expect("a pipe").map(|line| line.expect("a line")).collect();
+    assert_eq!((tail.ended(), lines.len()), (Some(0), 2), "{lines:?}");
+    for (n, line) in lines.iter().enumerate() {
+        assert!(line.contains(&format!("  new      udp     assured      {}:1 ", source(n as u32))), "{line}");
+        assert!(line.ends_with("left 1m40s  by another program"), "{line}");
+    }
+    let mut said = String::new();
+    tail.child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("text");
+    assert_eq!(said, "ctctl: 2 events shown, 0 lost\n");
 }
 
 /// With nothing in the stream that would make it write.

@@ -1,6 +1,7 @@
 //! `flush`: what an operator wants gone goes, and nothing else.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -201,6 +202,17 @@ fn limited() {
     let flushed = setup.json(&["flush", "-p", "tcp", "--yes", "--limit", "1234"]);
     assert_eq!((&flushed["matched"], &flushed["deleted"]), (&5000.into(), &1234.into()), "{flushed}");
     assert_eq!(topology.count(), 3766);
+    // What is left is not the same of each: the greatest are shown, the greatest first.
+    let mut held = BTreeMap::<_, u64>::new();
+    rows(&topology.gateway).iter().for_each(|row| *held.entry(row.source).or_default() += 1);
+    let mut held: Vec<_> = held.into_iter().map(|(source, entries)| (Reverse(entries), source)).collect();
+    held.sort_unstable();
+    let shown = setup.json(&["flush", "-p", "tcp", "--dry-run"]);
+    let shown = shown["sources"].as_array().expect("sources");
+    let expected =
+        held.iter().take(5).map(|(entries, source)| (Value::from(source.to_string()), entries.0.into()));
+    let shown = shown.iter().map(|row| (row["source"].clone(), row["entries"].clone()));
+    assert_eq!(shown.collect::<Vec<_>>(), expected.collect::<Vec<(Value, Value)>>());
 }
 
 fn chosen() {

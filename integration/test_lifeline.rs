@@ -132,6 +132,12 @@ fn refused() {
                      type filter hook input priority 0; policy accept;\n";
         topology.gateway.must("nft", &["-f", "-"], &format!("{table}    {rule}\n  }}\n}}\n"));
     };
+    // Nobody remembers an open door: without --for it is an hour.
+    let applied = setup.json(&["lifeline", "--apply", "--port", "22"]);
+    assert_eq!(applied["seconds"], 3600, "{applied}");
+    let held = topology.gateway.must("nft", &["list", "set", "inet", "ctctl_lifeline", "ports"], "");
+    assert!(held.contains("22 timeout 1h expires"), "{held}");
+    assert_eq!(setup.ctctl(&["lifeline", "--remove"]).code, 0);
     for rule in ["ct state { invalid, untracked } drop", "tcp dport { 22, 80 } ct state new accept"] {
         rules(rule);
         let answer = setup.ctctl(&["lifeline", "--apply"]);

@@ -250,6 +250,10 @@ fn head() {
         let output = child.wait_with_output().expect("its end");
         assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{form:?}");
     }
+    // Each chunk is of its own moment.
+    let listed = documents(&setup, &["-s", &source(1).to_string()]);
+    let taken_at: BTreeSet<&str> = listed.iter().filter_map(|line| line["taken_at"].as_str()).collect();
+    assert!(listed.len() == 600 && taken_at.len() > 1, "{} lines at {taken_at:?}", listed.len());
     let mut full = setup.client(&["list"]);
     full.stdout(std::fs::File::create("/dev/full").expect("/dev/full"));
     let output =

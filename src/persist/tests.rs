@@ -5,9 +5,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use super::today::{Found, Today};
-use super::{prepare, text};
-use crate::model::PersistDocument;
+use super::today::{Found, Today, all_held};
+use super::{Order, prepare, text};
+use crate::journal::{Baseline, Held};
+use crate::model::{Netns, PersistDocument};
 
 fn found(key: &str, now: u64) -> Found {
     Found { key: format!("net.netfilter.nf_conntrack_{key}"), now, before: None }
@@ -116,6 +117,33 @@ fn what_only_an_emergency_made_is_not_written() {
     assert!(max.reason.as_ref().is_some_and(|why| why.contains("400000 is the agent's")), "{max:?}");
     today.events = false;
     assert_eq!(persist(tree.path(), &today).values.len(), 2, "events go back to the kernel's own");
+}
+
+#[test]
+fn what_any_owner_of_the_hosts_values_found_is_known() {
+    let [state, host] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let baseline = |dir: &Path, inode, name: &str, found| {
+        let mut baseline = Baseline::new("boot", Netns { name: None, inode });
+        baseline.values.insert(name.into(), Held::found(found));
+        baseline.save(dir).expect("saved");
+    };
+    baseline(state.path(), 7, "udp_timeout", 30);
+    // It belongs to no namespace.
+    baseline(host.path(), 0, "max", 200_000);
+    let order = Order {
+        root: "/".into(),
+        dry_run: true,
+        named: false,
+        state_dir: state.path().into(),
+        host_dir: host.path().into(),
+        events: false,
+    };
+    let found = |inode| {
+        let held = all_held(&order, "boot", inode).expect("readable");
+        held.into_iter().map(|(name, held)| (name, held.found)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(7), [("max".to_owned(), 200_000), ("udp_timeout".to_owned(), 30)]);
+    assert_eq!(found(8), [("max".to_owned(), 200_000)], "of another namespace");
 }
 
 #[test]

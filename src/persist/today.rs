@@ -54,8 +54,7 @@ impl Today {
     pub(super) fn read(kernel: &Root, namespace: &Namespace, order: &Order) -> Result<Today> {
         let sysctls = ConntrackSysctls::open_at(kernel.clone())?;
         let (boot_id, inode) = (clock::boot_id(), namespace.netns().inode);
-        let mut held = held(&order.state_dir, &boot_id, inode)?;
-        held.extend(held_of_host(&order.host_dir, &boot_id)?);
+        let held = all_held(order, &boot_id, inode)?;
         Ok(Today {
             values: read(&sysctls, &held, namespace.is_first()),
             host: namespace.is_first(),
@@ -134,6 +133,13 @@ fn read(
         Some((name, Found { key: sysctls.key(name)?, now, before: before.map(|held| held.found) }))
     });
     found.collect()
+}
+
+/// What agents changed: the values of this namespace, and those of the host.
+pub(super) fn all_held(order: &Order, boot_id: &str, inode: u64) -> Result<BTreeMap<String, Held>> {
+    let mut held = held(&order.state_dir, boot_id, inode)?;
+    held.extend(held_of_host(&order.host_dir, boot_id)?);
+    Ok(held)
 }
 
 /// What the agent of this namespace changed: its baseline, or else what its journal says.

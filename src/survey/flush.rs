@@ -216,3 +216,24 @@ impl<'a> Flush<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stale_is_what_is_past_its_floor_and_does_not_end_by_itself() {
+        let filters = Filters::default();
+        let fate = |stale, even_protected, verdict| {
+            Wish { filters: &filters, stale, even_protected, limit: u64::MAX }.fate(&verdict)
+        };
+        let past = Verdict { past_floor: true, ..Verdict::default() };
+        let held = Verdict { protected: Some("a reason"), ..past };
+        assert_eq!(fate(true, false, past), Fate::Goes);
+        assert_eq!(fate(true, false, Verdict { in_grace: true, ..past }), Fate::NotMeant);
+        assert_eq!(fate(true, true, Verdict::default()), Fate::NotMeant);
+        assert_eq!((fate(true, false, held), fate(true, true, held)), (Fate::Protected, Fate::Goes));
+        let alive = Verdict { in_grace: true, ..Verdict::default() };
+        assert_eq!((fate(false, false, alive), fate(false, false, held)), (Fate::Goes, Fate::Protected));
+    }
+}

@@ -83,6 +83,12 @@ fn json_begins_with_the_head_of_every_document() {
     assert_eq!(lost, format!(r#"{head}"event":"lost","lost":3,"lost_total":10}}"#));
     let value: serde_json::Value = serde_json::from_str(&entry).expect("JSON");
     assert_eq!((&value["source_nat"], &value["eligible"]), (&"198.51.100.1:1024".into(), &false.into()));
+    let told = ["timeout_seconds", "idle_seconds", "floor_seconds"].map(|name| value[name].as_u64());
+    assert_eq!(told, [Some(431_999), Some(61), Some(7440)]);
+    assert_eq!(
+        (&value["class"], &value["reason"]),
+        (&"established".into(), &"stays: idle for less than 2h4m".into())
+    );
     assert_eq!(value["started_at"], "2023-11-14T22:13:20Z", "a time as all times are");
     assert_eq!(value["status"], serde_json::json!(["seen-reply", "assured", "src-nat", "dst-nat"]));
 }

@@ -12,6 +12,7 @@ mod hostwide;
 mod living;
 mod namespace;
 mod netlink;
+mod packets;
 mod pressed;
 mod scrape;
 mod table;

@@ -1,20 +1,17 @@
 //! Two CPUs that send the same new flow raise `drop` in a table with room: that is no pressure.
 
 use std::net::SocketAddrV4;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
-};
 use nix::unistd::Pid;
 
 use crate::agent::{Setup, limit};
 use crate::environment::Need;
 use crate::fill::fill;
 use crate::flow;
+use crate::packets;
 use crate::table::{rows, statistics};
 use crate::topology::{CLIENT4, SERVER4, Topology};
 use crate::{Test, test, wait};
@@ -34,37 +31,10 @@ pub fn cpus() -> Vec<usize> {
     (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).collect()
 }
 
-fn sum(words: &[u8]) -> u32 {
-    words.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum()
-}
-
-fn fold(mut sum: u32) -> [u8; 2] {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    (!(sum as u16)).to_be_bytes()
-}
-
-/// A SYN of the `n`th flow, IP header included.
-fn syn(n: u32) -> Vec<u8> {
-    let mut packet = vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0];
-    packet.extend(CLIENT4.octets());
-    packet.extend(SERVER4.octets());
-    let header = fold(sum(&packet));
-    packet[10..12].copy_from_slice(&header);
-    let mut tcp = (10_000 + (n % 40_000) as u16).to_be_bytes().to_vec();
-    tcp.extend([0, 9, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
-    let pseudo = sum(&CLIENT4.octets()) + sum(&SERVER4.octets()) + 6 + 20;
-    let checksum = fold(pseudo + sum(&tcp));
-    tcp[16..18].copy_from_slice(&checksum);
-    packet.extend(tcp);
-    packet
-}
-
-fn raw(topology: &Topology) -> OwnedFd {
-    let protocol = SockProtocol::Raw;
-    let open = || socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), protocol);
-    topology.client.enter(open).expect("a raw socket")
+/// A SYN of the `n`th flow.
+fn syn(n: u32) -> [u8; 40] {
+    let from = SocketAddrV4::new(CLIENT4, 10_000 + (n % 40_000) as u16);
+    packets::segment(from, SocketAddrV4::new(SERVER4, 9), packets::SYN, [1, 0])
 }
 
 /// Both CPUs send each SYN at the same moment: each waits, spinning, until the other is there.
@@ -72,12 +42,11 @@ pub fn collide(topology: &Topology, cpus: [usize; 2]) {
     let arrived = AtomicU32::new(0);
     std::thread::scope(|scope| {
         for cpu in cpus {
-            let (socket, arrived) = (raw(topology), &arrived);
+            let (socket, arrived) = (packets::raw(&topology.client), &arrived);
             scope.spawn(move || {
                 let mut only = CpuSet::new();
                 only.set(cpu).expect("a CPU");
                 sched_setaffinity(Pid::from_raw(0), &only).expect("the affinity");
-                let to = SockaddrIn::from(SocketAddrV4::new(SERVER4, 0));
                 let start = Instant::now();
                 for n in 0..FLOWS {
                     let packet = syn(n);
@@ -87,7 +56,7 @@ pub fn collide(topology: &Topology, cpus: [usize; 2]) {
                     while arrived.load(Ordering::Acquire) < 2 * (n + 1) {
                         std::hint::spin_loop();
                     }
-                    let _ = sendto(socket.as_raw_fd(), &packet, &to, MsgFlags::empty());
+                    packets::send(&socket, &packet);
                 }
             });
         }

@@ -9,7 +9,7 @@ use super::decode;
 use super::detail;
 use super::request;
 pub use super::second_look::Still;
-use super::second_look::{BYTES_PER_ANSWER, Batch, SecondLook};
+use super::second_look::{BYTES_PER_ANSWER, Batch, Looked, SecondLook};
 use super::socket::{Netlink, invalid};
 use crate::model::{Class, Detail, Drops, Entry, Family, Identity};
 
@@ -332,11 +332,31 @@ impl Deleter {
         Ok(deleted)
     }
 
+    /// A delete of each that has been silent, and the sequence number of the first.
+    fn requests(&mut self, seen: &Looked) -> io::Result<(Vec<u8>, Option<u32>)> {
+        let (mut requests, mut first) = (Vec::with_capacity(seen.silent.len() * 128), None);
+        for (entry, _) in &seen.silent {
+            let sequence = self.look.next_sequence();
+            first.get_or_insert(sequence);
+            request::push_delete(&mut requests, entry, sequence).map_err(invalid)?;
+        }
+        Ok((requests, first))
+    }
+
     fn delete(&mut self, batch: &Batch<'_>, classes: &[Option<Class>], hurry: bool) -> io::Result<Deleted> {
-        let seen = match self.look.young(batch, hurry) {
+        let mut seen = match self.look.young(batch, hurry) {
             Some(seen) => seen,
             None => self.look.again(batch)?,
         };
+        let (mut requests, mut first) = self.requests(&seen)?;
+        // Stopped, or without a CPU, in between: what was seen again is old by now as well.
+        for _ in 0..LOOKS {
+            if seen.at.elapsed() <= Self::FRESH {
+                break;
+            }
+            seen = self.look.again(batch)?;
+            (requests, first) = self.requests(&seen)?;
+        }
         let mut deleted = Deleted {
             sent: seen.gone + seen.refused,
             already_gone: seen.gone,
@@ -345,15 +365,7 @@ impl Deleter {
             stale: seen.stale,
             revived: seen.revived,
         };
-        let mut requests = Vec::with_capacity(seen.silent.len() * 128);
-        let mut first = None;
-        for (entry, _) in &seen.silent {
-            let sequence = self.look.next_sequence();
-            first.get_or_insert(sequence);
-            request::push_delete(&mut requests, entry, sequence).map_err(invalid)?;
-        }
         if seen.at.elapsed() > Self::FRESH {
-            // Stopped in between (SIGSTOP): what was seen again is old by now as well.
             deleted.stale += seen.silent.len() as u64;
             return Ok(deleted);
         }
@@ -382,6 +394,9 @@ impl Deleter {
         Ok(deleted)
     }
 }
+
+/// How often a batch is looked at again, because it grew old before it could be sent.
+const LOOKS: usize = 3;
 
 /// The per-CPU statistics, summed (`IPCTNL_MSG_CT_GET_STATS_CPU`).
 ///

@@ -169,6 +169,9 @@ impl Bases {
     /// So little is left of the base that gives the least idleness that another writer may have set it: conntrackd
     /// commits flows with 180 s or less, people write 10 to 3600 (`conntrack -U --timeout`). A sixteenth of the base at
     /// most, and an hour at most: what is dead spends no more of its life there.
+    ///
+    /// Not seen: a time that was written before this agent heard anything, where a base of 7440 to 57,600 s came into
+    /// force after the write and the agent began anew after that. A sixteenth of the new base is less than an hour then.
     pub fn little_is_left(&self, entry: &Entry, up_seconds: u32) -> bool {
         const AN_HOUR: u32 = 3600;
         let base = self.least_base_seconds(entry, up_seconds);

@@ -14,9 +14,9 @@ use std::time::Instant;
 pub use asked::Taker;
 pub use sweep::{Judge, Swept, sweep};
 
+use crate::kernel::deleter::Deleted;
 use crate::kernel::deleting::{Deleting, Going};
 use crate::kernel::grace::{Shortened, Shortener};
-use crate::kernel::table::Deleted;
 use crate::model::{Class, Entry};
 
 /// Where values and deletions go: the kernel, or nowhere (dry run). The same plan reaches either.

@@ -4,7 +4,7 @@ use super::throttle::Throttle;
 use super::*;
 use std::time::Duration;
 
-use crate::kernel::table::Deleter;
+use crate::kernel::deleter::Deleter;
 use crate::model::{Flush, Pace};
 
 fn pace(per_second: u64) -> Pace {

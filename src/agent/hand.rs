@@ -11,21 +11,20 @@ use super::acts::words;
 use super::chronicle::{Chronicle, Fullest};
 use super::host_lease::HostLease;
 use super::owned::{holds_host, owned_values};
-use super::shared::{Command, Numbers, Order, SharedView, View, Watch};
+use super::remembering::Remembering;
+use super::shared::{Numbers, Order, SharedView, View, Watch};
 use super::sweeper::Sweeper;
 use crate::error::{Error, Result};
 use crate::executor::{DryHand, Hand, KernelHand, Values};
 use crate::gauge::Gauge;
 use crate::journal::{Journal, TimeoutsSeen};
+use crate::kernel::deleter::Deleter;
 use crate::kernel::deleting::Deleting;
 use crate::kernel::grace::Shortener;
 use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
-use crate::kernel::table::{Deleter, Witness};
 use crate::kernel::{clock, sysctl_files};
-use crate::model::{
-    Class, Draft, Entry, EventsSetting, Level, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout,
-};
+use crate::model::{Draft, EventsSetting, Level, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout};
 use crate::policy::{self, Memory};
 use crate::recovery::{Keeper, Noticed};
 use crate::sieve::SharedSightings;
@@ -383,25 +382,5 @@ impl Acting {
             notes: self.notes.clone(),
         };
         *self.ground.view.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(view));
-    }
-}
-
-/// Every deletion is remembered before it is sent, and counted once it is done.
-struct Remembering {
-    regret: Arc<RegretMeter>,
-    watch: Watch,
-}
-
-impl Witness for Remembering {
-    fn going(&mut self, entries: &[(Entry, Class)]) {
-        self.regret.going(entries.iter().copied(), clock::boottime_seconds());
-    }
-
-    fn stayed(&mut self, entry: &Entry, class: Class) {
-        self.regret.stayed(entry, class);
-    }
-
-    fn gone(&mut self, entries: Vec<Entry>) {
-        self.watch.send(Command::Deleted(entries));
     }
 }

@@ -16,6 +16,7 @@ mod notify;
 mod orders;
 mod owned;
 mod pipeline;
+mod remembering;
 mod service;
 mod shared;
 mod sweeper;

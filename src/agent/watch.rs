@@ -22,7 +22,7 @@ use crate::state::{Audit, Finding, Identify, Look, RegretMeter, Sightings, Sync}
 const BATCHES: usize = 32;
 /// Room for what other programs change at once: some 6,000 entries.
 const UPDATES_BYTES: usize = 8 << 20;
-/// What comes within this of what came last waits for as long.
+/// For so long events gather where they come thick: two of them within twice as long.
 const GATHER: Duration = Duration::from_millis(1);
 /// The audit looks so often, whatever the agent's interval.
 const TICK: Duration = Duration::from_millis(250);
@@ -68,8 +68,9 @@ pub struct Watcher {
     lost_at_tick: u64,
     below: [bool; 3],
     behind: bool,
-    /// When there last was an event.
+    /// When there last was an event, and whether there was another shortly before.
     heard: Instant,
+    thick: bool,
     /// A dump is to be asked for as soon as the queue is empty.
     census_wanted: bool,
     /// Events of the last whole tick.
@@ -105,6 +106,7 @@ impl Watcher {
             below: [true; 3],
             behind: false,
             heard: Instant::now(),
+            thick: false,
             census_wanted: false,
             events_in_tick: 0,
         })
@@ -147,7 +149,7 @@ impl Watcher {
 
     /// Until there is something to do. Where events come thick they gather for a millisecond first: to be woken by each
     /// costs more than to read it.
-    fn wait(&mut self, at_most: Duration) {
+    fn wait(&self, at_most: Duration) {
         if self.behind {
             return;
         }
@@ -158,7 +160,7 @@ impl Watcher {
             PollFd::new(self.updates.descriptor(), PollFlags::POLLIN),
         ];
         // EINTR and a timeout are as good as an event: everything is looked at anyway.
-        let _ = match self.heard.elapsed() < GATHER {
+        let _ = match self.thick {
             true => poll(&mut fds[..1], PollTimeout::from(GATHER.as_millis() as u8)),
             false => poll(&mut fds, at_most),
         };
@@ -188,6 +190,7 @@ impl Watcher {
         match drained {
             Ok(met) => {
                 self.behind = met.more || more_updates;
+                self.thick = met.received > 0 && self.heard.elapsed() < 2 * GATHER;
                 if met.received > 0 {
                     self.heard = Instant::now();
                 }

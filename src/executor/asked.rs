@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Instant;
 
+use crate::kernel::deleter::{Deleted, Deleter, Still};
 use crate::kernel::deleting::{Deleting, Going};
-use crate::kernel::table::{Deleted, Deleter, Still};
 use crate::model::Entry;
 
 /// Takes what is to go, as it was seen after an instant. It is gone a moment later.

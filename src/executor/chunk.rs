@@ -5,7 +5,8 @@ use std::io;
 
 use super::sweep::Wanted;
 use super::{Hand, Judge, Swept};
-use crate::kernel::table::{Chunk, Deleted};
+use crate::kernel::deleter::Deleted;
+use crate::kernel::table::Chunk;
 use crate::model::{Entry, Flush};
 
 /// Which acts the pace allows on the next chunk.

@@ -7,9 +7,10 @@ use super::Hand;
 use super::chunk::{Ready, UnderWay, ask, settle};
 use super::share::Collector;
 use super::throttle::Throttle;
+use crate::kernel::deleter::Deleted;
 use crate::kernel::grace::Shortened;
 use crate::kernel::socket::Netlink;
-use crate::kernel::table::{self, Chunk, Deleted, Walk};
+use crate::kernel::table::{self, Chunk, Walk};
 use crate::model::{Candidate, Class, Entry, Flush, Pace};
 
 /// Who judges the entries of a sweep.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::kernel::table::Deleter;
+use crate::kernel::deleter::Deleter;
 use crate::model::Pace;
 
 /// What may be owed before anybody sleeps: a chunk is some 0.5 ms of acts, and a sleep that short takes twice as long

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Instant;
 
-use super::table::{Deleted, Deleter};
+use super::deleter::{Deleted, Deleter};
 use crate::model::{Class, Entry};
 
 /// Batches that wait for the one under way: with none the dump would wait for each delete, with many they would age.

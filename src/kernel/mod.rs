@@ -4,6 +4,7 @@ pub mod address;
 pub mod attribute;
 pub mod clock;
 pub mod decode;
+pub mod deleter;
 pub mod deleting;
 pub mod detail;
 pub mod event_listeners;

@@ -10,9 +10,9 @@ use super::look::Looker;
 use super::victims::Victims;
 use crate::error::{Error, Result};
 use crate::executor::Taker;
+use crate::kernel::deleter::Still;
 use crate::kernel::socket::explain;
 use crate::kernel::stop::Stop;
-use crate::kernel::table::Still;
 use crate::model::{Entry, Filters, Settings, SourceKey, Verdict};
 
 /// What is wanted gone.

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ctctl::kernel::attribute::{Attributes, Messages};
+use ctctl::kernel::deleter::{Deleted, Deleter, Witness};
 use ctctl::kernel::modules::Asking;
 use ctctl::kernel::request;
 use ctctl::kernel::socket::Netlink;
-use ctctl::kernel::table::{self, Deleted, Deleter, Witness};
+use ctctl::kernel::table;
 use ctctl::kernel::timeout_policies::{self, PolicyListener};
 use ctctl::model::{
     Class, DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpInfo, TcpState, TimeoutPolicy, Tuple,

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use ctctl::kernel::deleter::{Deleted, Deleter};
 use ctctl::kernel::deleting::{Deleting, Going};
 use ctctl::kernel::socket::Netlink;
-use ctctl::kernel::table::{self, Deleted, Deleter, Walk};
+use ctctl::kernel::table::{self, Walk};
 use ctctl::model::{Candidate, Class, Entry, L4, Tuple};
 
 use crate::live::{create, dump, kinds, same};

@@ -6,6 +6,9 @@
 //! - TCP that was past its SYN and is heard of again with a SYN is a new connection that reuses the port. A flow that
 //!   lived is picked up in the middle (`tcp_new` with `nf_conntrack_tcp_loose`) and shows ESTABLISHED. An entry that
 //!   was still in SYN_SENT and is heard of with a SYN is a client that still tries: regret.
+//! - A client that asks again by UDP from a port of which no more was seen than a question and its answer (it is not
+//!   ASSURED): a resolver's client has 28,232 ports (`ip_local_port_range`) and comes to each of them again within
+//!   seconds, and whoever asks is answered. What the *other* side sends without an entry would have been lost: regret.
 //! - What another ctnetlink user creates (conntrackd, `conntrack -I`) is no packet.
 //!
 //! It sees less than there is where `nf_conntrack_tcp_loose` is 0: the packets of a deleted TCP flow are INVALID then
@@ -19,7 +22,7 @@ use hashbrown::HashMap;
 
 use super::ledger::{BuildAsIs, Identify};
 use super::regret_filter::Filter;
-use crate::model::{Class, ClassRegret, Entry, Event, EventKind, TcpState};
+use crate::model::{Class, ClassRegret, Entry, Event, EventKind, TcpState, UDP, UDPLITE};
 
 /// For how long after its deletion a flow is listened for.
 const WATCH_SECONDS: f64 = 60.0;
@@ -115,6 +118,8 @@ struct Record {
     span: u64,
     /// It was TCP in SYN_SENT.
     tried: bool,
+    /// It was UDP that had not become a stream.
+    question: bool,
     fate: Fate,
 }
 
@@ -206,6 +211,7 @@ impl Vigil {
             class,
             span: self.span,
             tried: entry.tcp.is_some_and(|tcp| begins(tcp.state)),
+            question: matches!(entry.original.protocol, UDP | UDPLITE) && !entry.status.assured(),
             fate: Fate::Listened,
         });
         Some(keys)
@@ -232,7 +238,8 @@ impl Vigil {
             return;
         }
         let reuses = entry.tcp.is_some_and(|tcp| begins(tcp.state)) && !record.tried;
-        if reuses {
+        let asks = record.question && key == record.keys[0];
+        if reuses || asks {
             record.fate = Fate::Over;
             return;
         }

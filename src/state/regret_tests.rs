@@ -15,7 +15,7 @@ fn reversed(tuple: Tuple) -> Tuple {
 
 fn udp(port: u32) -> Entry {
     let original = tuple(UDP, port);
-    Entry { original, reply: Some(reversed(original)), ..Entry::default() }
+    Entry { original, reply: Some(reversed(original)), status: Status(Status::ASSURED), ..Entry::default() }
 }
 
 fn tcp(port: u32, state: TcpState) -> Entry {
@@ -40,6 +40,24 @@ fn told(meter: &RegretMeter, class: Class, now: f64) -> (u64, u64, u64) {
 
 fn delete(meter: &RegretMeter, entry: Entry, class: Class, now: f64) {
     meter.going([(entry, class)].into_iter(), now);
+}
+
+#[test]
+fn a_question_from_a_port_that_asked_before_is_none_but_a_late_answer_is() {
+    let meter = meter();
+    let question = |port| Entry { status: Status(Status::SEEN_REPLY), ..udp(port) };
+    for port in [1, 2, 3] {
+        delete(&meter, question(port), Class::UdpShort, 100.0);
+    }
+    meter.heard(&new(question(1)), || 101.0);
+    let answer =
+        Entry { original: question(2).reply.unwrap(), reply: Some(question(2).original), ..question(2) };
+    meter.heard(&new(answer), || 101.0);
+    assert_eq!(told(&meter, Class::UdpShort, 102.0), (3, 3, 1));
+    // Once it has asked again, its answers are those of the new question.
+    let answer = Entry { original: question(1).reply.unwrap(), ..answer };
+    meter.heard(&new(answer), || 103.0);
+    assert_eq!(told(&meter, Class::UdpShort, 104.0), (3, 3, 1));
 }
 
 #[test]

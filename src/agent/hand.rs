@@ -242,9 +242,7 @@ impl Acting {
                     }
                 }
                 // A stop or a question waits for no more than one act.
-                if let Ok(order) = self.ground.orders.try_recv()
-                    && !self.obey(order)
-                {
+                if !self.obey_all(None) {
                     return;
                 }
             }
@@ -252,7 +250,7 @@ impl Acting {
             let interval = Duration::from_millis(self.settings.agent.interval_ms);
             match self.ground.orders.recv_timeout(interval) {
                 Ok(order) => {
-                    if !self.obey(order) {
+                    if !self.obey_all(Some(order)) {
                         return;
                     }
                 }
@@ -260,6 +258,13 @@ impl Acting {
                 Err(RecvTimeoutError::Disconnected) => return self.stop(super::End::Stop),
             }
         }
+    }
+
+    /// All that was asked for by now, so that no act comes between a watermark that was crossed and a stop behind it;
+    /// false at the end.
+    fn obey_all(&mut self, first: Option<Order>) -> bool {
+        let orders: Vec<Order> = first.into_iter().chain(self.ground.orders.try_iter()).collect();
+        orders.into_iter().all(|order| self.obey(order))
     }
 
     /// Facts, decision, acts, journal. True if there is more to decide at once.

@@ -23,7 +23,10 @@ use crate::state::Weighing;
 impl Acting {
     /// Does what was asked; false at the end.
     pub(super) fn obey(&mut self, order: Order) -> bool {
-        self.ground.numbers.halt.store(false, Relaxed);
+        // A watermark is nobody's wish: who wants a stop may stand behind it.
+        if !matches!(order, Order::Wake) {
+            self.ground.numbers.halt.store(false, Relaxed);
+        }
         match order {
             Order::Look(seen) => {
                 self.look();

@@ -25,7 +25,7 @@ use crate::policy;
 /// What a scan saw is told for so long.
 const SCAN_SECONDS: f64 = 30.0;
 /// A copy of the hand's facts that is older is brought up to date with what the events thread counts.
-const STALE_SECONDS: f64 = 1.0;
+const STALE_SECONDS: f64 = 0.3;
 /// How long `status` waits for a scan: a million entries take half of it.
 const LOOK: Duration = Duration::from_millis(2500);
 

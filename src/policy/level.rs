@@ -74,8 +74,11 @@ pub fn refused(snapshot: &Snapshot, memory: &Memory) -> u64 {
         .saturating_sub(grown(snapshot.drops.insert_failed, before.insert_failed))
 }
 
+/// What is foreseen stays so until the table would last twice as long: growth is a noisy figure.
 fn foresee(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings) -> bool {
-    let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
+    let counts = memory.level > Level::Normal && foreseen(memory);
+    let horizon = settings.pressure.horizon_seconds * if counts { 2.0 } else { 1.0 };
+    let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= horizon);
     if !soon {
         memory.foreseen = 0;
     } else if memory.foreseen == 0 || snapshot.now_seconds - memory.foreseen_at_seconds >= SAMPLE_SECONDS {

@@ -38,7 +38,10 @@ pub(super) fn shorten(
             continue;
         };
         let Some(seen) = scan.classes.iter().find(|c| c.class == class) else { continue };
-        let covered = seen.idle.at_least(floor);
+        // What has no doubt past the flush's floor is past a lower one too, wherever the bins of the histogram end.
+        let flushable = seen.would_free.saturating_add(seen.in_grace);
+        let certain = if settings.flush.floor_seconds(class) >= floor { flushable } else { 0 };
+        let covered = seen.idle.at_least(floor).max(certain);
         // A class that has nothing past the floor is not the one that fills the table; but where flushing does not
         // suffice at critical, one that holds much of it is, however young its entries are.
         let fills = spent && seen.entries.saturating_mul(MUCH) >= scan.entries;
@@ -64,6 +67,8 @@ pub(super) fn shorten(
             return;
         }
         let idle = match covered {
+            // Some are, and may not go: the class is suspended.
+            0 if seen.oldest_idle_seconds >= floor => format!("{} {class} entries are there", seen.entries),
             0 => format!("none of {} {class} entries is idle for {floor} s", seen.entries),
             n => format!("{n} {class} entries are idle for {floor} s or more"),
         };

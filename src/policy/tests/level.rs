@@ -137,6 +137,14 @@ fn a_forecast_beyond_the_horizon_is_none() {
 }
 
 #[test]
+fn a_forecast_that_counts_does_so_until_the_table_would_last_twice_as_long() {
+    let memory = Memory { foreseen: 3, level: Level::High, ..fresh() };
+    let growing = |rate| Snapshot { net_growth_per_second: Some(rate), ..table(50_000) };
+    let level = |rate| decide(&growing(rate), &memory, &pinned()).0.level;
+    assert_eq!([1600.0, 840.0, 820.0].map(level), [Level::High, Level::High, Level::Normal]);
+}
+
+#[test]
 fn a_forecast_flushes_nothing_and_shortens_nothing() {
     let memory = Memory { foreseen: 3, ..fresh() };
     let idle = seen(&[(Class::Closed, &[(60, 20_000)]), (Class::Established, &[(20_480, 30_000)])]);

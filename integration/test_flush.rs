@@ -17,8 +17,10 @@ use crate::flow::{self, Flow, L4, source, source6};
 use crate::living::Living;
 use crate::table::{self, rows};
 use crate::terminal::Terminal;
+use crate::test_foreign_update::set_left;
 use crate::tool::{Answer, run, tool};
-use crate::topology::{SERVER4, SERVER6, Topology};
+use crate::topology::{CLIENT4, Family, SERVER4, SERVER6, Topology};
+use crate::traffic::Tcp;
 use crate::{Test, test, wait};
 
 pub const TESTS: &[Test] = &[
@@ -32,6 +34,8 @@ pub const TESTS: &[Test] = &[
     test("flush::what_has_changed_since_it_was_shown_stays", changed).needs(&[Need::Age]),
     test("flush::an_interrupted_one_says_that_it_did_part_only", interrupted),
     test("flush::flows_that_are_busy_go_where_a_filter_names_them", busy),
+    test("flush::what_another_program_changed_is_not_stale_where_an_agent_heard_it", changed_by_others)
+        .needs(&[Need::Age]),
     test("flush::beside_an_agent_its_counts_stay_right_and_nothing_is_regretted", beside_agent)
         .needs(&[Need::Age]),
 ];
@@ -318,6 +322,25 @@ fn busy() {
         assert_eq!((&flushed["deleted"], &flushed["revived"]), (&20_000.into(), &0.into()), "{flushed}");
     });
     assert_eq!(topology.count(), 0);
+}
+
+fn changed_by_others() {
+    let topology = Topology::new();
+    let setup = Setup::new(&topology.gateway, &limit(1000));
+    let agent = setup.start();
+    let mut tcp = Tcp::talking(&topology, Family::V4);
+    // As if it had been silent for 12,000 s.
+    set_left(&topology, &CLIENT4.to_string(), 420_000);
+    wait::until("the agent to hear it", PATIENCE, || match &agent.status()["agent"]["others_update"] {
+        Value::Bool(true) => Ok(()),
+        other => Err(other.to_string()),
+    });
+    let answer = setup.ctctl(&["flush", "--stale", "--yes"]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    assert!(answer.stdout.contains("nothing is stale"), "{answer:?}");
+    assert!(answer.stdout.contains("another program"), "{answer:?}");
+    tcp.alive().expect("bytes through the gateway");
+    assert_eq!(agent.stop(), 0);
 }
 
 fn beside_agent() {

@@ -22,10 +22,9 @@ pub const TESTS: &[Test] = &[
     test("foreign_update::what_another_set_before_the_agent_came_is_not_silence", before).needs(&[Need::Age]),
 ];
 
-/// Relief that ends once every dead entry is gone, at 30 of 100.
 /// Sets the time left of a client's connections. Beside other work on the table conntrack(8) ends with a protocol error
 /// now and then, and has done a part.
-fn set_left(topology: &Topology, client: &str, left: u32) {
+pub fn set_left(topology: &Topology, client: &str, left: u32) {
     let left = left.to_string();
     let args = ["-U", "-p", "tcp", "-s", client, "-t", &left];
     wait::until("conntrack -U to go through", Duration::from_secs(10), || {

@@ -17,7 +17,7 @@ pub use meter::Meter;
 pub use ranking::ranking;
 
 use crate::documents;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::executor::{self, DryHand, Hand, Judge, Swept};
 use crate::gauge::{Gauge, NamespaceValues};
 use crate::journal::{Baseline, Journal, TimeoutsSeen};
@@ -42,6 +42,7 @@ use look::Recent;
 /// A network namespace that the calling thread has entered.
 pub struct Target {
     namespace: Namespace,
+    others_write: bool,
 }
 
 impl Target {
@@ -50,7 +51,17 @@ impl Target {
     /// # Errors
     /// Exit 3 if there is no such namespace or this user may not look at it.
     pub fn resolve(netns: Option<&str>) -> Result<Target> {
-        Ok(Target { namespace: Namespace::resolve(netns)? })
+        Ok(Target { namespace: Namespace::resolve(netns)?, others_write: false })
+    }
+
+    /// The same, where another program writes entries and nobody here knows which: the time left of none proves that it
+    /// is idle.
+    ///
+    /// # Errors
+    /// As dup(2).
+    pub fn where_others_write(&self) -> Result<Target> {
+        let failed = |error| Error::unreachable("network namespace", error);
+        Ok(Target { namespace: self.namespace.try_clone().map_err(failed)?, others_write: true })
     }
 
     /// Its name and inode.

@@ -154,6 +154,7 @@ impl Answers {
             sources: numbers.sources.load(Relaxed),
             journal_ok: view.journal_ok,
             regret_percent: regret_percent(&view.snapshot.regret).map(documents::rounded),
+            others_update: numbers.others_update.load(Relaxed),
             capabilities: view.capabilities.clone(),
         });
         status

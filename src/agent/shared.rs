@@ -33,6 +33,8 @@ pub struct Numbers {
     pub overruns: AtomicU64,
     pub forged: AtomicU64,
     pub synced: AtomicBool,
+    /// Another program was heard to change entries, or may have been.
+    pub others_update: AtomicBool,
     /// A sweep under way is to end: somebody wants a stop or a pause.
     pub halt: AtomicBool,
     /// Crossing this many entries upward wakes the hand at once; three marks, low, high and critical.

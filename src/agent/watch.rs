@@ -229,6 +229,7 @@ impl Watcher {
         if !received {
             return more;
         }
+        self.ground.numbers.others_update.store(true, Relaxed);
         let lost = self.updates.lost().unwrap_or(self.updates_lost);
         let mut sightings = self.ground.sightings.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         for event in &noted {

@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 use super::place::Place;
 use super::render::flush::FlushDocument;
 use super::render::quantity::counted;
-use super::{args, output, render};
+use super::{args, output, reach, render};
+use crate::control::Client;
 use crate::error::{Error, Result};
 use crate::survey::{self, Flush, Flushed, Preview, Wish};
+
+const OTHERS_UPDATE: &str = "The agent heard another program change entries: their time left proves nothing to who did \
+     not hear which. What is stale the agent alone can tell: `ctctl plan`.";
 
 /// Shows what would go, asks, and deletes it.
 ///
@@ -28,12 +32,18 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
         even_protected: options.even_protected,
         limit: options.limit.unwrap_or(u64::MAX),
     };
-    let (flush, preview) = Flush::preview(&place.target, &place.settings, wish)?;
+    let others_update = options.stale && others_update(place);
+    let distrusting = if others_update { Some(place.target.where_others_write()?) } else { None };
+    let target = distrusting.as_ref().unwrap_or(&place.target);
+    let (flush, preview) = Flush::preview(target, &place.settings, wish)?;
     let may_ask = options.yes || (io::stdin().is_terminal() && io::stderr().is_terminal());
     // Where nothing goes there is nothing to ask.
     if !options.dry_run && !may_ask && preview.matched > 0 {
         return Err(Error::usage("flush", "there is no terminal to ask on, and --yes is not given")
             .hint("--yes deletes without asking; --dry-run only shows what would go"));
+    }
+    if others_update && !place.json && place.style.verbosity >= 0 {
+        output::print(|out| writeln!(out, "{OTHERS_UPDATE}"))?;
     }
     if !place.json && place.style.verbosity >= 0 {
         output::print(|out| render::flush::write_preview(out, &preview, options, &place.style))?;
@@ -44,6 +54,13 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
         None => return Err(Error::no("flush", "declined: nothing was deleted")),
     };
     report(place, options, &preview, &flushed)
+}
+
+/// The agent of this namespace knows more than can be seen: whether another program (`conntrack -U`) gave entries the
+/// time that they have left.
+fn others_update(place: &Place) -> bool {
+    let status = reach::asked(&place.socket, place.target.netns(), Client::status);
+    status.is_ok_and(|status| status.agent.is_some_and(|agent| agent.others_update))
 }
 
 /// `None`: nothing was to be deleted, or not any more.

@@ -157,6 +157,10 @@ pub struct AgentStatus {
     pub sources: u64,
     pub journal_ok: bool,
     pub regret_percent: Option<f64>,
+    /// Another program was heard to change entries (`conntrack -U`), or may have been: what is left of their time proves
+    /// nothing to whoever did not hear which.
+    #[serde(default)]
+    pub others_update: bool,
     pub capabilities: Vec<String>,
 }
 

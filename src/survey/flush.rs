@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::Target;
-use super::look::Looker;
+use super::look::{Looker, Walked};
 use super::victims::Victims;
 use crate::error::{Error, Result};
 use crate::executor::Taker;
@@ -85,7 +85,8 @@ pub struct Flushed {
     pub already_gone: u64,
     /// Entries that a packet, or another program, has changed since: they are not what was meant any more.
     pub revived: u64,
-    /// Entries that were shown and not met again as they were: they had ended, or are not what was meant any more.
+    /// Entries that were shown and not met again as they were, where more were shown than are known one by one: they
+    /// had ended, or are not what was meant any more.
     pub not_met: u64,
     /// Entries that the kernel did not delete, or that could not be looked at in time.
     pub failed: u64,
@@ -162,12 +163,13 @@ impl<'a> Flush<'a> {
         let mut taker = Taker::open(self.wish.still())?;
         let walked = self.hand_over(&mut taker, limit, &stop, progress);
         let deleted = taker.end().map_err(|error| explain("conntrack delete", &error));
-        walked?;
+        let (walked, handed) = walked?;
         let deleted = deleted?;
+        // Who was shown is asked for by identity: who does not answer is gone, and who is not handed over has changed.
         Ok(Flushed {
             deleted: deleted.gone(),
-            already_gone: deleted.already_gone,
-            revived: deleted.revived,
+            already_gone: deleted.already_gone + walked.asked.saturating_sub(walked.there),
+            revived: deleted.revived + walked.there.saturating_sub(handed),
             not_met: 0,
             failed: deleted.failed + deleted.stale,
             errno: deleted.errno,
@@ -175,13 +177,14 @@ impl<'a> Flush<'a> {
         })
     }
 
+    /// What was met, and how much of it is to go.
     fn hand_over(
         &mut self,
         taker: &mut Taker,
         limit: u64,
         stop: &Stop,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<()> {
+    ) -> Result<(Walked, u64)> {
         let wish = self.wish;
         let (mut left, mut failure) = (limit, None);
         let chunk = RefCell::new((Vec::<Entry>::new(), Instant::now()));
@@ -212,7 +215,7 @@ impl<'a> Flush<'a> {
                 Err(Error::unreachable("flush", "the table was resized meanwhile: part of it was not seen")
                     .hint("run it again: what is left will be found"))
             }
-            false => Ok(()),
+            false => Ok((walked, limit - left)),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::Target;
 use crate::error::{Error, Result};
 use crate::gauge::Gauge;
 use crate::kernel::attribute::Malformed;
+use crate::kernel::request;
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::table::{self, Chunk};
 use crate::model::{Detail, Entry, Filters, Settings, Verdict};
@@ -66,6 +67,10 @@ pub(super) struct Walked {
     pub unreadable: u64,
     /// The table was resized meanwhile: entries may be missing, or there twice.
     pub resized: bool,
+    /// Entries that were asked for by their identities.
+    pub asked: u64,
+    /// Those of them that are there still, wanted or not.
+    pub there: u64,
 }
 
 impl Walked {
@@ -113,7 +118,8 @@ impl<'a> Looker<'a> {
         self.walk(None, read, |entry| entry, |entry, verdict, seen| each(entry, verdict, seen), breathe)
     }
 
-    /// The same of these alone, asked for by their identities: what is there no more, or is another by now, is left out.
+    /// The same of these alone, asked for by their identities: what is there no more, or is another by now, is left out,
+    /// and counted by what `asked` has more than `there`.
     pub(super) fn again(
         &mut self,
         these: &[Entry],
@@ -175,7 +181,13 @@ impl<'a> Looker<'a> {
                 let entry = entry_of(&item);
                 // A child names its master whoever wants it.
                 *children |= entry.master.is_some();
-                if (entry.master.is_none() && !filters.may_match(entry)) || !meant(entry) {
+                if these.is_some() {
+                    if !meant(entry) {
+                        continue;
+                    }
+                    walked.there += 1;
+                }
+                if entry.master.is_none() && !filters.may_match(entry) {
                     continue;
                 }
                 let judged = sieve.judge(entry);
@@ -188,11 +200,14 @@ impl<'a> Looker<'a> {
         };
         // Entries are read through one socket while grounds are read through another.
         let netlink = &mut Netlink::open()?;
-        let met = match these {
-            None => table::dump_of(netlink, filters.family(), chunk),
-            Some(these) => table::recall(netlink, these, chunk).map(drop),
+        let asked = match these {
+            None => table::dump_of(netlink, filters.family(), chunk).map(|()| 0),
+            Some(these) => table::recall(netlink, these, chunk),
         };
-        met.map_err(|error| explain("conntrack dump", &error))?;
+        let asked = asked.map_err(|error| explain("conntrack dump", &error))?;
+        // What cannot be asked for exactly was not.
+        let known = these.into_iter().flatten().take(asked);
+        walked.asked = known.filter(|entry| request::identifiable(entry).is_ok()).count() as u64;
         // Who is asked for by tuple is found however many buckets there are.
         walked.resized = these.is_none() && gauge.buckets()? != buckets;
         Ok(walked)

@@ -10,6 +10,7 @@ use super::args::Arguments;
 use super::value::BadValue;
 use crate::config::nearest;
 use crate::error::Error;
+use crate::model::{network, protocol_number};
 
 /// Whether clap "fails" only to show help or the version.
 pub fn is_answer(error: &clap::Error) -> bool {
@@ -64,8 +65,11 @@ fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
         ErrorKind::UnknownArgument => {
             let longs: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
             let wrong = text(ContextKind::InvalidArg)?;
+            if let Some(filter) = filter_meant(wrong).filter(|_| longs.contains(&"proto")) {
+                return Some(format!("filters are options: write `{filter}`"));
+            }
             let long = match wrong.strip_prefix("--") {
-                Some(word) => nearest(word, &longs),
+                Some(word) => near(word, &longs),
                 // `-json` is read as `-j -s …`.
                 None => line.iter().filter_map(|word| word.to_str()?.strip_prefix('-')).find_map(|word| {
                     longs.iter().copied().find(|long| *long == word && wrong.starts_with('-'))
@@ -75,13 +79,17 @@ fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
         }
         ErrorKind::InvalidSubcommand => {
             let names: Vec<&str> = command.get_subcommands().map(|sub| sub.get_name()).collect();
-            let name = nearest(text(ContextKind::InvalidSubcommand)?, &names)?;
+            let wrong = text(ContextKind::InvalidSubcommand)?;
+            if wrong == "help" {
+                return Some(format!("see `{} --help`", called(line).0));
+            }
+            let name = nearest(wrong, &names)?;
             Some(format!("a similar subcommand exists: '{name}'"))
         }
         ErrorKind::InvalidValue => {
             let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidValue) else { return None };
             let valid: Vec<&str> = valid.iter().map(String::as_str).collect();
-            match nearest(text(ContextKind::InvalidValue)?, &valid) {
+            match near(text(ContextKind::InvalidValue)?, &valid) {
                 Some(value) => Some(format!("a similar value exists: '{value}'")),
                 None if valid.is_empty() => None,
                 None => Some(format!("write one of: {}", valid.join(", "))),
@@ -89,6 +97,57 @@ fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// What other tools call things, and what it is here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("src", "source"),
+    ("dst", "destination"),
+    ("orig-src", "source"),
+    ("orig-dst", "destination"),
+    ("reply-src", "reply-source"),
+    ("reply-dst", "reply-destination"),
+    ("src-nat", "nat-source"),
+    ("protonum", "proto"),
+    ("orig-port-src", "sport"),
+    ("orig-port-dst", "dport"),
+    ("icmp6", "icmpv6"),
+    ("ipv6-icmp", "icmpv6"),
+];
+
+/// The one of these that is meant: by another tool's name, by few wrong letters, by its beginning.
+fn near<'a>(wrong: &str, among: &[&'a str]) -> Option<&'a str> {
+    let elsewhere = || {
+        let (_, here) = ELSEWHERE.iter().find(|(there, _)| *there == wrong)?;
+        among.iter().copied().find(|word| word == here)
+    };
+    let begins = || {
+        let mut long = among.iter().copied().filter(|word| wrong.len() > 1 && word.starts_with(wrong));
+        long.next().filter(|_| long.next().is_none())
+    };
+    elsewhere().or_else(|| nearest(wrong, among)).or_else(begins)
+}
+
+/// The filter that a bare word means: a protocol, a network, or what a line of the table has (`src=10.0.0.1`).
+fn filter_meant(word: &str) -> Option<String> {
+    let option = match word.split_once('=') {
+        Some((key, value)) => {
+            let keys = [
+                ("src", "-s"),
+                ("dst", "-d"),
+                ("sport", "--sport"),
+                ("dport", "--dport"),
+                ("zone", "-w"),
+                ("mark", "-m"),
+            ];
+            let (_, option) = keys.into_iter().find(|(name, _)| *name == key)?;
+            return Some(format!("{option} {value}"));
+        }
+        None if network(word).is_some() => "-s",
+        None if word.parse::<u64>().is_err() && protocol_number(word).is_some() => "-p",
+        None => return None,
+    };
+    Some(format!("{option} {word}"))
 }
 
 /// `ctctl status` and its definition, where the line names a command; clap does not say whose value it refused.
@@ -190,6 +249,25 @@ mod tests {
         assert!(why.contains("requires a subcommand"), "{why}");
         assert!(!why.contains('\n'));
         assert_eq!(hint, "see `ctctl --help`");
+    }
+
+    #[test]
+    fn what_other_tools_write_is_answered_with_what_is_written_here() {
+        for (line, says) in [
+            ("help", "see `ctctl --help`"),
+            ("help list", "see `ctctl list --help`"),
+            ("list -p icmp6", "a similar value exists: 'icmpv6'"),
+            ("top-sources --group dest", "a similar value exists: 'destination'"),
+            ("list --src 10.0.0.1", "a similar argument exists: '--source'"),
+            ("list tcp", "filters are options: write `-p tcp`"),
+            ("flush src=10.0.0.1", "filters are options: write `-s 10.0.0.1`"),
+            ("events dport=53", "filters are options: write `--dport 53`"),
+            ("top 2001:db8::/32", "filters are options: write `-s 2001:db8::/32`"),
+            ("status tcp", "see `ctctl status --help`"),
+        ] {
+            let (why, hint) = refused(&["ctctl"].into_iter().chain(line.split(' ')).collect::<Vec<_>>());
+            assert_eq!(hint, says, "{line}: {why}");
+        }
     }
 
     /// What a finger does to a word: two letters swapped, one left out, one twice.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::agent::{Setup, limit};
+use crate::agent::{CTCTL, Setup, limit};
 use crate::fill::{Writer, churn, fill};
 use crate::flow::{self, Flow, L4};
 use crate::table;
-use crate::tool::run;
+use crate::tool::{Answer, run};
 use crate::topology::Topology;
 use crate::{Test, test, wait};
 
@@ -81,15 +81,21 @@ fn saved() {
         let file = setup.dir.join("saved.txt");
         std::fs::write(&file, &text).expect("a file");
         let name = file.to_str().expect("text");
-        let read = setup.json(&["top-sources", "-n", "0", "--input", name]);
+        let client = |input| {
+            let mut command = Command::new(CTCTL);
+            command.args(["top-sources", "-n", "0", "--json", "--input", input]);
+            command
+        };
+        let document = |answer: &Answer| serde_json::from_str::<Value>(&answer.stdout).expect("JSON");
+        let read = document(&run(client(name), "", Duration::from_secs(20)));
         assert_eq!((rows(&read), &read["unreadable_lines"]), (direct.clone(), &0.into()), "{text}");
         assert_eq!(read["basis"], "dump");
         // A line that is cut loses itself alone, from standard input as well.
         let (first, rest) = text.split_once('\n').expect("lines");
-        let mut client = setup.client(&["top-sources", "--input", "-", "--json"]);
+        let mut client = client("-");
         client.stdin(Stdio::piped());
         let answer = run(client, &format!("{}\n{rest}", &first[..40]), Duration::from_secs(20));
-        let read: Value = serde_json::from_str(&answer.stdout).expect("JSON");
+        let read = document(&answer);
         assert_eq!((&read["entries"], &read["unreadable_lines"]), (&359.into(), &1.into()), "{answer:?}");
         assert!(answer.code == 0 && answer.stderr.contains("line 1"), "{answer:?}");
     }

@@ -23,7 +23,7 @@ use crate::saved;
 /// # Errors
 /// Where neither the agent nor the kernel answers, and what does not go together.
 pub fn run(global: &Global, options: &args::TopSources) -> Result<u8> {
-    let question = question(options)?;
+    let question = question(global, options)?;
     // Before the namespace is entered: names come from where the operator is.
     let mut resolver = options.resolve.then(Resolver::start);
     if let Some(path) = &options.input {
@@ -47,7 +47,7 @@ pub fn run(global: &Global, options: &args::TopSources) -> Result<u8> {
 }
 
 /// What is asked, where it goes together.
-fn question(options: &args::TopSources) -> Result<Question> {
+fn question(global: &Global, options: &args::TopSources) -> Result<Question> {
     let grouping = Grouping::from(options.group);
     let refuse = |why: &str, hint: &str| Err(Error::usage("usage", why).hint(hint));
     if !grouping.of_addresses() && options.prefix.is_some() {
@@ -65,6 +65,12 @@ fn question(options: &args::TopSources) -> Result<Question> {
     }
     if options.input.is_some() && options.filters.0.need_idleness() {
         return refuse("a saved table does not show for how long entries were idle", "leave out --idle-over");
+    }
+    if options.input.is_some() && global.netns.is_some() {
+        return refuse(
+            "a saved table is read as it is, whatever namespace it came from",
+            "leave out --netns",
+        );
     }
     let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
     Ok(Question { grouping, rank, prefix: options.prefix, limit })

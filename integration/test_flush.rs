@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = &[
     test("flush::stale_takes_what_the_agent_would_and_no_living_flow", stale).needs(&[Need::Age]),
     test("flush::it_refuses_without_a_wish_or_a_yes", refuses),
     test("flush::on_a_terminal_it_asks", asks),
+    test("flush::into_a_pipe_it_shows_what_it_asks_about", piped),
     test("flush::protected_entries_stay_unless_asked_for", protected),
     test("flush::a_limit_holds", limited),
     test("flush::within_a_limit_the_least_recently_active_go_and_are_shown", chosen).needs(&[Need::Age]),
@@ -178,6 +179,25 @@ fn asks() {
         "{agreed:?}"
     );
     assert_eq!(topology.count(), 6);
+}
+
+/// The output goes into a pipe that nobody has read yet when the question is there.
+fn piped() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(10, 2, 0));
+    let setup = young(&topology, "");
+    let terminal = Terminal::new();
+    let config = setup.config().display().to_string();
+    let command = format!("{CTCTL} --netns {} --config {config} flush -p tcp", setup.netns);
+    terminal.line(&format!("{command} | (read line; echo \"got $line\")"));
+    let screen = terminal.shows(&["Delete 10 entries of 2 sources? [y/N]"]);
+    let question = screen.split("Delete").next().unwrap_or_default();
+    for shown in ["10 entries of 2 sources match", "SOURCE", "Most recently active:"] {
+        assert!(question.contains(shown), "{shown}:\n{screen}");
+    }
+    terminal.line("y");
+    terminal.shows(&["got deleted 10 entries"]);
+    assert_eq!(topology.count(), 0);
 }
 
 fn protected() {

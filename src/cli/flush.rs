@@ -46,7 +46,12 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
         output::print(|out| writeln!(out, "{OTHERS_UPDATE}"))?;
     }
     if !place.json && place.style.verbosity >= 0 {
-        output::print(|out| render::flush::write_preview(out, &preview, options, &place.style))?;
+        let write = |out: &mut dyn Write| render::flush::write_preview(out, &preview, options, &place.style);
+        match asks(options, &preview) && !io::stdout().is_terminal() {
+            // Before the question, whatever becomes of the output: a pipe shows it when it likes.
+            true => write(&mut io::stderr()).map_err(|error| Error::unreachable("terminal", error))?,
+            false => output::print(write).map(drop)?,
+        }
     }
     let flushed = match act(place, options, flush, &preview)? {
         Some(flushed) => flushed,
@@ -61,6 +66,11 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
 fn others_update(place: &Place) -> bool {
     let status = reach::asked(&place.socket, place.target.netns(), Client::status);
     status.is_ok_and(|status| status.agent.is_some_and(|agent| agent.others_update))
+}
+
+/// Whether it waits for a word.
+fn asks(options: &args::Flush, preview: &Preview) -> bool {
+    !options.yes && !options.dry_run && preview.matched > 0
 }
 
 /// `None`: nothing was to be deleted, or not any more.

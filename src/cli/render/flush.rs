@@ -17,6 +17,9 @@ pub const SOURCE: &str = "SOURCE";
 /// How the heading of those that were heard of last begins.
 pub const MOST_RECENT: &str = "Most recently active";
 
+/// How the line of what went begins.
+pub const DELETED: &str = "deleted ";
+
 /// Writes how many would go, of whom, and which of them were heard of last.
 ///
 /// # Errors
@@ -88,7 +91,7 @@ fn stay(n: u64) -> String {
 pub fn write_report(out: &mut dyn Write, flushed: &Flushed) -> io::Result<()> {
     let Flushed { already_gone, revived, .. } = flushed;
     let deleted = counted(flushed.deleted, "entry", "entries");
-    write!(out, "deleted {deleted}; {already_gone} already gone, {revived} revived")?;
+    write!(out, "{DELETED}{deleted}; {already_gone} already gone, {revived} revived")?;
     match flushed.not_met {
         0 => writeln!(out),
         n => writeln!(out, "; {n} ended or changed before their turn"),

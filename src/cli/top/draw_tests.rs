@@ -148,6 +148,25 @@ fn where_there_is_little_room_the_question_has_its_count_and_a_victim() {
 }
 
 #[test]
+fn what_came_of_a_flush_stands_first() {
+    let before = "30 entries of 1 source match\nSOURCE       ENTRIES\n10.128.0.41       30\nMost recently active:\n\
+        tcp     established  10.128.0.41:1039      > 192.0.2.9:443          idle 1m\n";
+    let mut model = model();
+    model.over =
+        Over::Told(format!("{before}deleted 30 entries; 0 already gone, 0 revived\nctctl: flush: why"));
+    let shown = screen(&mut model, &PLAIN, 40, 6);
+    for part in ["deleted 30 entries; 0 already gone,", "0 revived", "ctctl: flush: why", "any key goes back"]
+    {
+        assert!(shown.contains(part), "{part}:\n{shown}");
+    }
+    let shown = screen(&mut model, &PLAIN, 80, 24);
+    let at = |part| shown.find(part).unwrap_or_else(|| panic!("{part}:\n{shown}"));
+    assert!(at("deleted 30 entries") < at("30 entries of 1 source match"), "{shown}");
+    model.over = Over::Told("nothing matches".into());
+    assert!(screen(&mut model, &PLAIN, 40, 6).contains("nothing matches"));
+}
+
+#[test]
 fn titles_leave_out_words_rather_than_half_of_one() {
     let mut model = model();
     let listing = model.listing.as_mut().expect("one");

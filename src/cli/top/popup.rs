@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use super::Look;
 use super::draw::wrap;
 use super::model::{Model, Over};
-use crate::cli::render::flush::{MOST_RECENT, SOURCE};
+use crate::cli::render::flush::{DELETED, MOST_RECENT, SOURCE};
 use crate::cli::render::text::escape;
 
 const HELP: &[&str] = &[
@@ -33,7 +33,7 @@ pub fn draw(model: &Model, look: &Look, area: Rect, buffer: &mut Buffer) {
     let (title, text) = match &model.over {
         Over::Nothing | Over::Filter(..) => return,
         Over::Help => ("keys".into(), HELP.iter().map(ToString::to_string).collect()),
-        Over::Told(said) => ("flush".into(), lines(said, area, back).0),
+        Over::Told(said) => ("flush".into(), lines(&outcome_first(said), area, back).0),
         Over::Flush { name: (source, zone), preview } => {
             let zone = zone.filter(|zone| *zone != 0).map_or(String::new(), |z| format!(" in zone {z}"));
             let of = format!("{}{zone}", escape(source));
@@ -67,6 +67,13 @@ fn lines(said: &str, area: Rect, last: &str) -> (Vec<String>, bool) {
     }
     lines.push(last.into());
     (lines, whole)
+}
+
+/// What came of it before what had been shown.
+fn outcome_first(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    let at = lines.iter().position(|line| line.starts_with(DELETED)).unwrap_or(0);
+    [&lines[at..], &lines[..at]].concat().join("\n")
 }
 
 /// How many, and which of them were heard of last, without the table of whom they are.

@@ -87,6 +87,13 @@ impl Terminal {
         self.tmux(&["display-message", "-p", "#{alternate_on}#{cursor_flag}"]).trim() != "01"
     }
 
+    /// Waits until no program has a screen of its own any more.
+    pub fn is_given_back(&self) {
+        wait::until("the shell's screen", PATIENCE, || {
+            if self.is_taken() { Err(self.screen()) } else { Ok(()) }
+        });
+    }
+
     /// The process in front of the shell, by its command line.
     pub fn process(&self, marker: &str) -> i32 {
         let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]);

@@ -15,6 +15,7 @@ pub const TESTS: &[Test] = &[
     test("top::everything_fits_80x24_and_keys_change_it", keys),
     test("top::with_no_agent_it_works_from_dumps_without_colour", without_agent),
     test("top::every_end_leaves_the_terminal_clean", ends),
+    test("top::stopped_it_leaves_the_terminal_and_comes_back", stops),
     test("top::a_flush_shows_what_goes_and_asks", flush),
     test("top::a_small_terminal_has_the_question_whole", small),
     test("top::a_terminal_that_cannot_is_told_so", unable),
@@ -139,8 +140,19 @@ fn ends() {
     };
     end(&|| terminal.key("q"));
     end(&|| terminal.key("C-c"));
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        end(&|| kill(Pid::from_raw(terminal.process("top")), signal).expect("a signal"));
+    end(&|| terminal.key("C-\\"));
+    let tell = |signal| kill(Pid::from_raw(terminal.process("top")), signal).expect("a signal");
+    for signal in [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGABRT,
+        Signal::SIGALRM,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+    ] {
+        end(&|| tell(signal));
     }
     // The terminal itself goes: the program does too.
     terminal.line(&command(&setup, ""));
@@ -150,6 +162,30 @@ fn ends() {
     wait::until("the end of a program without a terminal", std::time::Duration::from_secs(20), || {
         if std::path::Path::new(&format!("/proc/{pid}")).exists() { Err("it runs") } else { Ok(()) }
     });
+}
+
+fn stops() {
+    let topology = filled();
+    let setup = Setup::new(&topology.gateway, &limit(1000));
+    let terminal = Terminal::new();
+    let key = || terminal.key("C-z");
+    let signal = || kill(Pid::from_raw(terminal.process("top")), Signal::SIGTSTP).expect("a signal");
+    let both: [&dyn Fn(); 2] = [&key, &signal];
+    terminal.line(&command(&setup, ""));
+    for by in both {
+        terminal.shows(&["q quit"]);
+        by();
+        terminal.is_given_back();
+        // A command of the shell meanwhile, which echoes and edits lines again.
+        terminal.line("echo between");
+        terminal.shows(&["$ echo between", "\nbetween"]);
+        terminal.line("fg; echo over $?");
+        terminal.shows(&["q quit", &flow::source(40).to_string()]);
+        assert!(terminal.is_taken());
+    }
+    terminal.key("q");
+    terminal.shows(&["\nover 0"]);
+    assert!(!terminal.is_taken());
 }
 
 fn flush() {

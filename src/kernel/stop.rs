@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction};
+use nix::unistd::Pid;
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 static PIPE: OnceLock<(PipeReader, PipeWriter)> = OnceLock::new();
@@ -26,6 +27,27 @@ extern "C" fn note(_: libc::c_int) {
 /// it waits for a reader that does not read.
 #[derive(Debug)]
 pub struct Stop(());
+
+/// Asks the processes in front of the terminal to stop, this one and those that it runs under (sudo), as the terminal
+/// does at ctrl-z.
+pub fn ask_to_stop() {
+    let _ = kill(Pid::from_raw(0), Signal::SIGTSTP);
+}
+
+/// Stops as SIGTSTP does by default, and comes back when the process is continued: at once where there is no shell to
+/// continue it, for nobody is stopped there (`is_current_pgrp_orphaned`).
+///
+/// # Errors
+/// As sigaction(2).
+pub fn until_continued() -> io::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is installed but the one that was there.
+    let before = unsafe { sigaction(Signal::SIGTSTP, &default) }?;
+    let stopped = raise(Signal::SIGTSTP);
+    // SAFETY: as above.
+    unsafe { sigaction(Signal::SIGTSTP, &before) }?;
+    Ok(stopped?)
+}
 
 /// Why [`Stop::wait`] came back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

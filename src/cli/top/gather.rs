@@ -6,6 +6,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, Event, KeyEvent};
+use signal_hook::consts::{
+    SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM,
+    SIGXCPU, SIGXFSZ,
+};
+use signal_hook::iterator::Signals;
 
 use super::arrange::{Arrangement, arrange};
 use super::model::{Listing, Model};
@@ -14,7 +19,6 @@ use crate::cli::asking::{Asking, LISTEN};
 use crate::cli::place::Place;
 use crate::cli::reach::{self, Without};
 use crate::cli::render::quantity::took;
-use crate::cli::watch::Ending;
 use crate::error::{Error, Result};
 use crate::model::{Filters, Question, Ranking, SortBy, StatusDocument};
 use crate::survey::Meter;
@@ -30,6 +34,13 @@ const MOST_SOURCES: usize = 1000;
 /// A screen that does not take the last words of a signal's end is left alone after this.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// What would end the process where it stands, with the terminal as it is. Not what tells of a fault of its own
+/// (SIGSEGV): there is no going on after that.
+const ENDS: [i32; 13] = [
+    SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGXCPU, SIGXFSZ, SIGVTALRM,
+    SIGPROF, SIGIO,
+];
+
 /// What happened.
 pub enum Message {
     /// A key.
@@ -38,6 +49,8 @@ pub enum Message {
     Redraw,
     /// A signal, or the terminal is gone.
     End,
+    /// SIGTSTP: the terminal is wanted for something else.
+    Pause,
     /// How full the table is.
     Status {
         /// Since the start.
@@ -82,16 +95,10 @@ impl Gatherers {
         let gatherers = Gatherers { messages: messages.clone(), asking, arranging: arranging.clone() };
         gatherers.arrange(&model.how);
         gatherers.read(&model.how, &model.filters);
-        let mut ending = Ending::listen()?;
+        let signals = Signals::new(ENDS.iter().chain(&[SIGTSTP]));
+        let signals = signals.map_err(|error| Error::unreachable("signals", error))?;
         let out = messages.clone();
-        spawn("signals", move || {
-            ending.wait();
-            let _ = out.send(Message::End);
-            // Drawing may be stuck on a terminal that takes nothing any more.
-            std::thread::sleep(LAST_WORDS);
-            screen::restore();
-            std::process::exit(0);
-        })?;
+        spawn("signals", move || watch_signals(signals, &out))?;
         let (out, at) = (messages.clone(), place.clone());
         spawn("usage", move || watch_usage(&at, &out))?;
         let out = messages.clone();
@@ -144,6 +151,21 @@ impl Gatherers {
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     let spawned = std::thread::Builder::new().name(name.into()).spawn(work);
     spawned.map(drop).map_err(|error| Error::unreachable("top", error))
+}
+
+/// Until one that ends the process.
+fn watch_signals(mut signals: Signals, out: &Sender<Message>) {
+    for signal in &mut signals {
+        if signal != SIGTSTP {
+            break;
+        }
+        let _ = out.send(Message::Pause);
+    }
+    let _ = out.send(Message::End);
+    // Drawing may be stuck on a terminal that takes nothing any more.
+    std::thread::sleep(LAST_WORDS);
+    screen::restore();
+    std::process::exit(0);
 }
 
 /// Sends usage every second, the agent's word or else the kernel's.

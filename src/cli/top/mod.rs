@@ -22,6 +22,7 @@ use super::args::{self, Global};
 use super::filters::FilterArguments;
 use super::place::Place;
 use crate::error::{Error, Result};
+use crate::kernel::stop;
 use crate::model::{Filters, network};
 
 use flush::Flusher;
@@ -89,11 +90,23 @@ pub fn run(global: &Global, options: &args::Top) -> Result<u8> {
         let drawn = screen.draw(|frame| {
             draw::draw(frame, &mut model, &place.settings.pressure, &look, &place.style.zone);
         });
+        let next = match drawn {
+            Ok(()) => settle(&mut model, &messages, &gatherers, &flusher),
+            Err(_) => Next::End,
+        };
         // A terminal that cannot be written to is gone: there is nobody left to tell.
-        if drawn.is_err() || !settle(&mut model, &messages, &gatherers, &flusher) {
+        if next == Next::End || (next == Next::Pause && screen.pause().is_err()) {
             return Ok(0);
         }
     }
+}
+
+/// What comes after what happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Next {
+    Draw,
+    Pause,
+    End,
 }
 
 /// Whether this terminal can be drawn on.
@@ -118,25 +131,27 @@ fn able(global: &Global) -> Result<()> {
     }
 }
 
-/// Waits for what happens and takes all that has; false at the end.
-fn settle(model: &mut Model, messages: &Receiver<Message>, gatherers: &Gatherers, flusher: &Flusher) -> bool {
-    let mut next = match messages.recv_timeout(REDRAW) {
+/// Waits for what happens and takes all that has.
+fn settle(model: &mut Model, messages: &Receiver<Message>, gatherers: &Gatherers, flusher: &Flusher) -> Next {
+    let mut message = match messages.recv_timeout(REDRAW) {
         Ok(message) => Some(message),
-        Err(RecvTimeoutError::Timeout) => return true,
-        Err(RecvTimeoutError::Disconnected) => return false,
+        Err(RecvTimeoutError::Timeout) => return Next::Draw,
+        Err(RecvTimeoutError::Disconnected) => return Next::End,
     };
-    while let Some(message) = next {
-        if !take(model, message, gatherers, flusher) {
-            return false;
+    while let Some(happened) = message {
+        let next = take(model, happened, gatherers, flusher);
+        if next != Next::Draw {
+            return next;
         }
-        next = messages.try_recv().ok();
+        message = messages.try_recv().ok();
     }
-    true
+    Next::Draw
 }
 
-fn take(model: &mut Model, message: Message, gatherers: &Gatherers, flusher: &Flusher) -> bool {
+fn take(model: &mut Model, message: Message, gatherers: &Gatherers, flusher: &Flusher) -> Next {
     let ask = match message {
-        Message::End => return false,
+        Message::End => return Next::End,
+        Message::Pause => return Next::Pause,
         Message::Redraw => Ask::Nothing,
         Message::Key(key) => model.key(key),
         Message::Status { second, status, without } => {
@@ -169,10 +184,11 @@ fn show(model: &mut Model, how: &arrange::Arrangement, listing: Listing) {
     }
 }
 
-fn answer(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher) -> bool {
+fn answer(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher) -> Next {
     match ask {
         Ask::Nothing => {}
-        Ask::Quit => return false,
+        Ask::Quit => return Next::End,
+        Ask::Stop => stop::ask_to_stop(),
         Ask::Arrange => {
             model.arranging = true;
             gatherers.arrange(&model.how);
@@ -190,7 +206,7 @@ fn answer(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher)
         Ask::Preview(name) => flusher.preview(name, !model.filters.is_empty()),
         Ask::Flush(name) => flusher.flush(name),
     }
-    true
+    Next::Draw
 }
 
 /// A line of filters, as after a command's name.

@@ -20,6 +20,8 @@ pub enum Ask {
     Nothing,
     /// The end.
     Quit,
+    /// To stop until the shell continues it.
+    Stop,
     /// The same counts in another arrangement.
     Arrange,
     /// Other counts.
@@ -175,7 +177,9 @@ impl Model {
         }
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
-                KeyCode::Char('c') => Ask::Quit,
+                // ctrl-\ is told as ctrl-4: they are one byte.
+                KeyCode::Char('c' | '\\' | '4') => Ask::Quit,
+                KeyCode::Char('z') => Ask::Stop,
                 KeyCode::Char('u') if matches!(self.over, Over::Filter(..)) => {
                     self.over = Over::Filter(String::new(), None);
                     Ask::Nothing

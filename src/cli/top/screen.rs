@@ -12,10 +12,13 @@ use ratatui::crossterm::terminal::{
 };
 
 use crate::error::{Error, Result};
+use crate::kernel::stop;
+
+type Drawn = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
 /// A screen of one's own; the operator's comes back when this is dropped.
 pub struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    terminal: Drawn,
 }
 
 impl Screen {
@@ -26,17 +29,24 @@ impl Screen {
     pub fn open() -> Result<Screen> {
         restore_at_panic();
         let cannot = |error: io::Error| Error::unreachable("terminal", error);
-        enable_raw_mode().map_err(cannot)?;
-        let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
-        let open = execute!(out, EnterAlternateScreen, Hide)
-            .and_then(|()| Terminal::new(CrosstermBackend::new(out)));
-        match open {
+        match take() {
             Ok(terminal) => Ok(Screen { terminal }),
             Err(error) => {
                 restore();
                 Err(cannot(error))
             }
         }
+    }
+
+    /// Gives the terminal back, stops the process as SIGTSTP does, and takes the terminal again when it goes on.
+    ///
+    /// # Errors
+    /// The terminal's, and sigaction(2)'s.
+    pub fn pause(&mut self) -> io::Result<()> {
+        give_back();
+        stop::until_continued()?;
+        self.terminal = take()?;
+        Ok(())
     }
 
     /// Draws a frame.
@@ -57,12 +67,22 @@ impl Drop for Screen {
 /// Gives the terminal back. Once, whoever asks first; what fails has nobody to be told to.
 pub fn restore() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let _ = disable_raw_mode();
-        let mut out = io::stdout();
-        let _ = execute!(out, Show, LeaveAlternateScreen);
-        let _ = out.flush();
-    });
+    ONCE.call_once(give_back);
+}
+
+/// With an empty screen, of which everything is drawn.
+fn take() -> io::Result<Drawn> {
+    enable_raw_mode()?;
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
+    execute!(out, EnterAlternateScreen, Hide)?;
+    Terminal::new(CrosstermBackend::new(out))
+}
+
+fn give_back() {
+    let _ = disable_raw_mode();
+    let mut out = io::stdout();
+    let _ = execute!(out, Show, LeaveAlternateScreen);
+    let _ = out.flush();
 }
 
 fn restore_at_panic() {

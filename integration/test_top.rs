@@ -208,6 +208,17 @@ fn flush() {
     assert_eq!((held(), topology.count()), (0, 810));
     terminal.key("x");
     terminal.shows(&["40 sources", &flow::source(39).to_string()]);
+    // Of a line under a filter goes what the line shows.
+    let ports = || table::rows(&topology.gateway).iter().filter(|row| row.source == flow::source(39)).count();
+    terminal.key("/");
+    terminal.line("10.128.0.0/16 --sport 1037 --sport 1038");
+    terminal.shows(&["2 sources,"]);
+    terminal.key("f");
+    terminal.shows(&["only what matches the filter", "2 entries of 1 source match", "y deletes them"]);
+    terminal.key("y");
+    terminal.shows(&["deleted 2 entries", "any key goes back"]);
+    assert_eq!((ports(), topology.count()), (37, 808));
+    terminal.key("x");
     terminal.key("q");
     terminal.shows(&["ended 0"]);
 }

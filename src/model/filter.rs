@@ -150,6 +150,39 @@ impl Filters {
         self.sorted.chunk_by(Filter::alternative_of).all(any)
     }
 
+    /// The same of this source alone, in one zone where one is given.
+    pub fn of_source(&self, source: IpNet, zone: Option<u16>) -> Filters {
+        let positive = |wanted| Filter { negated: false, wanted };
+        let replaced = |filter: &Filter| match filter.wanted {
+            Wanted::Source(_) => !filter.negated,
+            Wanted::Zone(_) => !filter.negated && zone.is_some(),
+            _ => false,
+        };
+        let (given, mut filters): (Vec<Filter>, Vec<Filter>) = self.sorted.iter().partition(|f| replaced(f));
+        let sources = given.iter().filter_map(|filter| match filter.wanted {
+            Wanted::Source(net) => Some(net),
+            _ => None,
+        });
+        // Two networks share the smaller one or nothing.
+        let shared = sources.clone().filter_map(|net| match (net.contains(&source), source.contains(&net)) {
+            (true, _) => Some(source),
+            (_, true) => Some(net),
+            _ => None,
+        });
+        let shared: Vec<IpNet> = if sources.count() == 0 { vec![source] } else { shared.collect() };
+        let zones = || given.iter().filter(|filter| matches!(filter.wanted, Wanted::Zone(_)));
+        let no_zone = zone.is_some_and(|zone| {
+            zones().count() > 0 && !zones().any(|filter| filter.wanted == Wanted::Zone(zone))
+        });
+        if shared.is_empty() || no_zone {
+            // A filter and its negation: nothing matches.
+            filters.extend([false, true].map(|negated| Filter { negated, wanted: Wanted::Source(source) }));
+        }
+        filters.extend(shared.into_iter().map(Wanted::Source).map(positive));
+        filters.extend(zone.map(Wanted::Zone).map(positive));
+        Filters::new(filters)
+    }
+
     /// True if a filter asks for idleness.
     pub fn need_idleness(&self) -> bool {
         self.sorted.iter().any(|filter| matches!(filter.wanted, Wanted::IdleOver(_)))

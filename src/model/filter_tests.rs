@@ -261,6 +261,22 @@ proptest! {
     }
 
     #[test]
+    fn of_a_source_matches_what_is_its_own_and_matched_before(
+        given in proptest::collection::vec(any_filter(), 0..8),
+        entry in any_entry(),
+        source in any_network(),
+        zone in proptest::option::of(0u16..3),
+        own in any::<bool>(),
+        idle in any_idle(),
+    ) {
+        let source = if own { IpNet::from(entry.original.source) } else { source };
+        let all = Filters::new(given);
+        let its_own = source.contains(&entry.original.source) && zone.is_none_or(|zone| zone == entry.zone);
+        let one = all.of_source(source, zone);
+        prop_assert_eq!(one.matches(&entry, idle), its_own && all.matches(&entry, idle), "{} | {}", all, one);
+    }
+
+    #[test]
     fn the_family_said_is_that_of_whatever_matches(
         given in proptest::collection::vec(any_filter(), 0..8),
         entry in any_entry(),

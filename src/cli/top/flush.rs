@@ -8,6 +8,7 @@ use std::sync::mpsc::Sender;
 use super::arrange::Name;
 use super::gather::Message;
 use crate::cli::args::Global;
+use crate::model::{Filters, network};
 
 /// The most of what it says that is shown.
 const MOST_BYTES: usize = 4096;
@@ -33,26 +34,27 @@ impl Flusher {
         Flusher { global: words, out }
     }
 
-    /// Says what a flush of this source would take.
-    pub fn preview(&self, name: Name, filtered: bool) {
-        let note = if filtered { "All of its entries: the filter holds for the screen alone.\n" } else { "" };
-        self.run(self.words(&name, "--dry-run"), move |said, can| {
+    /// Says what a flush of this source would take: what its line shows.
+    pub fn preview(&self, name: Name, filters: &Filters) {
+        let note = if filters.is_empty() { "" } else { "only what matches the filter:\n" };
+        self.run(self.words(&name, filters, "--dry-run"), move |said, can| {
             Message::Previewed(name, format!("{note}{said}"), can)
         });
     }
 
     /// Flushes it.
-    pub fn flush(&self, name: Name) {
-        self.run(self.words(&name, "--yes"), |said, _| Message::Flushed(said));
+    pub fn flush(&self, name: &Name, filters: &Filters) {
+        self.run(self.words(name, filters, "--yes"), |said, _| Message::Flushed(said));
     }
 
-    fn words(&self, (source, zone): &Name, how: &str) -> Vec<OsString> {
+    fn words(&self, (source, zone): &Name, filters: &Filters, how: &str) -> Vec<OsString> {
+        let filters = match network(source) {
+            Some(source) => filters.of_source(source, *zone).to_string(),
+            // Which the command refuses.
+            None => format!("--source {source}"),
+        };
         let mut words = self.global.clone();
-        words.extend(["flush", "--source", source].map(OsString::from));
-        if let Some(zone) = zone {
-            words.extend(["--zone".into(), zone.to_string().into()]);
-        }
-        words.push(how.into());
+        words.extend(["flush", how].into_iter().chain(filters.split(' ')).map(OsString::from));
         words
     }
 
@@ -90,13 +92,18 @@ mod tests {
     use clap::Parser;
 
     #[test]
-    fn the_command_names_the_source_in_its_zone_and_nothing_else() {
+    fn the_command_names_the_source_in_its_zone_and_the_filter() {
         let line = ["ctctl", "--netns", "blue", "--socket", "/s", "top"];
         let global = crate::cli::args::Arguments::try_parse_from(line).expect("right").global;
         let flusher = Flusher::new(&global, std::sync::mpsc::channel().0);
-        let words = flusher.words(&("10.0.0.0/24".into(), Some(7)), "--dry-run");
-        let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
-        let expected = "--color never --netns blue --socket /s flush --source 10.0.0.0/24 --zone 7 --dry-run";
-        assert_eq!(words.join(" "), expected);
+        let words = |filters: &Filters| {
+            let words = flusher.words(&("10.0.0.0/24".into(), Some(7)), filters, "--dry-run");
+            words.iter().filter_map(|word| word.to_str()).collect::<Vec<&str>>().join(" ")
+        };
+        let before = "--color never --netns blue --socket /s flush --dry-run";
+        assert_eq!(words(&Filters::default()), format!("{before} --zone 7 --source 10.0.0.0/24"));
+        let filters = super::super::filters_of("10.0.0.0/8 -p udp --not --unreplied -w 7 -w 8");
+        let expected = format!("{before} --proto udp --zone 7 --source 10.0.0.0/24 --not --unreplied");
+        assert_eq!(words(&filters.expect("filters")), expected);
     }
 }

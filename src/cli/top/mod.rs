@@ -203,8 +203,8 @@ fn answer(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher)
             let ask = model.filtered(text, filters);
             return answer(model, ask, gatherers, flusher);
         }
-        Ask::Preview(name) => flusher.preview(name, !model.filters.is_empty()),
-        Ask::Flush(name) => flusher.flush(name),
+        Ask::Preview(name) => flusher.preview(name, &model.filters),
+        Ask::Flush(name) => flusher.flush(&name, &model.filters),
     }
     Next::Draw
 }

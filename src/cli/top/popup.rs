@@ -19,7 +19,7 @@ const HELP: &[&str] = &[
     "/               filter as elsewhere: -p udp --dport 53, or a network",
     "esc             no filter",
     "space           pause the screen (not the agent), and go on",
-    "f               flush the selected source: shows what goes, then asks",
+    "f               flush what the selected line shows: says what goes, then asks",
     "",
     "IDLE is certain idleness past the floor of its class, with nothing that",
     "protects. IDLE and UNREPLIED by source take a dump of the table each time.",

@@ -1,0 +1,105 @@
+//! A gateway's table of any size, with max raised for as long as it lives.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use crate::Asked;
+use crate::agent::{Agent, Setup};
+use crate::fill::fill;
+use crate::flow::{Flow, L4, source};
+use crate::hostwide::Restore;
+use crate::namespace::{Namespace, unique};
+use crate::table::ESTABLISHED;
+use crate::tool::tool;
+
+/// In force for what would else be gone before it is measured.
+const LONG_SECONDS: u32 = 100_000;
+const LONG: [&str; 3] = ["udp_timeout", "udp_timeout_stream", "icmp_timeout"];
+
+/// Nothing that the host shares is written by the agent, and nothing is under pressure unless a part makes it so.
+pub const KEEPS_MAX: &str = "[capacity]\nenabled = false\nbuckets = \"never\"\n";
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+
+/// A namespace, a place for its agent's files, and the host's values as they were.
+pub struct Gateway {
+    setup: Setup,
+    pub namespace: Namespace,
+    pub restore: Restore,
+}
+
+impl Gateway {
+    /// An empty one, in a host whose max is `max`.
+    pub fn new(max: u64) -> Self {
+        let restore = Restore::new();
+        restore.pin_max(max);
+        let namespace = Namespace::new(&unique());
+        for name in LONG {
+            namespace.set_sysctl(&format!("net/netfilter/nf_conntrack_{name}"), LONG_SECONDS);
+        }
+        let mut setup = Setup::new(&namespace, KEEPS_MAX);
+        // All that this process starts is aged already.
+        setup.aged = false;
+        Gateway { setup, namespace, restore }
+    }
+
+    /// One with `entries` of a mixed kind spread over `sources`, and half of max free.
+    pub fn mixed(entries: u32, sources: u32) -> Self {
+        let gateway = Self::new(u64::from(entries) * 2 + 100_000);
+        fill(&gateway.namespace, (0..entries).map(|n| mixed(n, sources)));
+        gateway
+    }
+
+    pub fn count(&self) -> u64 {
+        self.namespace.sysctl_number("net/netfilter/nf_conntrack_count")
+    }
+
+    pub fn start(&self) -> Agent<'_> {
+        self.setup.start()
+    }
+
+    pub fn spawn(&self) -> Agent<'_> {
+        self.setup.spawn(&[])
+    }
+
+    pub fn ctctl(&self, args: &[&str]) -> Command {
+        self.setup.client(args)
+    }
+}
+
+/// conntrack(8), to be run inside a namespace.
+pub fn conntrack(args: &[&str]) -> Command {
+    let mut command = tool("conntrack");
+    command.args(args);
+    command
+}
+
+/// The `n`th flow of a table as gateways have it: TCP, UDP and echoes, idle for very different times.
+pub fn mixed(n: u32, sources: u32) -> Flow {
+    let (from, k) = (source(n % sources), n / sources);
+    let port = 1024 + (k % 60_000) as u16;
+    match (n + k) % 10 {
+        0 => Flow::new(from, SERVER, L4::Echo(port), LONG_SECONDS - k % 60),
+        1..=3 => Flow::new(from, SERVER, L4::Udp(port, 53), LONG_SECONDS - n % 300),
+        4 => Flow::established(from, SERVER, port, n % 16_000).unreplied(),
+        _ => Flow::established(from, SERVER, port, n % 16_000),
+    }
+}
+
+/// The `n`th of flows with sources of their own network `first`/10, a hundred for each.
+pub fn within(first: Ipv4Addr, n: u32, idle_seconds: u32) -> Flow {
+    let from = Ipv4Addr::from(u32::from(first) + 1 + n / 100);
+    Flow::new(
+        from,
+        SERVER,
+        L4::Tcp(1024 + (n % 100) as u16, 443, ESTABLISHED),
+        crate::flow::ESTABLISHED_SECONDS - idle_seconds,
+    )
+}
+
+impl Asked {
+    /// The table of most parts.
+    pub fn gateway(&self) -> Gateway {
+        Gateway::mixed(self.entries, self.sources())
+    }
+}

@@ -1,0 +1,117 @@
+//! What the README promises of speed, measured: each part beside a limit that receives and throws away, and beside
+//! Debian's conntrack where that can do the same, in turns and in one run. Prints ratios and the machine; times stand
+//! beside them for whoever wants to reckon. Runs as root, in network namespaces of its own.
+//!
+//! ```text
+//! cargo bench                                     # all parts, a million entries
+//! cargo bench -- scan flush --entries 100000 --runs 9
+//! ```
+
+mod bare;
+mod gateway;
+mod machine;
+mod part_events;
+mod part_flush;
+mod part_memory;
+mod part_queries;
+mod part_rescue;
+mod part_rest;
+mod part_scan;
+mod process;
+mod ratio;
+
+// The integration suite's own hands: they share no code with the program that is measured.
+#[allow(dead_code)]
+#[path = "../../integration/agent.rs"]
+mod agent;
+#[allow(dead_code)]
+#[path = "../../integration/cleanup.rs"]
+mod cleanup;
+#[allow(dead_code)]
+#[path = "../../integration/fill.rs"]
+mod fill;
+#[allow(dead_code)]
+#[path = "../../integration/flow.rs"]
+mod flow;
+#[allow(dead_code)]
+#[path = "../../integration/hostwide.rs"]
+mod hostwide;
+#[allow(dead_code)]
+#[path = "../../integration/namespace.rs"]
+mod namespace;
+#[allow(dead_code)]
+#[path = "../../integration/netlink.rs"]
+mod netlink;
+#[allow(dead_code)]
+#[path = "../../integration/table.rs"]
+mod table;
+#[allow(dead_code)]
+#[path = "../../integration/tool.rs"]
+mod tool;
+#[allow(dead_code)]
+#[path = "../../integration/topology.rs"]
+mod topology;
+#[allow(dead_code)]
+#[path = "../../integration/wait.rs"]
+mod wait;
+
+use clap::Parser;
+use clap::builder::PossibleValuesParser;
+
+/// A part: its name, and what measures and prints it.
+type Part = (&'static str, fn(&Asked));
+
+const PARTS: [Part; 7] = [
+    ("scan", part_scan::run),
+    ("flush", part_flush::run),
+    ("events", part_events::run),
+    ("rescue", part_rescue::run),
+    ("memory", part_memory::run),
+    ("queries", part_queries::run),
+    ("rest", part_rest::run),
+];
+
+/// What was asked for on the command line.
+#[derive(Parser, Debug)]
+#[command(name = "side_by_side", about = "Measures ctctl beside the kernel's own limit and beside conntrack")]
+pub struct Asked {
+    /// What to measure; all where nothing is named
+    #[arg(value_parser = PossibleValuesParser::new(PARTS.map(|(name, _)| name)))]
+    parts: Vec<String>,
+    /// Entries in the table
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(10_000..=4_000_000))]
+    pub entries: u32,
+    /// How often each is measured, in turns
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub runs: u32,
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Asked {
+    /// Ten entries each.
+    pub fn sources(&self) -> u32 {
+        self.entries / 10
+    }
+
+    fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|name| name == part)
+    }
+}
+
+fn main() {
+    let asked = Asked::parse();
+    if let Err(why) = process::may_measure() {
+        eprintln!("side_by_side: {why}");
+        std::process::exit(3);
+    }
+    cleanup::on_interrupt();
+    machine::print(&asked);
+    for (name, run) in PARTS.iter().filter(|(name, _)| asked.wants(name)) {
+        // Held by each part alone: tests that write the same values of the host wait for it, or it for them.
+        let _lock = hostwide::lock(true);
+        println!("\n{name}");
+        run(&asked);
+    }
+}

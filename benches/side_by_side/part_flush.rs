@@ -1,0 +1,82 @@
+//! Deleting what is idle among what is not, and one source's entries among all.
+
+use std::net::Ipv4Addr;
+
+use crate::Asked;
+use crate::bare::{self, Deletes};
+use crate::fill::fill;
+use crate::flow::Flow;
+use crate::gateway::{Gateway, conntrack, within};
+use crate::process::run as timed;
+use crate::ratio::{self, Wanted};
+
+/// Over the floor of every class.
+const IDLE_SECONDS: u32 = 8000;
+const LIVE: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 0);
+const IDLE: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 0);
+const IDLE_PREFIX: &str = "10.64.0.0/10";
+const ONE: &str = "10.32.0.1";
+const OF_ONE: u32 = 200;
+
+pub fn run(asked: &Asked) {
+    let idle = asked.entries / 10 * 3;
+    let gateway = Gateway::new(u64::from(asked.entries) * 2);
+    fill(&gateway.namespace, (0..asked.entries - idle).map(|n| within(LIVE, n, 0)));
+    stale(asked, &gateway, idle);
+    one_source(asked, &gateway);
+}
+
+/// Fills in `flows`, lets `delete` take seconds, and checks that they and only they are gone.
+fn taking(gateway: &Gateway, flows: &[Flow], delete: impl FnOnce() -> f64) -> f64 {
+    let before = gateway.count();
+    fill(&gateway.namespace, flows.iter().cloned());
+    let took = delete();
+    assert_eq!(gateway.count(), before, "what was filled in has to go, and nothing else");
+    took
+}
+
+fn stale(asked: &Asked, gateway: &Gateway, idle: u32) {
+    let namespace = &gateway.namespace;
+    let flows: Vec<Flow> = (0..idle).map(|n| within(IDLE, n, IDLE_SECONDS)).collect();
+    let deletes = Deletes::of(&flows);
+    let (mut bare, mut ours, mut theirs) = (vec![], vec![], vec![]);
+    for _ in 0..asked.runs {
+        let both = || bare::dump(namespace, asked.entries.into()) + deletes.run(namespace);
+        bare.push(taking(gateway, &flows, both));
+        let flush = gateway.ctctl(&["flush", "--stale", "--yes"]);
+        ours.push(taking(gateway, &flows, || timed(namespace, flush)));
+        let delete = conntrack(&["-D", "-s", IDLE_PREFIX]);
+        theirs.push(taking(gateway, &flows, || timed(namespace, delete)));
+    }
+    println!("  {idle} idle of {}", asked.entries);
+    ratio::of("flush --stale, of a bare dump and bare deletes", &ours, &bare, Wanted::AtMost(0.9));
+    ratio::of("conntrack -D -s PREFIX, of flush --stale", &theirs, &ours, Wanted::AtLeast(2.0));
+    ratio::beside("bare dump and bare deletes", &bare, "s", Wanted::Nothing);
+    ratio::beside("flush --stale", &ours, "s", Wanted::Nothing);
+    ratio::beside("conntrack -D -s PREFIX", &theirs, "s", Wanted::Nothing);
+}
+
+fn one_source(asked: &Asked, gateway: &Gateway) {
+    let namespace = &gateway.namespace;
+    let from: Ipv4Addr = ONE.parse().expect("an address");
+    let to = Ipv4Addr::new(198, 51, 100, 7);
+    let flows: Vec<Flow> = (0..OF_ONE).map(|n| Flow::established(from, to, 1024 + n as u16, 0)).collect();
+    let flush = || gateway.ctctl(&["flush", "-s", ONE, "--yes"]);
+    let (mut bare, mut alone, mut theirs, mut asking) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..asked.runs {
+        bare.push(bare::dump(namespace, gateway.count()));
+        alone.push(taking(gateway, &flows, || timed(namespace, flush())));
+        theirs.push(taking(gateway, &flows, || timed(namespace, conntrack(&["-D", "-s", ONE]))));
+    }
+    let agent = gateway.start();
+    for _ in 0..asked.runs {
+        asking.push(taking(gateway, &flows, || timed(namespace, flush())));
+    }
+    assert_eq!(agent.stop(), 0);
+    println!("  {OF_ONE} of one source, of {}", gateway.count());
+    ratio::of("flush -s SOURCE, of a bare dump", &alone, &bare, Wanted::Nothing);
+    ratio::of("flush -s SOURCE beside an agent, of a bare dump", &asking, &bare, Wanted::Nothing);
+    ratio::of("conntrack -D -s SOURCE, of flush -s SOURCE", &theirs, &alone, Wanted::Nothing);
+    let milliseconds: Vec<f64> = asking.iter().map(|seconds| seconds * 1000.0).collect();
+    ratio::beside("flush -s SOURCE beside an agent", &milliseconds, "ms", Wanted::AtMost(10.0));
+}

@@ -1,0 +1,118 @@
+//! From the moment when a table of dead entries is full to the first connection that gets in.
+
+use std::time::{Duration, Instant};
+
+use crate::Asked;
+use crate::bare;
+use crate::fill::{Writer, fill};
+use crate::flow::{Flow, source};
+use crate::gateway::Gateway;
+use crate::ratio::{self, Wanted};
+
+const SMALL: u32 = 65_536;
+const IDLE_SECONDS: u32 = 8000;
+/// Stale when the agent comes, below every level.
+const STALE_PERCENT: u32 = 70;
+const PATIENCE: Duration = Duration::from_secs(20);
+const WANTED_MS: Wanted = Wanted::AtMost(100.0);
+
+pub fn run(asked: &Asked) {
+    for entries in [SMALL, asked.entries] {
+        let (mut bare, mut running, mut starting, mut kept_free) = (vec![], vec![], vec![], 0);
+        for _ in 0..asked.runs {
+            let (dump, waited) = while_running(entries);
+            bare.push(dump);
+            kept_free += u32::from(waited.is_none());
+            running.push(waited.unwrap_or_default().as_secs_f64());
+            starting.push(at_start(entries).as_secs_f64());
+        }
+        let milliseconds = |seconds: &[f64]| seconds.iter().map(|s| s * 1000.0).collect::<Vec<_>>();
+        println!(
+            "  {entries} entries; {kept_free} of {} times it was never full beside the agent",
+            asked.runs
+        );
+        ratio::of("from full to the first admitted, of a bare dump", &running, &bare, Wanted::Nothing);
+        ratio::beside("from full to the first admitted", &milliseconds(&running), "ms", WANTED_MS);
+        ratio::of("from the start of an agent to that, of a bare dump", &starting, &bare, Wanted::Nothing);
+        ratio::beside("from the start of an agent", &milliseconds(&starting), "ms", Wanted::Nothing);
+    }
+}
+
+fn live(n: u32) -> Flow {
+    crate::gateway::within([10, 64, 0, 0].into(), n, 0)
+}
+
+fn stale(count: u32) -> impl Iterator<Item = Flow> {
+    let sources = count / 100 + 1;
+    (0..count).map(move |n| {
+        Flow::established(source(n % sources), [192, 0, 2, 9], 1024 + (n / sources) as u16, IDLE_SECONDS)
+    })
+}
+
+/// An agent that runs, and new entries as fast as one writer makes them. How long nobody got in, `None` where the
+/// table never became full; beside it a bare dump of the stale ones.
+fn while_running(entries: u32) -> (f64, Option<Duration>) {
+    let gateway = Gateway::new(entries.into());
+    let dead = entries / 100 * STALE_PERCENT;
+    fill(&gateway.namespace, stale(dead));
+    let dump = bare::dump(&gateway.namespace, dead.into());
+    let agent = gateway.start();
+    // As many as there is room for beside the stale ones, and as many again.
+    let waited = Attempts::new(&gateway, 32).shut_out((entries - dead) * 2);
+    assert_eq!(agent.stop(), 0);
+    (dump, waited)
+}
+
+/// A table that is full already when the agent is started.
+fn at_start(entries: u32) -> Duration {
+    let gateway = Gateway::new(entries.into());
+    fill(&gateway.namespace, stale(entries));
+    let mut attempts = Attempts::new(&gateway, 1);
+    assert_eq!(attempts.admitted(), 0, "the table is full: nobody gets in");
+    let mut agent = gateway.spawn();
+    while attempts.admitted() == 0 {
+        assert!(agent.started.elapsed() < PATIENCE, "nobody got in; {}", agent.log());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let waited = agent.started.elapsed();
+    agent.ready();
+    assert_eq!(agent.stop(), 0);
+    waited
+}
+
+/// New entries, `each` at a time.
+struct Attempts {
+    writer: Writer,
+    each: u32,
+    tried: u32,
+}
+
+impl Attempts {
+    fn new(gateway: &Gateway, each: u32) -> Self {
+        Attempts { writer: Writer::new(&gateway.namespace), each, tried: 0 }
+    }
+
+    /// Tries some more; how many got in.
+    fn admitted(&mut self) -> u32 {
+        let refused = |writer: &Writer| writer.refused.values().sum::<u64>();
+        let before = refused(&self.writer);
+        (self.tried..self.tried + self.each).for_each(|n| self.writer.create(&live(n)));
+        self.writer.flush();
+        self.tried += self.each;
+        self.each - (refused(&self.writer) - before) as u32
+    }
+
+    /// From the first that was refused to the next that was not, in at most `most` attempts before the first.
+    fn shut_out(&mut self, most: u32) -> Option<Duration> {
+        while self.admitted() == self.each {
+            if self.tried > most {
+                return None;
+            }
+        }
+        let full = Instant::now();
+        while self.admitted() == 0 {
+            assert!(full.elapsed() < PATIENCE, "nobody got in");
+        }
+        Some(full.elapsed())
+    }
+}

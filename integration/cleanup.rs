@@ -85,7 +85,8 @@ pub fn on_interrupt() {
         let code = runtime.block_on(async {
             let mut interrupt = signal(SignalKind::interrupt()).expect("SIGINT");
             let mut terminate = signal(SignalKind::terminate()).expect("SIGTERM");
-            tokio::select! { _ = interrupt.recv() => 130, _ = terminate.recv() => 143 }
+            let mut hangup = signal(SignalKind::hangup()).expect("SIGHUP");
+            tokio::select! { _ = interrupt.recv() => 130, _ = terminate.recv() => 143, _ = hangup.recv() => 129 }
         });
         let all = std::mem::take(&mut *lock());
         eprintln!("interrupted: taking away {} things", all.len());

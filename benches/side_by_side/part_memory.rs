@@ -2,7 +2,7 @@
 
 use crate::Asked;
 use crate::gateway::Gateway;
-use crate::process::status_mib;
+use crate::process::status_mb;
 use crate::ratio::{self, Wanted};
 
 /// A slab object and its extension block, the least that the kernel spends on an entry.
@@ -13,17 +13,17 @@ pub fn run(asked: &Asked) {
     measure(asked, asked.entries, 160.0);
 }
 
-fn measure(asked: &Asked, sources: u32, wanted_mib: f64) {
+fn measure(asked: &Asked, sources: u32, wanted_mb: f64) {
     let gateway = Gateway::mixed(asked.entries, sources);
     let agent = gateway.start();
-    let mib = |line: &str| status_mib(agent.pid, line).expect("a running agent");
-    let (now, most) = (mib("VmRSS:"), mib("VmHWM:"));
-    let kernel = f64::from(asked.entries) * KERNEL_BYTES / 1024.0 / 1024.0;
+    let mb = |line: &str| status_mb(agent.pid, line).expect("a running agent");
+    let (now, most) = (mb("VmRSS:"), mb("VmHWM:"));
+    let kernel = f64::from(asked.entries) * KERNEL_BYTES / 1e6;
     println!("  {} entries of {sources} sources", asked.entries);
     ratio::of("RSS of the agent, of the kernel's own for the entries", &[now], &[kernel], Wanted::Nothing);
     // The bound is for a million.
-    let wanted = if asked.entries == 1_000_000 { Wanted::AtMost(wanted_mib) } else { Wanted::Nothing };
-    ratio::beside("RSS", &[now], "MiB", wanted);
-    ratio::beside("RSS at most since its start", &[most], "MiB", wanted);
+    let wanted = if asked.entries == 1_000_000 { Wanted::AtMost(wanted_mb) } else { Wanted::Nothing };
+    ratio::beside("RSS", &[now], "MB", wanted);
+    ratio::beside("RSS at most since its start", &[most], "MB", wanted);
     assert_eq!(agent.stop(), 0);
 }

@@ -3,7 +3,7 @@
 use crate::Asked;
 use crate::bare;
 use crate::gateway::conntrack;
-use crate::process::{peak_mib, run as timed};
+use crate::process::{peak_mb, run as timed};
 use crate::ratio::{self, Wanted};
 
 const COUNT: [&str; 6] = ["top-sources", "--direct", "-n", "20", "--by", "idle"];
@@ -21,10 +21,5 @@ pub fn run(asked: &Asked) {
     ratio::beside("bare dump", &bare, "s", Wanted::Nothing);
     ratio::beside("top-sources --direct", &ours, "s", Wanted::Nothing);
     ratio::beside("conntrack -L", &theirs, "s", Wanted::Nothing);
-    ratio::beside(
-        "memory of top-sources at most",
-        &[peak_mib(gateway.ctctl(&COUNT))],
-        "MiB",
-        Wanted::Nothing,
-    );
+    ratio::beside("memory of top-sources at most", &[peak_mb(gateway.ctctl(&COUNT))], "MB", Wanted::Nothing);
 }

@@ -50,22 +50,22 @@ pub fn run(namespace: &Namespace, mut command: Command) -> f64 {
     took
 }
 
-/// The most memory in MiB that a command has, looked at while it runs.
-pub fn peak_mib(mut command: Command) -> f64 {
+/// The most memory in MB that a command has, looked at while it runs.
+pub fn peak_mb(mut command: Command) -> f64 {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("starts");
     let mut most = 0.0;
     while child.try_wait().expect("a child").is_none() {
-        most = status_mib(child.id() as i32, "VmHWM:").unwrap_or(most);
+        most = status_mb(child.id() as i32, "VmHWM:").unwrap_or(most);
         std::thread::sleep(Duration::from_millis(2));
     }
     most
 }
 
-/// A line of /proc/PID/status in MiB; `None` once the process has ended.
-pub fn status_mib(pid: i32, line: &str) -> Option<f64> {
+/// A line of /proc/PID/status in MB (10^6 bytes); `None` once the process has ended.
+pub fn status_mb(pid: i32, line: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let value = status.lines().find_map(|found| found.strip_prefix(line))?;
-    value.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+    value.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib * 1024.0 / 1e6)
 }
 
 /// CPU seconds of a running process, over all its threads, in user and kernel.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use crate::Asked;
 use crate::bare;
 use crate::fill::{Writer, fill};
@@ -18,23 +20,25 @@ const WANTED_MS: Wanted = Wanted::AtMost(100.0);
 
 pub fn run(asked: &Asked) {
     for entries in [SMALL, asked.entries] {
-        let (mut bare, mut running, mut starting, mut kept_free) = (vec![], vec![], vec![], 0);
+        let (mut bare, mut running, mut held, mut starting, mut free) = (vec![], vec![], vec![], vec![], 0);
         for _ in 0..asked.runs {
-            let (dump, waited) = while_running(entries);
+            let (dump, waited, woken) = while_running(entries);
+            free += u32::from(waited.is_none());
             bare.push(dump);
-            kept_free += u32::from(waited.is_none());
             running.push(waited.unwrap_or_default().as_secs_f64());
+            held.push(woken.as_secs_f64());
             starting.push(at_start(entries).as_secs_f64());
         }
-        let milliseconds = |seconds: &[f64]| seconds.iter().map(|s| s * 1000.0).collect::<Vec<_>>();
-        println!(
-            "  {entries} entries; {kept_free} of {} times it was never full beside the agent",
-            asked.runs
-        );
-        ratio::of("from full to the first admitted, of a bare dump", &running, &bare, Wanted::Nothing);
-        ratio::beside("from full to the first admitted", &milliseconds(&running), "ms", WANTED_MS);
-        ratio::of("from the start of an agent to that, of a bare dump", &starting, &bare, Wanted::Nothing);
-        ratio::beside("from the start of an agent", &milliseconds(&starting), "ms", Wanted::Nothing);
+        println!("  {entries} entries; {free} of {} times it was never full beside the agent", asked.runs);
+        for (what, seconds, wanted) in [
+            ("from full to the first admitted", &running, WANTED_MS),
+            ("from the end of a SIGSTOP, while which it became full", &held, WANTED_MS),
+            ("from the start of an agent", &starting, Wanted::Nothing),
+        ] {
+            let milliseconds: Vec<f64> = seconds.iter().map(|s| s * 1000.0).collect();
+            ratio::of(&format!("{what}, of a bare dump"), seconds, &bare, Wanted::Nothing);
+            ratio::beside(what, &milliseconds, "ms", wanted);
+        }
     }
 }
 
@@ -49,18 +53,28 @@ fn stale(count: u32) -> impl Iterator<Item = Flow> {
     })
 }
 
-/// An agent that runs, and new entries as fast as one writer makes them. How long nobody got in, `None` where the
-/// table never became full; beside it a bare dump of the stale ones.
-fn while_running(entries: u32) -> (f64, Option<Duration>) {
-    let gateway = Gateway::new(entries.into());
+/// An agent that runs, and new entries as fast as one writer makes them. A bare dump of the stale ones; how long
+/// nobody got in, `None` where the table never became full; and the same from when an agent goes on that was stopped.
+fn while_running(entries: u32) -> (f64, Option<Duration>, Duration) {
     let dead = entries / 100 * STALE_PERCENT;
-    fill(&gateway.namespace, stale(dead));
+    let prepared = || {
+        let gateway = Gateway::new(entries.into());
+        fill(&gateway.namespace, stale(dead));
+        gateway
+    };
+    let gateway = prepared();
     let dump = bare::dump(&gateway.namespace, dead.into());
     let agent = gateway.start();
     // As many as there is room for beside the stale ones, and as many again.
-    let waited = Attempts::new(&gateway, 32).shut_out((entries - dead) * 2);
+    let waited = Attempts::new(&gateway, 32).shut_out((entries - dead) * 2, || ());
     assert_eq!(agent.stop(), 0);
-    (dump, waited)
+    drop(gateway);
+    let gateway = prepared();
+    let agent = gateway.start();
+    agent.signal(Signal::SIGSTOP);
+    let woken = Attempts::new(&gateway, 32).shut_out(entries, || agent.signal(Signal::SIGCONT));
+    assert_eq!(agent.stop(), 0);
+    (dump, waited, woken.expect("a full table"))
 }
 
 /// A table that is full already when the agent is started.
@@ -102,14 +116,16 @@ impl Attempts {
         self.each - (refused(&self.writer) - before) as u32
     }
 
-    /// From the first that was refused to the next that was not, in at most `most` attempts before the first.
-    fn shut_out(&mut self, most: u32) -> Option<Duration> {
+    /// From the first that was refused, when `at_full` is called, to the next that was not; `None` where none of more
+    /// than `most` is refused.
+    fn shut_out(&mut self, most: u32, at_full: impl FnOnce()) -> Option<Duration> {
         while self.admitted() == self.each {
             if self.tried > most {
                 return None;
             }
         }
         let full = Instant::now();
+        at_full();
         while self.admitted() == 0 {
             assert!(full.elapsed() < PATIENCE, "nobody got in");
         }

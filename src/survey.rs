@@ -34,6 +34,7 @@ use crate::recovery::Keeper;
 use crate::sieve::{Judged, SharedSightings, Sieve};
 use crate::state::{Identify, Observations, SecondChances, Weighing};
 
+pub use crate::kernel::stop::{ask_to_stop, until_continued};
 pub use events::{Told, events};
 pub use flush::{Flush, Flushed, Preview, Wish};
 pub use list::{Sink, list, list_details, list_loading_nothing};

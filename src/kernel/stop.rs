@@ -1,4 +1,4 @@
-//! The operator's wish to end: SIGINT and SIGTERM, and a reader that left.
+//! The operator's wish to end: SIGINT and SIGTERM, and a reader that left; and to stop for a while: SIGTSTP.
 #![allow(unsafe_code)]
 
 use std::io::{self, PipeReader, PipeWriter};

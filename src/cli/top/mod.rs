@@ -22,8 +22,8 @@ use super::args::{self, Global};
 use super::filters::FilterArguments;
 use super::place::Place;
 use crate::error::{Error, Result};
-use crate::kernel::stop;
 use crate::model::{Filters, network};
+use crate::survey;
 
 use flush::Flusher;
 use gather::{Gatherers, Message};
@@ -188,7 +188,7 @@ fn answer(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher)
     match ask {
         Ask::Nothing => {}
         Ask::Quit => return Next::End,
-        Ask::Stop => stop::ask_to_stop(),
+        Ask::Stop => survey::ask_to_stop(),
         Ask::Arrange => {
             model.arranging = true;
             gatherers.arrange(&model.how);

@@ -12,7 +12,7 @@ use ratatui::crossterm::terminal::{
 };
 
 use crate::error::{Error, Result};
-use crate::kernel::stop;
+use crate::survey;
 
 type Drawn = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
@@ -44,7 +44,7 @@ impl Screen {
     /// The terminal's, and sigaction(2)'s.
     pub fn pause(&mut self) -> io::Result<()> {
         give_back();
-        stop::until_continued()?;
+        survey::until_continued()?;
         self.terminal = take()?;
         Ok(())
     }

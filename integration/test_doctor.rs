@@ -290,6 +290,15 @@ fn untracked() {
     let document = doctor.document("0s");
     let title = of(&document, "better-untracked").and_then(|f| f["title"].as_str()).unwrap_or_default();
     assert!(title.starts_with("DNS to this host holds 2000 entries"), "{document:#}");
+    // A filter that lets DNS in by its state would drop what has none.
+    let by_state = "add table inet gate\nadd chain inet gate input { type filter hook input priority 0; policy drop; }\n\
+        add rule inet gate input udp dport 53 ct state new accept\n";
+    topology.gateway.must("nft", &["-f", "-"], by_state);
+    let fix = of(&doctor.document("0s"), "better-untracked").map(|found| found["fix"].to_string());
+    let fix = fix.expect("the finding");
+    assert!(fix.contains("inet gate input handle") && fix.contains("by ct state alone"), "{fix}");
+    assert!(!fix.contains("notrack;"), "{fix}");
+    topology.gateway.must("nft", &["insert rule inet gate input udp dport 53 accept"], "");
     doctor.paste("better-untracked");
     let server = topology.gateway.enter(|| UdpSocket::bind((GATEWAY, 53)).expect("port 53"));
     server.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");

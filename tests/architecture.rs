@@ -90,7 +90,7 @@ const MAY_IMPORT: &[Row] = &[
     ),
     (
         "doctor",
-        &["error", "journal", "kernel", "model", "survey"],
+        &["error", "journal", "kernel", "lifeline", "model", "survey"],
         "findings are pure functions of facts, and one part of it gathers those",
     ),
     (
@@ -135,6 +135,7 @@ const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("doctor", "error", &["doctor/gather/mod.rs", "doctor/gather/runtime.rs", "doctor/gather/table.rs"]),
     ("doctor", "journal", &["doctor/gather/runtime.rs"]),
     ("doctor", "kernel", DOCTORS_EYES),
+    ("doctor", "lifeline", &["doctor/gather/runtime.rs"]),
     ("doctor", "survey", &["doctor/gather/mod.rs", "doctor/gather/table.rs"]),
     ("cli", "log", &["cli/agent.rs"]),
     ("cli", "journal", &["cli/history.rs"]),

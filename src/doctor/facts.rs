@@ -76,6 +76,8 @@ pub struct Runtime {
     pub table: Option<TableFacts>,
     /// nftables' ruleset.
     pub rules: Option<Ruleset>,
+    /// By port and side of a service that holds many entries: what would keep out its packets, were they untracked.
+    pub in_the_way: BTreeMap<(u16, Side), Vec<String>>,
     /// What else tracks: tables of legacy iptables, modules such as IPVS.
     pub other_users: Vec<TrackingUser>,
     /// Programs that manage conntrack's values or entries: process id and name.

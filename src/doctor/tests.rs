@@ -300,7 +300,10 @@ fn tracking_is_needed_where_something_is_decided_by_it() {
 fn questions_that_nobody_translates_are_better_untracked() {
     let served = |side, entries, translated| {
         let services = vec![Service { port: 53, side, entries, translated }];
-        changed(|r| r.table = Some(TableFacts { entries: 10_000, services, ..TableFacts::default() }))
+        changed(|r| {
+            r.table = Some(TableFacts { entries: 10_000, services, ..TableFacts::default() });
+            r.in_the_way.insert((53, side), Vec::new());
+        })
     };
     for (side, incoming, outgoing) in [
         (
@@ -320,6 +323,19 @@ fn questions_that_nobody_translates_are_better_untracked() {
     alone(&served(Side::Server, 30_000, 0), "better-untracked", Severity::Warning);
     assert_eq!(ids(&served(Side::Server, 5000, 1)), [], "what NAT needs keeps its entries");
     assert_eq!(ids(&served(Side::Server, 999, 0)), []);
+    // What a filter would then drop is not pasted, nor where nobody knows what it does.
+    let state = "the rule inet filter input handle 7 lets port 53 in by ct state alone";
+    for known in [Some(vec![state.to_owned()]), None] {
+        let mut facts = served(Side::Server, 5000, 0);
+        let in_the_way = &mut facts.runtime.as_mut().expect("a runtime").in_the_way;
+        let said = known.as_ref().map_or("were not read", |_| state);
+        in_the_way.clear();
+        in_the_way.extend(known.map(|rules| ((53, Side::Server), rules)));
+        let fix = alone(&facts, "better-untracked", Severity::Note);
+        assert!(fix.iter().all(|line| line.starts_with('#')), "{fix:?}");
+        assert!(fix.iter().any(|line| line.contains(said)), "{fix:?}");
+        assert!(fix.iter().any(|line| line.contains("`udp dport 53 accept`")), "{fix:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Who makes the kernel track, and what would be better left alone.
 
 use super::cure::{quoted, runtime, seen};
-use super::facts::{Facts, Runtime, Service, Side};
+use super::facts::{Facts, Runtime, Service, Side, TableFacts};
 use crate::model::{Evidence, Finding, Rule, Ruleset, Severity, TrackingUser};
 
 /// Fewer entries are not worth a rule.
@@ -84,20 +84,18 @@ fn is_needed(rules: &Ruleset) -> bool {
     rules.rules.iter().any(|rule| rule.needs) || (refuses && looks)
 }
 
-/// Short questions and answers of this host itself that nothing translates.
-fn untracked(runtime: &Runtime) -> Vec<Finding> {
-    let Some(table) = &runtime.table else { return Vec::new() };
-    let large = |service: &&Service| {
+/// Short questions and answers of this host itself that nothing translates, and that are many.
+pub fn worth_a_rule(table: &TableFacts) -> impl Iterator<Item = &Service> {
+    table.services.iter().filter(|service| {
         service.entries >= MANY_ENTRIES
             && service.entries.saturating_mul(100) >= table.entries.saturating_mul(SHARE_PERCENT)
             && service.translated == 0
-    };
-    table
-        .services
-        .iter()
-        .filter(large)
-        .map(|service| better_untracked(runtime, service, table.entries))
-        .collect()
+    })
+}
+
+fn untracked(runtime: &Runtime) -> Vec<Finding> {
+    let Some(table) = &runtime.table else { return Vec::new() };
+    worth_a_rule(table).map(|service| better_untracked(runtime, service, table.entries)).collect()
 }
 
 fn better_untracked(runtime: &Runtime, service: &Service, entries: u64) -> Finding {
@@ -118,16 +116,39 @@ fn better_untracked(runtime: &Runtime, service: &Service, entries: u64) -> Findi
     let severity = if heavy { Severity::Warning } else { Severity::Note };
     let share = 100 * service.entries / entries.max(1);
     let title = format!("{name} {whose} holds {} entries, {share} % of the table", service.entries);
-    let rules = format!("{}nft '{}'", runtime.enter, notrack(service));
     Finding::new("better-untracked", severity, title)
         .because(
             "Each question makes an entry for 30 to 120 s that nobody looks at again; a flood of them fills the table. \
-             Nothing translates these, so that they need no entry. A filter that accepts by `ct state established` \
-             has to accept `untracked` as well, and no rule may count on the state of this traffic.",
+             Nothing translates these, so that they need no entry. No rule of ct state lets in what has none but \
+             that of `untracked`: a filter has to accept the port without ct state first.",
         )
         .seen([seen(format!("{} untranslated UDP entries of port {port}", service.entries))])
-        .fix([rules])
+        .fix(past_tracking(runtime, service))
         .source(&["nft(8), notrack statement", "nf_tables raw priority: before conntrack's hooks at -200"])
+}
+
+/// The rules, where a filter is known to let through what they make untracked; else what has to come first.
+fn past_tracking(runtime: &Runtime, service: &Service) -> Vec<String> {
+    let (port, enter) = (service.port, &runtime.enter);
+    let unknown = vec!["the filter's rules were not read".to_owned()];
+    let in_the_way = runtime.in_the_way.get(&(port, service.side)).unwrap_or(&unknown);
+    if in_the_way.is_empty() {
+        return vec![format!("{enter}nft '{}'", notrack(service))];
+    }
+    let accepting = match service.side {
+        Side::Loopback => "`iif lo accept` and `oif lo accept`".to_owned(),
+        Side::Server => {
+            format!("`udp dport {port} accept` (and `udp sport {port} accept` where output drops)")
+        }
+        Side::Client => {
+            format!("`udp sport {port} accept` (and `udp dport {port} accept` where output drops)")
+        }
+    };
+    let mut fix = vec!["# without tracking the filter would drop this traffic, or may:".to_owned()];
+    fix.extend(in_the_way.iter().map(|rule| format!("#   {rule}")));
+    fix.push(format!("# let it in without ct state first, before whatever refuses it: {accepting};"));
+    fix.push("# `ctctl doctor` then prints the rules that leave it untracked".into());
+    fix
 }
 
 /// Both directions: what comes in before conntrack sees it, and what goes out.

@@ -5,6 +5,7 @@
 
 mod nft;
 mod obstacles;
+mod rule;
 
 use std::collections::BTreeSet;
 
@@ -14,11 +15,14 @@ use crate::kernel::netns::Namespace;
 use crate::model::{Header, LifelineDocument, LifelinePort, LifelineTable};
 use nft::Listed;
 use obstacles::Obstacles;
+pub use obstacles::Way;
 use serde_json::Value;
 
 /// The table that holds it; nothing else is in there.
 pub const TABLE: &str = "ctctl_lifeline";
 const SET: &str = "ports";
+/// What the rules let past: a server's TCP.
+const SERVED: Way = Way { protocol: "tcp", incoming: &["dport"], outgoing: &["sport"], loopback: false };
 
 /// What to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,20 +66,30 @@ pub fn run(
     namespace.enter()?;
     let nft = nft::Nft::find()?;
     if order == Order::Apply {
-        let found = Obstacles::find(&nft, ports)?;
+        let found = Obstacles::find(&nft, SERVED, ports)?;
         if let Some(refusal) = found.refusals.first() {
             let more = found.refusals.len() - 1;
             let others = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
             return Err(Error::no("lifeline", format!("{refusal}{others}"))
                 .hint("let the port in without ct state, or take the rules that `ctctl lifeline` prints in your own hands"));
         }
-        document.warnings = found.warnings;
+        document.warnings = [found.warnings, found.later].concat();
     }
     document.before = standing(&nft)?;
     nft.apply(&document.ruleset)?;
     document.applied = true;
     document.now = standing(&nft)?;
     Ok(document)
+}
+
+/// What in the rules of the calling thread's namespace would keep a port out, or may, that goes untracked; nothing
+/// where it comes through.
+///
+/// # Errors
+/// Exit 3 without nft, or where it refuses to list.
+pub fn in_the_way(way: Way, port: u16) -> Result<Vec<String>> {
+    let found = Obstacles::find(&nft::Nft::find()?, way, &BTreeSet::from([port]))?;
+    Ok([found.refusals, found.warnings].concat())
 }
 
 /// What the kernel has; nothing where this nft cannot say.

@@ -6,7 +6,21 @@ use serde_json::Value;
 
 use super::TABLE;
 use super::nft::{self, Nft};
+use super::rule::{Rule, text};
 use crate::error::Result;
+
+/// Packets that would go untracked, by the fields that hold their port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Way {
+    /// `tcp` or `udp`.
+    pub protocol: &'static str,
+    /// What comes in has the port here.
+    pub incoming: &'static [&'static str],
+    /// What goes out has it here.
+    pub outgoing: &'static [&'static str],
+    /// It never leaves this host.
+    pub loopback: bool,
+}
 
 /// What was found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -15,6 +29,8 @@ pub(super) struct Obstacles {
     pub(super) refusals: Vec<String>,
     /// It may.
     pub(super) warnings: Vec<String>,
+    /// It may when packets are tracked again.
+    pub(super) later: Vec<String>,
 }
 
 impl Obstacles {
@@ -22,83 +38,74 @@ impl Obstacles {
     ///
     /// # Errors
     /// Exit 3 where the rules cannot be read.
-    pub(super) fn find(nft: &Nft, ports: &BTreeSet<u16>) -> Result<Obstacles> {
+    pub(super) fn find(nft: &Nft, way: Way, ports: &BTreeSet<u16>) -> Result<Obstacles> {
         let mut found = Obstacles::default();
         match nft.ruleset()? {
-            Some(ruleset) => found.of_nft(&ruleset, ports),
+            Some(ruleset) => found.of_nft(&ruleset, way, ports),
             None => found.warnings.push("this nft knows no JSON, so the rules were not looked at".into()),
         }
-        found.of_iptables(&nft::iptables(), ports);
+        found.of_iptables(&nft::iptables(), way, ports);
         found.warnings.dedup();
         Ok(found)
     }
 
-    fn of_nft(&mut self, ruleset: &Value, ports: &BTreeSet<u16>) {
+    fn of_nft(&mut self, ruleset: &Value, way: Way, ports: &BTreeSet<u16>) {
         let objects = ruleset["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let ours = |object: &Value| object["table"] == TABLE;
-        let passed: Vec<&Value> = objects
-            .iter()
-            .filter_map(|o| o.get("chain"))
-            .filter(|chain| bypassed(chain) && !ours(chain))
-            .collect();
-        let is_passed = |rule: &Value| {
-            let here = |chain: &&Value| {
-                chain["name"] == rule["chain"]
-                    && chain["table"] == rule["table"]
-                    && chain["family"] == rule["family"]
-            };
-            passed.iter().copied().any(|chain| here(&chain))
+        let foreign = |kind: &'static str| {
+            let of_kind = objects.iter().filter_map(move |object| object.get(kind));
+            of_kind.filter(|object| object["table"] != TABLE).collect::<Vec<&Value>>()
         };
-        let rules = objects.iter().filter_map(|object| object.get("rule")).filter(|rule| !ours(rule));
-        let rules: Vec<Rule> = rules.filter(|rule| !is_passed(rule)).map(Rule::new).collect();
+        let chains = foreign("chain");
+        let passed = |rule: &Rule| chains.iter().any(|chain| bypassed(chain) && rule.is_in(chain));
+        let rules: Vec<Rule> = foreign("rule").into_iter().map(Rule::new).filter(|r| !passed(r)).collect();
         for rule in &rules {
             let place = rule.place();
             if rule.drops_untracked() {
                 self.refusals.push(format!("{place} drops what is untracked"));
             }
             if rule.drops_invalid() {
-                self.warnings.push(after_the_end(&place));
+                self.later.push(after_the_end(&place));
             }
-            let port = ports.iter().find(|port| rule.names_port("dport", **port));
+            let port = ports.iter().find(|port| rule.names_port(way.protocol, "dport", **port));
             if let Some(port) = port.filter(|_| rule.has(&["dnat", "redirect"])) {
                 self.refusals.push(format!("{place} passes port {port} on by DNAT, which needs tracking"));
             }
         }
-        for port in ports {
-            let accepting =
-                || rules.iter().filter(|rule| rule.names_port("dport", *port) && rule.has(&["accept"]));
-            let by_state = accepting().find(|rule| rule.wants_state());
-            if let Some(rule) = by_state.filter(|_| accepting().all(Rule::wants_state)) {
-                self.refusals.push(format!("{} lets port {port} in by ct state alone", rule.place()));
-            }
+        let input = met_in("input", &chains, &rules);
+        if !input.iter().any(|rule| rule.accepts_untracked()) {
+            self.of_states(&input, way, ports);
         }
-        self.of_policies(objects, &rules, ports);
-    }
-
-    /// A chain that drops by policy lets in, or out, only what a rule names.
-    fn of_policies(&mut self, objects: &[Value], rules: &[Rule], ports: &BTreeSet<u16>) {
-        for chain in objects.iter().filter_map(|object| object.get("chain")).filter(|c| c["policy"] == "drop")
-        {
-            let (field, what) = match chain["hook"].as_str() {
-                Some("input") => ("dport", "comes in"),
-                Some("output") => ("sport", "goes out"),
+        for chain in chains.iter().filter(|chain| refuses_the_rest(chain, &rules)) {
+            let (hook, fields, what) = match text(&chain["hook"]) {
+                hook @ "input" => (hook, way.incoming, "comes in"),
+                hook @ "output" => (hook, way.outgoing, "goes out"),
                 _ => continue,
             };
-            for port in ports {
-                let named = rules
-                    .iter()
-                    .any(|r| r.names_port(field, *port) && r.has(&["accept"]) && !r.wants_state());
-                if !named {
-                    let name = format!("{} {}", text(&chain["table"]), text(&chain["name"]));
-                    self.warnings.push(format!(
-                        "chain {name} drops by policy and no rule names port {port}: look that it {what} untracked"
-                    ));
+            let met = met_in(hook, &chains, &rules);
+            for port in ports.iter().filter(|port| !lets_past(&met, way, fields, **port)) {
+                let name = format!("{} {}", text(&chain["table"]), text(&chain["name"]));
+                self.warnings.push(format!(
+                    "chain {name} drops what no rule accepts, and none names port {port} without ct state: look that \
+                     it {what} untracked"
+                ));
+            }
+        }
+    }
+
+    fn of_states(&mut self, rules: &[&Rule], way: Way, ports: &BTreeSet<u16>) {
+        for port in ports {
+            for field in way.incoming {
+                let named = |rule: &&&Rule| rule.names_port(way.protocol, field, *port);
+                let accepting = || rules.iter().filter(named).filter(|rule| rule.has(&["accept"]));
+                let by_state = accepting().find(|rule| rule.wants_state());
+                if let Some(rule) = by_state.filter(|_| accepting().all(|rule| rule.wants_state())) {
+                    self.refusals.push(format!("{} lets port {port} in by ct state alone", rule.place()));
                 }
             }
         }
     }
 
-    fn of_iptables(&mut self, text: &str, ports: &BTreeSet<u16>) {
+    fn of_iptables(&mut self, text: &str, way: Way, ports: &BTreeSet<u16>) {
         let mut table = "";
         for line in text.lines() {
             if let Some(name) = line.strip_prefix('*') {
@@ -115,7 +122,8 @@ impl Obstacles {
             let target = after(&["-j", "-g"]).unwrap_or_default();
             let states: Vec<&str> = after(&["--ctstate", "--state"]).unwrap_or_default().split(',').collect();
             let refuses = matches!(target, "DROP" | "REJECT");
-            let port = ports.iter().find(|port| {
+            let spoken = after(&["-p"]).is_none_or(|protocol| protocol == way.protocol);
+            let port = ports.iter().filter(|_| spoken).find(|port| {
                 let listed = after(&["--dport", "--dports"]).unwrap_or_default();
                 listed.split(',').any(|range| in_range(range, **port))
             });
@@ -123,7 +131,7 @@ impl Obstacles {
                 self.warnings.push(format!("iptables drops what is untracked: {line}"));
             }
             if refuses && states.contains(&"INVALID") {
-                self.warnings.push(after_the_end(&format!("iptables: {line}")));
+                self.later.push(after_the_end(&format!("iptables: {line}")));
             }
             match port {
                 Some(port) if table == "nat" && matches!(target, "DNAT" | "REDIRECT") => {
@@ -162,102 +170,27 @@ fn bypassed(chain: &Value) -> bool {
     matches!(chain["hook"].as_str(), Some("forward" | "ingress" | "egress"))
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("?")
+/// Rules that a packet may meet at a hook: those of its base chains, and of chains that are no base.
+fn met_in<'a, 'r>(hook: &str, chains: &[&Value], rules: &'a [Rule<'r>]) -> Vec<&'a Rule<'r>> {
+    let elsewhere = |rule: &Rule| {
+        chains.iter().any(|chain| chain["hook"].is_string() && chain["hook"] != hook && rule.is_in(chain))
+    };
+    rules.iter().filter(|rule| !elsewhere(rule)).collect()
 }
 
-/// One rule of `nft -j`.
-struct Rule<'a>(&'a Value);
-
-impl<'a> Rule<'a> {
-    fn new(rule: &'a Value) -> Self {
-        Rule(rule)
-    }
-
-    fn place(&self) -> String {
-        let rule = self.0;
-        let names = [&rule["family"], &rule["table"], &rule["chain"]].map(text).join(" ");
-        format!("the rule {names} handle {}", rule["handle"])
-    }
-
-    fn expressions(&self) -> impl Iterator<Item = &'a Value> {
-        self.0["expr"].as_array().into_iter().flatten()
-    }
-
-    fn has(&self, verdicts: &[&str]) -> bool {
-        self.expressions().any(|expression| verdicts.iter().any(|verdict| expression.get(verdict).is_some()))
-    }
-
-    fn refuses(&self) -> bool {
-        self.has(&["drop", "reject"])
-    }
-
-    /// Matches by port: each with whether it is negated, and its right side.
-    fn names_port(&self, field: &str, port: u16) -> bool {
-        let matches = self.expressions().filter_map(|expression| expression.get("match"));
-        let mut of_port = matches.filter(|m| m["left"]["payload"]["field"] == field && m["op"] != "!=");
-        of_port.any(|m| holds(&m["right"], port))
-    }
-
-    /// Right sides of `ct state`, with whether they are what must not be.
-    fn states(&self) -> Vec<(bool, Vec<&'a str>)> {
-        let matches = self.expressions().filter_map(|expression| expression.get("match"));
-        let of_state = matches.filter(|m| m["left"]["ct"]["key"] == "state");
-        of_state.map(|m| (m["op"] == "!=", words(&m["right"]))).collect()
-    }
-
-    fn wants_state(&self) -> bool {
-        self.states().iter().any(|(negated, states)| states.contains(&"untracked") == *negated)
-    }
-
-    fn drops_untracked(&self) -> bool {
-        let matched = self.states().iter().any(|(negated, states)| states.contains(&"untracked") != *negated);
-        (matched && self.refuses()) || self.vmap_drops("untracked")
-    }
-
-    fn drops_invalid(&self) -> bool {
-        let matched = self.states().iter().any(|(negated, states)| states.contains(&"invalid") && !negated);
-        (matched && self.refuses()) || self.vmap_drops("invalid")
-    }
-
-    /// `ct state vmap { invalid : drop, … }`.
-    fn vmap_drops(&self, state: &str) -> bool {
-        let maps = self.expressions().filter_map(|expression| expression.get("vmap"));
-        let of_state = maps.filter(|map| map["key"]["ct"]["key"] == "state");
-        let pairs = of_state.filter_map(|map| map["data"]["set"].as_array()).flatten();
-        pairs.into_iter().any(|pair| pair[0] == state && (pair[1].get("drop").is_some()))
-    }
+/// By policy, or by a rule without a condition.
+fn refuses_the_rest(chain: &Value, rules: &[Rule]) -> bool {
+    chain["policy"] == "drop" || rules.iter().any(|rule| rule.is_in(chain) && rule.refuses_all())
 }
 
-/// Words of a right side: one, a list, a set.
-fn words(right: &Value) -> Vec<&str> {
-    match right {
-        Value::String(word) => vec![word],
-        Value::Array(list) => list.iter().flat_map(words).collect(),
-        Value::Object(object) => object.get("set").map(words).unwrap_or_default(),
-        _ => Vec::new(),
-    }
-}
-
-/// Whether a right side holds a port: a number, a range, a set of these. A named set is not looked into.
-fn holds(right: &Value, port: u16) -> bool {
-    let number = |value: &Value| value.as_u64();
-    match right {
-        Value::Number(_) => number(right) == Some(port.into()),
-        Value::Object(object) => {
-            let range =
-                object.get("range").and_then(Value::as_array).is_some_and(|ends| match ends.as_slice() {
-                    [first, last] => {
-                        number(first).is_some_and(|n| n <= port.into())
-                            && number(last).is_some_and(|n| n >= port.into())
-                    }
-                    _ => false,
-                });
-            let set = object.get("set").and_then(Value::as_array);
-            range || set.is_some_and(|set| set.iter().any(|element| holds(element, port)))
-        }
-        _ => false,
-    }
+/// Whether a rule that does not ask for a state accepts the port, wherever it stands in the packet.
+fn lets_past(rules: &[&Rule], way: Way, fields: &[&str], port: u16) -> bool {
+    let named = |field: &&str| {
+        let mut accepting = rules.iter().filter(|rule| rule.has(&["accept"]) && !rule.wants_state());
+        accepting.any(|rule| rule.names_port(way.protocol, field, port))
+    };
+    let general = |rule: &&Rule| rule.accepts_untracked() || (way.loopback && rule.accepts_loopback());
+    rules.iter().any(general) || fields.iter().all(named)
 }
 
 #[cfg(test)]

@@ -2,10 +2,15 @@
 
 use serde_json::json;
 
+use super::super::SERVED;
 use super::*;
 
 /// A base chain with a hook, and rules in it.
 fn nft(hook: &str, policy: &str, rules: &[Value]) -> Obstacles {
+    asked(SERVED, 22, hook, policy, rules)
+}
+
+fn asked(way: Way, port: u16, hook: &str, policy: &str, rules: &[Value]) -> Obstacles {
     let names = |mut object: Value| {
         object["family"] = "inet".into();
         object["table"] = "filter".into();
@@ -17,7 +22,7 @@ fn nft(hook: &str, policy: &str, rules: &[Value]) -> Obstacles {
         objects.push(json!({"rule": names(json!({"chain": "c", "handle": handle, "expr": expr}))}));
     }
     let mut found = Obstacles::default();
-    found.of_nft(&json!({"nftables": objects}), &BTreeSet::from([22]));
+    found.of_nft(&json!({"nftables": objects}), way, &BTreeSet::from([port]));
     found
 }
 
@@ -72,9 +77,9 @@ fn what_may_break_is_a_warning() {
     let invalid = json!([{"vmap": {"key": {"ct": {"key": "state"}},
         "data": {"set": [["established", {"accept": null}], ["invalid", {"drop": null}]]}}}]);
     let found = nft("input", "accept", &[invalid]);
-    assert!(found.refusals.is_empty() && found.warnings[0].contains("taken for INVALID"), "{found:?}");
+    assert!(found.refusals.is_empty() && found.later[0].contains("taken for INVALID"), "{found:?}");
     let found = nft("output", "drop", &[]);
-    assert!(found.warnings[0].contains("no rule names port 22"), "{found:?}");
+    assert!(found.warnings[0].contains("none names port 22"), "{found:?}");
 }
 
 #[test]
@@ -84,10 +89,60 @@ fn rules_of_iptables_are_warned_of_and_its_dnat_is_refused() {
         -A INPUT -m conntrack --ctstate INVALID,UNTRACKED -j DROP\n-A INPUT -p tcp -m multiport --dports 80,22 -m \
         state --state NEW -j ACCEPT\n-A FORWARD -m conntrack --ctstate INVALID -j DROP\n-A INPUT -p tcp --dport 2222 \
         -j ACCEPT\nCOMMIT\n";
-    found.of_iptables(text, &BTreeSet::from([22]));
-    assert_eq!((found.refusals.len(), found.warnings.len()), (1, 3), "{found:?}");
+    found.of_iptables(text, SERVED, &BTreeSet::from([22]));
+    assert_eq!((found.refusals.len(), found.warnings.len(), found.later.len()), (1, 2, 1), "{found:?}");
     for nonsense in ["", "-A", "*\n-A INPUT --dport", "-A INPUT --dport : -j ACCEPT", "\u{0}"] {
-        found.of_iptables(nonsense, &BTreeSet::from([22]));
+        found.of_iptables(nonsense, SERVED, &BTreeSet::from([22]));
     }
     assert!(!in_range("", 22) && !in_range("70000", 22) && in_range(":22", 22) && !in_range("23:", 22));
+}
+
+#[test]
+fn both_ends_of_datagrams_are_looked_for_where_they_have_their_port() {
+    let (own, theirs, both): (&[&str], &[&str], &[&str]) = (&["dport"], &["sport"], &["dport", "sport"]);
+    let server = Way { protocol: "udp", incoming: own, outgoing: theirs, loopback: false };
+    let client = Way { incoming: theirs, outgoing: own, ..server };
+    let itself = Way { incoming: both, outgoing: both, loopback: true, ..server };
+    let of = |protocol: &str, field: &str| json!({"match": {"op": "==", "left": {"payload": {"protocol": protocol, "field": field}}, "right": 53}});
+    let established = json!([state("in", json!(["established", "related"])), {"accept": null}]);
+    let lo =
+        json!([{"match": {"op": "==", "left": {"meta": {"key": "iif"}}, "right": "lo"}}, {"accept": null}]);
+    let way_in = |way, rule: Value| {
+        asked(way, 53, "input", "drop", &[established.clone(), rule]) == Obstacles::default()
+    };
+    assert!(way_in(server, json!([of("udp", "dport"), {"accept": null}])));
+    assert!(way_in(client, json!([of("udp", "sport"), {"accept": null}])));
+    assert!(way_in(itself, lo.clone()));
+    assert!(way_in(client, json!([state("in", json!("untracked")), {"accept": null}])));
+    // The other protocol's port, the other end's, what is not from itself, and one end alone.
+    assert!(!way_in(server, json!([of("tcp", "dport"), {"accept": null}])));
+    assert!(!way_in(client, json!([of("udp", "dport"), {"accept": null}])));
+    assert!(!way_in(server, lo));
+    assert!(!way_in(itself, json!([of("udp", "dport"), {"accept": null}])));
+    let found = asked(
+        server,
+        53,
+        "input",
+        "drop",
+        &[json!([of("udp", "dport"), state("in", json!("new")), {"accept": null}])],
+    );
+    assert!(found.refusals[0].contains("lets port 53 in by ct state alone"), "{found:?}");
+    let refused = [established, json!([{"counter": {"packets": 0, "bytes": 0}}, {"reject": null}])];
+    let found = asked(client, 53, "input", "accept", &refused);
+    assert!(found.warnings[0].contains("drops what no rule accepts"), "{found:?}");
+}
+
+#[test]
+fn what_another_hook_accepts_lets_nothing_in() {
+    let chain = |name: &str, policy: &str| json!({"chain": {"family": "inet", "table": "filter", "name": name, "hook": name, "policy": policy}});
+    let rule = |chain: &str, expr: Value| json!({"rule": {"family": "inet", "table": "filter", "chain": chain, "handle": 1, "expr": expr}});
+    let objects = [
+        chain("input", "drop"),
+        chain("output", "accept"),
+        rule("input", json!([port(json!(22)), state("in", json!("new")), {"accept": null}])),
+        rule("output", json!([port(json!(22)), {"accept": null}])),
+    ];
+    let mut found = Obstacles::default();
+    found.of_nft(&json!({"nftables": objects}), SERVED, &BTreeSet::from([22]));
+    assert!(found.refusals[0].contains("by ct state alone"), "{found:?}");
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::super::Runtime;
 use super::super::cure::quoted;
+use super::super::usage::worth_a_rule;
+use super::super::{Runtime, Side};
 use super::{Question, table};
 use crate::error::{Error, Result};
 use crate::journal::Baseline;
@@ -14,6 +15,7 @@ use crate::kernel::netns;
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::sysctl;
 use crate::kernel::{clock, kernel_log, memory, nft_rules, process, statistics, x_tables};
+use crate::lifeline::{self, Way};
 use crate::model::{KernelMessage, NotExamined, Ruleset, TrackingUser};
 
 /// Programs that write conntrack's values.
@@ -74,6 +76,7 @@ pub fn gather(
         }
         runtime.rules = rules(modules, &mut skip);
         runtime.other_users = other_users(modules);
+        runtime.in_the_way = in_the_way(&runtime, modules);
         runtime.programs = process::named(&MANAGERS, question.target.netns().inode);
     }
     let sample = Duration::from_secs(question.sample_seconds);
@@ -120,6 +123,36 @@ fn rules(modules: &Modules, skip: &mut impl FnMut(&str, String, bool)) -> Option
     look(modules, "nf_tables", "the ruleset", skip, || {
         nft_rules::list(&mut Netlink::open()?).map_err(|error| explain("the ruleset", &error))
     })
+}
+
+/// For services that the finding better-untracked is about: what a filter would do to them, as `lifeline` asks it.
+fn in_the_way(runtime: &Runtime, modules: &Modules) -> BTreeMap<(u16, Side), Vec<String>> {
+    let services = runtime.table.iter().flat_map(worth_a_rule);
+    let asked = services.map(|service| {
+        // Listing would load nf_tables, and without it there are no rules of it.
+        let found = match modules.is_there("nf_tables") {
+            true => lifeline::in_the_way(way(service.side), service.port)
+                .unwrap_or_else(|error| vec![format!("the rules were not read: {}", error.why)]),
+            false => Vec::new(),
+        };
+        // The table nat drops nothing, and translates none of these.
+        let filters = |place: &str| place.contains("-legacy table") && !place.ends_with(" nat");
+        let legacy = runtime.other_users.iter().filter(|user| filters(&user.place));
+        let legacy = legacy.map(|user| format!("{} has rules that are not read", user.place));
+        ((service.port, service.side), found.into_iter().chain(legacy).collect())
+    });
+    asked.collect()
+}
+
+/// Where the packets of a service have its port.
+fn way(side: Side) -> Way {
+    let (own, theirs, both): (&[&str], &[&str], &[&str]) = (&["dport"], &["sport"], &["dport", "sport"]);
+    let (incoming, outgoing) = match side {
+        Side::Loopback => (both, both),
+        Side::Server => (own, theirs),
+        Side::Client => (theirs, own),
+    };
+    Way { protocol: "udp", incoming, outgoing, loopback: side == Side::Loopback }
 }
 
 fn other_users(modules: &Modules) -> Vec<TrackingUser> {

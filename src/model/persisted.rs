@@ -42,7 +42,7 @@ pub struct PersistedValue {
 pub struct PersistedFile {
     /// Where.
     pub path: String,
-    /// `new`, `changed` or `unchanged`.
+    /// `new`, `changed`, `unchanged`, or `removed`: an earlier one that nothing reads.
     pub change: String,
     /// Unified; empty where nothing changes.
     pub diff: String,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use similar::TextDiff;
 
 use super::text::MARK;
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::model::PersistedFile;
 
 /// A file of ours is a few kilobytes.
@@ -20,6 +20,8 @@ pub(super) struct Change {
     path: PathBuf,
     before: Option<String>,
     after: String,
+    /// It is not to be there any more.
+    goes: bool,
 }
 
 impl Change {
@@ -46,7 +48,7 @@ impl Change {
         }
         let found = match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(Change { path, before: None, after });
+                return Ok(Change { path, before: None, after, goes: false });
             }
             Err(error) => return Err(failed(&path, &error)),
             Ok(found) => found,
@@ -56,8 +58,22 @@ impl Change {
         }
         let bytes = fs::read(&path).map_err(|error| failed(&path, &error))?;
         match String::from_utf8(bytes) {
-            Ok(before) if before.starts_with(MARK) => Ok(Change { path, before: Some(before), after }),
+            Ok(before) if before.starts_with(MARK) => {
+                Ok(Change { path, before: Some(before), after, goes: false })
+            }
             _ => foreign("it was not written by `ctctl persist`"),
+        }
+    }
+
+    /// Takes an earlier file of ours away; nothing where there is none, or somebody else's.
+    ///
+    /// # Errors
+    /// Exit 3 where it cannot be read.
+    pub(super) fn taking_back(root: &Path, path: &str) -> Result<Option<Change>> {
+        match Change::find(root, path, String::new()) {
+            Ok(change) => Ok(Some(Change { goes: true, ..change }).filter(|change| change.before.is_some())),
+            Err(error) if error.exit == Exit::No => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -79,6 +95,7 @@ impl Change {
         let (change, backup) = match (&self.before, self.unchanged()) {
             (None, _) => ("new", None),
             (Some(_), true) => ("unchanged", None),
+            (Some(_), false) if self.goes => ("removed", Some(self.backup().display().to_string())),
             (Some(_), false) => ("changed", Some(self.backup().display().to_string())),
         };
         let diff = if self.unchanged() { String::new() } else { diff };
@@ -99,7 +116,10 @@ impl Change {
             Some(before) => replace(&self.backup(), before),
             None => Ok(()),
         });
-        let written = kept.and_then(|()| replace(&self.path, &self.after));
+        let written = kept.and_then(|()| match self.goes {
+            true => fs::remove_file(&self.path),
+            false => replace(&self.path, &self.after),
+        });
         written.and_then(|()| File::open(directory)?.sync_all()).map_err(|error| failed(&self.path, &error))
     }
 }

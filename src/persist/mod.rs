@@ -79,6 +79,9 @@ fn prepare(root: &Path, today: &Today) -> Result<(PersistDocument, Vec<Change>)>
     for (path, text) in text::files(&values, today) {
         changes.push(Change::find(root, path, text)?);
     }
+    if today.built_in {
+        changes.extend(Change::taking_back(root, text::MODPROBE)?);
+    }
     let header = Header { schema: 1, taken_at: clock::now_rfc3339(), netns: Default::default() };
     let document = PersistDocument {
         header,

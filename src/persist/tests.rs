@@ -221,6 +221,24 @@ fn built_into_the_kernel_the_buckets_are_a_sysctl_and_elsewhere_host_values_are_
     let document = persist(tree.path(), &Today { built_in: true, ..today() });
     assert_eq!(lines(tree.path(), text::SYSCTL)[0], "net.netfilter.nf_conntrack_buckets = 25600");
     assert!(document.notes[0].contains("nf_conntrack.hashsize=25600"), "{:?}", document.notes);
+    assert!(!tree.path().join(text::MODPROBE).exists(), "nothing reads it there");
+    // One of before is taken back and kept beside it; somebody else's stays.
+    let tree = tempfile::tempdir().expect("a tree");
+    persist(tree.path(), &today());
+    let ours = tree.path().join(text::MODPROBE);
+    let before = fs::read_to_string(&ours).expect("written");
+    let document = persist(tree.path(), &Today { built_in: true, ..today() });
+    let removed: Vec<_> = document.files.iter().filter(|file| file.change == "removed").collect();
+    let [file] = removed[..] else { panic!("{:?}", document.files) };
+    assert!(!ours.exists() && file.diff.contains("-options nf_conntrack hashsize=25600"), "{file:?}");
+    assert_eq!(fs::read_to_string(file.backup.as_ref().expect("a backup")).expect("kept"), before);
+    fs::write(&ours, "options nf_conntrack acct=1\n").expect("somebody else's");
+    let document = persist(tree.path(), &Today { built_in: true, ..today() });
+    assert!(
+        ours.exists() && document.files.iter().all(|file| file.change == "unchanged"),
+        "{:?}",
+        document.files
+    );
     let tree = tempfile::tempdir().expect("a tree");
     let mut container = Today { host: false, ..today() };
     container.values.retain(|name, _| !["max", "buckets"].contains(name));

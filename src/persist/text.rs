@@ -25,7 +25,8 @@ pub(super) fn files(values: &[PersistedValue], today: &Today) -> Vec<(&'static s
             "# The table's module, so that sysctl.d finds its values. Loading it tracks nothing by itself.\n";
         files.push((MODULES_LOAD, format!("{MARK}{HEAD}{about}nf_conntrack\n")));
     }
-    if let Some(buckets) = values.iter().find(|row| row.name == "buckets") {
+    // Nobody reads modprobe.d for what is part of the kernel: there the sysctl says it.
+    if let Some(buckets) = values.iter().find(|row| row.name == "buckets").filter(|_| !today.built_in) {
         let about = "# Buckets of the table: sized while it is empty, nobody waits for it.\n";
         let line = format!("options nf_conntrack hashsize={}\n", buckets.value);
         files.push((MODPROBE, format!("{MARK}{HEAD}{about}{line}")));

@@ -169,7 +169,9 @@ fn log(facts: &Facts) -> Vec<Finding> {
     let severity = if recent { Severity::Warning } else { Severity::Note };
     let swallowed: Vec<&KernelMessage> = messages.iter().filter(|m| suppressed(m).is_some()).collect();
     let mut found = vec![logged(facts, &full, severity)];
-    if !swallowed.is_empty() {
+    if swallowed.is_empty() {
+        found[0].fix.extend(begin_anew(facts, &full));
+    } else {
         found.push(hidden(facts, &full, &swallowed, severity));
     }
     found
@@ -202,7 +204,8 @@ fn evidence(facts: &Facts, message: &KernelMessage) -> Evidence {
 fn begin_anew(facts: &Facts, messages: &[&KernelMessage]) -> Vec<String> {
     let Some(last) = messages.last() else { return Vec::new() };
     let clear = match last.line {
-        Some(_) => facts.rename(&last.path, &format!("{}.1", last.path)),
+        // The moment makes the name: one of before is not overwritten.
+        Some(_) => format!("{}.$(date +%Y%m%d-%H%M%S)", facts.rename(&last.path, &last.path)),
         None => "dmesg --clear".into(),
     };
     vec!["# once the cause is gone, let the log begin anew:".into(), clear]
@@ -212,12 +215,17 @@ fn logged(facts: &Facts, full: &[&KernelMessage], severity: Severity) -> Finding
     let mut where_: Vec<&str> = full.iter().map(|m| namespace(&m.text)).collect();
     where_.sort_unstable();
     where_.dedup();
-    let title = format!("the kernel logged \"table full\" {} times, in {}", full.len(), where_.join(", "));
-    let mut fix = match &facts.runtime {
+    let more = match where_.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    where_.truncate(SHOWN);
+    let title =
+        format!("the kernel logged \"table full\" {} times, in {}{more}", full.len(), where_.join(", "));
+    let fix = match &facts.runtime {
         Some(runtime) => more_room(facts, runtime),
         None => vec!["# raise max, or run `ctctl agent` on the host".into()],
     };
-    fix.extend(begin_anew(facts, full));
     Finding::new("table-full-logged", severity, title)
         .because("The table was full and new connections were dropped, each time for as long as it lasted.")
         .seen(full.iter().rev().take(SHOWN).map(|message| evidence(facts, message)))

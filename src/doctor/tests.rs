@@ -253,6 +253,9 @@ fn the_log_counts_for_its_namespace_and_its_time() {
         [],
         "of something else"
     );
+    let many = (1..=5).map(|n| message(9.0, &format!("table full in netns {n}, dropping packet")));
+    let title = findings(&logged(many.collect())).remove(0).title;
+    assert!(title.ends_with("in netns 1, netns 2, netns 3 and 2 more"), "{title}");
     let within = |inode, drop| {
         let mut facts = logged(vec![message(99_000.0, other), message(99_000.0, full)]);
         let runtime = facts.runtime.as_mut().expect("a runtime");

@@ -83,6 +83,22 @@ impl Facts {
         vec![format!("{enter}sysctl -w {}={value}", key(name))]
     }
 
+    /// Whether a max is below the one in force: what that is, and what the lower one would do, as advice.
+    pub fn lowers_max(&self, name: &str, number: u64) -> Option<(u64, String)> {
+        let runtime = self.runtime.as_ref().filter(|_| name == "max")?;
+        let (now, count) = (runtime.number("max")?, runtime.number("count").unwrap_or(0));
+        // 0 is no limit at all.
+        let lower = number > 0 && number < now.max(if now == 0 { count } else { 0 });
+        let refused = match count >= number {
+            true => "every new connection is refused until the table has shrunk",
+            false => "less is left for peaks",
+        };
+        let said = format!(
+            "# max is {now} now and the table holds {count}: with {number} {refused}; to keep {now}:"
+        );
+        lower.then_some((now, said))
+    }
+
     /// Makes a value so at the next boot.
     pub fn at_boot(&self, name: &str, value: u64) -> Vec<String> {
         let Some(files) = &self.files else { return Vec::new() };

@@ -2,7 +2,7 @@
 
 use super::cure::key;
 use super::facts::{Facts, Files};
-use super::names::{self, Known, Version};
+use super::names::{self, Known, Near, Version};
 use super::settings::reading;
 use super::value::Reading;
 use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine};
@@ -37,7 +37,7 @@ fn of_line(facts: &Facts, files: &Files, file: &SysctlFile, line: &SysctlLine) -
         return None;
     }
     if let Some(new) = names::renamed(&line.key) {
-        return Some(renamed(facts, file, line, &format!("{new} = {value}")));
+        return Some(renamed(facts, file, line, &new, value));
     }
     let Some(name) = line.conntrack_name() else { return Some(unknown(facts, file, line, value)) };
     match names::known(name) {
@@ -103,7 +103,7 @@ fn rewritten(text: &str) -> Option<String> {
     (names::known(name) == Known::Writable).then(|| format!("{} = {number}", key(name)))
 }
 
-fn renamed(facts: &Facts, file: &SysctlFile, line: &SysctlLine, with: &str) -> Finding {
+fn renamed(facts: &Facts, file: &SysctlFile, line: &SysctlLine, new: &str, value: &str) -> Finding {
     let title = format!("{} is a name of long ago, and sets nothing", line.key.replace('/', "."));
     Finding::new("sysctl-renamed", severity(line), title)
         .because(
@@ -111,29 +111,51 @@ fn renamed(facts: &Facts, file: &SysctlFile, line: &SysctlLine, with: &str) -> F
              and are gone since.",
         )
         .seen([facts.at(file, line)])
-        .fix([facts.replace(&file.path, line.line, with)])
+        .fix(assigned(facts, file, line, new, value))
         .source(&["CONFIG_NF_CONNTRACK_PROC_COMPAT, removed in Linux 4.9"])
+}
+
+/// The line with the name that was meant. Once it counts it must not shrink a table that has more room today.
+fn assigned(facts: &Facts, file: &SysctlFile, line: &SysctlLine, name: &str, value: &str) -> Vec<String> {
+    let number = super::value::read(name, value).number();
+    match number.and_then(|number| facts.lowers_max(name, number)) {
+        Some((now, warning)) => {
+            vec![warning, facts.replace(&file.path, line.line, &format!("{} = {now}", key(name)))]
+        }
+        None => vec![facts.replace(&file.path, line.line, &format!("{} = {value}", key(name)))],
+    }
 }
 
 fn unknown(facts: &Facts, file: &SysctlFile, line: &SysctlLine, value: &str) -> Finding {
     let last = line.key.rsplit('/').next().unwrap_or(&line.key);
-    let bare = ["nf_conntrack_", "nf_contrack_", "nf_conntrak_", "nf_conn_track_", "conntrack_", "nf_"]
-        .iter()
-        .find_map(|prefix| last.strip_prefix(prefix))
-        .unwrap_or(last);
+    let bare = [
+        "nf_conntrack_",
+        "nf_contrack_",
+        "nf_conntrak_",
+        "nf_conn_track_",
+        "ip_conntrack_",
+        "conntrack_",
+        "nf_",
+    ]
+    .iter()
+    .find_map(|prefix| last.strip_prefix(prefix))
+    .unwrap_or(last);
     let near = names::nearest(bare);
     let title = format!("there is no sysctl {}", line.key.replace('/', "."));
     let because = match near {
-        Some(near) => format!("Nothing is set. The nearest name that there is: {}.", key(near)),
+        Some(Near::Meant(near)) => format!("Nothing is set. The nearest name that there is: {}.", key(near)),
+        Some(Near::Perhaps(near)) => {
+            format!("Nothing is set. Perhaps {} was meant: write that, if it was.", key(near))
+        }
         None => "Nothing is set, and no name that there is comes near.".into(),
     };
     Finding::new("sysctl-unknown-name", severity(line), title)
         .because(because)
         .seen([facts.at(file, line)])
-        .fix([match near {
-            Some(near) => facts.replace(&file.path, line.line, &format!("{} = {value}", key(near))),
-            None => facts.comment_out(&file.path, line.line),
-        }])
+        .fix(match near {
+            Some(Near::Meant(near)) => assigned(facts, file, line, near, value),
+            _ => vec![facts.comment_out(&file.path, line.line)],
+        })
         .source(&["Documentation/networking/nf_conntrack-sysctl.rst"])
 }
 

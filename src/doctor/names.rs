@@ -61,19 +61,51 @@ pub fn all() -> impl Iterator<Item = &'static str> {
     OTHERS.into_iter().chain(Timeout::all().map(Timeout::name))
 }
 
-/// The known name that is nearest to one that is not, if any is near.
-pub fn nearest(name: &str) -> Option<&'static str> {
-    let (distance, nearest) = all().map(|known| (distance(name, known), known)).min()?;
-    (distance <= 1 + name.len() / 4).then_some(nearest)
+/// A known name for one that is not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Near {
+    /// One letter away, or what was cut short; no other name comes as near.
+    Meant(&'static str),
+    /// It may be meant.
+    Perhaps(&'static str),
 }
 
-/// The name of today for one of `ip_conntrack` (before 2.6.20, kept until 4.9 by NF_CONNTRACK_PROC_COMPAT); the key
+/// Words that names of one protocol begin with.
+const PROTOCOLS: [&str; 8] = ["tcp_", "udp_", "icmp_", "icmpv6_", "dccp_", "sctp_", "gre_", "frag6_"];
+/// Of fewer letters nobody can tell what was cut short.
+const TELLING: usize = 5;
+
+/// The known name that is nearest to one that is not, if any is near. Of another protocol none is.
+pub fn nearest(name: &str) -> Option<Near> {
+    let protocol = PROTOCOLS.iter().find(|protocol| name.starts_with(**protocol));
+    let fits = |known: &&str| protocol.is_none_or(|protocol| known.starts_with(*protocol));
+    let mut near: Vec<(usize, &str)> =
+        all().filter(fits).map(|known| (distance(name, known), known)).collect();
+    near.sort_unstable();
+    let [(first, nearest), rest @ ..] = near.as_slice() else { return None };
+    let alone = rest.first().is_none_or(|(second, _)| second > first);
+    let longer: Vec<&str> = all().filter(|known| name.len() >= TELLING && known.starts_with(name)).collect();
+    match longer.as_slice() {
+        _ if *first <= 1 && alone => Some(Near::Meant(nearest)),
+        [longer] => Some(Near::Meant(longer)),
+        _ => (*first <= 1 + name.len() / 4).then_some(Near::Perhaps(nearest)),
+    }
+}
+
+/// The name of today, after `nf_conntrack_`, for one of `ip_conntrack` (before 2.6.20, kept until 4.9 by NF_CONNTRACK_PROC_COMPAT); the key
 /// is a path below /proc/sys.
 pub fn renamed(key: &str) -> Option<String> {
     let old = ["net/ipv4/netfilter/ip_conntrack_", "net/ipv4/ip_conntrack_", "net/netfilter/ip_conntrack_"];
     let rest = old.iter().find_map(|prefix| key.strip_prefix(prefix))?;
-    let name = if known(rest) == Known::Unknown { nearest(rest)?.to_owned() } else { rest.to_owned() };
-    Some(format!("net.netfilter.nf_conntrack_{name}"))
+    let name = if known(rest) == Known::Unknown { meant(rest)?.to_owned() } else { rest.to_owned() };
+    Some(name)
+}
+
+fn meant(name: &str) -> Option<&'static str> {
+    match nearest(name)? {
+        Near::Meant(name) => Some(name),
+        Near::Perhaps(_) => None,
+    }
 }
 
 /// `6.1.0-13-amd64` is 6.1.
@@ -107,8 +139,12 @@ mod tests {
         assert_eq!(known("tcp_timeout_established"), Known::Writable);
         assert_eq!(known("count"), Known::ReadOnly);
         assert_eq!(known("tcp_timeout_establish"), Known::Unknown);
-        assert_eq!(nearest("tcp_timeout_establish"), Some("tcp_timeout_established"));
-        assert_eq!(nearest("maxx"), Some("max"));
+        assert_eq!(nearest("tcp_timeout_establish"), Some(Near::Meant("tcp_timeout_established")));
+        assert_eq!(nearest("tcp_timeout_est"), Some(Near::Meant("tcp_timeout_established")));
+        assert_eq!(nearest("maxx"), Some(Near::Meant("max")));
+        assert_eq!(nearest("icmp_timeout_stream"), None, "another protocol's");
+        assert_eq!(nearest("timeout_established"), Some(Near::Perhaps("tcp_timeout_established")));
+        assert_eq!(nearest("tcp_timeout_clo"), Some(Near::Perhaps("tcp_timeout_close")), "two begin so");
         assert_eq!(nearest("something_else_entirely_different"), None);
         assert_eq!(version("6.1.0-13-amd64"), Some((6, 1)));
         assert_eq!(version("nonsense"), None);
@@ -117,9 +153,9 @@ mod tests {
     #[test]
     fn old_names_have_new_ones() {
         let new = |key| renamed(key).expect("renamed");
-        assert_eq!(new("net/ipv4/ip_conntrack_max"), "net.netfilter.nf_conntrack_max");
+        assert_eq!(new("net/ipv4/ip_conntrack_max"), "max");
         let old = "net/ipv4/netfilter/ip_conntrack_tcp_timeout_established";
-        assert_eq!(new(old), "net.netfilter.nf_conntrack_tcp_timeout_established");
+        assert_eq!(new(old), "tcp_timeout_established");
         assert_eq!(renamed("net/netfilter/nf_conntrack_max"), None);
     }
 }

@@ -31,6 +31,8 @@ fn unlimited(facts: &Facts) -> Option<Finding> {
     let (0, evidence) = facts.in_force("max")? else { return None };
     let sane =
         facts.runtime.as_ref().and_then(|runtime| runtime.number("buckets")).unwrap_or(DEFAULT_BUCKETS);
+    let count = facts.runtime.as_ref().and_then(|runtime| runtime.number("count")).unwrap_or(0);
+    let sane = sane.max(count.saturating_mul(4) / 3);
     Some(
         Finding::new("max-unlimited", Severity::Warning, "the table has no limit but memory")
             .because(
@@ -160,6 +162,10 @@ fn memory(facts: &Facts, here: &Runtime) -> Option<Finding> {
                 runtime("max", max.to_string()),
                 seen(format!("{cost} bytes an entry ({})", here.memory.bytes_per_entry_basis)),
             ])
+            .fix([format!(
+                "# max is {max} now and the table holds {count}: beyond {wanted} new connections are then refused; \
+                 to keep {max}, give the host more memory"
+            )])
             .fix(facts.set("max", wanted))
             .source(&["nf_conntrack_init_start, net/netfilter/nf_conntrack_core.c", "slabinfo(5)"]),
     )

@@ -188,9 +188,22 @@ fn with_file(mut facts: Facts, key: &str, value: &str) -> Facts {
 fn a_value_that_is_not_what_its_file_says() {
     let mut facts = with_file(healthy(), "net/nf_conntrack_max", "65536");
     let fix = alone(&facts, "runtime-differs", Severity::Warning);
-    assert_eq!(fix, ["sysctl -w net.netfilter.nf_conntrack_max=65536"]);
-    paste(&mut facts, &fix);
-    assert_eq!(ids(&facts), []);
+    // What is in force goes into the file; that the file's lower value refuses connections is said.
+    assert!(fix[0].contains("max is 262144 now and the table holds 1000"), "{fix:?}");
+    assert!(fix[1].starts_with("sed ") && fix[1].contains("nf_conntrack_max = 262144"), "{fix:?}");
+    assert!(fix[2].starts_with("# or") && fix.len() == 3, "{fix:?}");
+    facts.runtime.as_mut().expect("a runtime").values.insert("count".into(), "70000".into());
+    assert!(
+        alone(&facts, "runtime-differs", Severity::Warning)[0].contains("every new connection is refused")
+    );
+    let old = with_file(healthy(), "net/ipv4/ip_conntrack_max", "65536");
+    let fix = alone(&old, "sysctl-renamed", Severity::Error);
+    assert!(fix[0].starts_with("# max is 262144") && fix[1].contains("nf_conntrack_max = 262144"), "{fix:?}");
+    let mut higher = with_file(healthy(), "net/nf_conntrack_max", "300000");
+    let fix = alone(&higher, "runtime-differs", Severity::Warning);
+    assert_eq!(fix, ["sysctl -w net.netfilter.nf_conntrack_max=300000"]);
+    paste(&mut higher, &fix);
+    assert_eq!(ids(&higher), []);
     let mut agents = with_file(healthy(), "net/nf_conntrack_max", "65536");
     agents.runtime.as_mut().expect("a runtime").held_by_agent.insert("max".into(), 65_536);
     alone(&agents, "runtime-differs", Severity::Note);

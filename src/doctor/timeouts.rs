@@ -5,9 +5,9 @@ use super::facts::Facts;
 use crate::model::{Finding, Severity};
 
 /// RFC 5382, REQ-5: not below 2 hours 4 minutes.
-const RFC_5382_SECONDS: u64 = 7440;
+pub const RFC_5382_SECONDS: u64 = 7440;
 /// Below what the kernel itself gives a connection whose data is not acknowledged (tcp_timeout_unacknowledged).
-const CUTS_SECONDS: u64 = 300;
+pub const CUTS_SECONDS: u64 = 300;
 /// The kernel's default, five days.
 const FIVE_DAYS_SECONDS: u64 = 432_000;
 /// What the fixes set: a day, as Kubernetes does.
@@ -104,7 +104,7 @@ fn differs_note(facts: &Facts) -> Option<Finding> {
         [facts.at(setting.file, setting.line), now]
     });
     let theirs = other.iter().filter(|(setting, _)| !ours(setting.name));
-    let fix = theirs.flat_map(|(setting, _)| facts.now(setting.name, setting.number));
+    let fix = theirs.flat_map(|(setting, _)| as_one(facts, setting.name, setting.number));
     Some(
         Finding::new("runtime-differs", severity, title)
             .because(because)
@@ -112,6 +112,17 @@ fn differs_note(facts: &Facts) -> Option<Finding> {
             .fix(fix)
             .source(&["sysctl.d(5)", "sysctl(8)"]),
     )
+}
+
+/// The file's value now; a max that has grown since goes into the file, and lowering it is left to the reader.
+fn as_one(facts: &Facts, name: &str, number: u64) -> Vec<String> {
+    let Some((now, warning)) = facts.lowers_max(name, number) else { return facts.now(name, number) };
+    let mut fix = vec![warning];
+    fix.extend(facts.at_boot(name, now));
+    fix.extend(
+        facts.now(name, number).into_iter().map(|command| format!("# or, for what the file says: {command}")),
+    );
+    fix
 }
 
 fn events(facts: &Facts) -> Option<Finding> {

@@ -2,9 +2,12 @@
 
 use super::cure::{SYSCTL_FILE, key, seen};
 use super::facts::{Facts, Files};
-use super::names::{self, Known};
+use super::names::{self, Known, Near};
+use super::timeouts::{CUTS_SECONDS, RFC_5382_SECONDS};
 use super::value;
 use crate::model::{FileLine, Finding, Severity};
+
+const ESTABLISHED: &str = "tcp_timeout_established";
 
 /// Lines of scripts, units and profiles, and programs that run.
 pub fn check(facts: &Facts) -> Vec<Finding> {
@@ -27,6 +30,9 @@ struct Written<'a> {
 }
 
 fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
+    if let Some(finding) = wrong_name(facts, line) {
+        return Some(finding);
+    }
     let written = written(&line.text)?;
     if matches!(names::known(written.name), Known::Unknown) {
         return None;
@@ -39,6 +45,9 @@ fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
     let boot = effective.get(written.name);
     let number = written.value.and_then(|value| value::read(written.name, value).number());
     let against = boot.filter(|boot| number.is_none_or(|number| number != boot.number));
+    if let Some(seconds) = number.filter(|number| written.name == ESTABLISHED && *number < RFC_5382_SECONDS) {
+        return Some(forgets(facts, line, seconds));
+    }
     let severity = if against.is_some() { Severity::Warning } else { Severity::Note };
     let title = match against {
         Some(boot) => format!("{} writes {name} too, against {} in sysctl.d", line.path, boot.number),
@@ -62,6 +71,58 @@ fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
             .fix(fix)
             .source(&["sysctl.d(5)"]),
     )
+}
+
+/// A name that no kernel takes: as in a file of sysctls, and nothing that sysctl.d could hold instead.
+fn wrong_name(facts: &Facts, line: &FileLine) -> Option<Finding> {
+    let text = line.text.replace("ip_conntrack_", "nf_conntrack_");
+    let name = written(&text)?.name.to_owned();
+    let at = text.find(&format!("nf_conntrack_{name}"))?;
+    let old = line.text != text;
+    let (path, shown) =
+        (&line.path, if old { format!("ip_conntrack_{name}") } else { format!("nf_conntrack_{name}") });
+    let is_sysctl = text[..at].ends_with(['/', '.']) && !text[..at].contains("/sys/module");
+    let (id, why) = match names::known(&name) {
+        _ if !is_sysctl => return None,
+        _ if old => (
+            "sysctl-renamed",
+            "ip_conntrack became nf_conntrack in Linux 2.6.20; the old names are gone since 4.9.".to_owned(),
+        ),
+        Known::ReadOnly => {
+            ("sysctl-read-only", "It is the kernel's own count, and the write is refused (mode 0444).".into())
+        }
+        Known::Unknown => (
+            "sysctl-unknown-name",
+            match names::nearest(&name) {
+                Some(Near::Meant(near) | Near::Perhaps(near)) => {
+                    format!("Nothing is set. Perhaps {} was meant.", key(near))
+                }
+                None => "Nothing is set, and no name that there is comes near.".into(),
+            },
+        ),
+        _ => return None,
+    };
+    Some(
+        Finding::new(id, Severity::Error, format!("{path} writes {shown}, which sets nothing"))
+            .because(why)
+            .seen([facts.line(line)])
+            .fix([facts.comment_out(path, line.line)])
+            .source(&["nf_ct_sysctl_table, net/netfilter/nf_conntrack_standalone.c"]),
+    )
+}
+
+/// What a script writes counts behind the boot, and is no better for it.
+fn forgets(facts: &Facts, line: &FileLine, seconds: u64) -> Finding {
+    let severity = if seconds < CUTS_SECONDS { Severity::Error } else { Severity::Warning };
+    let title = format!("{} has connections forgotten after {seconds} s of silence", line.path);
+    Finding::new("established-too-short", severity, title)
+        .because(
+            "A session that nobody types in is silent for hours; TCP's own keepalive begins after two hours: hence 2 h \
+             4 min as the least.",
+        )
+        .seen([facts.line(line)])
+        .fix([facts.comment_out(&line.path, line.line)])
+        .source(&["RFC 5382, REQ-5", "tcp(7), tcp_keepalive_time"])
 }
 
 fn torn(facts: &Facts, line: &FileLine, written: &Written<'_>) -> Finding {

@@ -74,6 +74,9 @@ fn names_that_set_nothing() {
             "sysctl-unknown-name",
             Some(&established),
         ),
+        ("net.netfilter.nf_conntrack_tcp_timeout_est = 86400", "sysctl-unknown-name", Some(&established)),
+        ("net.netfilter.nf_conntrack_icmp_timeout_stream = 60", "sysctl-unknown-name", None),
+        ("net.netfilter.nf_conntrack_timeout_established = 60", "sysctl-unknown-name", None),
         ("net.nf_conntrack_buckets = 65536", "sysctl-unknown-name", Some(&set("buckets", 65_536))),
         ("net.ipv4.nf_conntrack_max = 65536", "sysctl-unknown-name", Some(&max)),
         ("net.netfilter.nf_contrack_max = 65536", "sysctl-unknown-name", Some(&max)),
@@ -272,6 +275,20 @@ fn others_that_write_the_same_values() {
     for file in ["etc/rc.local", "etc/network/if-up.d/conntrack", "usr/local/sbin/tune"] {
         cured("other-writer", "warning", &[line, (file, &echo)]);
         cured("other-writer", "note", &[(file, &echo)]);
+    }
+    // What sets nothing is no better in a script, and nothing of it goes into sysctl.d.
+    for (line, id) in [
+        ("echo 65536 > /proc/sys/net/ipv4/netfilter/ip_conntrack_max", "sysctl-renamed"),
+        ("sysctl -w net.ipv4.ip_conntrack_max=65536", "sysctl-renamed"),
+        ("sysctl -w net.netfilter.nf_conntrack_count=65536", "sysctl-read-only"),
+        ("echo 9 > /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_est", "sysctl-unknown-name"),
+        ("sysctl -w net.netfilter.nf_conntrack_tcp_timeout_established=60", "established-too-short"),
+    ] {
+        let tree = tree(&[("etc/rc.local", &format!("#!/bin/sh\n{line}\n"))]);
+        cured_in(&tree, id, "error");
+        let text = std::fs::read_to_string(tree.path("etc/rc.local")).expect("the script");
+        assert_eq!(text, format!("#!/bin/sh\n# {line}\n"));
+        assert!(!tree.path("etc/sysctl.d/90-conntrack.conf").exists(), "{line}");
     }
     let cron = "@reboot root sysctl -w net.netfilter.nf_conntrack_max=131072\n";
     cured("other-writer", "warning", &[line, ("etc/cron.d/tune", cron)]);

@@ -284,7 +284,7 @@ fn the_log_counts_for_its_namespace_and_its_time() {
 fn rule(handle: u64, by: &str, needs: bool, refuses: bool) -> Rule {
     let tracks_by = if by.is_empty() { Vec::new() } else { vec![by.into()] };
     let (table, chain) = ("filter".into(), "input".into());
-    Rule { family: "inet", table, chain, handle, tracks_by, needs, refuses }
+    Rule { family: "inet", table, chain, handle, tracks_by, needs, refuses, acts: false }
 }
 
 #[test]
@@ -305,6 +305,11 @@ fn tracking_is_needed_where_something_is_decided_by_it() {
         alone(&facts, "conntrack-unneeded", Severity::Warning),
         ["nft delete rule inet filter input handle 7"]
     );
+    // What logs, counts or marks by a state does that much.
+    let logs = Rule { acts: true, ..rule(7, "ct", false, false) };
+    let facts = changed(|r| r.rules = Some(Ruleset { rules: vec![logs], policy_drop: false }));
+    let fix = alone(&facts, "conntrack-unneeded", Severity::Note);
+    assert!(fix.iter().all(|line| line.starts_with('#')), "{fix:?}");
     let legacy = TrackingUser { place: "iptables-legacy table nat".into(), by: "x".into() };
     let facts = changed(|r| (r.rules, r.other_users) = (Some(Ruleset::default()), vec![legacy.clone()]));
     assert_eq!(ids(&facts), [], "its rules are not known");

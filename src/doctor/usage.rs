@@ -53,15 +53,20 @@ fn unneeded(runtime: &Runtime) -> Option<Finding> {
                 .source(&source),
         );
     }
+    let severity = if tracking.iter().any(|rule| rule.acts) { Severity::Note } else { Severity::Warning };
     let delete = |rule: &&Rule| {
         let Rule { family, table, chain, handle, .. } = rule;
         let (table, chain) = (quoted(table), quoted(chain));
-        format!("{}nft delete rule {family} {table} {chain} handle {handle}", runtime.enter)
+        let command = format!("{}nft delete rule {family} {table} {chain} handle {handle}", runtime.enter);
+        match severity {
+            Severity::Note => format!("# where its log, count or mark is not wanted: {command}"),
+            _ => command,
+        }
     };
     let evidence =
         tracking.iter().map(|rule| seen(format!("{}: {}", place(rule), rule.tracks_by.join(", "))));
     Some(
-        Finding::new("conntrack-unneeded", Severity::Warning, "connections are tracked though nothing needs it")
+        Finding::new("conntrack-unneeded", severity, "connections are tracked though nothing needs it")
             .because(
                 "These rules look at the state of connections, and so make the kernel track every one. Nothing in the \
                  ruleset translates, drops, rejects or limits by it: without them the table stays empty and cannot \

@@ -109,6 +109,9 @@ fn read(expression: &[u8], rule: &mut Rule) {
             extension.into_iter().for_each(|(_, value)| extended(rule, &text(value)));
         }
         "reject" | "queue" | "lookup" if name != "lookup" || verdict_map(data) => rule.refuses = true,
+        // NFTA_META_SREG 3: a mark, a priority or a trace is set.
+        "meta" => rule.acts |= Attributes(data).flatten().any(|(kind, _)| kind == 3),
+        "counter" | "log" | "quota" | "dynset" | "dup" => rule.acts = true,
         "immediate" => rule.refuses |= immediate_drop(data),
         _ => {
             if let Some((name, needs)) = TRACKING.iter().find(|(known, _)| *known == name) {
@@ -120,6 +123,8 @@ fn read(expression: &[u8], rule: &mut Rule) {
 
 fn extended(rule: &mut Rule, name: &str) {
     rule.refuses |= matches!(name, "REJECT" | "DROP" | "NFQUEUE" | "TARPIT");
+    rule.acts |=
+        matches!(name, "LOG" | "NFLOG" | "MARK" | "CLASSIFY" | "SET" | "TEE" | "DSCP" | "TOS" | "TRACE");
     if let Some((name, needs)) = EXTENSIONS.iter().find(|(known, _)| *known == name) {
         tracks(rule, name, *needs);
     }

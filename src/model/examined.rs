@@ -111,6 +111,8 @@ pub struct Rule {
     pub needs: bool,
     /// It drops, rejects, or looks a verdict up.
     pub refuses: bool,
+    /// It logs, counts, marks or remembers what it matches.
+    pub acts: bool,
 }
 
 /// The ruleset of nftables in one namespace.

@@ -229,6 +229,9 @@ fn files_that_nothing_applies() {
         ("etc/sysctl.d/99-sysctl.conf", "-> ../sysctl.conf"),
     ];
     cured("sysctl-conf-overwritten", "warning", &[&packaged[..], &[("etc/sysctl.conf", line)]].concat());
+    let status = "Package: bash\nConffiles:\n /etc/bash.bashrc 0123\n\nPackage: procps\nConffiles:\n /etc/sysctl.conf 4567\n";
+    let status = [("var/lib/dpkg/status", status), packaged[1], ("etc/sysctl.conf", line)];
+    cured("sysctl-conf-overwritten", "warning", &status);
     // Appended to, as it is meant.
     let appended = comments + "#net.ipv4.ip_forward=1\n" + line;
     let clean = tree(&[&packaged[..], &[("etc/sysctl.conf", &appended)]].concat());

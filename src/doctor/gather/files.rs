@@ -8,6 +8,8 @@ use crate::kernel::modules::{self, Modules};
 use crate::kernel::{kernel_log, sysctl_files};
 use crate::model::{AppliedBy, FileLine, SysctlFile};
 
+/// Of dpkg's status: a few kilobytes a package.
+const STATUS_BYTES: u64 = 1 << 24;
 /// In order of precedence, for modules-load.d and modprobe.d.
 const PREFIXES: [&str; 5] = ["etc", "run", "usr/local/lib", "usr/lib", "lib"];
 const FIREWALLS: [&str; 5] = [
@@ -71,10 +73,19 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
         firewalls,
         writers: writers(image),
         sysctl_conf_is_packaged: conffiles
-            .is_some_and(|text| text.text.lines().any(|line| line.trim() == "/etc/sysctl.conf")),
+            .is_some_and(|text| text.text.lines().any(|line| line.trim() == "/etc/sysctl.conf"))
+            || in_status(image),
         // The running system has its ring buffer.
         log: if running.is_none() { kernel_log::logs(image) } else { Vec::new() },
     }
+}
+
+/// `Conffiles:` of procps in dpkg's status: ` /etc/sysctl.conf` with its digest, and perhaps `obsolete`.
+fn in_status(image: &Image) -> bool {
+    let Some((status, _)) = image.tail("var/lib/dpkg/status", STATUS_BYTES) else { return false };
+    let mut paragraphs = status.text.split("\n\n");
+    let procps = paragraphs.find(|paragraph| paragraph.lines().any(|line| line == "Package: procps"));
+    procps.is_some_and(|paragraph| paragraph.lines().any(|line| line.starts_with(" /etc/sysctl.conf ")))
 }
 
 /// Lines that are neither empty nor comments.

@@ -115,7 +115,7 @@ fn full() {
         shorter["now"]["ports"][0]["left_seconds"].as_u64().is_some_and(|left| left <= 60),
         "{shorter:#}"
     );
-    assert!(removed().starts_with("Port 22, 2222 is tracked again"));
+    assert!(removed().starts_with("Ports 22, 2222 are tracked again"));
     assert!(removed().starts_with("There was nothing to remove"));
     // What it prints is what nft takes.
     let printed = setup.ctctl(&["lifeline", "--port", "22", "--port", "2222"]);

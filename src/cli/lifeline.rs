@@ -49,14 +49,15 @@ fn ports(named: &[u16], session: Option<&str>) -> BTreeSet<u16> {
 }
 
 fn write(out: &mut dyn Write, document: &LifelineDocument, order: Order) -> io::Result<()> {
-    let list = list(&document.ports);
     match order {
         Order::Remove => writeln!(out, "{}", removed(document.before.as_ref())),
         Order::Apply => {
             let time = lasting(document.seconds);
             writeln!(
                 out,
-                "Port {list} of this host is not tracked {time}, and reachable when the table is full."
+                "{} of this host {} not tracked {time}, and reachable when the table is full.",
+                named(&document.ports),
+                are(&document.ports)
             )?;
             for other in others(document) {
                 let more = if other.left_seconds.is_some() { " more" } else { "" };
@@ -70,7 +71,11 @@ fn write(out: &mut dyn Write, document: &LifelineDocument, order: Order) -> io::
             )
         }
         Order::Print => {
-            writeln!(out, "# Keeps port {list} of this host reachable when the connection table is full.")?;
+            writeln!(
+                out,
+                "# Keeps {} of this host reachable when the connection table is full.",
+                named(&document.ports).to_lowercase()
+            )?;
             writeln!(
                 out,
                 "# To put it in: ctctl lifeline --apply, or nft -f with this file. To take it away:"
@@ -81,8 +86,14 @@ fn write(out: &mut dyn Write, document: &LifelineDocument, order: Order) -> io::
     }
 }
 
-fn list(ports: &[u16]) -> String {
-    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+/// `Port 22`, `Ports 22, 443`.
+fn named(ports: &[u16]) -> String {
+    let word = if ports.len() == 1 { "Port" } else { "Ports" };
+    format!("{word} {}", ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", "))
+}
+
+fn are(ports: &[u16]) -> &'static str {
+    if ports.len() == 1 { "is" } else { "are" }
 }
 
 fn lasting(seconds: Option<u64>) -> String {
@@ -106,7 +117,7 @@ fn removed(before: Option<&LifelineTable>) -> String {
         }
         Some(table) => {
             let ports: Vec<u16> = table.ports.iter().map(|port| port.port).collect();
-            format!("Port {} is tracked again: table inet {TABLE} is gone.", list(&ports))
+            format!("{} {} tracked again: table inet {TABLE} is gone.", named(&ports), are(&ports))
         }
         None => format!("No port is let past connection tracking any more: there is no table inet {TABLE}."),
     }
@@ -135,7 +146,7 @@ mod tests {
     fn what_a_removal_took_away_is_told_apart() {
         let table = |ports: &[LifelinePort]| Some(LifelineTable { is_there: true, ports: ports.to_vec() });
         let of = |port| LifelinePort { port, left_seconds: Some(9) };
-        assert!(removed(table(&[of(22), of(2222)]).as_ref()).starts_with("Port 22, 2222 is tracked again"));
+        assert!(removed(table(&[of(22), of(2222)]).as_ref()).starts_with("Ports 22, 2222 are tracked again"));
         assert!(removed(table(&[]).as_ref()).contains("over already"));
         let nothing = LifelineTable { is_there: false, ports: Vec::new() };
         assert!(removed(Some(&nothing)).contains("nothing to remove"));

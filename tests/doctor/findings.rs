@@ -365,6 +365,11 @@ fn a_full_table_in_the_log() {
     assert_eq!(ids(&document), expected.into());
     let title = of(&document, "log-suppressed")[0]["title"].as_str().expect("text");
     assert!(title.contains("2 lines") && title.contains("4711"), "{title}");
+    tree.put("var/log/kern.log.1", "of before");
+    let moves = document["findings"].to_string().matches("mv ").count();
+    assert_eq!(moves, 1, "{document:#}");
     tree.apply(&document, "log-suppressed");
     assert_eq!(ids(&tree.document().1), Default::default());
+    let before = std::fs::read_to_string(tree.path("var/log/kern.log.1")).expect("kept");
+    assert_eq!(before, "of before");
 }

@@ -284,7 +284,7 @@ pub fn record(seq: u64) -> JournalRecord {
         seq,
         id: seq / 2,
         boot_id: "00000000-0000-0000-0000-000000000000".into(),
-        netns: Netns::default(),
+        netns: Netns { name: None, inode: 4026531840 },
         event: RecordEvent::Done,
         level: Some(Level::High),
         action: Some("raise-max".into()),

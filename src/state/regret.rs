@@ -6,10 +6,10 @@
 //! - TCP that was past its SYN and is heard of again with a SYN is a new connection that reuses the port. A flow that
 //!   lived is picked up in the middle (`tcp_new` with `nf_conntrack_tcp_loose`) and shows ESTABLISHED. An entry that
 //!   was still in SYN_SENT and is heard of with a SYN is a client that still tries: regret.
-//! - A client that asks a short-lived service by UDP (DNS, NTP) again from a port of which no more was seen than a
-//!   question and its answer (it is not ASSURED), or that was never answered: a resolver's client has 28,232 ports
-//!   (`ip_local_port_range`) and comes to each of them again within seconds, and whoever asks is answered. What the
-//!   *other* side sends without an entry would have been lost: regret.
+//! - A client that asks a short-lived service by UDP (DNS, NTP) again from the same port, or that was never answered:
+//!   a resolver's client has 28,232 ports (`ip_local_port_range`) and comes to each of them again within seconds
+//!   (which makes some ASSURED), and whoever asks is answered. What the *other* side sends without an entry would have
+//!   been lost: regret.
 //! - What another ctnetlink user creates (conntrackd, `conntrack -I`) is no packet.
 //!
 //! It sees less than there is where `nf_conntrack_tcp_loose` is 0: the packets of a deleted TCP flow are INVALID then
@@ -213,8 +213,7 @@ impl Vigil {
             span: self.span,
             tried: entry.tcp.is_some_and(|tcp| begins(tcp.state)),
             question: matches!(entry.original.protocol, UDP | UDPLITE)
-                && class != Class::Udp
-                && !entry.status.assured(),
+                && (class == Class::UdpShort || class != Class::Udp && !entry.status.assured()),
             fate: Fate::Listened,
         });
         Some(keys)

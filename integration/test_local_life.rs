@@ -19,10 +19,10 @@ pub const TESTS: &[Test] =
 const IDLE: u32 = 9000;
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Only the flush of every dead entry that may go brings the table to 5 % of its quota.
+/// Only the flush of every dead entry that may go brings the table to ten entries, of which three are to stay.
 fn sections() -> String {
     format!(
-        "{}[pressure]\ntarget_percent = 5\nlow_percent = 6\nhigh_percent = 7\n[timeouts]\nenabled = false\n\
+        "{}[pressure]\ntarget_percent = 0.1\nlow_percent = 0.2\nhigh_percent = 0.3\n[timeouts]\nenabled = false\n\
          [flush]\ngrace_seconds = 2\nudp_idle_floor_seconds = 20\n",
         limit(10_000)
     )

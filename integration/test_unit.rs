@@ -115,6 +115,13 @@ impl Service {
     }
 }
 
+/// Entries of all namespaces, and what was freed but lately.
+fn entries_in_slab() -> u64 {
+    let slabs = std::fs::read_to_string("/proc/slabinfo").expect("/proc/slabinfo");
+    let line = slabs.lines().find(|line| line.starts_with("nf_conntrack ")).expect("a slab of entries");
+    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("active objects")
+}
+
 fn restricted() {
     let restore = Restore::new();
     let unit = {
@@ -157,6 +164,11 @@ fn restricted() {
     let mut writer = crate::fill::Writer::new(&topology.gateway);
     flow::established(19_500, 200, IDLE_SECONDS).for_each(|flow| writer.delete(&flow));
     writer.flush();
+    // What other namespaces may hold is read from the slab, which is freed after a grace period of RCU.
+    wait::until("the slab to show it", PATIENCE, || match entries_in_slab() {
+        few @ 0..10_000 => Ok(few),
+        many => Err(format!("{many} entries")),
+    });
     service.signal(Signal::SIGTERM);
     assert_eq!(service.ended(), Some(0));
     assert_eq!((hostwide::read(MAX), shortened()), (FIRST, 432_000));

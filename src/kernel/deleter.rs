@@ -91,7 +91,7 @@ impl Deleter {
     /// Opens a socket of its own.
     ///
     /// # Errors
-    /// As [`Netlink::open`].
+    /// As [`super::socket::Netlink::open`].
     pub fn open() -> crate::error::Result<Self> {
         Ok(Deleter { look: SecondLook::open()?, classes: Vec::new(), witness: None })
     }

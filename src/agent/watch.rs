@@ -229,8 +229,11 @@ impl Watcher {
         if !received {
             return more;
         }
-        self.ground.numbers.others_update.store(true, Relaxed);
         let lost = self.updates.lost().unwrap_or(self.updates_lost);
+        // What comes of this agent's own second chances may slip past the filter, and is no other's.
+        if !noted.is_empty() || unreadable || lost != self.updates_lost {
+            self.ground.numbers.others_update.store(true, Relaxed);
+        }
         let mut sightings = self.ground.sightings.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         for event in &noted {
             sightings.event(event, &self.ground.identify);

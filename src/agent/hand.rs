@@ -247,6 +247,7 @@ impl Acting {
                 }
             }
             self.census_if_due();
+            self.sweeper.rest();
             let interval = Duration::from_millis(self.settings.agent.interval_ms);
             match self.ground.orders.recv_timeout(interval) {
                 Ok(order) => {

@@ -88,6 +88,11 @@ impl Sweeper {
         self.candidates.clear();
     }
 
+    /// In calm the kernel need not keep a place for long: older ones hold on to the entry there (`ctnetlink_dump_table`).
+    pub fn rest(&mut self) {
+        self.left.take_if(|walk| walk.age() > KEEP_PLACE);
+    }
+
     /// The second chances that run.
     pub fn chances(&mut self) -> Chances {
         self.observations.chances.facts(clock::boottime_seconds() as u32)
@@ -112,9 +117,7 @@ impl Sweeper {
         let may_ask = may_ask(flushes) && !hand.dry();
         // A scan is of the whole table; and so is what weighs it.
         let left = &mut self.left;
-        if !may_ask || left.as_ref().is_some_and(|walk| walk.age() > KEEP_PLACE) {
-            *left = None;
-        }
+        left.take_if(|walk| !may_ask || walk.age() > KEEP_PLACE);
         let grounds = gauge.grounds();
         let mut sieve = Sieve::new(
             &settings.flush,

@@ -17,7 +17,7 @@ impl Claim {
 }
 
 /// What each gives up so that `wanted` are given up together: all that is above one level, taken times the weight.
-/// Never more than `wanted`; the odd ones that rounding leaves are the first claims'.
+/// Never more than `wanted`; the odd ones that rounding leaves are theirs who would keep most beyond the level.
 pub(super) fn dues(claims: &[Claim], wanted: u64) -> Vec<u64> {
     let level = level(claims, wanted);
     let mut left = wanted;
@@ -30,15 +30,18 @@ pub(super) fn dues(claims: &[Claim], wanted: u64) -> Vec<u64> {
             due
         })
         .collect();
-    for (claim, due) in claims.iter().zip(&mut dues) {
-        if left == 0 {
-            break;
-        }
-        if (claim.entries - *due) as f64 > level * claim.weight {
-            (*due, left) = (*due + 1, left - 1);
-        }
+    for i in highest_above(level, claims, &dues).into_iter().take(left as usize) {
+        dues[i] += 1;
     }
     dues
+}
+
+/// Who keeps more than the level even after `dues`, the highest first, else the first.
+fn highest_above(level: f64, claims: &[Claim], dues: &[u64]) -> Vec<usize> {
+    let kept = |i: usize| Claim { entries: claims[i].entries - dues[i], ..claims[i] }.height();
+    let mut above: Vec<usize> = (0..claims.len()).filter(|&i| kept(i) > level).collect();
+    above.sort_by(|&a, &b| kept(b).total_cmp(&kept(a)));
+    above
 }
 
 /// The level: what all claims above it hold beyond it, times their weights, is `wanted`.
@@ -86,6 +89,14 @@ mod tests {
         assert!(dues[1..].iter().all(|due| *due == 5));
     }
 
+    #[test]
+    fn the_odd_ones_are_whose_share_is_left_highest() {
+        let claims: Vec<Claim> =
+            [(11, 2.0), (3, 0.3), (11, 2.0)].map(|(entries, weight)| Claim { entries, weight }).into();
+        // The level is 23 / 4.3 = 5.35: 0.3, 1.4 and 0.3 above it. The small one would keep 6.67 for each, the others 5.5.
+        assert_eq!(dues(&claims, 2), [0, 2, 0]);
+    }
+
     proptest! {
         #[test]
         fn as_much_as_wanted_and_nobody_below_the_level_pays(
@@ -96,12 +107,13 @@ mod tests {
             let dues = dues(&claims, wanted);
             let all: u64 = claims.iter().map(|claim| claim.entries).sum();
             prop_assert_eq!(dues.iter().sum::<u64>(), wanted.min(all));
-            let kept = |i: usize| (claims[i].entries - dues[i]) as f64 / claims[i].weight;
-            // Whoever pays keeps as much as anybody who does not, but for a rounding.
+            // Whoever pays keeps as much as anybody who does not, but for one entry of either: none can be cut.
+            let kept = |i: usize, more: f64| ((claims[i].entries - dues[i]) as f64 + more) / claims[i].weight;
             let least_payer = (0..claims.len()).filter(|i| dues[*i] > 0)
-                .map(|i| kept(i) + 1.0 / claims[i].weight).fold(f64::INFINITY, f64::min);
-            let most_spared = (0..claims.len()).filter(|i| dues[*i] == 0).map(kept).fold(0.0, f64::max);
-            prop_assert!(most_spared <= least_payer + 1.0 + 1e-6, "{} spared, {} paying", most_spared, least_payer);
+                .map(|i| kept(i, 1.0)).fold(f64::INFINITY, f64::min);
+            let most_spared = (0..claims.len()).filter(|i| dues[*i] == 0)
+                .map(|i| kept(i, -1.0)).fold(0.0, f64::max);
+            prop_assert!(most_spared <= least_payer + 1e-6, "{} spared, {} paying", most_spared, least_payer);
         }
     }
 }

@@ -94,6 +94,14 @@ impl Terminal {
         });
     }
 
+    /// Waits for the shell's prompt, with nothing typed behind it yet.
+    pub fn prompts(&self) {
+        wait::until("a prompt", PATIENCE, || {
+            let screen = self.screen();
+            if screen.trim_end().ends_with("\n$") { Ok(()) } else { Err(format!("\n{screen}")) }
+        });
+    }
+
     /// The process in front of the shell, by its command line.
     pub fn process(&self, marker: &str) -> i32 {
         let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]);

@@ -151,6 +151,19 @@ fn mistake() {
     });
     assert_eq!(agent.status()["level"], "critical");
     tcp.iter_mut().for_each(|tcp| tcp.alive().expect("the server's bytes"));
+    // The agent after it has no meter of what was, and flushes none of them either.
+    agent.killed();
+    let agent = setup.start();
+    for name in ["udp", "established"] {
+        wait::until("the class to be suspended still", Duration::from_secs(5), || match class(&agent, name) {
+            row if row["suspended"] == true => Ok(()),
+            row => Err(row),
+        });
+    }
+    wait::throughout("the flows keep their entries", Duration::from_secs(4), || {
+        let count = topology.count();
+        if count == 2 * EACH as u64 { Ok(()) } else { Err(format!("{count} entries")) }
+    });
     assert_eq!(agent.stop(), 0);
 }
 

@@ -176,6 +176,7 @@ fn stops() {
         terminal.shows(&["q quit"]);
         by();
         terminal.is_given_back();
+        terminal.prompts();
         // A command of the shell meanwhile, which echoes and edits lines again.
         terminal.line("echo between");
         terminal.shows(&["$ echo between", "\nbetween"]);

@@ -49,6 +49,7 @@ pub fn status(
         },
         timeouts: timeouts(snapshot, settings, baseline),
         classes: snapshot.scan.as_ref().map(|scan| classes(scan, snapshot, plan)),
+        classes_age_seconds: scan_age(snapshot),
         protected: snapshot.scan.as_ref().map(|scan| scan.protected),
         waiting: plan.waiting.clone(),
         agent: None,
@@ -70,6 +71,10 @@ fn timeouts(snapshot: &Snapshot, settings: &Settings, baseline: &BTreeMap<String
         }
     };
     snapshot.timeouts.iter().map(row).collect()
+}
+
+fn scan_age(snapshot: &Snapshot) -> Option<f64> {
+    snapshot.scan.as_ref().map(|scan| rounded((snapshot.now_seconds - scan.at_seconds).max(0.0)))
 }
 
 /// The classes of the scan, and fair share where it took anything.
@@ -97,6 +102,7 @@ pub fn plan(header: Header, snapshot: &Snapshot, plan: &Plan) -> PlanDocument {
         reasons: plan.reasons.clone(),
         actions: plan.actions.iter().map(ActionRow::from).collect(),
         classes: snapshot.scan.as_ref().map(|scan| classes(scan, snapshot, plan)),
+        classes_age_seconds: scan_age(snapshot),
         waiting: plan.waiting.clone(),
     }
 }

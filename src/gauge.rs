@@ -182,6 +182,7 @@ impl Gauge {
             policies: self.policies.clone(),
             unheard_until_seconds: self.unheard_until_seconds,
             flowtables: self.flowtables,
+            suspended: Default::default(),
         }
     }
 

@@ -63,6 +63,7 @@ const STATUS: &[(&str, &str)] = &[
     ("bounds", "object"),
     ("timeouts", "list"),
     ("classes", "list?"),
+    ("classes_age_seconds", "number?"),
     ("protected", "int?"),
     ("waiting", "list"),
     ("agent", "object?"),

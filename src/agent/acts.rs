@@ -208,7 +208,7 @@ impl Acting {
             };
             let mut action = (*action).clone();
             if let Some(more) = swept.freed[i].checked_sub(flushes[i].budget).filter(|more| *more > 0) {
-                action.reason += &format!("; {more} more went for what came meanwhile");
+                action.reason += &format!("; {more} more went, for as many new ones came while it went on");
             }
             let outcome = Outcome {
                 action,
@@ -226,7 +226,9 @@ impl Acting {
         let freed = swept.freed.iter().sum::<u64>();
         if !self.hand.dry() {
             // A second chance frees nothing yet: what counts is what the kernel deleted.
-            self.memory.flushed(snapshot, clock::boottime_seconds(), swept.deleted.gone());
+            let now = clock::boottime_seconds();
+            self.memory.flushed(snapshot, now, swept.deleted.gone());
+            self.memory.achieved(snapshot, &plan.pace, now, freed);
         }
         freed > 0
     }

@@ -205,12 +205,12 @@ impl Chronicle {
             n => format!(", and {n} packets were dropped for want of room"),
         };
         let why = format!(
-            "from {before} to critical: usage was {:.1} %{refused}, {:.1} s after act {} had begun, which was {:.1} s \
-             before this record: that act was under way",
-            fullest.usage_percent,
-            (fullest.at_seconds - fullest.began_seconds).max(0.0),
+            "from {before} to critical: in the middle of act {}, {:.1} s after its beginning and {:.1} s before this \
+             record, usage was {:.1} %{refused}",
             fullest.act,
-            (now_seconds - fullest.at_seconds).max(0.0)
+            (fullest.at_seconds - fullest.began_seconds).max(0.0),
+            (now_seconds - fullest.at_seconds).max(0.0),
+            fullest.usage_percent
         );
         let draft = Draft::new(fullest.act, RecordEvent::Level, why);
         let usage_before_percent = Some(fullest.usage_percent);

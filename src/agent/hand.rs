@@ -122,7 +122,8 @@ impl Acting {
                 gauge.history().saw_one(timeout, seconds, None);
             }
         }
-        gauge.remember(&TimeoutsSeen::load(&ground.state_dir, &boot_id, netns.inode));
+        let seen = TimeoutsSeen::load(&ground.state_dir, &boot_id, netns.inode);
+        gauge.remember(&seen);
         let hand: Box<dyn Hand> = match ground.dry_run {
             true => Box::new(DryHand::default()),
             false => {
@@ -137,7 +138,12 @@ impl Acting {
         };
         let journal = Journal::open(&ground.state_dir, &boot_id, netns.clone());
         let chronicle = Chronicle::new(journal, netns.clone(), ground.dry_run);
-        let memory = Memory { baseline: keeper.baseline(), ..Memory::default() };
+        let memory = Memory {
+            baseline: keeper.baseline(),
+            suspended_before_seconds: (!seen.suspended.is_empty()).then_some(snapshot.now_seconds),
+            suspended: seen.suspended,
+            ..Memory::default()
+        };
         let sweeper = Sweeper::new(
             &settings,
             gauge.look_at_host().clone(),
@@ -282,6 +288,9 @@ impl Acting {
             false => memory,
         };
         self.tell_turns(before, refused, &plan, &snapshot);
+        if self.memory.suspended != self.seen.suspended && !self.hand.dry() {
+            self.save_seen();
+        }
         self.set_marks(&snapshot);
         self.publish(&snapshot, &plan);
         if paused {
@@ -352,9 +361,10 @@ impl Acting {
         any
     }
 
-    /// Timeouts that were in force outlive this agent, for the proofs of the next.
+    /// Timeouts that were in force outlive this agent, for the proofs of the next; and so do classes whose proofs failed.
     pub(super) fn save_seen(&mut self) {
-        let seen = self.gauge.seen(&self.boot_id);
+        let seen =
+            TimeoutsSeen { suspended: self.memory.suspended.clone(), ..self.gauge.seen(&self.boot_id) };
         if seen != self.seen && seen.save(&self.ground.state_dir).is_ok() {
             self.seen = seen;
         }

@@ -146,7 +146,7 @@ pub enum Command {
     /// The policy against a modelled table in virtual time, compared with what else is done about a full one
     #[command(
         after_help = "Examples:\n  ctctl simulate --list\n  ctctl simulate slow-leak --svg slow-leak.svg\n  \
-        ctctl simulate --show slow-leak > mine.toml && ctctl simulate mine.toml --seed 1..20 --strategy ctctl"
+        ctctl simulate --show slow-leak > mine.toml\n  ctctl simulate mine.toml --seed 1..20 --strategy ctctl"
     )]
     Simulate(Simulate),
     /// Make today's values hold at boot: modules-load.d, modprobe.d and sysctl.d

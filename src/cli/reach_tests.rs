@@ -14,6 +14,7 @@ fn plan(inode: u64) -> PlanDocument {
         reasons: Vec::new(),
         actions: Vec::new(),
         classes: None,
+        classes_age_seconds: None,
         waiting: Vec::new(),
     }
 }

@@ -1,9 +1,11 @@
-//! `timeouts-seen.json`: every timeout that was seen in force since the host came up.
+//! `timeouts-seen.json`: every timeout that was seen in force since the host came up, and what else the next agent's
+//! proofs have to know.
 //!
 //! An entry keeps the base of its last packet. An agent that starts and knows only today's timeouts would take a flow
 //! whose last packet came under a shorter one, set by an operator or by an agent before it, for one that has been
 //! idle for days. So what was seen outlives the agent, and is void with the boot, as the entries are.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::{read_file, write_file};
 use super::file::make_dir;
-use crate::model::TimeoutPolicy;
+use crate::model::{Class, TimeoutPolicy};
 
 const FILE: &str = "timeouts-seen.json";
 
@@ -33,6 +35,9 @@ pub struct TimeoutsSeen {
     /// Flowtables were seen in use.
     #[serde(default)]
     pub flowtables: bool,
+    /// Classes that are not flushed because their flows lived.
+    #[serde(default)]
+    pub suspended: BTreeSet<Class>,
 }
 
 impl TimeoutsSeen {
@@ -69,6 +74,7 @@ mod tests {
             policies: vec![TimeoutPolicy { protocol: 6, seconds: vec![3600] }],
             unheard_until_seconds: Some(77),
             flowtables: true,
+            suspended: [Class::Udp].into(),
         };
         seen.save(dir.path()).expect("saved");
         assert_eq!(TimeoutsSeen::load(dir.path(), "b", 7), seen);

@@ -186,6 +186,9 @@ pub struct Status {
     pub bounds: Bounds,
     pub timeouts: Vec<TimeoutRow>,
     pub classes: Option<Vec<ClassRow>>,
+    /// How old the look at the table is that `classes` and `protected` are of.
+    #[serde(default)]
+    pub classes_age_seconds: Option<f64>,
     pub protected: Option<u64>,
     pub waiting: Vec<String>,
     pub agent: Option<AgentStatus>,
@@ -204,6 +207,9 @@ pub struct PlanDocument {
     /// What each class would free, where the table was looked at.
     #[serde(default)]
     pub classes: Option<Vec<ClassRow>>,
+    /// How long ago that was.
+    #[serde(default)]
+    pub classes_age_seconds: Option<f64>,
     /// What has to wait, in sentences.
     #[serde(default)]
     pub waiting: Vec<String>,

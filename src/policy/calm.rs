@@ -9,7 +9,7 @@ const HOUR_SECONDS: f64 = 3600.0;
 /// Adds what goes back to the plan.
 pub(super) fn step_back(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
     let now = snapshot.now_seconds;
-    (memory.barren, memory.sharing) = (None, false);
+    (memory.barren, memory.meagre, memory.sharing) = (None, None, false);
     if usage_percent(snapshot, settings) >= settings.pressure.low_percent {
         memory.low_since_seconds = None;
         return;

@@ -1,11 +1,13 @@
 //! How pressed the table is, with hysteresis.
 
-use super::{Memory, limit, seconds_to_full, share, usage_percent};
-use crate::model::{Level, Plan, Settings, Snapshot};
+use super::{Memory, ahead, limit, seconds_to_full, share, usage_percent};
+use crate::model::{Level, Plan, Scan, Settings, Snapshot};
 
 /// Samples that foresee a full table before it counts, at least this far apart.
 const SAMPLES: u32 = 3;
 const SAMPLE_SECONDS: f64 = 0.2;
+/// Relief below low ends after so many looks in a row at a table with next to nothing to free.
+const LOOKS: u32 = 3;
 
 /// Sets the plan's level and the memory's, with a sentence for what it rests on.
 pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
@@ -17,6 +19,7 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
     };
     let usage = usage_percent(snapshot, settings);
     let at = format!("usage is {usage:.1} % ({} of {limit} entries)", snapshot.entries);
+    let target = share(limit, pressure.target_percent);
     let dropped = refused(snapshot, memory);
     let foreseen = foresee(snapshot, memory, settings);
     let level = if usage >= pressure.critical_percent {
@@ -44,16 +47,33 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
     } else if memory.level > Level::Normal && usage >= pressure.low_percent {
         plan.reasons.push(format!("{at}, not below low_percent {} yet", pressure.low_percent));
         Level::High
+    } else if goes_on(snapshot, memory, settings) && snapshot.entries > target {
+        let target = pressure.target_percent;
+        plan.reasons.push(format!("{at}, and relief goes on to target_percent {target}"));
+        Level::High
     } else {
         plan.reasons.push(format!("{at}, below high_percent {}", pressure.high_percent));
         Level::Normal
     };
     // Relief begins on crossing high, and goes on until the target is reached.
-    let target = share(limit, pressure.target_percent);
     memory.relieving = usage >= pressure.high_percent
         || level == Level::Critical
         || (memory.relieving && level > Level::Normal && snapshot.entries > target);
     (memory.level, plan.level) = (level, level);
+}
+
+/// Whether relief that has brought usage below low may have more to free: not where it looked again and again and found
+/// next to nothing.
+fn goes_on(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
+    // Who is paused does not scan.
+    let lately = |scan: &Scan| snapshot.now_seconds - scan.at_seconds <= 3.0 * ahead::keep_seconds(scan);
+    let looked = |scan: &Scan| scan.trusted && lately(scan);
+    memory.relieving
+        && settings.flush.enabled
+        && snapshot.may_flush
+        && memory.barren.is_none_or(|(_, times)| times < LOOKS)
+        && memory.meagre.is_none_or(|(_, times)| times < LOOKS)
+        && snapshot.scan.as_ref().is_some_and(looked)
 }
 
 /// The level that usage alone makes at least.

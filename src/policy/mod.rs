@@ -14,6 +14,7 @@ mod hurry;
 mod level;
 mod lift;
 mod max_min;
+mod meagre;
 mod observe;
 mod protect;
 mod raise;
@@ -61,20 +62,24 @@ pub struct Memory {
     pub hands: BTreeMap<String, OtherHand>,
     /// Values written in the last minute: when, and whether it was a timeout.
     pub writes: Vec<(f64, bool)>,
-    /// A flush whose effect does not show yet.
-    pub unsettled: Option<Flushed>,
+    /// Flushes whose effect does not show yet, the oldest first.
+    pub unsettled: Vec<Flushed>,
     /// When max was lowered last, or calm began.
     pub lowered_at_seconds: Option<f64>,
     /// The most entries of the running hour.
     pub peak_entries: u64,
     /// When a scan last found nothing to free, and how often in a row.
     pub barren: Option<(f64, u32)>,
+    /// When an act last freed next to nothing of what was too many, and how often in a row.
+    pub meagre: Option<(f64, u32)>,
     /// Gentler means do not suffice: scans weigh who holds the table.
     pub sharing: bool,
     /// When there was last no time for a second chance.
     pub hurried_at_seconds: Option<f64>,
     /// Classes that are not flushed because their flows lived.
     pub suspended: BTreeSet<Class>,
+    /// When the first of them were taken over from the agent before this one.
+    pub suspended_before_seconds: Option<f64>,
     /// Configuration protects more of the table than `max_percent`.
     pub overprotected: bool,
     /// Baseline of what the agent may change, by contract name (`max`, `tcp_timeout_established`).

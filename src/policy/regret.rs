@@ -21,10 +21,13 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan) {
         let told_of = snapshot.regret.iter().find(|regret| regret.class == class).cloned();
         let regret = &told_of.unwrap_or_else(|| ClassRegret::none(class));
         let held = memory.suspended.contains(&class);
-        let quiet = regret.last_seconds.is_none_or(|last| snapshot.now_seconds - last >= QUIET_SECONDS);
+        // An earlier agent's meter went with it: what it suspended stays so for as long again.
+        let last = regret.last_seconds.or(memory.suspended_before_seconds);
+        let quiet = last.is_none_or(|last| snapshot.now_seconds - last >= QUIET_SECONDS);
         let (turn, reason) = match (held, quiet) {
             (false, _) if !too_much(regret) => continue,
             (false, _) => (Turn::Begins, told(regret)),
+            (true, false) if regret.last_seconds.is_none() => (Turn::Lasts, inherited(class)),
             (true, false) => (Turn::Lasts, told(regret)),
             (true, true) => {
                 memory.suspended.remove(&class);
@@ -43,6 +46,14 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan) {
 
 fn too_much(regret: &ClassRegret) -> bool {
     regret.recent_regretted >= LEAST && regret.recent_percent().is_none_or(|share| share > MOST_PERCENT)
+}
+
+fn inherited(class: Class) -> String {
+    format!(
+        "{class} is not flushed by its class, at any level (fair share may take of it at critical): the agent before this \
+         one found flows that it took for idle alive; until no regret has been seen for {} minutes",
+        QUIET_SECONDS / 60.0,
+    )
 }
 
 fn told(regret: &ClassRegret) -> String {

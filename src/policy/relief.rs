@@ -1,8 +1,8 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
 use super::{
-    Memory, ahead, calm, fair_share, grace, hurry, level, lift, limit, raise, seconds_to_full, settle, share,
-    shorten,
+    Memory, ahead, calm, fair_share, grace, hurry, level, lift, limit, meagre, raise, seconds_to_full,
+    settle, share, shorten,
 };
 use crate::model::{Act, Action, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot};
 
@@ -28,13 +28,17 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
         chances_per_second: grace::per_second(snapshot, settings),
         portion: None,
     };
-    let unseen = settle::unseen(snapshot, memory, level::refused(snapshot, memory) > 0);
+    let refused = level::refused(snapshot, memory) > 0;
+    let unseen = settle::unseen(snapshot, memory, refused);
     let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries).saturating_sub(unseen);
     if unseen > 0 {
         plan.reasons.push(format!("{unseen} entries went just now and the count does not show it yet"));
     }
     let chance = grace::has_time(plan.level, snapshot, memory, excess, settings);
     if excess == 0 && !plan.actions.is_empty() {
+        return;
+    }
+    if excess > 0 && memory.relieving && meagre::waits(snapshot, memory, excess, refused, plan) {
         return;
     }
     let Some(scan) = trusted_scan(snapshot, memory, plan) else {

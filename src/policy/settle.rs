@@ -18,6 +18,8 @@ pub(super) const TOLD: &str =
 /// So long an act may take to show in the count. `nf_conntrack_count` shows it at once; a count from elsewhere (a
 /// collector, a copy) may be seconds old.
 const LAG_SECONDS: f64 = 3.0;
+/// Acts closer together than this are one: so many are remembered at most.
+const APART_SECONDS: f64 = 0.05;
 
 /// Which value is to be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,36 +41,57 @@ pub struct Flushed {
     pub entries: u64,
     /// Entries that went.
     pub freed: u64,
+    /// When the count shows it at the latest.
+    pub shows_seconds: f64,
+    /// The count that it was decided on showed all acts before it.
+    pub counted: bool,
+}
+
+impl Flushed {
+    /// Half of it is seen; half, because what came meanwhile is known from events no better than that.
+    fn shown(&self, snapshot: &Snapshot) -> bool {
+        if !self.counted {
+            return false;
+        }
+        let passed = (snapshot.now_seconds - self.at_seconds).max(0.0);
+        let came = snapshot.new_per_second.unwrap_or(0.0).max(0.0) * passed;
+        let shown = self.entries as f64 + came - snapshot.entries as f64;
+        shown * 2.0 >= self.freed as f64
+    }
 }
 
 impl Memory {
     /// A flush that was decided on `snapshot` has freed so many entries by now.
     pub fn flushed(&mut self, snapshot: &Snapshot, now_seconds: f64, freed: u64) {
-        let first = self.unsettled.unwrap_or(Flushed {
+        let flushed = Flushed {
             at_seconds: snapshot.now_seconds,
             until_seconds: now_seconds,
             entries: snapshot.entries,
-            freed: 0,
-        });
-        self.unsettled = Some(Flushed { freed: first.freed.saturating_add(freed), ..first });
+            freed,
+            shows_seconds: now_seconds + LAG_SECONDS,
+            counted: self.unsettled.is_empty(),
+        };
+        match self.unsettled.last_mut().filter(|last| now_seconds - last.until_seconds < APART_SECONDS) {
+            Some(last) => last.freed = last.freed.saturating_add(freed),
+            None => self.unsettled.push(flushed),
+        }
     }
 }
 
 /// Entries that went by this agent's hand and that the count does not show yet: they are not flushed twice.
 ///
-/// The count shows an act once half of it is seen; half, because what came meanwhile is known from events no better
-/// than that. A table that refuses packets has no time to wait.
+/// The first act shows in the count; those after it were decided on a count that did not show the first, so that they
+/// are taken to show as late as it did. A table that refuses packets has no time to wait.
 pub(super) fn unseen(snapshot: &Snapshot, memory: &mut Memory, refused: bool) -> u64 {
-    let Some(flushed) = memory.unsettled else { return 0 };
-    let passed = (snapshot.now_seconds - flushed.at_seconds).max(0.0);
-    let came = snapshot.new_per_second.unwrap_or(0.0).max(0.0) * passed;
-    let shown = flushed.entries as f64 + came - snapshot.entries as f64;
-    let late = snapshot.now_seconds - flushed.until_seconds > LAG_SECONDS;
-    if refused || late || shown * 2.0 >= flushed.freed as f64 {
-        memory.unsettled = None;
-        return 0;
+    let (now, unsettled) = (snapshot.now_seconds, &mut memory.unsettled);
+    if let Some(first) = unsettled.first().copied().filter(|first| refused || first.shown(snapshot)) {
+        let lag = if refused { 0.0 } else { (now - first.until_seconds).max(0.0) };
+        for flushed in unsettled.iter_mut() {
+            flushed.shows_seconds = flushed.shows_seconds.min(flushed.until_seconds + lag);
+        }
     }
-    flushed.freed
+    unsettled.retain(|flushed| now < flushed.shows_seconds);
+    unsettled.iter().fold(0, |sum, flushed| sum.saturating_add(flushed.freed))
 }
 
 /// True if one more value may be written in this minute; counts it.

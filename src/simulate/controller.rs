@@ -279,7 +279,9 @@ impl Controller {
         }
         if sweep.credits().next().is_some() {
             // A second chance frees nothing yet.
-            self.memory.flushed(&self.decided_on, UP_SECONDS + table.now, sweep.deleted());
+            let (now, freed) = (UP_SECONDS + table.now, sweep.credits().map(|(_, freed)| freed).sum());
+            self.memory.flushed(&self.decided_on, now, sweep.deleted());
+            self.memory.achieved(&self.decided_on, sweep.pace(), now, freed);
         }
         if let Some(next) = self.sweeps.last_mut() {
             next.begin(table);

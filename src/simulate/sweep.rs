@@ -73,6 +73,11 @@ impl Sweep {
         self.flushes.iter().zip(self.freed.iter().copied())
     }
 
+    /// Its pace.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
     /// What it deleted.
     pub fn deleted(&self) -> u64 {
         self.credits().filter(|(flush, _)| flush.grace_seconds.is_none()).map(|(_, freed)| freed).sum()

@@ -203,6 +203,7 @@ pub fn status() -> StatusDocument {
         bounds: Bounds { max_ceiling: 5000, bytes_per_entry: 320, ..Bounds::default() },
         timeouts: vec![timeout],
         classes: Some(vec![class]),
+        classes_age_seconds: Some(2.5),
         protected: None,
         waiting: vec!["max waits".into()],
         agent: Some(agent),
@@ -259,6 +260,7 @@ pub fn plan() -> PlanDocument {
             regret_percent: None,
             suspended: false,
         }]),
+        classes_age_seconds: Some(0.125),
         waiting: vec!["max waits".into()],
     }
 }

@@ -62,6 +62,7 @@ pub fn status() -> StatusDocument {
             timeout("udp_timeout_stream", 120, 120, 60),
         ],
         classes: Some(vec![class(Class::Closed, 300, 59, 280), class(Class::Established, 7000, 7440, 0)]),
+        classes_age_seconds: Some(7.5),
         protected: Some(12),
         waiting: vec!["max goes back below 49152 entries".into()],
         agent: Some(agent()),

@@ -37,7 +37,7 @@ pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style
     for waiting in &plan.waiting {
         paragraph(out, style.width, "Waiting: ", 9, waiting)?;
     }
-    super::status::classes(out, plan.classes.as_deref(), style)
+    super::status::classes(out, plan.classes.as_deref(), plan.classes_age_seconds, style)
 }
 
 /// What an action would do, without its reason.
@@ -76,7 +76,12 @@ fn payers(out: &mut dyn Write, action: &ActionRow, style: &Style) -> io::Result<
     }
     match payers.len() - shown {
         0 => Ok(()),
-        rest => writeln!(out, "    and {rest} more payers (-v shows them all)"),
+        rest => writeln!(
+            out,
+            "    and {} (-v names all {})",
+            counted(rest as u64, "payer", "payers"),
+            payers.len()
+        ),
     }
 }
 

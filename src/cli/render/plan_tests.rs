@@ -42,6 +42,7 @@ fn plan() -> PlanDocument {
             },
         ],
         classes: None,
+        classes_age_seconds: None,
         waiting: vec![],
     }
 }
@@ -65,7 +66,7 @@ usage is 96.2 % of 65536, over critical_percent (95 %)
     10.0.0.3 gives up 3 entries
     10.0.0.4 gives up 4 entries
     10.0.0.5 gives up 5 entries
-    and 2 more payers (-v shows them all)
+    and 2 payers (-v names all 7)
 ";
     assert_eq!(drawn(None, &plan(), 0), expected);
     assert_eq!(drawn(Some(80), &plan(), 0), expected);

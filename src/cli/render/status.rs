@@ -32,7 +32,7 @@ pub fn write(
         page.field("Waiting", waiting)?;
     }
     page.timeouts(&status.timeouts)?;
-    classes(page.out, status.classes.as_deref(), style)?;
+    classes(page.out, status.classes.as_deref(), status.classes_age_seconds, style)?;
     if !status.last_actions.is_empty() {
         page.heading("Last actions")?;
     }
@@ -137,11 +137,16 @@ impl Page<'_> {
     }
 }
 
-/// What each class would free, in the order in which they go.
+/// What each class would free, in the order in which they go, as of a look at the table of that age.
 ///
 /// # Errors
 /// The writer's.
-pub fn classes(out: &mut dyn Write, rows: Option<&[ClassRow]>, style: &Style) -> io::Result<()> {
+pub fn classes(
+    out: &mut dyn Write,
+    rows: Option<&[ClassRow]>,
+    age_seconds: Option<f64>,
+    style: &Style,
+) -> io::Result<()> {
     let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return Ok(()) };
     let mut columns = vec![
         name("CLASS", |row: &ClassRow| row.class.to_string()),
@@ -153,7 +158,9 @@ pub fn classes(out: &mut dyn Write, rows: Option<&[ClassRow]>, style: &Style) ->
         columns.push(number("FLUSHED", 4, |row| row.flushed.to_string()));
         columns.push(number("REGRET", 3, |row| row.regret_percent.map_or(UNKNOWN.into(), percent)));
     }
-    writeln!(out, "\n{}", style.bold("Classes, the first to go first"))?;
+    let seen = age_seconds.filter(|age| *age >= 1.0).map(|age| format!(" (seen {} ago)", duration(age)));
+    let heading = format!("Classes, the first to go first{}", seen.unwrap_or_default());
+    writeln!(out, "\n{}", style.bold(&heading))?;
     table::write(out, &columns, rows, style)?;
     for row in rows.iter().filter(|row| row.suspended) {
         let alarm = format!("{} is suspended: flows that it took for idle lived", row.class);

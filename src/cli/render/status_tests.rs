@@ -33,7 +33,7 @@ TIMEOUT                  BASELINE   NOW  FLOOR
 tcp_timeout_established    432000  7440   7440
 udp_timeout_stream            120   120     60
 
-Classes, the first to go first
+Classes, the first to go first (seen 7 s ago)
 CLASS        ENTRIES  OLDEST IDLE  WOULD FREE
 closed           300         59 s         280
 established     7000    2 h 4 min           0

@@ -203,24 +203,37 @@ fn traces() -> BoxedStrategy<Memory> {
     });
     let names = vec!["max", "tcp_timeout_established", "udp_timeout_stream", "generic_timeout"];
     let hands = btree_map(prop::sample::select(names).prop_map(str::to_owned), hand, 0..3);
-    let unsettled = of((moment(), moment(), number(), number()));
+    let unsettled = vec((moment(), moment(), number(), number(), moment()), 0..3);
     (hands, vec((moment(), any::<bool>()), 0..25), unsettled)
         .prop_map(|(hands, writes, unsettled)| Memory {
             hands,
             writes,
-            unsettled: unsettled.map(|(at_seconds, until_seconds, entries, freed)| Flushed {
-                at_seconds,
-                until_seconds,
-                entries,
-                freed,
-            }),
+            unsettled: unsettled
+                .into_iter()
+                .map(|(at_seconds, until_seconds, entries, freed, shows_seconds)| Flushed {
+                    at_seconds,
+                    until_seconds,
+                    entries,
+                    freed,
+                    shows_seconds,
+                    counted: at_seconds < until_seconds,
+                })
+                .collect(),
             ..Memory::default()
         })
         .boxed()
 }
 
 pub fn memory() -> BoxedStrategy<Memory> {
-    let pressure = (level(), any::<bool>(), 0..5u32, moment(), of(drops()), of((moment(), 0..12u32)));
+    let pressure = (
+        level(),
+        any::<bool>(),
+        0..5u32,
+        moment(),
+        of(drops()),
+        of((moment(), 0..12u32)),
+        of((moment(), 0..12u32)),
+    );
     let calm = (of(moment()), prop_oneof![Just(0.0), 0.0..7200.0], of(moment()), of(moment()), of(moment()));
     let suspended = prop::collection::btree_set(prop::sample::select(Class::ALL.to_vec()), 0..2);
     let all = (pressure, calm, number(), suspended, baseline(), traces());
@@ -231,6 +244,7 @@ pub fn memory() -> BoxedStrategy<Memory> {
         foreseen_at_seconds: pressure.3,
         drops: pressure.4,
         barren: pressure.5,
+        meagre: pressure.6,
         low_since_seconds: calm.0,
         calm_needed_seconds: calm.1,
         restored_at_seconds: calm.2,

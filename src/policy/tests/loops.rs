@@ -97,6 +97,48 @@ fn a_lagging_count_leads_to_no_second_flush_of_the_same_excess() {
 }
 
 #[test]
+fn a_relief_of_several_acts_goes_on_to_the_target_and_ends_where_nothing_is_left() {
+    // Of 84,000 entries 8,000 are idle at first, and 500 more become so each second.
+    for (idling_seconds, expected) in [(20, 70_000), (6, 73_000)] {
+        let mut world = World::new(76_000, 8_000, pinned());
+        for second in 0..60 {
+            for _ in 0..seconds(1.0) {
+                let n = if second < idling_seconds { 125 } else { 0 };
+                (world.live, world.idle) = (world.live - n, world.idle + n);
+                world.tick();
+            }
+        }
+        assert_eq!((world.entries(), world.snapshot.entries), (expected, expected));
+        assert_eq!(world.memory.level, Level::Normal);
+        settled(&world);
+    }
+}
+
+#[test]
+fn a_trickle_at_critical_is_not_chased_entry_by_entry() {
+    // All of it lives, but for twelve a second that end: each act walks the table for a handful.
+    let mut world = World::new(97_000, 0, pinned());
+    world.settings.flush.fair_share = false;
+    for _ in 0..seconds(600.0) {
+        (world.live, world.idle) = (world.live - 3, world.idle + 3);
+        world.add(97_000 - world.entries().min(97_000), 0);
+        world.tick();
+    }
+    assert!((30..=90).contains(&world.acts), "{} acts in ten minutes", world.acts);
+    assert!(world.idle <= 300, "{} are left", world.idle);
+    // Where packets are refused, four times a second.
+    let mut world = World::new(100_000, 0, pinned());
+    world.settings.flush.fair_share = false;
+    for _ in 0..seconds(60.0) {
+        (world.live, world.idle) = (world.live - 3, world.idle + 3);
+        world.snapshot.drops.drop += 1;
+        world.tick();
+    }
+    assert!((60..=240).contains(&world.acts), "{} acts in a minute", world.acts);
+    assert!(world.idle <= 12, "{} are left", world.idle);
+}
+
+#[test]
 fn a_loop_that_rewrites_max_is_answered_with_patience() {
     let mut world = World::new(85_000, 0, Settings::default());
     for tick in 0..seconds(1800.0) {

@@ -111,6 +111,26 @@ fn calm_does_not_hide_it() {
 }
 
 #[test]
+fn what_an_earlier_agent_suspended_stays_so_for_ten_minutes() {
+    let memory = Memory { suspended: [Class::Closed].into(), suspended_before_seconds: Some(NOW), ..fresh() };
+    let at = |seconds: f64| {
+        let mut snapshot = Snapshot { now_seconds: NOW + seconds, ..pressed(vec![]) };
+        snapshot.scan.as_mut().expect("a scan").at_seconds = NOW + seconds;
+        decide(&snapshot, &memory, &settings_pinned())
+    };
+    let (plan, after) = at(599.9);
+    assert!(after.suspended.contains(&Class::Closed) && flushed(&plan).iter().all(|f| f.0 != Class::Closed));
+    assert!(
+        says(&plan, "the agent before this one found flows that it took for idle alive"),
+        "{:?}",
+        plan.reasons
+    );
+    assert!(plan.suspensions.iter().all(|s| s.turn == Turn::Lasts));
+    let (plan, after) = at(600.0);
+    assert!(after.suspended.is_empty() && flushed(&plan).iter().any(|f| f.0 == Class::Closed));
+}
+
+#[test]
 fn who_pays_cannot_suspend_fair_share() {
     let snapshot = Snapshot { regret: vec![regret(Class::FairShare, 20, 20, NOW)], ..table(96_000) };
     let (plan, after) = decide(&snapshot, &fresh(), &pinned());

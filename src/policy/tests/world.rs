@@ -27,6 +27,8 @@ pub struct World {
     /// When a value was written, and which.
     pub writes: Vec<(f64, &'static str)>,
     pub deleted: u64,
+    /// Flushes that freed anything.
+    pub acts: u64,
     pub scans: u64,
     /// The farthest that a deletion took the table below its target.
     pub too_many: u64,
@@ -46,6 +48,7 @@ impl World {
             came: 0.0,
             writes: Vec::new(),
             deleted: 0,
+            acts: 0,
             scans: 0,
             too_many: 0,
         }
@@ -107,11 +110,17 @@ impl World {
     fn perform(&mut self, plan: &Plan) -> bool {
         apply(plan, &mut self.snapshot);
         let mut acted = false;
+        let flushes = plan.actions.iter().filter_map(|action| match &action.act {
+            Act::Flush(flush) => Some(flush),
+            _ => None,
+        });
+        // What is idle is of one class; in a hurry the others are named as well.
+        if let Some(budget) = flushes.map(|f| if f.class == Class::Closed { f.budget } else { 0 }).max() {
+            acted |= self.flush(budget, plan);
+        }
         for action in &plan.actions {
             match &action.act {
-                // What is idle is of one class; in a hurry the others are named as well.
-                Act::Flush(flush) if flush.class != Class::Closed => {}
-                Act::Flush(flush) => acted |= self.flush(flush.budget, plan),
+                Act::Flush(_) => {}
                 act => {
                     self.writes.push((self.snapshot.now_seconds, act.name()));
                     acted = true;
@@ -137,10 +146,16 @@ impl World {
             }
         }
         self.deleted += freed;
+        self.acts += u64::from(freed > 0);
         if let Some(scan) = &mut self.snapshot.scan {
             scan.freed(Class::Closed, freed);
         }
+        if (freed < budget || freed == 0) && self.snapshot.entries > target {
+            // It went through the whole table, and so it is a scan.
+            self.scan();
+        }
         self.memory.flushed(&decided_on, self.snapshot.now_seconds, freed);
+        self.memory.achieved(&decided_on, &plan.pace, self.snapshot.now_seconds, freed);
         freed > 0
     }
 

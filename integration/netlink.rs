@@ -44,6 +44,15 @@ impl Batch {
     }
 }
 
+/// Deletes every entry of the namespace that the thread is in (`ctnetlink_del_conntrack` without a tuple).
+pub fn empty() -> std::io::Result<()> {
+    let mut batch = Batch::default();
+    batch.message(CT_DELETE, NLM_F_REQUEST, 0, |_| {});
+    let socket = Socket::new(NETLINK_NETFILTER)?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&batch.bytes, 0).map(drop)
+}
+
 /// Appends an attribute, padded.
 pub fn attribute(bytes: &mut Vec<u8>, kind: u16, payload: &[u8]) {
     bytes.extend_from_slice(&(payload.len() as u16 + 4).to_ne_bytes());

@@ -155,9 +155,11 @@ fn mistake() {
     agent.killed();
     let agent = setup.start();
     for name in ["udp", "established"] {
-        wait::until("the class to be suspended still", Duration::from_secs(5), || match class(&agent, name) {
-            row if row["suspended"] == true => Ok(()),
-            row => Err(row),
+        wait::until("the class to be suspended still", Duration::from_secs(5), || {
+            match class(&agent, name) {
+                row if row["suspended"] == true => Ok(()),
+                row => Err(row),
+            }
         });
     }
     wait::throughout("the flows keep their entries", Duration::from_secs(4), || {

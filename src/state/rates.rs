@@ -31,7 +31,9 @@ impl Rates {
         self.new_now = new.saturating_sub(new_then) as f64 / passed;
         self.new = mix(self.new, self.new_now);
         self.growth_now = (entries as f64 - entries_then as f64) / passed;
-        self.growth = mix(self.growth, self.growth_now);
+        // Somebody flushed the table: that is a step, and says nothing of how it grows from there.
+        let stepped = entries < entries_then / 2;
+        self.growth = if stepped { None } else { mix(self.growth, self.growth_now) };
     }
 
     /// New entries a second.
@@ -64,5 +66,17 @@ mod tests {
         }
         assert!((rates.new_per_second().unwrap() - 100.0).abs() < 1e-6);
         assert!((rates.net_growth_per_second().unwrap() - 40.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn growth_after_the_table_was_flushed_whole_is_known_with_the_next_sample() {
+        let mut rates = Rates::default();
+        for (tick, entries) in [(0u32, 50_000), (1, 50_000), (2, 0), (3, 250), (4, 500)] {
+            rates.sample(f64::from(tick) * 0.25, entries, 0);
+            if tick == 2 {
+                assert_eq!(rates.net_growth_per_second(), None);
+            }
+        }
+        assert_eq!(rates.net_growth_per_second(), Some(1000.0));
     }
 }

@@ -344,6 +344,10 @@ fn busy() {
     assert_eq!(topology.count(), 0);
 }
 
+fn parsed(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
 fn changed_by_others() {
     let topology = Topology::new();
     let setup = Setup::new(&topology.gateway, &limit(1000));
@@ -360,7 +364,17 @@ fn changed_by_others() {
     assert!(answer.stdout.contains("nothing is stale"), "{answer:?}");
     assert!(answer.stdout.contains("another program"), "{answer:?}");
     tcp.alive().expect("bytes through the gateway");
+    set_left(&topology, &CLIENT4.to_string(), 420_000);
+    let listed = setup.ctctl(&["list", "--json"]);
+    assert!(listed.stderr.contains("another program"), "{listed:?}");
+    let idle: Vec<Value> = listed.stdout.lines().map(|line| parsed(line)["idle_seconds"].clone()).collect();
+    assert_eq!(idle, [Value::Null]);
+    let top = setup.json(&["top-sources", "--by", "idle"]);
+    assert_eq!((&top["entries"], &top["sources"][0]["idle"]), (&1.into(), &0.into()), "{top:#}");
+    // Without an agent nobody has heard it.
     assert_eq!(agent.stop(), 0);
+    let listed = setup.ctctl(&["list", "--json"]);
+    assert!(listed.stderr.is_empty() && parsed(&listed.stdout)["idle_seconds"].is_u64(), "{listed:?}");
 }
 
 fn beside_agent() {

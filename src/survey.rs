@@ -11,6 +11,7 @@ mod victims;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 pub use meter::Meter;
@@ -73,6 +74,15 @@ impl Target {
     /// The namespace itself.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+
+    /// What is known of other writers before anything was looked at.
+    fn sightings(&self) -> SharedSightings {
+        let sightings = SharedSightings::default();
+        if self.others_write {
+            sightings.write().unwrap_or_else(PoisonError::into_inner).deaf();
+        }
+        sightings
     }
 
     fn gauge(&self, settings: &Settings) -> Result<Gauge> {
@@ -148,12 +158,12 @@ pub fn recorded(target: &Target, settings: &Settings) -> Result<SnapshotDocument
 fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
     let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
-    snapshot.scan = Some(scan(&mut gauge, settings, None, &mut |_, _| {})?);
+    snapshot.scan = Some(scan(target, &mut gauge, settings, None, &mut |_, _| {})?);
     snapshot.chances.room = SecondChances::BOUND as u64;
     if policy::decide(&snapshot, &Memory::default(), settings).0.weigh {
         // Without an agent nobody knows which sources are new: all are as good as old.
         let weighing = Some(Weighing::new(&settings.flush, HashSet::new()));
-        snapshot.scan = Some(scan(&mut gauge, settings, weighing, &mut |_, _| {})?);
+        snapshot.scan = Some(scan(target, &mut gauge, settings, weighing, &mut |_, _| {})?);
     }
     Ok(snapshot)
 }
@@ -183,6 +193,7 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
 
 /// One whole scan, each entry handed to `each` once. A dump during which the buckets were resized is repeated.
 fn scan(
+    target: &Target,
     gauge: &mut Gauge,
     settings: &Settings,
     weighing: Option<Weighing>,
@@ -191,7 +202,7 @@ fn scan(
     let identify = Identify::default();
     let mut observations = Observations::none();
     let protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
-    let sightings = SharedSightings::default();
+    let sightings = target.sightings();
     let started = Instant::now();
     let buckets = gauge.buckets()?;
     let grounds = gauge.grounds();

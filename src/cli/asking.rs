@@ -56,7 +56,10 @@ impl Asking {
     pub fn kernel(&self, place: &Place, span: Duration) -> Result<Ranking> {
         let listen = (self.question.rank == SortBy::New).then_some(span);
         let wanted = |entry: &_, idle| self.filters.matches(entry, idle);
-        survey::ranking(&place.target, &place.settings, &self.question, listen, &wanted)
+        let idleness = self.question.rank == SortBy::Idle || self.filters.need_idleness();
+        let distrusting = if idleness { place.distrusting()? } else { None };
+        let target = distrusting.as_ref().unwrap_or(&place.target);
+        survey::ranking(target, &place.settings, &self.question, listen, &wanted)
     }
 
     /// Why no agent knows: it keeps of each entry no more than its source, its protocol and when it came.

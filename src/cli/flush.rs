@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use super::place::Place;
 use super::render::flush::FlushDocument;
 use super::render::quantity::counted;
-use super::{args, output, reach, render};
-use crate::control::Client;
+use super::{args, output, render};
 use crate::error::{Error, Result};
 use crate::survey::{self, Flush, Flushed, Preview, Wish};
 
@@ -32,8 +31,7 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
         even_protected: options.even_protected,
         limit: options.limit.unwrap_or(u64::MAX),
     };
-    let others_update = options.stale && others_update(place);
-    let distrusting = if others_update { Some(place.target.where_others_write()?) } else { None };
+    let distrusting = if options.stale { place.distrusting()? } else { None };
     let target = distrusting.as_ref().unwrap_or(&place.target);
     let (flush, preview) = Flush::preview(target, &place.settings, wish)?;
     let may_ask = options.yes || (io::stdin().is_terminal() && io::stderr().is_terminal());
@@ -42,7 +40,7 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
         return Err(Error::usage("flush", "there is no terminal to ask on, and --yes is not given")
             .hint("--yes deletes without asking; --dry-run only shows what would go"));
     }
-    if others_update && !place.json && place.style.verbosity >= 0 {
+    if distrusting.is_some() && !place.json && place.style.verbosity >= 0 {
         output::print(|out| writeln!(out, "{OTHERS_UPDATE}"))?;
     }
     if !place.json && place.style.verbosity >= 0 {
@@ -59,13 +57,6 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
         None => return Err(Error::no("flush", "declined: nothing was deleted")),
     };
     report(place, options, &preview, &flushed)
-}
-
-/// The agent of this namespace knows more than can be seen: whether another program (`conntrack -U`) gave entries the
-/// time that they have left.
-fn others_update(place: &Place) -> bool {
-    let status = reach::asked(&place.socket, place.target.netns(), Client::status);
-    status.is_ok_and(|status| status.agent.is_some_and(|agent| agent.others_update))
 }
 
 /// Whether it waits for a word.

@@ -9,16 +9,25 @@ use crate::error::{Error, Result};
 use crate::model::{Detail, Entry, Header, Verdict};
 use crate::survey::{self, Sink};
 
+const OTHERS_UPDATE: &str = "the agent heard another program change entries: their time left does not show for \
+     how long they are idle";
+
 /// Prints entries as the kernel hands them out.
 ///
 /// # Errors
 /// Where the kernel cannot be read, or the table was resized meanwhile.
 pub fn run(place: &Place, options: &args::List) -> Result<u8> {
-    let (target, settings, filters) = (&place.target, &place.settings, &options.filters.0);
+    let (settings, filters) = (&place.settings, &options.filters.0);
     // Not clap's to say: --json is an option of every command.
     if place.json && options.like_conntrack {
         return Err(Error::usage("usage", "--like-conntrack is text and cannot be --json")
             .hint("leave out one of the two"));
+    }
+    let distrusting = place.distrusting()?;
+    let target = distrusting.as_ref().unwrap_or(&place.target);
+    let shown = !options.like_conntrack || filters.need_idleness();
+    if distrusting.is_some() && shown && place.style.verbosity >= 0 {
+        output::notice(OTHERS_UPDATE);
     }
     let mut listed = Ok(());
     output::print(|out| {

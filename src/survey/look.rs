@@ -1,7 +1,6 @@
 //! One entry after the other, as the agent would judge it: what `list` prints and `flush` chooses from.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::Target;
@@ -91,10 +90,7 @@ impl Walked {
 impl<'a> Looker<'a> {
     pub(super) fn open(target: &Target, settings: &'a Settings, filters: &'a Filters) -> Result<Self> {
         let looker = Self::with(target.gauge(settings)?, settings, filters);
-        if target.others_write {
-            looker.sightings.write().unwrap_or_else(PoisonError::into_inner).deaf();
-        }
-        Ok(looker)
+        Ok(Looker { sightings: target.sightings(), ..looker })
     }
 
     pub(super) fn with(gauge: Gauge, settings: &'a Settings, filters: &'a Filters) -> Self {

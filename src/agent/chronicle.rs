@@ -122,10 +122,15 @@ impl Chronicle {
     pub fn suspensions(&mut self, plan: &Plan) {
         for suspension in plan.suspensions.iter().filter(|s| s.turn != Turn::Lasts) {
             let id = self.next_id();
-            let draft = Draft::new(id, RecordEvent::Deferred, suspension.reason.clone());
+            // Flushes that were done are counted: the end of a suspension is none.
+            let (event, action) = match suspension.turn {
+                Turn::Ends => (RecordEvent::Done, "release"),
+                _ => (RecordEvent::Deferred, "flush"),
+            };
+            let draft = Draft::new(id, event, suspension.reason.clone());
             self.note(Draft {
                 level: Some(plan.level),
-                action: Some("flush".into()),
+                action: Some(action.into()),
                 class: Some(suspension.class),
                 ..draft
             });

@@ -24,7 +24,9 @@ use crate::kernel::grace::Shortener;
 use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
 use crate::kernel::{clock, sysctl_files};
-use crate::model::{Draft, EventsSetting, Level, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout};
+use crate::model::{
+    Class, Draft, EventsSetting, Level, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout,
+};
 use crate::policy::{self, Memory};
 use crate::recovery::{Keeper, Noticed};
 use crate::sieve::SharedSightings;
@@ -140,8 +142,8 @@ impl Acting {
         let chronicle = Chronicle::new(journal, netns.clone(), ground.dry_run);
         let memory = Memory {
             baseline: keeper.baseline(),
-            suspended_before_seconds: (!seen.suspended.is_empty()).then_some(snapshot.now_seconds),
-            suspended: seen.suspended,
+            suspended: seen.suspended.keys().copied().collect(),
+            regretted_seconds: seen.suspended.into_iter().map(|(class, at)| (class, at.into())).collect(),
             ..Memory::default()
         };
         let sweeper = Sweeper::new(
@@ -288,7 +290,7 @@ impl Acting {
             false => memory,
         };
         self.tell_turns(before, refused, &plan, &snapshot);
-        if self.memory.suspended != self.seen.suspended && !self.hand.dry() {
+        if self.suspended() != self.seen.suspended && !self.hand.dry() {
             self.save_seen();
         }
         self.set_marks(&snapshot);
@@ -361,10 +363,16 @@ impl Acting {
         any
     }
 
+    /// Classes that are suspended, and when flows of theirs were last found alive: to the minute, for each is a file.
+    fn suspended(&self) -> BTreeMap<Class, u32> {
+        let last =
+            |class| self.memory.regretted_seconds.get(class).map_or(0.0, |at| (at / 60.0).ceil() * 60.0);
+        self.memory.suspended.iter().map(|class| (*class, last(class) as u32)).collect()
+    }
+
     /// Timeouts that were in force outlive this agent, for the proofs of the next; and so do classes whose proofs failed.
     pub(super) fn save_seen(&mut self) {
-        let seen =
-            TimeoutsSeen { suspended: self.memory.suspended.clone(), ..self.gauge.seen(&self.boot_id) };
+        let seen = TimeoutsSeen { suspended: self.suspended(), ..self.gauge.seen(&self.boot_id) };
         if seen != self.seen && seen.save(&self.ground.state_dir).is_ok() {
             self.seen = seen;
         }

@@ -5,7 +5,7 @@
 //! whose last packet came under a shorter one, set by an operator or by an agent before it, for one that has been
 //! idle for days. So what was seen outlives the agent, and is void with the boot, as the entries are.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -35,9 +35,10 @@ pub struct TimeoutsSeen {
     /// Flowtables were seen in use.
     #[serde(default)]
     pub flowtables: bool,
-    /// Classes that are not flushed because their flows lived.
+    /// Classes that are not flushed because their flows lived, and when that was last seen, in seconds since the host
+    /// came up.
     #[serde(default)]
-    pub suspended: BTreeSet<Class>,
+    pub suspended: BTreeMap<Class, u32>,
 }
 
 impl TimeoutsSeen {
@@ -74,7 +75,7 @@ mod tests {
             policies: vec![TimeoutPolicy { protocol: 6, seconds: vec![3600] }],
             unheard_until_seconds: Some(77),
             flowtables: true,
-            suspended: [Class::Udp].into(),
+            suspended: [(Class::Udp, 70)].into(),
         };
         seen.save(dir.path()).expect("saved");
         assert_eq!(TimeoutsSeen::load(dir.path(), "b", 7), seen);

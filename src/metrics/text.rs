@@ -194,7 +194,7 @@ impl Page<'_> {
         self.family("ctctl_flushed", "counter", "Entries deleted.", flushed(|r| r.flushed));
         let help = "Deletions after which the flow was listened for, for a minute.";
         self.family("ctctl_watched", "counter", help, flushed(|r| r.watched));
-        let help = "Of these, flows that were heard of again: they lived.";
+        let help = "Of these, flows that lived: heard of again within a minute, and not by a new connection or question of the client's.";
         self.family("ctctl_regret", "counter", help, flushed(|r| r.regretted));
         let help = "1 while the class is not flushed because too much of it was regretted.";
         self.family("ctctl_suspended", "gauge", help, |reading, family| {

@@ -18,14 +18,17 @@ const GENEROUS: f64 = 1.25;
 /// Whether there is no time for a scan.
 pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
     let flush = &settings.flush;
-    // Before the first scan nobody knows who has children. A dump in doubt is repeated; and where scans were barren
-    // nothing is there to be met.
-    let looked = snapshot.scan.as_ref().is_some_and(|scan| scan.trusted) && memory.barren.is_none();
+    // Before the first scan nobody knows who has children. A dump in doubt is repeated; and where scans were barren or
+    // the last act met next to nothing, nothing is there to be met: a scan is due, and at critical who holds the table.
+    let spent = memory.barren.is_some() || memory.meagre.is_some_and(|(_, times)| times > 0);
+    let looked = snapshot.scan.as_ref().is_some_and(|scan| scan.trusted) && !spent;
     if !flush.enabled || !snapshot.may_flush || memory.sharing || !looked {
         return false;
     }
     let scan = SPARE_SECONDS + snapshot.entries as f64 * SCAN_SECONDS_PER_ENTRY;
-    let full = usage_percent(snapshot, settings) >= settings.pressure.critical_percent;
+    let usage = usage_percent(snapshot, settings);
+    let grows = snapshot.net_growth_per_second.is_none_or(|growth| growth >= 1.0);
+    let full = usage >= 100.0 || (usage >= settings.pressure.critical_percent && grows);
     full || seconds_to_full(snapshot, settings).is_some_and(|seconds| seconds <= scan)
 }
 

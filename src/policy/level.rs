@@ -6,6 +6,8 @@ use crate::model::{Level, Plan, Scan, Settings, Snapshot};
 /// Samples that foresee a full table before it counts, at least this far apart.
 const SAMPLES: u32 = 3;
 const SAMPLE_SECONDS: f64 = 0.2;
+/// Relief below low ends this near to its target, a part of it: who speaks in a second chance is no reason for another.
+const NEAR: u64 = 200;
 /// Relief below low ends after so many looks in a row at a table with next to nothing to free.
 const LOOKS: u32 = 3;
 
@@ -47,7 +49,7 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
     } else if memory.level > Level::Normal && usage >= pressure.low_percent {
         plan.reasons.push(format!("{at}, not below low_percent {} yet", pressure.low_percent));
         Level::High
-    } else if goes_on(snapshot, memory, settings) && snapshot.entries > target {
+    } else if goes_on(snapshot, memory, settings) && snapshot.entries > target + target / NEAR {
         let target = pressure.target_percent;
         plan.reasons.push(format!("{at}, and relief goes on to target_percent {target}"));
         Level::High

@@ -1,15 +1,18 @@
 //! Meagre acts: where next to nothing is left to free, an act at every look would walk the whole table each time, for a
 //! handful of entries that have just become idle.
 
-use super::Memory;
-use crate::model::{Pace, Plan, Snapshot};
+use super::{Memory, seconds_to_full};
+use crate::model::{Level, Pace, Plan, Settings, Snapshot};
 
 /// An act that frees less than this share of what was too many is meagre.
 const SHARE: u64 = 50;
-/// The longest that the next one waits.
-const LONGEST_SECONDS: f64 = 10.0;
+/// The longest that the next one waits at high; at critical what becomes idle all at once is not to wait for long.
+const HIGH_SECONDS: f64 = 10.0;
+const CRITICAL_SECONDS: f64 = 2.0;
 /// Where packets are refused, every entry counts.
 const REFUSED_SECONDS: f64 = 0.25;
+/// Between acts at high that were not meagre.
+const APART_SECONDS: f64 = 1.0;
 
 impl Memory {
     /// An act that was decided on `snapshot` has freed so many entries, or given them a second chance.
@@ -17,33 +20,47 @@ impl Memory {
         let wanted = snapshot.entries.saturating_sub(pace.enough_at_entries);
         let times = self.meagre.map_or(0, |(_, times)| times);
         let meagre = freed.saturating_mul(SHARE) < wanted;
-        self.meagre = meagre.then(|| (now_seconds, times.saturating_add(1)));
+        self.meagre = Some((now_seconds, if meagre { times.saturating_add(1) } else { 0 }));
     }
 }
 
-/// Whether the next act waits, with a sentence that says so. A scan of the whole table that came after the last act, and
-/// one that has more to free, is news.
+/// Whether the next act waits, with a sentence that says so. It does not where more can be freed, where the table was
+/// looked at after the last act, or where who holds it is still to be asked.
 pub(super) fn waits(
     snapshot: &Snapshot,
     memory: &Memory,
     excess: u64,
     refused: bool,
+    settings: &Settings,
     plan: &mut Plan,
 ) -> bool {
     let Some((at, times)) = memory.meagre else { return false };
     let scan = snapshot.scan.as_ref().filter(|scan| scan.trusted);
     let classes = scan.iter().flat_map(|scan| &scan.classes);
     let free = classes.fold(0, |sum: u64, seen| sum.saturating_add(seen.would_free));
-    if scan.is_some_and(|scan| scan.at_seconds > at) || free.saturating_mul(SHARE) >= excess {
+    let share = if times > 0 { SHARE } else { 2 };
+    let looked = scan.is_some_and(|scan| scan.at_seconds > at);
+    let to_share = plan.level == Level::Critical
+        && settings.flush.fair_share
+        && scan.is_none_or(|scan| scan.weighed.is_none());
+    if looked || to_share || free.saturating_mul(share) >= excess {
         return false;
     }
-    let patience = if refused { REFUSED_SECONDS } else { f64::from(times).min(LONGEST_SECONDS) };
-    let wait = patience.max(scan.map_or(0.0, |scan| 4.0 * scan.duration_seconds));
+    let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
+    let patience = match (plan.level, times) {
+        _ if refused => REFUSED_SECONDS,
+        (Level::Critical, _) => f64::from(times).min(CRITICAL_SECONDS),
+        (_, 0) if soon => 0.0,
+        (_, 0) => APART_SECONDS,
+        (..) => f64::from(times).min(HIGH_SECONDS),
+    };
+    let walk = if times > 0 { scan.map_or(0.0, |scan| 4.0 * scan.duration_seconds) } else { 0.0 };
+    let wait = patience.max(walk);
     let left = at + wait - snapshot.now_seconds;
     if left > 0.0 {
+        let found = if times > 0 { "found next to nothing to free" } else { "was a moment ago" };
         plan.reasons.push(format!(
-            "{excess} entries are over the target, but the last act found next to nothing to free: the next one waits \
-             up to {wait:.1} s"
+            "{excess} entries are over the target, but the last act {found}: the next one waits up to {wait:.1} s"
         ));
     }
     left > 0.0

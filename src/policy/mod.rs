@@ -70,7 +70,7 @@ pub struct Memory {
     pub peak_entries: u64,
     /// When a scan last found nothing to free, and how often in a row.
     pub barren: Option<(f64, u32)>,
-    /// When an act last freed next to nothing of what was too many, and how often in a row.
+    /// When the last act was, and how many in a row freed next to nothing of what was too many.
     pub meagre: Option<(f64, u32)>,
     /// Gentler means do not suffice: scans weigh who holds the table.
     pub sharing: bool,
@@ -78,8 +78,8 @@ pub struct Memory {
     pub hurried_at_seconds: Option<f64>,
     /// Classes that are not flushed because their flows lived.
     pub suspended: BTreeSet<Class>,
-    /// When the first of them were taken over from the agent before this one.
-    pub suspended_before_seconds: Option<f64>,
+    /// When flows of a class were last found alive, by this agent or the one before it.
+    pub regretted_seconds: BTreeMap<Class, f64>,
     /// Configuration protects more of the table than `max_percent`.
     pub overprotected: bool,
     /// Baseline of what the agent may change, by contract name (`max`, `tcp_timeout_established`).

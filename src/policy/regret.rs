@@ -21,8 +21,11 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan) {
         let told_of = snapshot.regret.iter().find(|regret| regret.class == class).cloned();
         let regret = &told_of.unwrap_or_else(|| ClassRegret::none(class));
         let held = memory.suspended.contains(&class);
-        // An earlier agent's meter went with it: what it suspended stays so for as long again.
-        let last = regret.last_seconds.or(memory.suspended_before_seconds);
+        // An earlier agent's meter went with it: what it last saw counts on.
+        if let Some(last) = regret.last_seconds {
+            memory.regretted_seconds.insert(class, last);
+        }
+        let last = memory.regretted_seconds.get(&class).copied();
         let quiet = last.is_none_or(|last| snapshot.now_seconds - last >= QUIET_SECONDS);
         let (turn, reason) = match (held, quiet) {
             (false, _) if !too_much(regret) => continue,

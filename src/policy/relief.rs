@@ -38,7 +38,7 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     if excess == 0 && !plan.actions.is_empty() {
         return;
     }
-    if excess > 0 && memory.relieving && meagre::waits(snapshot, memory, excess, refused, plan) {
+    if excess > 0 && memory.relieving && meagre::waits(snapshot, memory, excess, refused, settings, plan) {
         return;
     }
     let Some(scan) = trusted_scan(snapshot, memory, plan) else {
@@ -115,7 +115,10 @@ fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) ->
         (Level::Critical, None) => (4.0 * scan.duration_seconds).max(2.0),
         (_, None) => ahead::keep_seconds(scan),
     };
-    let young = |scan: &&Scan| now - scan.at_seconds <= keep(scan);
+    // What was seen of half the table says too little of the other half.
+    let young = |scan: &&Scan| {
+        now - scan.at_seconds <= keep(scan) && scan.entries.saturating_mul(2) >= snapshot.entries
+    };
     let ran_out = |scan: &&Scan| plan.level == Level::High && grace::ran_out(snapshot, scan);
     match snapshot.scan.as_ref().filter(young).filter(|scan| !ran_out(scan)) {
         Some(scan) if scan.trusted => Some(scan),

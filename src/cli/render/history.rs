@@ -79,6 +79,7 @@ fn verbs(action: &str, name: &str) -> (String, String) {
         "second-chance" => ("give a second chance to", "gave a second chance to"),
         "flush" => ("flush", "flushed"),
         "protect" => ("keep protection within max_percent", "kept protection within max_percent"),
+        "release" => ("allow flushes of", "allowed flushes of"),
         "act" => ("act", "acted"),
         other => return (other.to_string(), format!("did {other}")),
     };

@@ -112,7 +112,11 @@ fn calm_does_not_hide_it() {
 
 #[test]
 fn what_an_earlier_agent_suspended_stays_so_for_ten_minutes() {
-    let memory = Memory { suspended: [Class::Closed].into(), suspended_before_seconds: Some(NOW), ..fresh() };
+    let memory = Memory {
+        suspended: [Class::Closed].into(),
+        regretted_seconds: [(Class::Closed, NOW)].into(),
+        ..fresh()
+    };
     let at = |seconds: f64| {
         let mut snapshot = Snapshot { now_seconds: NOW + seconds, ..pressed(vec![]) };
         snapshot.scan.as_mut().expect("a scan").at_seconds = NOW + seconds;
@@ -148,7 +152,8 @@ proptest! {
         }
         for regret in s.regret.iter().filter(|regret| regret.class != Class::FairShare) {
             let bad = regret.recent_regretted >= 2 && regret.recent_regretted * 99 > regret.recent_watched;
-            let quiet = regret.last_seconds.is_none_or(|last| s.now_seconds - last >= 600.0);
+            let last = regret.last_seconds.or(m.regretted_seconds.get(&regret.class).copied());
+            let quiet = last.is_none_or(|last| s.now_seconds - last >= 600.0);
             let held = after.suspended.contains(&regret.class);
             prop_assert!(!bad || held || (m.suspended.contains(&regret.class) && quiet), "{:?}", regret);
         }

@@ -30,6 +30,8 @@ pub const TESTS: &[Test] = &[
     test("flush::on_a_terminal_it_asks", asks),
     test("flush::into_a_pipe_it_shows_what_it_asks_about", piped),
     test("flush::protected_entries_stay_unless_asked_for", protected),
+    test("flush::masters_stay_in_whatever_order_a_walk_meets_them", masters),
+    test("flush::more_than_are_kept_go_in_one_walk_each_once", many),
     test("flush::a_limit_holds", limited),
     test("flush::within_a_limit_the_least_recently_active_go_and_are_shown", chosen).needs(&[Need::Age]),
     test("flush::what_has_changed_since_it_was_shown_stays", changed).needs(&[Need::Age]),
@@ -217,6 +219,38 @@ fn protected() {
     let all = setup.json(&["flush", "-p", "tcp", "--yes", "--even-protected"]);
     assert_eq!((&all["deleted"], &all["protected"]), (&3.into(), &0.into()), "{all}");
     assert_eq!(topology.count(), 0);
+}
+
+/// Half of the children are met before their masters, and those of other sources by no walk of one source.
+fn masters() {
+    let topology = Topology::new();
+    for n in 0..50 {
+        let master = Flow::established(source(n), SERVER4, 21, 0);
+        let child =
+            Flow { master: Some(Box::new(master.clone())), ..Flow::established(SERVER4, source(n), 20, 0) };
+        fill(&topology.gateway, [master, child]);
+    }
+    let setup = young(&topology, "");
+    let one = source(7).to_string();
+    for args in [&["-s", one.as_str()][..], &["-p", "tcp"]] {
+        let flushed = setup.json(&[&["flush", "--yes"], args].concat());
+        let protected = if args[0] == "-s" { 1 } else { 100 };
+        assert_eq!((&flushed["deleted"], &flushed["protected"]), (&0.into(), &protected.into()), "{flushed}");
+    }
+    assert_eq!(topology.count(), 100);
+}
+
+/// A walk goes on where it was, though what it has met goes from under it.
+fn many() {
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(140_000, 700, 0));
+    fill(&topology.gateway, (0..500).map(|n| Flow::established(source6(n), SERVER6, 9, 100)));
+    let setup = young(&topology, "");
+    let flushed = setup.json(&["flush", "-f", "ipv4", "--yes"]);
+    let counts = ["matched", "deleted", "already_gone", "revived", "not_met", "failed"]
+        .map(|name| flushed[name].as_u64());
+    assert_eq!(counts, [140_000, 140_000, 0, 0, 0, 0].map(Some), "{flushed}");
+    assert_eq!((topology.count(), &flushed["sources_total"]), (500, &700.into()));
 }
 
 fn limited() {

@@ -2,8 +2,10 @@
 
 mod events;
 mod flush;
+mod handing;
 mod list;
 mod look;
+mod masters;
 mod meter;
 mod ranking;
 mod victims;

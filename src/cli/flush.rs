@@ -8,7 +8,7 @@ use super::render::flush::FlushDocument;
 use super::render::quantity::counted;
 use super::{args, output, render};
 use crate::error::{Error, Result};
-use crate::survey::{self, Flush, Flushed, Preview, Wish};
+use crate::survey::{self, Flush, Flushed, Preview, Target, Wish};
 
 const OTHERS_UPDATE: &str = "The agent heard another program change entries: their time left proves nothing to who did \
      not hear which. What is stale the agent alone can tell: `ctctl plan`.";
@@ -33,6 +33,12 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
     };
     let distrusting = if options.stale { place.distrusting()? } else { None };
     let target = distrusting.as_ref().unwrap_or(&place.target);
+    if options.yes && !options.dry_run && options.limit.is_none() {
+        if distrusting.is_some() {
+            tell_others_update(place)?;
+        }
+        return at_once(place, target, options, wish);
+    }
     let (flush, preview) = Flush::preview(target, &place.settings, wish)?;
     let may_ask = options.yes || (io::stdin().is_terminal() && io::stderr().is_terminal());
     // Where nothing goes there is nothing to ask.
@@ -40,8 +46,8 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
         return Err(Error::usage("flush", "there is no terminal to ask on, and --yes is not given")
             .hint("--yes deletes without asking; --dry-run only shows what would go"));
     }
-    if distrusting.is_some() && !place.json && place.style.verbosity >= 0 {
-        output::print(|out| writeln!(out, "{OTHERS_UPDATE}"))?;
+    if distrusting.is_some() {
+        tell_others_update(place)?;
     }
     if !place.json && place.style.verbosity >= 0 {
         let write = |out: &mut dyn Write| render::flush::write_preview(out, &preview, options, &place.style);
@@ -59,6 +65,26 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
     report(place, options, &preview, &flushed)
 }
 
+/// Nobody is to be asked, and nobody to be chosen: what is meant goes as the walk meets it, and is shown with what came
+/// of it.
+fn at_once(place: &Place, target: &Target, options: &args::Flush, wish: Wish<'_>) -> Result<u8> {
+    let mut bar = Progress::new(place.style.verbosity >= 0, None);
+    let flushed = Flush::at_once(target, &place.settings, wish, &mut |done| bar.show(done));
+    bar.end();
+    let (preview, flushed) = flushed?;
+    if !place.json && place.style.verbosity >= 0 {
+        output::print(|out| render::flush::write_preview(out, &preview, options, &place.style))?;
+    }
+    report(place, options, &preview, &flushed)
+}
+
+fn tell_others_update(place: &Place) -> Result<()> {
+    match !place.json && place.style.verbosity >= 0 {
+        true => output::print(|out| writeln!(out, "{OTHERS_UPDATE}")).map(drop),
+        false => Ok(()),
+    }
+}
+
 /// Whether it waits for a word.
 fn asks(options: &args::Flush, preview: &Preview) -> bool {
     !options.yes && !options.dry_run && preview.matched > 0
@@ -74,7 +100,7 @@ fn act(place: &Place, options: &args::Flush, flush: Flush<'_>, preview: &Preview
     if !options.yes && !agreed(limit, preview)? {
         return Ok(None);
     }
-    let mut bar = Progress::new(place.style.verbosity >= 0, limit);
+    let mut bar = Progress::new(place.style.verbosity >= 0, Some(limit));
     let flushed = flush.delete(limit, &mut |done| bar.show(done));
     bar.end();
     flushed.map(|flushed| Some(flushed.of_shown(limit)))
@@ -119,7 +145,8 @@ fn report(place: &Place, options: &args::Flush, preview: &Preview, flushed: &Flu
 /// How far it is, on a terminal.
 struct Progress {
     shown: bool,
-    of: u64,
+    /// Of so many, where that is known.
+    of: Option<u64>,
     at: Instant,
     wrote: bool,
 }
@@ -127,13 +154,14 @@ struct Progress {
 impl Progress {
     const STEP: Duration = Duration::from_millis(100);
 
-    fn new(wanted: bool, of: u64) -> Self {
+    fn new(wanted: bool, of: Option<u64>) -> Self {
         Progress { shown: wanted && io::stderr().is_terminal(), of, at: Instant::now(), wrote: false }
     }
 
     fn show(&mut self, done: u64) {
         if self.shown && self.at.elapsed() >= Self::STEP {
-            let _ = write!(io::stderr(), "\r{done} of {} deleted ", self.of);
+            let of = self.of.map(|of| format!(" of {of}")).unwrap_or_default();
+            let _ = write!(io::stderr(), "\r{done}{of} deleted ");
             (self.at, self.wrote) = (Instant::now(), true);
         }
     }

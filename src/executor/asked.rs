@@ -1,15 +1,17 @@
-//! Deletions that an operator asks for, beside the walk that finds them.
+//! Deletions that an operator asks for, right after the walk has met what goes.
 
 use std::io;
 use std::time::Instant;
 
 use crate::kernel::deleter::{Deleted, Deleter, Still};
-use crate::kernel::deleting::{Deleting, Going};
 use crate::model::Entry;
 
-/// Takes what is to go, as it was seen after an instant. It is gone a moment later.
+/// Deletes what is to go, as it was seen after an instant.
+///
+/// On the thread that judges, while another receives what the walk meets next (`kernel::ahead`): so what was seen is a
+/// few chunks old at most, and need not be asked for again. A third thread would make no core more.
 pub struct Taker {
-    deleting: Deleting,
+    deleter: Deleter,
     done: Deleted,
 }
 
@@ -18,44 +20,30 @@ impl Taker {
     /// goes.
     ///
     /// # Errors
-    /// As [`Deleter::open`], and as clone(2).
+    /// As [`Deleter::open`].
     pub fn open(still: Option<Still>) -> crate::error::Result<Self> {
-        let deleter = Deleter::open()?.for_an_operator(still);
-        let deleting =
-            Deleting::start(deleter).map_err(|error| crate::error::Error::unreachable("flush", error))?;
-        Ok(Taker { deleting, done: Deleted::default() })
+        Ok(Taker { deleter: Deleter::open()?.for_an_operator(still), done: Deleted::default() })
     }
 
-    /// Hands over the victims of one chunk.
+    /// Deletes these. What cannot be told apart with certainty stays, and counts as refused.
     ///
     /// # Errors
-    /// Why what was handed over before could not be deleted.
-    pub fn take(&mut self, entries: &[Entry], seen: Instant) -> io::Result<()> {
-        if !entries.is_empty() {
-            let going = entries.iter().map(|entry| Going { entry: *entry, class: None, seen });
-            self.deleting.begin(going.collect(), false)?;
+    /// As [`Deleter::flush`].
+    pub fn take(&mut self, entries: &mut Vec<(Entry, Instant)>) -> io::Result<()> {
+        // Apart, so that what was seen just now does not wait for a second look at what is older.
+        for chunk in entries.chunk_by(|a, b| a.1 == b.1) {
+            for (entry, seen) in chunk {
+                let unreadable = u64::from(self.deleter.push(entry, *seen).is_err());
+                self.done.add(Deleted { sent: unreadable, failed: unreadable, ..Deleted::default() });
+            }
+            self.done.add(self.deleter.flush()?);
         }
-        self.hear(false)
-    }
-
-    /// Entries that went so far.
-    pub fn gone(&self) -> u64 {
-        self.done.gone()
-    }
-
-    /// Waits for the rest; what all of it came to.
-    ///
-    /// # Errors
-    /// As [`Taker::take`].
-    pub fn end(mut self) -> io::Result<Deleted> {
-        self.hear(true)?;
-        Ok(self.done)
-    }
-
-    fn hear(&mut self, wait: bool) -> io::Result<()> {
-        while let Some(done) = self.deleting.told(wait) {
-            self.done.add(done?);
-        }
+        entries.clear();
         Ok(())
+    }
+
+    /// What became of all so far.
+    pub fn done(&self) -> Deleted {
+        self.done
     }
 }

@@ -1,6 +1,7 @@
 //! The only Linux: netlink, sysctls, memory facts, namespaces, clocks. The only `unsafe`.
 
 pub mod address;
+mod ahead;
 pub mod attribute;
 pub mod clock;
 pub mod decode;

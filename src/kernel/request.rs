@@ -4,7 +4,7 @@
 //! (`ctnetlink_del_conntrack` falls through to `ctnetlink_flush_conntrack`). So the only way to a delete is
 //! [`delete`], which takes an entry, and the encoded bytes are read back and compared before they may be sent.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage};
 use netlink_packet_netfilter::conntrack::{
@@ -16,14 +16,22 @@ use netlink_packet_netfilter::{
 
 use super::attribute::{Malformed, Messages};
 use super::decode::{self, CTNETLINK};
-use crate::model::{DCCP, Entry, Family, GRE, ICMP, ICMPV6, Identity, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
+use crate::model::{
+    DCCP, Entry, Family, GRE, ICMP, ICMPV6, Identity, L4, SCTP, Status, TCP, Tuple, UDP, UDPLITE,
+};
 
 const NLA_F_NESTED: u16 = 0x8000;
 const IPCTNL_MSG_CT_GET: u8 = 1;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
 const CTA_TUPLE_ORIG: u16 = 1;
+const CTA_STATUS: u16 = 3;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
+const CTA_FILTER: u16 = 25;
+const CTA_STATUS_MASK: u16 = 26;
+const CTA_FILTER_ORIG_FLAGS: u16 = 1;
+/// `CTA_FILTER_FLAG(CTA_IP_SRC)`, net/netfilter/nf_internals.h.
+const CTA_FILTER_F_CTA_IP_SRC: u32 = 1 << 0;
 const IPCTNL_MSG_CT_GET_STATS_CPU: u8 = 4;
 const IPCTNL_MSG_CT_GET_STATS: u8 = 5;
 /// `NFNL_SUBSYS_CTNETLINK_TIMEOUT`.
@@ -39,14 +47,46 @@ const NFTA_OBJ_TYPE: u16 = 3;
 /// `NFT_OBJECT_CT_TIMEOUT`.
 pub const NFT_OBJECT_CT_TIMEOUT: u32 = 7;
 
-/// Every entry, of both families or of one.
-pub fn dump(only: Option<Family>, sequence: u32) -> Vec<u8> {
-    let family = match only {
-        None => NetfilterProtoFamily::Unspec,
-        Some(Family::Ipv4) => NetfilterProtoFamily::IPv4,
-        Some(Family::Ipv6) => NetfilterProtoFamily::IPv6,
+/// What of the table is wanted. A kernel that does not know a filter hands over more, and never less: what comes is to
+/// be looked at again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Part {
+    /// Every entry.
+    #[default]
+    Whole,
+    /// One family: the one filter that every kernel has (`ctnetlink_dump_table` compares `nfgen_family`).
+    Of(Family),
+    /// One source, since 5.8 (`CTA_FILTER`). The same of IPv6 is inverted on 6.1 (`ctnetlink_filter_match_tuple`), and
+    /// so is not offered.
+    From(Ipv4Addr),
+    /// Entries that another one expected, since 5.15 (`CTA_STATUS_MASK`).
+    Children,
+}
+
+/// A dump of a part of the table (`ctnetlink_get_conntrack`).
+pub fn dump(part: Part, sequence: u32) -> Vec<u8> {
+    let (family, attributes) = match part {
+        Part::Whole => (NetfilterProtoFamily::Unspec, Vec::new()),
+        Part::Of(Family::Ipv4) => (NetfilterProtoFamily::IPv4, Vec::new()),
+        Part::Of(Family::Ipv6) => (NetfilterProtoFamily::IPv6, Vec::new()),
+        Part::From(source) => (NetfilterProtoFamily::IPv4, from(source)),
+        Part::Children => {
+            let expected = |kind| DefaultNla::new(kind, Status::EXPECTED.to_be_bytes().to_vec());
+            (NetfilterProtoFamily::Unspec, vec![expected(CTA_STATUS), expected(CTA_STATUS_MASK)])
+        }
     };
-    encode(family, ConntrackMessage::Get(Vec::new()), NLM_F_DUMP, sequence)
+    // Not the typed message: that takes NLA_F_NESTED away.
+    let message = ConntrackMessage::Other { message_type: IPCTNL_MSG_CT_GET, attributes };
+    encode(family, message, NLM_F_DUMP, sequence)
+}
+
+/// A tuple with its source alone, and the flag that no more of it counts.
+fn from(source: Ipv4Addr) -> Vec<DefaultNla> {
+    let (mut tuple, mut filter) = (Vec::new(), Vec::new());
+    nest(&mut tuple, 1, |bytes| attribute(bytes, 1, &source.octets()));
+    attribute(&mut filter, CTA_FILTER_ORIG_FLAGS, &CTA_FILTER_F_CTA_IP_SRC.to_ne_bytes());
+    let nested = |kind, value| DefaultNla::new(kind | NLA_F_NESTED, value);
+    vec![nested(CTA_TUPLE_ORIG, tuple), nested(CTA_FILTER, filter)]
 }
 
 /// Count and max (`ctnetlink_stat_ct`), whose one answer claims to be of many (NLM_F_MULTI) and has no NLMSG_DONE: the

@@ -86,6 +86,22 @@ impl Netlink {
     /// # Errors
     /// As recvmsg(2); `InvalidData` for a datagram that does not fit its room, `TimedOut` for silence.
     pub fn receive(&mut self, flags: libc::c_int) -> io::Result<&[u8]> {
+        let length = self.receive_length(flags)?;
+        Ok(&self.room[..length])
+    }
+
+    /// The same into a room of `ROOM` bytes that the socket gets back in exchange for the one that it filled.
+    ///
+    /// # Errors
+    /// As [`Netlink::receive`].
+    pub(super) fn receive_in_exchange(&mut self, room: &mut Vec<u8>) -> io::Result<usize> {
+        let length = self.receive_length(0)?;
+        room.resize(ROOM, 0);
+        std::mem::swap(&mut self.room, room);
+        Ok(length)
+    }
+
+    fn receive_length(&mut self, flags: libc::c_int) -> io::Result<usize> {
         let length = loop {
             let mut room: &mut [u8] = &mut self.room;
             match self.socket.recv_from(&mut room, flags | libc::MSG_TRUNC) {
@@ -100,9 +116,10 @@ impl Netlink {
                 Err(error) => return Err(error),
             }
         };
-        self.room
-            .get(..length)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a truncated message"))
+        match length <= self.room.len() {
+            true => Ok(length),
+            false => Err(io::Error::new(io::ErrorKind::InvalidData, "a truncated message")),
+        }
     }
 
     /// Sends a request and hands every message of its answer to `each`, until the answer ends.
@@ -219,6 +236,6 @@ pub fn explain(what: &str, error: &io::Error) -> Error {
 }
 
 /// An [`io::Error`] for bytes that are no netlink.
-pub(super) fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+pub fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }

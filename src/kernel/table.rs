@@ -4,13 +4,15 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use super::ahead;
 use super::attribute::{Malformed, Message, Messages, NLMSG_DONE, NLMSG_ERROR, be32};
 use super::decode;
 use super::detail;
 use super::request;
+pub use super::request::Part;
 use super::second_look::BYTES_PER_ANSWER;
 use super::socket::{Netlink, invalid};
-use crate::model::{Detail, Drops, Entry, Family, Identity};
+use crate::model::{Detail, Drops, Entry, Identity};
 
 /// One recv of a dump, or the answers to one batch of questions.
 pub struct Chunk<'a> {
@@ -51,21 +53,20 @@ impl Chunk<'_> {
 /// # Errors
 /// As netlink: EPERM without CAP_NET_ADMIN, and what [`Netlink::receive`] says.
 pub fn dump(netlink: &mut Netlink, each: impl FnMut(&Chunk<'_>) -> bool) -> io::Result<()> {
-    dump_of(netlink, None, each)
+    dump_of(netlink, Part::Whole, each)
 }
 
-/// The same, of one family where only that is wanted: the one filter that every kernel has (`ctnetlink_dump_table`
-/// compares `nfgen_family`).
+/// The same, of a part. What is not of it may come too.
 ///
 /// # Errors
 /// As [`dump`].
 pub fn dump_of(
     netlink: &mut Netlink,
-    only: Option<Family>,
+    part: Part,
     mut each: impl FnMut(&Chunk<'_>) -> bool,
 ) -> io::Result<()> {
-    let mut place = Place::begin(netlink, only)?;
-    if !place.go_on(netlink, &mut each)? {
+    let mut place = Place::begin(netlink, part)?;
+    if !place.go_on_ahead(netlink, &mut each)? {
         // The rest of this dump is left to a socket that nobody reads: close it by opening another.
         *netlink = Netlink::open().map_err(|error| io::Error::other(error.to_string()))?;
     }
@@ -80,10 +81,28 @@ struct Place {
 }
 
 impl Place {
-    fn begin(netlink: &mut Netlink, only: Option<Family>) -> io::Result<Self> {
+    fn begin(netlink: &mut Netlink, part: Part) -> io::Result<Self> {
         let place = Place { sequence: netlink.next_sequence(), filled_after: Instant::now() };
-        netlink.send(&request::dump(only, place.sequence))?;
+        netlink.send(&request::dump(part, place.sequence))?;
         Ok(place)
+    }
+
+    /// As [`Place::go_on`], with some chunks received ahead: for who goes through the table to its end.
+    fn go_on_ahead(
+        &mut self,
+        netlink: &mut Netlink,
+        each: &mut impl FnMut(&Chunk<'_>) -> bool,
+    ) -> io::Result<bool> {
+        let sequence = self.sequence;
+        let mut dump = Dump { netlink, sequence };
+        let received = ahead::receive(&mut dump, &mut self.filled_after, |filled| {
+            let (bytes, filled_after) = (filled.bytes(), filled.after);
+            each(&Chunk { bytes, sequences: sequence..=sequence, filled_after })
+        });
+        match received? {
+            Some(at_end) => Ok(at_end),
+            None => self.go_on(netlink, each),
+        }
     }
 
     /// True at the end of the table, false where `each` left off.
@@ -105,6 +124,19 @@ impl Place {
     }
 }
 
+/// A dump as the thread that receives it sees it.
+struct Dump<'a> {
+    netlink: &'a mut Netlink,
+    sequence: u32,
+}
+
+impl ahead::Source for Dump<'_> {
+    fn next(&mut self, room: &mut Vec<u8>) -> io::Result<(usize, bool)> {
+        let length = self.netlink.receive_in_exchange(room)?;
+        Ok((length, ended(&room[..length], self.sequence)?))
+    }
+}
+
 /// A dump that may be left off and gone on with later: the kernel keeps its place (`netlink_callback`), and the little
 /// that it had filled ahead says when. Where a table is relieved again and again, none of it is walked twice before all
 /// of it was walked once.
@@ -121,7 +153,7 @@ impl Walk {
     /// As [`Netlink::open`] and sendto(2).
     pub fn begin() -> io::Result<Self> {
         let mut netlink = Netlink::open().map_err(|error| io::Error::other(error.to_string()))?;
-        let place = Place::begin(&mut netlink, None)?;
+        let place = Place::begin(&mut netlink, Part::Whole)?;
         Ok(Walk { netlink, place, since: Instant::now() })
     }
 
@@ -131,6 +163,14 @@ impl Walk {
     /// As [`dump`].
     pub fn go_on(&mut self, mut each: impl FnMut(&Chunk<'_>) -> bool) -> io::Result<bool> {
         self.place.go_on(&mut self.netlink, &mut each)
+    }
+
+    /// The same, received ahead of `each`, on a thread of its own: where `each` leaves off, what comes next is lost.
+    ///
+    /// # Errors
+    /// As [`dump`].
+    pub fn go_ahead(&mut self, mut each: impl FnMut(&Chunk<'_>) -> bool) -> io::Result<bool> {
+        self.place.go_on_ahead(&mut self.netlink, &mut each)
     }
 
     /// For how long it has been under way.

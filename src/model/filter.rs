@@ -7,7 +7,7 @@
 //! ICMP, an idleness that nobody knows) does not match, and matches negated.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -191,6 +191,16 @@ impl Filters {
     /// True if what matches is idle: its silence is meant.
     pub fn want_idleness(&self) -> bool {
         self.sorted.iter().any(|filter| !filter.negated && matches!(filter.wanted, Wanted::IdleOver(_)))
+    }
+
+    /// The one IPv4 address that all that can match is from, if one filter alone says so.
+    pub fn only_source(&self) -> Option<Ipv4Addr> {
+        self.sorted.chunk_by(Filter::alternative_of).find_map(|of_a_kind| match of_a_kind {
+            [Filter { negated: false, wanted: Wanted::Source(IpNet::V4(net)) }] if net.prefix_len() == 32 => {
+                Some(net.addr())
+            }
+            _ => None,
+        })
     }
 
     /// The one family that can match, if that is so by the filters of the family alone.

@@ -36,6 +36,24 @@ fn filters(wanted: &[Wanted]) -> Filters {
 }
 
 #[test]
+fn one_source_is_told_where_one_filter_alone_says_it() {
+    let one = Wanted::Source(net("10.0.0.1"));
+    let told = |wanted: &[Wanted]| filters(wanted).only_source().map(|address| address.to_string());
+    assert_eq!(told(&[one]).as_deref(), Some("10.0.0.1"));
+    assert_eq!(told(&[one, Wanted::Protocol(TCP)]).as_deref(), Some("10.0.0.1"));
+    for none in [
+        &[][..],
+        &[Wanted::Source(net("10.0.0.0/31"))],
+        &[Wanted::Source(net("2001:db8::1"))],
+        &[Wanted::Destination(net("10.0.0.1"))],
+        &[one, Wanted::Source(net("10.0.0.2"))],
+    ] {
+        assert_eq!(told(none), None, "{none:?}");
+    }
+    assert_eq!(Filters::new(vec![Filter { negated: true, wanted: one }]).only_source(), None);
+}
+
+#[test]
 fn each_kind_looks_at_its_own_field() {
     let entry = entry("10.0.0.1", "192.0.2.9");
     let yes = [
@@ -284,6 +302,8 @@ proptest! {
         let filters = Filters::new(given);
         let family = if entry.original.source.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 };
         prop_assert!(!filters.matches(&entry, None) || filters.family().is_none_or(|said| said == family));
+        let only = filters.only_source().map(IpAddr::V4);
+        prop_assert!(!filters.matches(&entry, None) || only.is_none_or(|only| only == entry.original.source));
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod weighing;
 pub use audit::{Audit, Finding, Look};
 pub use bases::{Bases, TimeoutHistory};
 pub use chance::{SecondChances, Waiting};
-pub use ledger::{Count, Identify, Ledger};
+pub use ledger::{BuildAsIs, Count, Identify, Ledger};
 pub use life::LocalLife;
 pub use observations::Observations;
 pub use proof::{Idle, Proofs};

@@ -2,15 +2,16 @@
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::time::Instant;
+
+use hashbrown::HashMap;
 
 use super::Target;
 use super::look::{Looker, Walked};
-use super::victims::Victims;
+use super::victims::{MostRecent, Victims};
 use crate::error::{Error, Result};
 use crate::executor::Taker;
-use crate::kernel::deleter::Still;
+use crate::kernel::deleter::{Deleted, Still};
 use crate::kernel::socket::explain;
 use crate::kernel::stop::Stop;
 use crate::model::{Entry, Filters, Settings, SourceKey, Verdict};
@@ -97,11 +98,57 @@ pub struct Flushed {
 }
 
 impl Flushed {
+    /// Who was shown is asked for by identity: who does not answer is gone, and who is not `handed` on has changed.
+    fn of(deleted: Deleted, walked: Walked, handed: u64, stop: &Stop) -> Self {
+        Flushed {
+            deleted: deleted.gone(),
+            already_gone: deleted.already_gone + walked.asked.saturating_sub(walked.there),
+            revived: deleted.revived + walked.there.saturating_sub(handed),
+            not_met: 0,
+            failed: deleted.failed + deleted.stale,
+            errno: deleted.errno,
+            interrupted: stop.asked(),
+        }
+    }
+
     /// The same, of so many that were shown: each is in one of the counts.
     pub fn of_shown(self, shown: u64) -> Self {
         let met = self.deleted + self.already_gone + self.revived + self.failed;
         let not_met = if self.interrupted { 0 } else { shown.saturating_sub(met) };
         Flushed { not_met, ..self }
+    }
+}
+
+/// What a walk met that is meant.
+#[derive(Default)]
+struct Met {
+    matched: u64,
+    protected: u64,
+    sources: HashMap<SourceKey, u64>,
+}
+
+impl Met {
+    /// Counts an entry; whether it goes.
+    fn goes(&mut self, wish: &Wish<'_>, entry: &Entry, verdict: &Verdict) -> bool {
+        let fate = wish.fate(verdict);
+        match fate {
+            Fate::NotMeant => {}
+            Fate::Protected => self.protected += 1,
+            Fate::Goes => {
+                self.matched += 1;
+                *self.sources.entry(entry.source_key()).or_default() += 1;
+            }
+        }
+        fate == Fate::Goes
+    }
+
+    fn preview(self) -> Preview {
+        let sources_total = self.sources.len() as u64;
+        let mut sources: Vec<(SourceKey, u64)> = self.sources.into_iter().collect();
+        sources.sort_unstable_by_key(|(key, entries)| (Reverse(*entries), *key));
+        sources.truncate(SHOWN);
+        let (matched, protected) = (self.matched, self.protected);
+        Preview { matched, protected, sources_total, sources, ..Preview::default() }
     }
 }
 
@@ -113,43 +160,49 @@ pub struct Flush<'a> {
 }
 
 impl<'a> Flush<'a> {
-    /// Goes through the table and tells what would go; twice, where connections have children.
+    /// Goes through the table and tells what would go.
     ///
     /// # Errors
     /// Exit 3 where the kernel cannot be read, or the table was resized meanwhile.
     pub fn preview(target: &Target, settings: &'a Settings, wish: Wish<'a>) -> Result<(Flush<'a>, Preview)> {
-        let mut looker = Looker::open(target, settings, wish.filters)?;
-        let (mut preview, mut victims) = Flush::look(&mut looker, wish)?;
-        if looker.saw_children() {
-            // What came before its child was not known to be a master.
-            (preview, victims) = Flush::look(&mut looker, wish)?;
-        }
-        Ok((Flush { looker, wish, victims }, preview))
+        let mut looker = Looker::open(target, settings, wish.filters)?.heeding_masters();
+        let (mut met, mut victims) = (Met::default(), Victims::new(wish.limit));
+        let each = |entry: &Entry, verdict: &Verdict, _| {
+            if met.goes(&wish, entry, verdict) {
+                victims.add(entry, verdict);
+            }
+        };
+        looker.entries(each, || true)?.trusted()?;
+        let (most_recent, chosen) = (victims.most_recent(), victims.knows_all());
+        Ok((Flush { looker, wish, victims }, Preview { most_recent, chosen, ..met.preview() }))
     }
 
-    fn look(looker: &mut Looker<'a>, wish: Wish<'a>) -> Result<(Preview, Victims)> {
-        let (mut preview, mut victims) = (Preview::default(), Victims::new(wish.limit));
-        let mut sources = HashMap::<SourceKey, u64>::new();
-        let walked = looker.entries(
-            |entry, verdict, _| match wish.fate(verdict) {
-                Fate::NotMeant => {}
-                Fate::Protected => preview.protected += 1,
-                Fate::Goes => {
-                    preview.matched += 1;
-                    victims.add(entry, verdict);
-                    *sources.entry(entry.source_key()).or_default() += 1;
-                }
-            },
-            || true,
-        )?;
+    /// Goes through the table once and deletes what is meant as it is met; tells what that was, and what came of it.
+    /// `progress` is told now and then how many went. No limit holds: who was heard of last is known at the end alone.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel cannot be read, or refuses, and where the table was resized meanwhile.
+    pub fn at_once(
+        target: &Target,
+        settings: &'a Settings,
+        wish: Wish<'a>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(Preview, Flushed)> {
+        let stop = Stop::catch().map_err(|error| explain("signals", &error))?;
+        let mut looker = Looker::open(target, settings, wish.filters)?.heeding_masters();
+        let (mut met, mut recent) = (Met::default(), MostRecent::default());
+        let goes = |entry: &Entry, verdict: &Verdict| {
+            let goes = met.goes(&wish, entry, verdict);
+            if goes {
+                recent.add(entry, verdict);
+            }
+            goes
+        };
+        let mut taker = Taker::open(wish.still())?;
+        let walked = delete(&mut looker, None, &mut taker, goes, &stop, progress)?;
         walked.trusted()?;
-        preview.sources_total = sources.len() as u64;
-        let mut sources: Vec<(SourceKey, u64)> = sources.into_iter().collect();
-        sources.sort_unstable_by_key(|(key, entries)| (Reverse(*entries), *key));
-        sources.truncate(SHOWN);
-        preview.sources = sources;
-        (preview.most_recent, preview.chosen) = (victims.most_recent(), victims.knows_all());
-        Ok((preview, victims))
+        let preview = Preview { most_recent: recent.all(), chosen: true, ..met.preview() };
+        Ok((preview, Flushed::of(taker.done(), walked, 0, &stop)))
     }
 
     /// Deletes what was met and is still meant, as it is now. Where that was more than is kept, the table is gone
@@ -161,62 +214,50 @@ impl<'a> Flush<'a> {
     pub fn delete(mut self, limit: u64, progress: &mut dyn FnMut(u64)) -> Result<Flushed> {
         let stop = Stop::catch().map_err(|error| explain("signals", &error))?;
         let mut taker = Taker::open(self.wish.still())?;
-        let walked = self.hand_over(&mut taker, limit, &stop, progress);
-        let deleted = taker.end().map_err(|error| explain("conntrack delete", &error));
-        let (walked, handed) = walked?;
-        let deleted = deleted?;
-        // Who was shown is asked for by identity: who does not answer is gone, and who is not handed over has changed.
-        Ok(Flushed {
-            deleted: deleted.gone(),
-            already_gone: deleted.already_gone + walked.asked.saturating_sub(walked.there),
-            revived: deleted.revived + walked.there.saturating_sub(handed),
-            not_met: 0,
-            failed: deleted.failed + deleted.stale,
-            errno: deleted.errno,
-            interrupted: stop.asked(),
-        })
+        let (wish, mut left) = (self.wish, limit);
+        let goes = |_: &Entry, verdict: &Verdict| {
+            let goes = left > 0 && wish.fate(verdict) == Fate::Goes;
+            left -= u64::from(goes);
+            goes
+        };
+        let these = self.victims.kept();
+        let walked = delete(&mut self.looker, these.as_deref(), &mut taker, goes, &stop, progress)?;
+        Ok(Flushed::of(taker.done(), walked, limit - left, &stop))
     }
+}
 
-    /// What was met, and how much of it is to go.
-    fn hand_over(
-        &mut self,
-        taker: &mut Taker,
-        limit: u64,
-        stop: &Stop,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(Walked, u64)> {
-        let wish = self.wish;
-        let (mut left, mut failure) = (limit, None);
-        let chunk = RefCell::new((Vec::<Entry>::new(), Instant::now()));
-        let each = |entry: &Entry, verdict: &Verdict, seen| {
-            let mut chunk = chunk.borrow_mut();
-            if left > 0 && wish.fate(verdict) == Fate::Goes {
-                left -= 1;
-                chunk.0.push(*entry);
-                chunk.1 = seen;
-            }
-        };
-        let breathe = || {
-            let (entries, seen) = &mut *chunk.borrow_mut();
-            failure = taker.take(entries, *seen).err();
-            entries.clear();
-            progress(taker.gone());
-            failure.is_none() && !stop.asked()
-        };
-        let walked = match self.victims.kept() {
-            Some(victims) => self.looker.again(&victims, each, breathe),
-            None => self.looker.entries(each, breathe),
-        }?;
-        if let Some(error) = failure {
-            return Err(explain("conntrack delete", &error));
+/// Walks on, through all or `these`, and deletes of each chunk what `goes`.
+fn delete(
+    looker: &mut Looker<'_>,
+    these: Option<&[Entry]>,
+    taker: &mut Taker,
+    mut goes: impl FnMut(&Entry, &Verdict) -> bool,
+    stop: &Stop,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Walked> {
+    let mut failure = None;
+    let chunk = RefCell::new(Vec::new());
+    let each = |entry: &Entry, verdict: &Verdict, seen: Instant| {
+        if goes(entry, verdict) {
+            chunk.borrow_mut().push((*entry, seen));
         }
-        match walked.resized {
-            true => {
-                Err(Error::unreachable("flush", "the table was resized meanwhile: part of it was not seen")
-                    .hint("run it again: what is left will be found"))
-            }
-            false => Ok((walked, limit - left)),
-        }
+    };
+    let breathe = || {
+        failure = taker.take(&mut chunk.borrow_mut()).err();
+        progress(taker.done().gone());
+        failure.is_none() && !stop.asked()
+    };
+    let walked = match these {
+        Some(these) => looker.again(these, each, breathe),
+        None => looker.entries(each, breathe),
+    }?;
+    if let Some(error) = failure {
+        return Err(explain("conntrack delete", &error));
+    }
+    match walked.resized {
+        true => Err(Error::unreachable("flush", "the table was resized meanwhile: part of it was not seen")
+            .hint("run it again: what is left will be found")),
+        false => Ok(walked),
     }
 }
 

@@ -37,14 +37,46 @@ impl PartialEq for Victim {
 
 impl Eq for Victim {}
 
+/// The few that were heard of last.
+#[derive(Debug, Default)]
+pub(super) struct MostRecent(BinaryHeap<Reverse<Victim>>);
+
+impl MostRecent {
+    /// How many are shown.
+    const SHOWN: usize = 5;
+
+    pub(super) fn add(&mut self, entry: &Entry, verdict: &Verdict) {
+        self.push(Victim(*entry, *verdict));
+    }
+
+    fn push(&mut self, victim: Victim) {
+        // Most are known at a glance to be none of them.
+        let full = self.0.len() >= Self::SHOWN;
+        if full && self.0.peek().is_some_and(|Reverse(least)| victim <= *least) {
+            return;
+        }
+        if full {
+            self.0.pop();
+        }
+        self.0.push(Reverse(victim));
+    }
+
+    /// The last first.
+    pub(super) fn all(&self) -> Vec<(Entry, Verdict)> {
+        let mut all: Vec<&Victim> = self.0.iter().map(|victim| &victim.0).collect();
+        all.sort_unstable_by_key(|victim| Reverse(victim.recency()));
+        all.into_iter().map(|Victim(entry, verdict)| (*entry, *verdict)).collect()
+    }
+}
+
 /// Victims in bounded memory.
 #[derive(Debug)]
 pub(super) struct Victims {
     /// As many as `room`, the least recently active of them.
     kept: BinaryHeap<Victim>,
     room: usize,
-    /// The most recently active of all, the last of them on top.
-    recent: BinaryHeap<Reverse<Victim>>,
+    /// Of all that were met.
+    recent: MostRecent,
     met: u64,
     limit: u64,
 }
@@ -52,9 +84,6 @@ pub(super) struct Victims {
 impl Victims {
     /// 65,536 of some 250 bytes.
     pub(super) const BOUND: usize = 1 << 16;
-    /// How many of the most recently active are shown.
-    const SHOWN: usize = 5;
-
     /// At most `limit` go.
     pub(super) fn new(limit: u64) -> Self {
         Victims::bounded(limit, Self::BOUND)
@@ -62,16 +91,13 @@ impl Victims {
 
     fn bounded(limit: u64, bound: usize) -> Self {
         let room = usize::try_from(limit).unwrap_or(usize::MAX).min(bound);
-        Victims { kept: BinaryHeap::new(), room, recent: BinaryHeap::new(), met: 0, limit }
+        Victims { kept: BinaryHeap::new(), room, recent: MostRecent::default(), met: 0, limit }
     }
 
     pub(super) fn add(&mut self, entry: &Entry, verdict: &Verdict) {
         self.met += 1;
         let victim = Victim(*entry, *verdict);
-        self.recent.push(Reverse(victim));
-        if self.recent.len() > Self::SHOWN {
-            self.recent.pop();
-        }
+        self.recent.push(victim);
         if !self.knows_all() {
             self.kept.clear();
             return;
@@ -94,12 +120,12 @@ impl Victims {
 
     /// Of those that go the most recently active, the last first; of all that match where it is not known who goes.
     pub(super) fn most_recent(&self) -> Vec<(Entry, Verdict)> {
-        let mut recent: Vec<&Victim> = match self.knows_all() {
-            true => self.kept.iter().collect(),
-            false => self.recent.iter().map(|victim| &victim.0).collect(),
-        };
-        recent.sort_unstable_by_key(|victim| Reverse(victim.recency()));
-        recent.iter().take(Self::SHOWN).map(|Victim(entry, verdict)| (*entry, *verdict)).collect()
+        if !self.knows_all() {
+            return self.recent.all();
+        }
+        let mut recent = MostRecent::default();
+        self.kept.iter().for_each(|victim| recent.push(*victim));
+        recent.all()
     }
 }
 

@@ -1,0 +1,66 @@
+//! Whom others expect: known before anything goes, in whatever order a walk meets them.
+
+use std::io;
+use std::sync::PoisonError;
+use std::thread::{self, JoinHandle};
+
+use super::look::Walked;
+use crate::error::{Error, Result};
+use crate::kernel::socket::{Netlink, explain, invalid};
+use crate::kernel::sysctl::ConntrackSysctls;
+use crate::kernel::table::{self, Part};
+use crate::sieve::SharedSightings;
+use crate::state::Identify;
+
+/// A look for children, on a thread of its own: each names its master. A walk may meet a child long after its master;
+/// a kernel that filters for children itself takes a tenth of a walk for them, another as long as a walk.
+pub(super) struct Masters(JoinHandle<Result<()>>);
+
+impl Masters {
+    /// Begins; the sightings hear of each master.
+    ///
+    /// # Errors
+    /// As [`Netlink::open`] and clone(2).
+    pub(super) fn look(identify: Identify, sightings: SharedSightings) -> Result<Self> {
+        let (mut netlink, sysctls) = (Netlink::open()?, ConntrackSysctls::open()?);
+        let body = move || {
+            let buckets = sysctls.buckets()?;
+            look(&mut netlink, &identify, &sightings).map_err(|error| explain("conntrack dump", &error))?;
+            // Part of them may be missing then, and nothing says so.
+            Walked { resized: sysctls.buckets()? != buckets, ..Walked::default() }.trusted()
+        };
+        let thread = thread::Builder::new().name("children".into()).spawn(body);
+        thread.map(Masters).map_err(|error| explain("conntrack dump", &error))
+    }
+
+    /// They are known, or will not be.
+    pub(super) fn ended(&self) -> bool {
+        self.0.is_finished()
+    }
+
+    /// Waits until they are known.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel cannot be read, or the table was resized: then who has children is not known.
+    pub(super) fn wait(self) -> Result<()> {
+        let panicked = |_| Error::unreachable("conntrack dump", "a panic while children were looked for");
+        self.0.join().map_err(panicked)?
+    }
+}
+
+fn look(netlink: &mut Netlink, identify: &Identify, sightings: &SharedSightings) -> io::Result<()> {
+    let mut unreadable = None;
+    table::dump_of(netlink, Part::Children, |chunk| {
+        for entry in chunk.entries() {
+            match entry.map(|entry| entry.master.map(|master| identify.tuple(&master, entry.zone))) {
+                Ok(None) => {}
+                Ok(Some(master)) => {
+                    sightings.write().unwrap_or_else(PoisonError::into_inner).saw_master(master);
+                }
+                Err(error) => unreadable = Some(error),
+            }
+        }
+        unreadable.is_none()
+    })?;
+    unreadable.map_or(Ok(()), |error| Err(invalid(error)))
+}

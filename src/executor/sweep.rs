@@ -162,11 +162,16 @@ impl<'a> Sweeping<'a> {
 
     /// Walks on to the end of the table, or until it was enough: then that is where it was left.
     fn walk(&mut self, mut walk: Walk) -> io::Result<Option<Walk>> {
-        let walked = walk.go_on(|chunk| self.chunk(chunk));
+        // A scan deletes nothing, so that what is received ahead of it may age; and it goes to the end of the table.
+        let ahead = self.flushes.is_empty();
+        let walked = match ahead {
+            true => walk.go_ahead(|chunk| self.chunk(chunk)),
+            false => walk.go_on(|chunk| self.chunk(chunk)),
+        };
         // What comes next is not to meet again what is on its way out.
         let settled = self.settle_all();
         let at_end = walked.and_then(|at_end| settled.map(|()| at_end))?;
-        Ok(Some(walk).filter(|_| !at_end))
+        Ok(Some(walk).filter(|_| !at_end && !ahead))
     }
 
     /// Asks for the candidates one by one.

@@ -63,6 +63,13 @@ pub struct Heard {
     pub cpu_seconds: f64,
 }
 
+impl Heard {
+    /// Microseconds of CPU for one event.
+    pub fn us(self) -> f64 {
+        self.cpu_seconds / self.events as f64 * 1e6
+    }
+}
+
 /// A thread that waits for NEW and DESTROY events and throws them away.
 pub struct Listener {
     ended: Arc<AtomicBool>,

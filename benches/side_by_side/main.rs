@@ -84,6 +84,12 @@ pub struct Asked {
     /// How often each is measured, in turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
+    /// Flows a second of the quieter of the two paces of events
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    pub per_second: u32,
+    /// Seconds of events at each pace
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub event_seconds: u32,
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,

@@ -1,72 +1,146 @@
-//! What an event costs the agent, beside a listener that throws events away.
+//! What an event costs the agent, beside a listener that throws events away: at a quiet pace, and at a part of the most
+//! that the machine makes while it is listened to.
 
+use std::thread::{available_parallelism, scope, sleep};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::Asked;
+use crate::agent::Agent;
 use crate::bare::{Heard, Listener};
 use crate::fill::{Writer, churn};
+use crate::flow::Flow;
 use crate::gateway::{Gateway, mixed};
-use crate::process::cpu_seconds;
-use crate::ratio::{self, Wanted};
+use crate::namespace::Namespace;
+use crate::process::{cpu_seconds, settled};
+use crate::ratio::{self, Spread, Wanted};
 use crate::wait;
 
-const PER_SECOND: u32 = 50_000;
-const SECONDS: u32 = 5;
-const FLOWS: u32 = PER_SECOND * SECONDS;
+const OF_THE_MOST: f64 = 0.6;
 const KEPT: u32 = 10_000;
 const SOURCES: u32 = 10_000;
-/// Each flow is born, and dies unless it is among those kept.
-const EVENTS: u64 = 2 * FLOWS as u64 - KEPT as u64;
+const MAX: u64 = 1_000_000;
 
 pub fn run(asked: &Asked) {
-    let (mut bare, mut ours, mut paces) = (vec![], vec![], vec![]);
+    let (most, lost): (Vec<f64>, Vec<u64>) = (0..asked.runs).map(|_| most(asked)).unzip();
+    let lost: u64 = lost.iter().sum();
+    println!("  {} writers without a pause, {lost} times events lost beside the bare listener", writers());
+    ratio::beside("the most", &most, "flows a second", Wanted::Nothing);
+    let part = (Spread::of(&most).median * OF_THE_MOST) as u32;
+    for (pace, what) in [(asked.per_second, String::new()), (part, format!(", {OF_THE_MOST} of the most"))] {
+        println!("  {pace} flows a second{what}");
+        at(asked, pace);
+    }
+}
+
+/// Both at one pace, in turns.
+fn at(asked: &Asked, per_second: u32) {
+    let traffic = Traffic::new(per_second, asked.event_seconds);
+    let (mut bare, mut ours, mut paces, mut lost) = (vec![], vec![], vec![], vec![]);
     for _ in 0..asked.runs {
-        let (heard, pace) = bare_listener();
-        assert_eq!((heard.losses, heard.events), (0, EVENTS), "what the bare listener lost, and heard");
-        bare.push(heard.cpu_seconds / heard.events as f64 * 1e6);
+        let (heard, pace) = bare_listener(traffic);
+        bare.push(heard.us());
         paces.push(pace);
-        let (heard, pace) = agent();
-        assert_eq!((heard.losses, heard.events), (0, EVENTS), "what the agent lost, and heard");
-        ours.push(heard.cpu_seconds / heard.events as f64 * 1e6);
+        if heard.events != traffic.events() {
+            println!("    the bare listener lost {} events", traffic.events().saturating_sub(heard.events));
+        }
+        let (heard, pace) = agent(traffic);
+        ours.push(heard.us());
         paces.push(pace);
+        lost.push(heard.losses.max(traffic.events().saturating_sub(heard.events)) as f64);
     }
     ratio::of("CPU of an event in the agent, of a bare listener's", &ours, &bare, Wanted::AtMost(1.3));
+    ratio::beside("lost by the agent", &lost, "events", Wanted::AtMost(0.0));
     ratio::beside("bare listener", &bare, "us of CPU an event", Wanted::Nothing);
     ratio::beside("agent", &ours, "us of CPU an event", Wanted::Nothing);
-    ratio::beside("pace", &paces, "flows a second, none lost", Wanted::Nothing);
+    ratio::beside("pace", &paces, "flows a second", Wanted::Nothing);
 }
 
-fn traffic(gateway: &Gateway) -> f64 {
-    let mut writer = Writer::new(&gateway.namespace);
-    let pace = churn(&mut writer, PER_SECOND, FLOWS, KEPT, |n| mixed(n, SOURCES));
-    assert!(writer.refused.is_empty(), "refused by errno: {:?}", writer.refused);
-    pace
+/// As many as write at once: one for each core.
+fn writers() -> u32 {
+    available_parallelism().map_or(1, |cores| cores.get() as u32)
 }
 
-fn bare_listener() -> (Heard, f64) {
-    let gateway = Gateway::new(1_000_000);
+/// Flows that are born and die, all but those kept.
+#[derive(Clone, Copy)]
+struct Traffic {
+    per_second: u32,
+    flows: u32,
+}
+
+impl Traffic {
+    fn new(per_second: u32, seconds: u32) -> Self {
+        Traffic { per_second, flows: (per_second * seconds).next_multiple_of(writers()).max(2 * KEPT) }
+    }
+
+    fn kept(self) -> u32 {
+        KEPT / writers()
+    }
+
+    fn events(self) -> u64 {
+        2 * u64::from(self.flows) - u64::from(self.kept() * writers())
+    }
+
+    /// Makes them; the pace that was reached.
+    fn make(self, namespace: &Namespace, flow: fn(u32) -> Flow) -> f64 {
+        let writers = writers();
+        let write = |first: u32| {
+            let mut writer = Writer::new(namespace);
+            let flow = |n| flow(n * writers + first);
+            let pace = churn(&mut writer, self.per_second / writers, self.flows / writers, self.kept(), flow);
+            assert!(writer.refused.is_empty(), "refused by errno: {:?}", writer.refused);
+            pace
+        };
+        scope(|scope| {
+            let started: Vec<_> = (0..writers).map(|first| scope.spawn(move || write(first))).collect();
+            started.into_iter().map(|thread| thread.join().expect("a writer")).sum()
+        })
+    }
+}
+
+fn flow(n: u32) -> Flow {
+    mixed(n, SOURCES)
+}
+
+/// The pace of writers that never wait beside a bare listener, and how often it lost events.
+fn most(asked: &Asked) -> (f64, u64) {
+    let flows = Traffic::new(asked.per_second, asked.event_seconds).flows;
+    let (heard, pace) = bare_listener(Traffic { per_second: u32::MAX, flows });
+    (pace, heard.losses)
+}
+
+fn bare_listener(traffic: Traffic) -> (Heard, f64) {
+    heard(&Gateway::new(MAX), traffic, flow)
+}
+
+fn heard(gateway: &Gateway, traffic: Traffic, flow: fn(u32) -> Flow) -> (Heard, f64) {
     let listener = Listener::start(&gateway.namespace);
-    let pace = traffic(&gateway);
+    let pace = traffic.make(&gateway.namespace, flow);
     (listener.end(), pace)
 }
 
-fn agent() -> (Heard, f64) {
-    let gateway = Gateway::new(1_000_000);
+fn agent(traffic: Traffic) -> (Heard, f64) {
+    let gateway = Gateway::new(MAX);
     let agent = gateway.start();
+    let heard = beside(&agent, || traffic.make(&gateway.namespace, flow), traffic.events());
+    assert_eq!(agent.stop(), 0);
+    heard
+}
+
+/// What `agent` has of `events` that `make` causes, and the pace of `make`.
+fn beside(agent: &Agent<'_>, make: impl FnOnce() -> f64, events: u64) -> (Heard, f64) {
     let number = |status: &Value, name: &str| status["agent"][name].as_u64().expect("a number");
     let before = (agent.status(), cpu_seconds(agent.pid));
-    let pace = traffic(&gateway);
-    let events = || number(&agent.status(), "events") - number(&before.0, "events");
+    let pace = make();
     // Its end is not waited for by asking: an answer costs more than many events.
-    std::thread::sleep(Duration::from_millis(100));
-    let cpu_seconds = cpu_seconds(agent.pid) - before.1;
+    sleep(Duration::from_millis(100));
+    let cpu_seconds = settled(agent.pid) - before.1;
+    let heard = || number(&agent.status(), "events") - number(&before.0, "events");
     let all = wait::until_or("all events", Duration::from_secs(2), || {
-        Some(events()).filter(|n| *n >= EVENTS).ok_or("too few")
+        Some(heard()).filter(|n| *n >= events).ok_or("too few")
     });
-    let heard = all.unwrap_or_else(|_| events());
+    let events = all.unwrap_or_else(|_| heard());
     let losses = number(&agent.status(), "lost_events") - number(&before.0, "lost_events");
-    assert_eq!(agent.stop(), 0);
-    (Heard { events: heard, losses, cpu_seconds }, pace)
+    (Heard { events, losses, cpu_seconds }, pace)
 }

@@ -74,6 +74,20 @@ pub fn cpu_seconds(pid: i32) -> f64 {
     tasks.flatten().map(|task| task_cpu_seconds(&task.path().join("schedstat"))).sum()
 }
 
+/// The same as soon as it has no more to do than at rest: at a twentieth of a core at most over some milliseconds.
+pub fn settled(pid: i32) -> f64 {
+    const LOOK: Duration = Duration::from_millis(20);
+    let mut before = cpu_seconds(pid);
+    loop {
+        std::thread::sleep(LOOK);
+        let now = cpu_seconds(pid);
+        if now - before < LOOK.as_secs_f64() / 20.0 {
+            return now;
+        }
+        before = now;
+    }
+}
+
 /// CPU seconds of one thread, exact where ticks are not; 0 once it has ended.
 pub fn task_cpu_seconds(schedstat: &std::path::Path) -> f64 {
     let text = std::fs::read_to_string(schedstat).unwrap_or_default();

@@ -37,12 +37,19 @@ pub struct Restore {
 impl Restore {
     pub fn new() -> Self {
         let guard = |name| Guard::new(Leftover::Value(path(name), read(name).to_string()));
-        // Fields drop in order: buckets first, since writing them can move max on some kernels.
-        Restore { _guards: [guard(BUCKETS), guard(MAX)] }
+        // Buckets first, since writing them can move max on some kernels: what is dropped goes in this order, what an
+        // interrupt takes away the newest first.
+        let max = guard(MAX);
+        Restore { _guards: [guard(BUCKETS), max] }
     }
 
     /// Sets max for as long as this lives.
     pub fn pin_max(&self, max: u64) {
         std::fs::write(path(MAX), max.to_string()).expect("nf_conntrack_max");
+    }
+
+    /// Sets the buckets for as long as this lives; the kernel rounds them up.
+    pub fn pin_buckets(&self, buckets: u64) {
+        std::fs::write(path(BUCKETS), buckets.to_string()).expect("nf_conntrack_buckets");
     }
 }

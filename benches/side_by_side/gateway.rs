@@ -25,7 +25,7 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 pub struct Gateway {
     setup: Setup,
     pub namespace: Namespace,
-    pub restore: Restore,
+    restore: Restore,
 }
 
 impl Gateway {
@@ -41,6 +41,12 @@ impl Gateway {
         // All that this process starts is aged already.
         setup.aged = false;
         Gateway { setup, namespace, restore }
+    }
+
+    /// The same in a host with as many buckets.
+    pub fn with_buckets(self, buckets: u32) -> Self {
+        self.restore.pin_buckets(buckets.into());
+        self
     }
 
     /// One with `entries` of a mixed kind spread over `sources`, and half of max free.

@@ -19,7 +19,7 @@ const LONG: [&str; 3] = ["udp_timeout", "udp_timeout_stream", "icmp_timeout"];
 /// Nothing that the host shares is written by the agent, and nothing is under pressure unless a part makes it so.
 pub const KEEPS_MAX: &str = "[capacity]\nenabled = false\nbuckets = \"never\"\n";
 
-const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+pub const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 
 /// A namespace, a place for its agent's files, and the host's values as they were.
 pub struct Gateway {
@@ -51,9 +51,13 @@ impl Gateway {
 
     /// One with `entries` of a mixed kind spread over `sources`, and half of max free.
     pub fn mixed(entries: u32, sources: u32) -> Self {
-        let gateway = Self::new(u64::from(entries) * 2 + 100_000);
-        fill(&gateway.namespace, (0..entries).map(|n| mixed(n, sources)));
-        gateway
+        Self::new(u64::from(entries) * 2 + 100_000).filled(entries, sources)
+    }
+
+    /// The same after so many of a mixed kind came.
+    pub fn filled(self, entries: u32, sources: u32) -> Self {
+        fill(&self.namespace, (0..entries).map(|n| mixed(n, sources)));
+        self
     }
 
     pub fn count(&self) -> u64 {

@@ -8,13 +8,27 @@ fn line<'a>(text: &'a str, key: &str) -> &'a str {
     value.map_or("unknown", |value| value.trim_start_matches([' ', '\t', ':']).trim_end())
 }
 
+/// Kernel, CPU and cores, in a line.
+pub fn named() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let (release, cpu) = (read("/proc/sys/kernel/osrelease"), read("/proc/cpuinfo"));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = release.trim().split('-').next().unwrap_or_default();
+    format!("Linux {kernel}, {}, {cores} cores", line(&cpu, "model name"))
+}
+
+/// Memory in bytes that can still be had.
+pub fn available_bytes() -> u64 {
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = line(&memory, "MemAvailable").split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
 /// Prints kernel, CPU, cores, memory, buckets, how busy the machine is, and what was asked for.
 pub fn print(asked: &Asked) {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let (cpu, memory) = (read("/proc/cpuinfo"), read("/proc/meminfo"));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("Linux {}, {}", read("/proc/sys/kernel/osrelease").trim(), line(&cpu, "model name"));
-    println!("{cores} cores, {} of memory, {} buckets", line(&memory, "MemTotal"), hostwide::read(BUCKETS));
+    let memory = read("/proc/meminfo");
+    println!("{}, {} of memory, {} buckets", named(), line(&memory, "MemTotal"), hostwide::read(BUCKETS));
     println!("load before: {}", read("/proc/loadavg").trim());
     println!("{} entries of {} sources, {} runs in turns", asked.entries, asked.sources(), asked.runs);
     println!("Medians, with the least and the most in brackets.");

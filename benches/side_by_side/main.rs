@@ -5,13 +5,16 @@
 //! ```text
 //! cargo bench                                     # all parts, a million entries
 //! cargo bench -- scan flush --entries 100000 --runs 9
+//! cargo bench -- growth                           # 10k to 4M entries; draws benches/growth.svg
 //! ```
 
 mod bare;
+mod chart;
 mod gateway;
 mod machine;
 mod part_events;
 mod part_flush;
+mod part_growth;
 mod part_memory;
 mod part_queries;
 mod part_rescue;
@@ -55,13 +58,15 @@ mod topology;
 #[path = "../../integration/wait.rs"]
 mod wait;
 
+use std::path::PathBuf;
+
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 
 /// A part: its name, and what measures and prints it.
 type Part = (&'static str, fn(&Asked));
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("scan", part_scan::run),
     ("flush", part_flush::run),
     ("events", part_events::run),
@@ -69,10 +74,11 @@ const PARTS: [Part; 7] = [
     ("memory", part_memory::run),
     ("queries", part_queries::run),
     ("rest", part_rest::run),
+    ("growth", part_growth::run),
 ];
 
 /// What was asked for on the command line.
-#[derive(Parser, Debug)]
+#[derive(Parser, Clone, Debug)]
 #[command(name = "side_by_side", about = "Measures ctctl beside the kernel's own limit and beside conntrack")]
 pub struct Asked {
     /// What to measure; all where nothing is named
@@ -90,6 +96,16 @@ pub struct Asked {
     /// Seconds of events at each pace
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub event_seconds: u32,
+    /// Seconds of rest
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub rest_seconds: u32,
+    /// Tables of which the growth is told
+    #[arg(long, value_delimiter = ',', value_name = "ENTRIES,...", default_values_t = [10_000, 100_000, 1_000_000, 4_000_000])]
+    #[arg(value_parser = clap::value_parser!(u32).range(1000..=4_000_000))]
+    pub sizes: Vec<u32>,
+    /// Where the growth is drawn
+    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/growth.svg"))]
+    pub svg: PathBuf,
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -104,6 +120,15 @@ impl Asked {
     fn wants(&self, part: &str) -> bool {
         self.parts.is_empty() || self.parts.iter().any(|name| name == part)
     }
+
+    fn measure(&self) {
+        for (name, run) in PARTS.iter().filter(|(name, _)| self.wants(name)) {
+            // Held by each part alone: tests that write the same values of the host wait for it, or it for them.
+            let _lock = hostwide::lock(true);
+            println!("\n{name}");
+            run(self);
+        }
+    }
 }
 
 fn main() {
@@ -114,10 +139,5 @@ fn main() {
     }
     cleanup::on_interrupt();
     machine::print(&asked);
-    for (name, run) in PARTS.iter().filter(|(name, _)| asked.wants(name)) {
-        // Held by each part alone: tests that write the same values of the host wait for it, or it for them.
-        let _lock = hostwide::lock(true);
-        println!("\n{name}");
-        run(&asked);
-    }
+    asked.measure();
 }

@@ -11,7 +11,7 @@ use crate::agent::Agent;
 use crate::bare::{Heard, Listener};
 use crate::fill::{Writer, churn};
 use crate::flow::Flow;
-use crate::gateway::{Gateway, mixed};
+use crate::gateway::{Gateway, mixed, within};
 use crate::namespace::Namespace;
 use crate::process::{cpu_seconds, settled};
 use crate::ratio::{self, Spread, Wanted};
@@ -64,7 +64,7 @@ fn writers() -> u32 {
 
 /// Flows that are born and die, all but those kept.
 #[derive(Clone, Copy)]
-struct Traffic {
+pub struct Traffic {
     per_second: u32,
     flows: u32,
 }
@@ -108,6 +108,19 @@ fn most(asked: &Asked) -> (f64, u64) {
     let flows = Traffic::new(asked.per_second, asked.event_seconds).flows;
     let (heard, pace) = bare_listener(Traffic { per_second: u32::MAX, flows });
     (pace, heard.losses)
+}
+
+/// Microseconds of CPU for an event beside the entries that are there.
+pub fn bare_listener_us(asked: &Asked, gateway: &Gateway) -> f64 {
+    let flow = |n| within([10, 16, 0, 0].into(), n, 0);
+    heard(gateway, Traffic::new(asked.per_second, asked.event_seconds), flow).0.us()
+}
+
+/// The same in an agent.
+pub fn agent_us(asked: &Asked, gateway: &Gateway, agent: &Agent<'_>) -> f64 {
+    let flow = |n| within([10, 32, 0, 0].into(), n, 0);
+    let traffic = Traffic::new(asked.per_second, asked.event_seconds);
+    beside(agent, || traffic.make(&gateway.namespace, flow), traffic.events()).0.us()
 }
 
 fn bare_listener(traffic: Traffic) -> (Heard, f64) {

@@ -19,10 +19,8 @@ const ONE: &str = "10.32.0.1";
 const OF_ONE: u32 = 200;
 
 pub fn run(asked: &Asked) {
-    let idle = asked.entries / 10 * 3;
     let gateway = Gateway::new(u64::from(asked.entries) * 2);
-    fill(&gateway.namespace, (0..asked.entries - idle).map(|n| within(LIVE, n, 0)));
-    stale(asked, &gateway, idle);
+    stale(asked, &gateway);
     one_source(asked, &gateway);
 }
 
@@ -35,20 +33,52 @@ fn taking(gateway: &Gateway, flows: &[Flow], delete: impl FnOnce() -> f64) -> f6
     took
 }
 
-fn stale(asked: &Asked, gateway: &Gateway, idle: u32) {
-    let namespace = &gateway.namespace;
-    let flows: Vec<Flow> = (0..idle).map(|n| within(IDLE, n, IDLE_SECONDS)).collect();
-    let deletes = Deletes::of(&flows);
+/// Idle flows to come and go beside living ones.
+pub struct Stale<'a> {
+    gateway: &'a Gateway,
+    flows: Vec<Flow>,
+    deletes: Deletes,
+}
+
+impl<'a> Stale<'a> {
+    /// Fills `gateway` with the living of `entries`.
+    pub fn new(gateway: &'a Gateway, entries: u32) -> Self {
+        let idle = entries / 10 * 3;
+        fill(&gateway.namespace, (0..entries - idle).map(|n| within(LIVE, n, 0)));
+        let flows: Vec<Flow> = (0..idle).map(|n| within(IDLE, n, IDLE_SECONDS)).collect();
+        let deletes = Deletes::of(&flows);
+        Stale { gateway, flows, deletes }
+    }
+
+    /// Seconds of a bare dump and bare deletes.
+    pub fn bare(&self) -> f64 {
+        let namespace = &self.gateway.namespace;
+        let both = || bare::dump(namespace, self.gateway.count()) + self.deletes.run(namespace);
+        taking(self.gateway, &self.flows, both)
+    }
+
+    /// Seconds of `flush --stale`.
+    pub fn ours(&self) -> f64 {
+        let flush = self.gateway.ctctl(&["flush", "--stale", "--yes"]);
+        taking(self.gateway, &self.flows, || timed(&self.gateway.namespace, flush))
+    }
+
+    /// Seconds of conntrack, which has to be told where they are.
+    fn theirs(&self) -> f64 {
+        let delete = conntrack(&["-D", "-s", IDLE_PREFIX]);
+        taking(self.gateway, &self.flows, || timed(&self.gateway.namespace, delete))
+    }
+}
+
+fn stale(asked: &Asked, gateway: &Gateway) {
+    let table = Stale::new(gateway, asked.entries);
     let (mut bare, mut ours, mut theirs) = (vec![], vec![], vec![]);
     for _ in 0..asked.runs {
-        let both = || bare::dump(namespace, asked.entries.into()) + deletes.run(namespace);
-        bare.push(taking(gateway, &flows, both));
-        let flush = gateway.ctctl(&["flush", "--stale", "--yes"]);
-        ours.push(taking(gateway, &flows, || timed(namespace, flush)));
-        let delete = conntrack(&["-D", "-s", IDLE_PREFIX]);
-        theirs.push(taking(gateway, &flows, || timed(namespace, delete)));
+        bare.push(table.bare());
+        ours.push(table.ours());
+        theirs.push(table.theirs());
     }
-    println!("  {idle} idle of {}", asked.entries);
+    println!("  {} idle of {}", table.flows.len(), asked.entries);
     ratio::of("flush --stale, of a bare dump and bare deletes", &ours, &bare, Wanted::AtMost(0.9));
     ratio::of("conntrack -D -s PREFIX, of flush --stale", &theirs, &ours, Wanted::AtLeast(2.0));
     ratio::beside("bare dump and bare deletes", &bare, "s", Wanted::Nothing);

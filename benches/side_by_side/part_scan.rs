@@ -2,18 +2,23 @@
 
 use crate::Asked;
 use crate::bare;
-use crate::gateway::conntrack;
+use crate::gateway::{Gateway, conntrack};
 use crate::process::{peak_mb, run as timed};
 use crate::ratio::{self, Wanted};
 
 const COUNT: [&str; 6] = ["top-sources", "--direct", "-n", "20", "--by", "idle"];
+
+/// Seconds that it takes.
+pub fn seconds(gateway: &Gateway) -> f64 {
+    timed(&gateway.namespace, gateway.ctctl(&COUNT))
+}
 
 pub fn run(asked: &Asked) {
     let gateway = asked.gateway();
     let (mut bare, mut ours, mut theirs) = (vec![], vec![], vec![]);
     for _ in 0..asked.runs {
         bare.push(bare::dump(&gateway.namespace, asked.entries.into()));
-        ours.push(timed(&gateway.namespace, gateway.ctctl(&COUNT)));
+        ours.push(seconds(&gateway));
         theirs.push(timed(&gateway.namespace, conntrack(&["-L"])));
     }
     ratio::of("top-sources --direct, of a bare dump", &ours, &bare, Wanted::AtMost(1.10));

@@ -5,6 +5,7 @@
 //! ```text
 //! cargo bench                                     # all parts, a million entries
 //! cargo bench -- scan flush --entries 100000 --runs 9
+//! cargo bench -- churn --churn-seconds 3600       # an hour of it
 //! cargo bench -- growth                           # 10k to 4M entries; draws benches/growth.svg
 //! ```
 
@@ -12,6 +13,7 @@ mod bare;
 mod chart;
 mod gateway;
 mod machine;
+mod part_churn;
 mod part_events;
 mod part_flush;
 mod part_growth;
@@ -66,7 +68,7 @@ use clap::builder::PossibleValuesParser;
 /// A part: its name, and what measures and prints it.
 type Part = (&'static str, fn(&Asked));
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("scan", part_scan::run),
     ("flush", part_flush::run),
     ("events", part_events::run),
@@ -74,6 +76,7 @@ const PARTS: [Part; 8] = [
     ("memory", part_memory::run),
     ("queries", part_queries::run),
     ("rest", part_rest::run),
+    ("churn", part_churn::run),
     ("growth", part_growth::run),
 ];
 
@@ -99,6 +102,9 @@ pub struct Asked {
     /// Seconds of rest
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub rest_seconds: u32,
+    /// Seconds of churn
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub churn_seconds: u32,
     /// Tables of which the growth is told
     #[arg(long, value_delimiter = ',', value_name = "ENTRIES,...", default_values_t = [10_000, 100_000, 1_000_000, 4_000_000])]
     #[arg(value_parser = clap::value_parser!(u32).range(1000..=4_000_000))]

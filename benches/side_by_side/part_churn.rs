@@ -1,0 +1,57 @@
+//! Does the agent's memory stay flat while the entries and their sources are ever other ones?
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use crate::Asked;
+use crate::fill::{Writer, fill, paced};
+use crate::flow::Flow;
+use crate::gateway::{Gateway, SERVER};
+use crate::process::status_mb;
+use crate::ratio::{self, Wanted};
+
+/// Each is a birth, and the end of the oldest.
+const PER_SECOND: u32 = 20_000;
+const PER_SOURCE: u32 = 10;
+/// Looks at the memory between start and end.
+const LOOKS: u32 = 9;
+
+pub fn run(asked: &Asked) {
+    let gateway = Gateway::new(u64::from(asked.entries) * 2);
+    fill(&gateway.namespace, (0..asked.entries).map(flow));
+    let agent = gateway.start();
+    let mb = |line: &str| status_mb(agent.pid, line).expect("a running agent");
+    let (first, mut between) = (mb("VmRSS:"), vec![]);
+    let (every, started) = (Duration::from_secs(asked.churn_seconds.into()) / (LOOKS + 1), Instant::now());
+    let each = |writer: &mut Writer, n: u32| {
+        writer.create(&flow(asked.entries + n));
+        writer.delete(&flow(n));
+    };
+    let look = |_: &mut Writer| {
+        if started.elapsed() > every * (between.len() as u32 + 1) {
+            between.push(format!("{:.1}", mb("VmRSS:")));
+        }
+    };
+    let (mut writer, total) = (Writer::new(&gateway.namespace), PER_SECOND * asked.churn_seconds);
+    let pace = paced(&mut writer, PER_SECOND, total, each, look);
+    assert!(writer.refused.is_empty(), "refused by errno: {:?}", writer.refused);
+    let last = mb("VmRSS:");
+    println!("  {} entries; {total} ended and as many others began", asked.entries);
+    ratio::of("RSS at the end, of that at the start", &[last], &[first], Wanted::AtMost(1.1));
+    println!("    RSS: {first:.1}, {}, {last:.1} MB", between.join(", "));
+    ratio::beside("RSS at most since its start", &[mb("VmHWM:")], "MB", Wanted::Nothing);
+    ratio::beside("pace", &[pace], "flows a second", Wanted::Nothing);
+    ratio::beside(
+        "lost",
+        &[agent.status()["agent"]["lost_events"].as_f64().unwrap_or(f64::NAN)],
+        "events",
+        Wanted::AtMost(0.0),
+    );
+    assert_eq!(agent.stop(), 0);
+}
+
+/// The `n`th of ever other flows; a source is used again when all of 10/8 were.
+fn flow(n: u32) -> Flow {
+    let from = Ipv4Addr::from(0x0a00_0000 | (n / PER_SOURCE) & 0x00ff_ffff);
+    Flow::established(from, SERVER, 1024 + (n % PER_SOURCE) as u16, 0)
+}

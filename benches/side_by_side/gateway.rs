@@ -7,7 +7,7 @@ use crate::Asked;
 use crate::agent::{Agent, Setup};
 use crate::fill::fill;
 use crate::flow::{Flow, L4, source};
-use crate::hostwide::Restore;
+use crate::hostwide::{self, BUCKETS, Restore};
 use crate::namespace::{Namespace, unique};
 use crate::table::ESTABLISHED;
 use crate::tool::tool;
@@ -15,6 +15,9 @@ use crate::tool::tool;
 /// In force for what would else be gone before it is measured.
 const LONG_SECONDS: u32 = 100_000;
 const LONG: [&str; 3] = ["udp_timeout", "udp_timeout_stream", "icmp_timeout"];
+
+/// Entries a bucket, were the table full.
+const LONGEST_CHAIN: u64 = 10;
 
 /// Nothing that the host shares is written by the agent, and nothing is under pressure unless a part makes it so.
 pub const KEEPS_MAX: &str = "[capacity]\nenabled = false\nbuckets = \"never\"\n";
@@ -33,6 +36,10 @@ impl Gateway {
     pub fn new(max: u64) -> Self {
         let restore = Restore::new();
         restore.pin_max(max);
+        // Where chains are too long, the kernel refuses entries below max too (nf_conntrack_hash_insert).
+        if hostwide::read(BUCKETS) < max / LONGEST_CHAIN {
+            restore.pin_buckets(max / LONGEST_CHAIN);
+        }
         let namespace = Namespace::new(&unique());
         for name in LONG {
             namespace.set_sysctl(&format!("net/netfilter/nf_conntrack_{name}"), LONG_SECONDS);

@@ -39,6 +39,8 @@ pub struct Setup {
     pub netns: String,
     /// Whether agents believe the host to be up for long.
     pub aged: bool,
+    /// How long anything asked of an agent may take.
+    pub patience: Duration,
     _guard: Guard,
 }
 
@@ -48,7 +50,8 @@ impl Setup {
         let dir = std::env::temp_dir().join(unique());
         std::fs::create_dir(&dir).expect("a temporary directory");
         let guard = Guard::new(Leftover::Directory(dir.clone()));
-        let setup = Setup { dir, netns: namespace.name.clone(), aged: true, _guard: guard };
+        let setup =
+            Setup { dir, netns: namespace.name.clone(), aged: true, patience: PATIENCE, _guard: guard };
         setup.write("", sections);
         setup
     }
@@ -92,14 +95,14 @@ impl Setup {
 
     /// Runs a client to its end.
     pub fn ctctl(&self, args: &[&str]) -> Answer {
-        run(self.client(args), "", PATIENCE)
+        run(self.client(args), "", self.patience)
     }
 
     /// The agent's status, asked for at its socket: nothing of that needs the configuration, which may be broken.
     fn status(&self) -> Result<Value, String> {
         let mut command = Command::new(CTCTL);
         command.args(["--netns", &self.netns, "--socket"]).arg(self.socket()).args(["status", "--json"]);
-        parse(run(command, "", PATIENCE))
+        parse(run(command, "", self.patience))
     }
 
     /// Runs a client that has to succeed, and parses its one document.
@@ -195,7 +198,7 @@ pub struct Agent<'a> {
 impl Agent<'_> {
     /// Waits until the control socket answers for this process and its counts are in no doubt.
     pub fn ready(&mut self) {
-        wait::until("the agent to be ready", PATIENCE, || {
+        wait::until("the agent to be ready", self.setup.patience, || {
             if let Ok(Some(status)) = self.child.try_wait() {
                 self.guards.drain(..).for_each(Guard::forget);
                 panic!("the agent ended while it started: {status}\n{}", self.log());
@@ -222,7 +225,7 @@ impl Agent<'_> {
 
     /// Waits for its end and gives its exit code, -1 where a signal ended it.
     pub fn ended(&mut self) -> i32 {
-        let status = wait::until("the agent's end", PATIENCE, || match self.child.try_wait() {
+        let status = wait::until("the agent's end", self.setup.patience, || match self.child.try_wait() {
             Ok(Some(status)) => Ok(status),
             other => Err(format!("{other:?}")),
         });

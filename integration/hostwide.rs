@@ -47,9 +47,4 @@ impl Restore {
     pub fn pin_max(&self, max: u64) {
         std::fs::write(path(MAX), max.to_string()).expect("nf_conntrack_max");
     }
-
-    /// Sets the buckets for as long as this lives; the kernel rounds them up.
-    pub fn pin_buckets(&self, buckets: u64) {
-        std::fs::write(path(BUCKETS), buckets.to_string()).expect("nf_conntrack_buckets");
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::Asked;
 use crate::agent::{Agent, Setup};
@@ -16,6 +17,8 @@ use crate::tool::tool;
 const LONG_SECONDS: u32 = 100_000;
 const LONG: [&str; 3] = ["udp_timeout", "udp_timeout_stream", "icmp_timeout"];
 
+/// A table of millions is dumped before an agent is ready, on a machine that others use too.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Entries a bucket, were the table full.
 const LONGEST_CHAIN: u64 = 10;
 
@@ -28,7 +31,7 @@ pub const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 pub struct Gateway {
     setup: Setup,
     pub namespace: Namespace,
-    restore: Restore,
+    _restore: Restore,
 }
 
 impl Gateway {
@@ -38,7 +41,7 @@ impl Gateway {
         restore.pin_max(max);
         // Where chains are too long, the kernel refuses entries below max too (nf_conntrack_hash_insert).
         if hostwide::read(BUCKETS) < max / LONGEST_CHAIN {
-            restore.pin_buckets(max / LONGEST_CHAIN);
+            set_buckets(max / LONGEST_CHAIN);
         }
         let namespace = Namespace::new(&unique());
         for name in LONG {
@@ -47,12 +50,13 @@ impl Gateway {
         let mut setup = Setup::new(&namespace, KEEPS_MAX);
         // All that this process starts is aged already.
         setup.aged = false;
-        Gateway { setup, namespace, restore }
+        setup.patience = PATIENCE;
+        Gateway { setup, namespace, _restore: restore }
     }
 
     /// The same in a host with as many buckets.
     pub fn with_buckets(self, buckets: u32) -> Self {
-        self.restore.pin_buckets(buckets.into());
+        set_buckets(buckets.into());
         self
     }
 
@@ -82,6 +86,11 @@ impl Gateway {
     pub fn ctctl(&self, args: &[&str]) -> Command {
         self.setup.client(args)
     }
+}
+
+/// [`Restore`] puts them back; the kernel rounds them up.
+fn set_buckets(buckets: u64) {
+    std::fs::write(format!("/proc/sys/net/netfilter/{BUCKETS}"), buckets.to_string()).expect(BUCKETS);
 }
 
 /// conntrack(8), to be run inside a namespace.

@@ -1,48 +1,10 @@
 //! Bytes that nobody promised anything about: no panic, no loop, and never another tuple than the typed parse reads.
 
-use ctctl::kernel::attribute::{Attributes, Messages};
-use ctctl::kernel::decode;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{captures, generated, typed};
-
-/// Walks a datagram by both parsers. Every step takes at least a header, so that the number of steps is bounded.
-fn hold(datagram: &[u8]) {
-    let mut at = 0;
-    for (steps, message) in Messages(datagram).enumerate() {
-        assert!(steps <= datagram.len() / 16, "a loop");
-        let Ok(message) = message else { continue };
-        let length = 16 + message.payload.len();
-        let typed = typed::parse(&datagram[at..at + length]);
-        at += length.next_multiple_of(4);
-        walk(message.payload, 0);
-        let (entry, event) = (decode::entry(&message), decode::event(&message));
-        if let (Ok(Some(entry)), Ok(Some(event))) = (&entry, &event) {
-            assert_eq!(entry, &event.entry);
-        }
-        let Ok(Some(event)) = event else { continue };
-        if let Some(typed) = typed.and_then(|t| typed::entry(typed::attributes(&t))) {
-            assert_eq!(event.entry.original, typed.original);
-            assert_eq!(event.entry.reply, typed.reply);
-            assert_eq!((event.entry.id, event.entry.zone), (typed.id, typed.zone));
-        }
-    }
-}
-
-/// Takes every value for a nest.
-fn walk(bytes: &[u8], depth: usize) {
-    for (steps, attribute) in Attributes(bytes).enumerate() {
-        assert!(steps <= bytes.len() / 4, "a loop");
-        match attribute {
-            Ok((kind, value)) if depth < 4 => {
-                assert!(kind <= 0x3fff && value.len() + 4 <= bytes.len());
-                walk(value, depth + 1);
-            }
-            _ => {}
-        }
-    }
-}
+use super::hold::{hold, walk};
+use super::{generated, recorded};
 
 /// One fault: a byte set anywhere, a length field far out, an end too early, bytes doubled.
 #[derive(Clone, Debug)]
@@ -101,7 +63,7 @@ proptest! {
     fn a_broken_capture_is_refused_or_read_alike(
         which: prop::sample::Index, faults in vec(fault(), 1..6)
     ) {
-        let datagrams: Vec<_> = captures::datagrams(captures::DUMP).chain(captures::datagrams(captures::EVENTS)).collect();
+        let datagrams: Vec<_> = recorded::datagrams(recorded::DUMP).chain(recorded::datagrams(recorded::EVENTS)).collect();
         let mut bytes = which.get(&datagrams).to_vec();
         faults.iter().for_each(|fault| apply(&mut bytes, fault));
         hold(&bytes);
@@ -124,7 +86,7 @@ proptest! {
 
 #[test]
 fn every_cut_of_every_capture_ends() {
-    for datagram in captures::datagrams(captures::EVENTS) {
+    for datagram in recorded::datagrams(recorded::EVENTS) {
         (0..datagram.len()).for_each(|end| hold(&datagram[..end]));
     }
 }

@@ -24,6 +24,7 @@ mod part_rest;
 mod part_scan;
 mod process;
 mod ratio;
+mod smoke;
 
 // The integration suite's own hands: they share no code with the program that is measured.
 #[allow(dead_code)]
@@ -138,6 +139,10 @@ impl Asked {
 }
 
 fn main() {
+    // Only `cargo bench` says so; `cargo test` runs the same binary.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return smoke::main();
+    }
     let asked = Asked::parse();
     if let Err(why) = process::may_measure() {
         eprintln!("side_by_side: {why}");

@@ -1,7 +1,10 @@
 //! What the numbers were measured on: they are worth nothing without it.
 
+use std::time::Duration;
+
 use crate::Asked;
 use crate::hostwide::{self, BUCKETS};
+use crate::wait;
 
 fn line<'a>(text: &'a str, key: &str) -> &'a str {
     let value = text.lines().find_map(|line| line.strip_prefix(key));
@@ -22,6 +25,22 @@ pub fn available_bytes() -> u64 {
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib = line(&memory, "MemAvailable").split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
+}
+
+/// Waits until all tables of the host are short enough for so few buckets: lowered buckets crowd everybody's.
+///
+/// # Errors
+/// What is in the way.
+pub fn may_lower_buckets(to: u32) -> Result<(), String> {
+    let most = u64::from(to) * 4;
+    wait::until_or("other tables to be short", Duration::from_secs(20), || {
+        let slabs = std::fs::read_to_string("/proc/slabinfo").unwrap_or_default();
+        let entries = line(&slabs, "nf_conntrack ").split_whitespace().next().and_then(|n| n.parse().ok());
+        match entries.unwrap_or(0_u64) {
+            entries if entries <= most => Ok(()),
+            entries => Err(format!("{entries} entries are too many for {to} buckets")),
+        }
+    })
 }
 
 /// Prints kernel, CPU, cores, memory, buckets, how busy the machine is, and what was asked for.

@@ -1,5 +1,5 @@
-//! How each cost grows with the table: a table of numbers and a drawing (`benches/growth.svg`), at one entry a bucket,
-//! so that long chains are not measured with it.
+//! How each cost grows with the table: a table of numbers and a drawing (`benches/growth.svg`), at one entry a bucket
+//! at most, so that long chains are not measured with it.
 
 use crate::chart::{self, Line, Panel, short};
 use crate::gateway::Gateway;
@@ -7,7 +7,7 @@ use crate::part_flush::Stale;
 use crate::part_rescue::Table;
 use crate::process::status_mb;
 use crate::ratio::Spread;
-use crate::{Asked, bare, machine, part_events, part_queries, part_rest, part_scan};
+use crate::{Asked, bare, hostwide, machine, part_events, part_queries, part_rest, part_scan};
 
 /// Kernel, agent and what this writes itself.
 const BYTES_AN_ENTRY: u64 = 1000;
@@ -84,8 +84,12 @@ fn measured(asked: &Asked) -> [Value; MEASURES.len()] {
 }
 
 fn gateway(asked: &Asked) -> Gateway {
-    // What comes and goes in the smallest needs room too.
-    Gateway::new(u64::from(asked.entries) * 2 + 100_000).with_buckets(asked.entries.max(1 << 15))
+    Gateway::new(u64::from(asked.entries) * 2 + 100_000).with_buckets(buckets(asked))
+}
+
+/// As many as entries, and never fewer than the host has: other tables are in them too.
+fn buckets(asked: &Asked) -> u32 {
+    asked.entries.max(hostwide::read(hostwide::BUCKETS) as u32)
 }
 
 fn of_a_quiet_table(asked: &Asked) -> [Value; 6] {
@@ -110,7 +114,7 @@ fn flush(asked: &Asked) -> Value {
 }
 
 fn rescue(asked: &Asked) -> Value {
-    let full = Table { entries: asked.entries, buckets: asked.entries };
+    let full = Table { entries: asked.entries, buckets: buckets(asked) };
     (1000.0 * median(asked.runs, || full.while_held().as_secs_f64()), None)
 }
 

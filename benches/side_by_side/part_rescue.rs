@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::Asked;
 use crate::bare;
 use crate::fill::{Writer, fill};
 use crate::flow::{Flow, source};
 use crate::gateway::Gateway;
 use crate::ratio::{self, Wanted};
+use crate::{Asked, machine};
 
 const SMALL: u32 = 65_536;
 /// As many as the agent's own ceiling allows at most.
@@ -25,7 +25,10 @@ pub fn run(asked: &Asked) {
     // One size where a small table was asked for.
     let sizes = BTreeSet::from([SMALL.min(asked.entries), asked.entries]);
     for (entries, each) in sizes.into_iter().flat_map(|entries| [(entries, 1), (entries, CROWDED)]) {
-        of(asked, Table { entries, buckets: entries / each }, each);
+        match machine::may_lower_buckets(entries / each) {
+            Ok(()) => of(asked, Table { entries, buckets: entries / each }, each),
+            Err(why) => println!("  left out: {entries} entries, {each} a bucket: {why}"),
+        }
     }
 }
 

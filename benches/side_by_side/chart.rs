@@ -178,6 +178,9 @@ fn power(value: f64) -> String {
 
 /// 10k, 4M, 0.01: three digits at most.
 pub fn short(value: f64) -> String {
+    if !value.is_finite() {
+        return "-".into();
+    }
     let (value, sign) = match value {
         v if v >= 1e6 => (v / 1e6, "M"),
         v if v >= 1e4 => (v / 1e3, "k"),

@@ -42,7 +42,7 @@ const MEASURES: [Measure; 8] = [
     Measure { name: "the agent at rest", unit: "% of a core", limit: None, an_entry: None },
 ];
 
-/// The program's own, and the limit's.
+/// The program's own, not a number where it could not be measured, and the limit's.
 type Value = (f64, Option<f64>);
 /// All of one size.
 type Column = (f64, [Value; MEASURES.len()]);
@@ -65,7 +65,8 @@ pub fn run(asked: &Asked) {
         return;
     }
     println!("{}", table(&columns));
-    let panels: Vec<Panel> = MEASURES.iter().enumerate().map(|(i, m)| panel(m, i, &columns)).collect();
+    let panels = MEASURES.iter().enumerate().map(|(i, measure)| panel(measure, i, &columns));
+    let panels: Vec<Panel> = panels.filter(|panel| !panel.lines[0].points.is_empty()).collect();
     let title = "ctctl: what it costs by entries in the table; dotted as it should grow";
     let drawing = chart::svg(title, &machine::named(), &panels);
     std::fs::write(&asked.svg, drawing).unwrap_or_else(|error| panic!("{}: {error}", asked.svg.display()));
@@ -115,7 +116,9 @@ fn flush(asked: &Asked) -> Value {
 
 fn rescue(asked: &Asked) -> Value {
     let full = Table { entries: asked.entries, buckets: buckets(asked) };
-    (1000.0 * median(asked.runs, || full.while_held().as_secs_f64()), None)
+    let seconds: Option<Vec<f64>> =
+        (0..asked.runs).map(|_| full.while_held().map(|waited| waited.as_secs_f64())).collect();
+    (seconds.map_or(f64::NAN, |seconds| 1000.0 * Spread::of(&seconds).median), None)
 }
 
 /// The `i`th measure of each size.
@@ -151,8 +154,9 @@ fn table(columns: &[Column]) -> String {
 
 /// The power of the number of entries that fits best, without the smallest of four sizes, where what is fixed tells most.
 fn exponent(row: &[(f64, Value)]) -> f64 {
+    let measured = row[row.len() / 4..].iter().filter(|(_, (own, _))| own.is_finite());
     let points: Vec<(f64, f64)> =
-        row[row.len() / 4..].iter().map(|(entries, (own, _))| (entries.ln(), positive(*own).ln())).collect();
+        measured.map(|(entries, (own, _))| (entries.ln(), positive(*own).ln())).collect();
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / points.len() as f64;
     let (x, y) = (mean(|p| p.0), mean(|p| p.1));
     let over: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
@@ -166,7 +170,8 @@ fn positive(value: f64) -> f64 {
 
 fn panel(measure: &Measure, i: usize, columns: &[Column]) -> Panel {
     let row = row(i, columns);
-    let own = row.iter().map(|(entries, (own, _))| (*entries, positive(*own))).collect();
+    let measured = row.iter().filter(|(_, (own, _))| own.is_finite());
+    let own = measured.map(|(entries, (own, _))| (*entries, positive(*own))).collect();
     let mut lines = vec![Line { name: "ctctl", points: own }];
     if let Some(name) = measure.limit {
         let points = row.iter().filter_map(|(entries, (_, limit))| Some((*entries, positive((*limit)?))));

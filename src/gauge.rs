@@ -1,19 +1,19 @@
 //! The kernel's numbers become a snapshot: the one place where facts are gathered, for the agent and for commands
 //! that read the kernel themselves.
 
-use std::io;
+mod values;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
+pub use values::NamespaceValues;
+
 use crate::error::Result;
-use crate::executor::Values;
 use crate::journal::TimeoutsSeen;
-use crate::kernel::host_values::HostValues;
 use crate::kernel::modules::Asking;
 use crate::kernel::netns::{self, Namespace};
 use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::{Netlink, explain};
-use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::timeout_policies::{self, PolicyListener};
 use crate::kernel::{address, clock, event_listeners, memory, sock_diag, table};
 use crate::model::{MemoryFacts, Snapshot, TCP, Timeout, TimeoutPolicy, TimeoutValues, UDP};
@@ -21,52 +21,12 @@ use crate::policy::OwnHost;
 use crate::sieve::Grounds;
 use crate::state::{Bases, LocalLife, TimeoutHistory};
 
-/// The values of a namespace, and those of the host.
-pub struct NamespaceValues {
-    sysctls: ConntrackSysctls,
-    host: HostValues,
-}
-
-impl Values for Rc<NamespaceValues> {
-    fn read(&self, name: &str) -> io::Result<u64> {
-        match name {
-            "max" | "buckets" => self.host.read(name),
-            _ => self.sysctls.read(name),
-        }
-    }
-
-    fn write(&self, name: &str, value: u64) -> io::Result<u64> {
-        match name {
-            "max" | "buckets" => self.host.write(name, value),
-            _ => self.sysctls.write(name, value),
-        }
-    }
-}
-
-impl NamespaceValues {
-    /// Opens both, on a thread that has entered the namespace.
-    ///
-    /// # Errors
-    /// Exit 3 without conntrack.
-    pub fn open() -> Result<Rc<Self>> {
-        let first = Namespace::first();
-        let sysctls = ConntrackSysctls::open()?;
-        Ok(Rc::new(NamespaceValues { sysctls, host: HostValues::open(first.as_ref())? }))
-    }
-
-    /// Whether a value may be written.
-    pub fn writable(&self, name: &str) -> bool {
-        match name {
-            "max" | "buckets" => self.host.writable(name),
-            _ => self.sysctls.writable(name),
-        }
-    }
-}
-
 /// Seconds for which /proc/meminfo holds, a read of 20 to 200 us.
 const MEMORY_SECONDS: f64 = 1.0;
 /// The same for the list of netlink sockets: 20 us with few of them, more with many.
 const LISTENERS_SECONDS: f64 = 1.0;
+/// How often it is tried what may be written: what is refused meanwhile is told as a failed act.
+const RIGHTS_SECONDS: f64 = 1.0;
 /// The same for slabinfo, which takes the kernel's slab lock.
 const SLAB_SECONDS: f64 = 10.0;
 /// Sockets are listed at the start of each sweep (0.2 s for 100,000 of them, and no more than a tenth of the time)
@@ -88,6 +48,8 @@ pub struct Gauge {
     timeouts_at_seconds: Option<u32>,
     /// Who listens to updates, and when that was read.
     update_listeners: (f64, u64),
+    /// When it was tried whether max and timeouts may be written, and whether they may.
+    rights: (f64, [bool; 2]),
     policies: Vec<TimeoutPolicy>,
     policy_listener: Option<PolicyListener>,
     capabilities: Capabilities,
@@ -127,6 +89,7 @@ impl Gauge {
             history: TimeoutHistory::default(),
             timeouts_at_seconds: None,
             update_listeners: (f64::NEG_INFINITY, 0),
+            rights: (f64::NEG_INFINITY, [false; 2]),
             policies: Vec::new(),
             capabilities: process::capabilities(),
             own: OwnHost::default(),
@@ -208,7 +171,7 @@ impl Gauge {
                 Ok(netlink) if answers.iter().all(|module| self.asking.may(module)) => {
                     sock_diag::connected(netlink, protocol, |socket| life.insert(socket))
                 }
-                _ => Err(io::ErrorKind::Unsupported.into()),
+                _ => Err(std::io::ErrorKind::Unsupported.into()),
             };
             // Without UDP-Lite or SCTP the kernel has no sockets of them either, nor the host entries.
             if asked.is_err() {
@@ -276,6 +239,7 @@ impl Gauge {
         let drops = table::drops(&mut self.netlink).map_err(|e| explain("conntrack statistics", &e))?;
         self.look_at_memory(now_seconds, entries);
         let timeouts = self.look_at_timeouts();
+        let [owns_host_values, may_set_timeouts] = self.look_at_rights(now_seconds);
         Ok(Snapshot {
             now_seconds,
             entries,
@@ -283,8 +247,8 @@ impl Gauge {
             buckets,
             drops,
             memory: self.memory.clone(),
-            owns_host_values: self.values.writable("max"),
-            may_set_timeouts: self.values.writable("tcp_timeout_established"),
+            owns_host_values,
+            may_set_timeouts,
             may_flush: self.capabilities.net_admin,
             may_give_grace: self.capabilities.net_admin,
             update_listeners: self.look_at_listeners(now_seconds),
@@ -299,6 +263,14 @@ impl Gauge {
             self.update_listeners = (now, event_listeners::of_updates().unwrap_or(1));
         }
         self.update_listeners.1
+    }
+
+    /// Whether max and timeouts may be written: each is a file that is opened and closed.
+    fn look_at_rights(&mut self, now: f64) -> [bool; 2] {
+        if now - self.rights.0 >= RIGHTS_SECONDS {
+            self.rights = (now, ["max", "tcp_timeout_established"].map(|name| self.values.writable(name)));
+        }
+        self.rights.1
     }
 
     /// A value that is new was not in force at the last look.

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::netns::Identity;
 use super::root::Root;
@@ -25,7 +27,13 @@ pub struct ConntrackSysctls {
     root: Root,
     namespace: Identity,
     kept: BTreeMap<&'static str, File>,
+    /// Timeouts that were not there at the start: asked for again now and then, for a module may bring them. On a kernel
+    /// without DCCP to look for its seven at each look took a fifth of an agent's time at rest.
+    late: Mutex<(Option<Instant>, TimeoutValues)>,
 }
+
+/// How often what is not there is looked for.
+const LATE_EVERY: Duration = Duration::from_secs(10);
 
 impl ConntrackSysctls {
     /// The sysctls of the calling thread's namespace.
@@ -46,7 +54,7 @@ impl ConntrackSysctls {
     /// With these files kept, `count` among them.
     pub(super) fn open_names(root: Root, names: &[&'static str]) -> Result<Self> {
         let namespace = Identity::own().map_err(|e| Error::unreachable(WHAT, e))?;
-        let mut sysctls = ConntrackSysctls { root, namespace, kept: BTreeMap::new() };
+        let mut sysctls = ConntrackSysctls { root, namespace, kept: BTreeMap::new(), late: Mutex::default() };
         for name in names {
             match sysctls.open_file(name) {
                 Ok(file) => drop(sysctls.kept.insert(name, file)),
@@ -97,7 +105,18 @@ impl ConntrackSysctls {
 
     /// Every timeout that this kernel has, in seconds.
     pub fn timeouts(&self) -> TimeoutValues {
-        Timeout::all().filter_map(|t| Some((t, self.seconds(t.name())?))).collect()
+        let (kept, missing): (Vec<_>, Vec<_>) =
+            Timeout::all().partition(|t| self.kept.contains_key(t.name()));
+        let read = |timeouts: Vec<Timeout>| -> TimeoutValues {
+            timeouts.into_iter().filter_map(|t| Some((t, self.seconds(t.name())?))).collect()
+        };
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        if late.0.is_none_or(|at| at.elapsed() >= LATE_EVERY) {
+            *late = (Some(Instant::now()), read(missing));
+        }
+        let mut timeouts = read(kept);
+        timeouts.extend(late.1.clone());
+        timeouts
     }
 
     /// `nf_flowtable_tcp_timeout`: seconds after which an offloaded flow returns to the table.

@@ -115,10 +115,7 @@ fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) ->
         (Level::Critical, None) => (4.0 * scan.duration_seconds).max(2.0),
         (_, None) => ahead::keep_seconds(scan),
     };
-    // What was seen of half the table says too little of the other half.
-    let young = |scan: &&Scan| {
-        now - scan.at_seconds <= keep(scan) && scan.entries.saturating_mul(2) >= snapshot.entries
-    };
+    let young = |scan: &&Scan| now - scan.at_seconds <= keep(scan);
     let ran_out = |scan: &&Scan| plan.level == Level::High && grace::ran_out(snapshot, scan);
     match snapshot.scan.as_ref().filter(young).filter(|scan| !ran_out(scan)) {
         Some(scan) if scan.trusted => Some(scan),

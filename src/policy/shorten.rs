@@ -44,7 +44,7 @@ pub(super) fn shorten(
         let covered = seen.idle.at_least(floor).max(certain);
         // A class that has nothing past the floor is not the one that fills the table; but where flushing does not
         // suffice at critical, one that holds much of it is, however young its entries are.
-        let fills = spent && seen.entries.saturating_mul(MUCH) >= scan.entries;
+        let fills = spent && seen.entries > 0 && seen.entries.saturating_mul(MUCH) >= scan.entries;
         if now <= floor || (covered == 0 && !fills) {
             continue;
         }

@@ -45,10 +45,21 @@ fn so_is_one_that_is_full_before_a_scan_has_ended() {
 fn who_found_nothing_or_weighs_who_holds_the_table_scans() {
     let barren = Memory { barren: Some((NOW, 1)), ..at_level(Level::Critical) };
     let sharing = Memory { sharing: true, ..at_level(Level::Critical) };
-    for memory in [barren, sharing] {
+    let meagre = Memory { meagre: Some((NOW - 0.1, 1)), ..at_level(Level::Critical) };
+    for memory in [barren, sharing, meagre] {
         let (plan, _) = decide(&looked_at(96_000), &memory, &pinned());
         assert!(plan.scan && plan.pace.portion.is_none());
     }
+}
+
+#[test]
+fn a_table_that_does_not_grow_has_time_until_it_is_full() {
+    let hurries = |entries, growth| {
+        let snapshot = Snapshot { net_growth_per_second: Some(growth), ..looked_at(entries) };
+        plan_of(&snapshot, &pinned()).pace.portion.is_some()
+    };
+    assert!(!hurries(99_999, 0.0) && !hurries(99_999, -40.0));
+    assert!(hurries(100_000, 0.0) && hurries(96_000, 40.0));
 }
 
 #[test]

@@ -24,9 +24,7 @@ use crate::kernel::grace::Shortener;
 use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
 use crate::kernel::{clock, sysctl_files};
-use crate::model::{
-    Class, Draft, EventsSetting, Level, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout,
-};
+use crate::model::{Draft, EventsSetting, Level, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout};
 use crate::policy::{self, Memory};
 use crate::recovery::{Keeper, Noticed};
 use crate::sieve::SharedSightings;
@@ -361,21 +359,6 @@ impl Acting {
         }
         self.memory.baseline = self.keeper.baseline();
         any
-    }
-
-    /// Classes that are suspended, and when flows of theirs were last found alive: to the minute, for each is a file.
-    fn suspended(&self) -> BTreeMap<Class, u32> {
-        let last =
-            |class| self.memory.regretted_seconds.get(class).map_or(0.0, |at| (at / 60.0).ceil() * 60.0);
-        self.memory.suspended.iter().map(|class| (*class, last(class) as u32)).collect()
-    }
-
-    /// Timeouts that were in force outlive this agent, for the proofs of the next; and so do classes whose proofs failed.
-    pub(super) fn save_seen(&mut self) {
-        let seen = TimeoutsSeen { suspended: self.suspended(), ..self.gauge.seen(&self.boot_id) };
-        if seen != self.seen && seen.save(&self.ground.state_dir).is_ok() {
-            self.seen = seen;
-        }
     }
 
     pub(super) fn paused(&self, now: f64) -> bool {

@@ -11,6 +11,7 @@ mod endpoint;
 mod hand;
 mod host_lease;
 mod introduction;
+mod lasting;
 mod lease;
 mod notify;
 mod orders;

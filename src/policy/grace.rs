@@ -40,6 +40,15 @@ pub(super) fn has_time(
     !hurried && grace > 0 && snapshot.may_give_grace
 }
 
+/// Why they are flushed at high though a grace is configured.
+pub(super) fn why_not(snapshot: &Snapshot, settings: &Settings) -> Option<&'static str> {
+    match settings.flush.grace_seconds {
+        0 => None,
+        _ if !snapshot.may_give_grace => Some("; the kernel takes no second chance from this agent"),
+        _ => Some("; the table grows too fast, or did a moment ago, for a second chance"),
+    }
+}
+
 /// Entries that go by themselves within the grace, but for those that a packet saves: they are not missing twice.
 pub(super) fn waiting(snapshot: &Snapshot, scan: &Scan) -> u64 {
     let seen: u64 = scan.classes.iter().fold(0, |sum, class| sum.saturating_add(class.in_grace));

@@ -158,7 +158,11 @@ fn flush(
         let (Act::Flush(flush) | Act::SecondChance(flush)) = &act else { continue };
         if flush.budget > 0 {
             left -= flush.budget;
-            let reason = why(seen, flush, left + flush.budget, settings);
+            let hurried = plan.level == Level::High && !chance && grace::serves(seen.class);
+            let mut reason = why(seen, flush, left + flush.budget, settings);
+            if let Some(why_not) = grace::why_not(snapshot, settings).filter(|_| hurried) {
+                reason += why_not;
+            }
             plan.actions.push(Action { act, reason });
         }
     }

@@ -70,6 +70,11 @@ fn where_there_was_no_time_there_is_none_for_a_while() {
             decide(&snapshot, &memory, &pinned()).0
         };
         assert_eq!((flushed(&at(0.2)).len(), given_grace(&at(0.2)).len()), (1, 0));
+        let reason = at(0.2).actions.pop().expect("a flush").reason;
+        assert!(
+            reason.ends_with("the table grows too fast, or did a moment ago, for a second chance"),
+            "{reason}"
+        );
         assert_eq!((flushed(&at(9.9)).len(), given_grace(&at(9.9)).len()), (1, 0));
         assert_eq!((flushed(&at(10.0)).len(), given_grace(&at(10.0)).len()), (0, 1));
     }

@@ -18,6 +18,8 @@ pub(super) const TOLD: &str =
 /// So long an act may take to show in the count. `nf_conntrack_count` shows it at once; a count from elsewhere (a
 /// collector, a copy) may be seconds old.
 const LAG_SECONDS: f64 = 3.0;
+/// What shows so soon is shown by a count that is none the older.
+const AT_ONCE_SECONDS: f64 = 0.3;
 /// Acts closer together than this are one: so many are remembered at most.
 const APART_SECONDS: f64 = 0.05;
 
@@ -48,15 +50,20 @@ pub struct Flushed {
 }
 
 impl Flushed {
-    /// Half of it is seen; half, because what came meanwhile is known from events no better than that.
-    fn shown(&self, snapshot: &Snapshot) -> bool {
+    /// How late it shows at most.
+    fn lag(&self) -> f64 {
+        self.shows_seconds - self.until_seconds
+    }
+
+    /// Half of so many is seen; half, because what came meanwhile is known from events no better than that.
+    fn shown(&self, freed: u64, snapshot: &Snapshot) -> bool {
         if !self.counted {
             return false;
         }
         let passed = (snapshot.now_seconds - self.at_seconds).max(0.0);
         let came = snapshot.new_per_second.unwrap_or(0.0).max(0.0) * passed;
         let shown = self.entries as f64 + came - snapshot.entries as f64;
-        shown * 2.0 >= self.freed as f64
+        shown * 2.0 >= freed as f64
     }
 }
 
@@ -68,7 +75,7 @@ impl Memory {
             until_seconds: now_seconds,
             entries: snapshot.entries,
             freed,
-            shows_seconds: now_seconds + LAG_SECONDS,
+            shows_seconds: now_seconds + self.unsettled.first().map_or(LAG_SECONDS, Flushed::lag),
             counted: self.unsettled.is_empty(),
         };
         match self.unsettled.last_mut().filter(|last| now_seconds - last.until_seconds < APART_SECONDS) {
@@ -80,18 +87,24 @@ impl Memory {
 
 /// Entries that went by this agent's hand and that the count does not show yet: they are not flushed twice.
 ///
-/// The first act shows in the count; those after it were decided on a count that did not show the first, so that they
-/// are taken to show as late as it did. A table that refuses packets has no time to wait.
+/// The count of the kernel shows them at once, and all together. Where the first shows late, the count is an old one: those
+/// after it were decided without seeing it, and are taken to show as late. A table that refuses packets has no time to
+/// wait.
 pub(super) fn unseen(snapshot: &Snapshot, memory: &mut Memory, refused: bool) -> u64 {
     let (now, unsettled) = (snapshot.now_seconds, &mut memory.unsettled);
-    if let Some(first) = unsettled.first().copied().filter(|first| refused || first.shown(snapshot)) {
-        let lag = if refused { 0.0 } else { (now - first.until_seconds).max(0.0) };
-        for flushed in unsettled.iter_mut() {
-            flushed.shows_seconds = flushed.shows_seconds.min(flushed.until_seconds + lag);
+    let freed = |acts: &[Flushed]| acts.iter().fold(0u64, |sum, flushed| sum.saturating_add(flushed.freed));
+    if let Some(first) = unsettled.first().copied() {
+        let lag = (now - first.until_seconds).max(0.0);
+        if refused || (lag <= AT_ONCE_SECONDS && first.shown(freed(unsettled), snapshot)) {
+            unsettled.clear();
+        } else if lag > AT_ONCE_SECONDS && first.shown(first.freed, snapshot) {
+            for flushed in unsettled.iter_mut() {
+                flushed.shows_seconds = flushed.shows_seconds.min(flushed.until_seconds + lag);
+            }
         }
     }
     unsettled.retain(|flushed| now < flushed.shows_seconds);
-    unsettled.iter().fold(0, |sum, flushed| sum.saturating_add(flushed.freed))
+    freed(unsettled)
 }
 
 /// True if one more value may be written in this minute; counts it.

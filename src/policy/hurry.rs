@@ -5,13 +5,15 @@
 //! after a scan would take; but the first goes within a millisecond, not after a tenth of a second at 65,000 entries
 //! and more than one at a million.
 
-use super::{Memory, seconds_to_full, usage_percent};
+use super::{Memory, limit, seconds_to_full, usage_percent};
 use crate::model::{Act, Action, Class, Flush, Plan, Settings, Snapshot};
 
 /// A table that is full within so many seconds cannot wait for a scan: 1.2 us an entry to dump it, as much again for
 /// what is done on the way, and a second for what the scheduler makes of that.
 const SCAN_SECONDS_PER_ENTRY: f64 = 2.4e-6;
 const SPARE_SECONDS: f64 = 1.0;
+/// So many hurried acts in a row that meet next to nothing are no chance: one may have met a part that was cleared.
+pub(super) const MEAGRE_ACTS: u32 = 3;
 /// Parts are not all alike.
 const GENEROUS: f64 = 1.25;
 
@@ -19,17 +21,23 @@ const GENEROUS: f64 = 1.25;
 pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
     let flush = &settings.flush;
     // Before the first scan nobody knows who has children. A dump in doubt is repeated; and where scans were barren or
-    // the last act met next to nothing, nothing is there to be met: a scan is due, and at critical who holds the table.
-    let spent = memory.barren.is_some() || memory.meagre.is_some_and(|(_, times)| times > 0);
+    // the last acts met next to nothing, nothing is there to be met: a scan is due, and at critical who holds the table.
+    let spent = memory.barren.is_some() || memory.meagre.is_some_and(|(_, times)| times >= MEAGRE_ACTS);
     let looked = snapshot.scan.as_ref().is_some_and(|scan| scan.trusted) && !spent;
     if !flush.enabled || !snapshot.may_flush || memory.sharing || !looked {
         return false;
     }
     let scan = SPARE_SECONDS + snapshot.entries as f64 * SCAN_SECONDS_PER_ENTRY;
     let usage = usage_percent(snapshot, settings);
-    let grows = snapshot.net_growth_per_second.is_none_or(|growth| growth >= 1.0);
-    let full = usage >= 100.0 || (usage >= settings.pressure.critical_percent && grows);
+    // At critical by what comes in: what the agent deletes hides how fast the table grows.
+    let comes = snapshot.new_per_second.is_none_or(|new| room(snapshot, settings) <= new * scan);
+    let full = usage >= 100.0 || (usage >= settings.pressure.critical_percent && comes);
     full || seconds_to_full(snapshot, settings).is_some_and(|seconds| seconds <= scan)
+}
+
+/// Entries that there is room for; without a limit no end of them.
+pub(super) fn room(snapshot: &Snapshot, settings: &Settings) -> f64 {
+    limit(snapshot, settings).map_or(f64::INFINITY, |limit| limit.saturating_sub(snapshot.entries) as f64)
 }
 
 /// Adds a flush of each class at its floor, as far as the last scan met any of it.

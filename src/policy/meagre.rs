@@ -1,7 +1,8 @@
 //! Meagre acts: where next to nothing is left to free, an act at every look would walk the whole table each time, for a
 //! handful of entries that have just become idle.
 
-use super::{Memory, seconds_to_full};
+use super::Memory;
+use super::hurry::{MEAGRE_ACTS, room};
 use crate::model::{Level, Pace, Plan, Settings, Snapshot};
 
 /// An act that frees less than this share of what was too many is meagre.
@@ -46,16 +47,17 @@ pub(super) fn waits(
     if looked || to_share || free.saturating_mul(share) >= excess {
         return false;
     }
-    let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
-    let patience = match (plan.level, times) {
-        _ if refused => REFUSED_SECONDS,
-        (Level::Critical, _) => f64::from(times).min(CRITICAL_SECONDS),
-        (_, 0) if soon => 0.0,
+    let walk = scan.map_or(0.0, |scan| 4.0 * scan.duration_seconds);
+    // By what comes in: what the agent deletes hides how fast the table grows.
+    let coming = snapshot.new_per_second.unwrap_or(0.0) * settings.pressure.horizon_seconds;
+    let wait = match (plan.level, times) {
+        (_, 0..MEAGRE_ACTS) if coming >= room(snapshot, settings) => 0.0,
+        _ if refused => walk.max(REFUSED_SECONDS),
+        (Level::Critical, 0) => 0.0,
+        (Level::Critical, _) => walk.max(f64::from(times).min(CRITICAL_SECONDS)),
         (_, 0) => APART_SECONDS,
-        (..) => f64::from(times).min(HIGH_SECONDS),
+        (..) => walk.max(f64::from(times).min(HIGH_SECONDS)),
     };
-    let walk = if times > 0 { scan.map_or(0.0, |scan| 4.0 * scan.duration_seconds) } else { 0.0 };
-    let wait = patience.max(walk);
     let left = at + wait - snapshot.now_seconds;
     if left > 0.0 {
         let found = if times > 0 { "found next to nothing to free" } else { "was a moment ago" };

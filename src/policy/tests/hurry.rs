@@ -45,7 +45,7 @@ fn so_is_one_that_is_full_before_a_scan_has_ended() {
 fn who_found_nothing_or_weighs_who_holds_the_table_scans() {
     let barren = Memory { barren: Some((NOW, 1)), ..at_level(Level::Critical) };
     let sharing = Memory { sharing: true, ..at_level(Level::Critical) };
-    let meagre = Memory { meagre: Some((NOW - 0.1, 1)), ..at_level(Level::Critical) };
+    let meagre = Memory { meagre: Some((NOW - 0.1, 3)), ..at_level(Level::Critical) };
     for memory in [barren, sharing, meagre] {
         let (plan, _) = decide(&looked_at(96_000), &memory, &pinned());
         assert!(plan.scan && plan.pace.portion.is_none());
@@ -53,13 +53,15 @@ fn who_found_nothing_or_weighs_who_holds_the_table_scans() {
 }
 
 #[test]
-fn a_table_that_does_not_grow_has_time_until_it_is_full() {
-    let hurries = |entries, growth| {
-        let snapshot = Snapshot { net_growth_per_second: Some(growth), ..looked_at(entries) };
+fn a_table_that_little_comes_into_has_time_until_it_is_full() {
+    // A scan of it takes 1.23 s.
+    let hurries = |entries, new| {
+        let snapshot =
+            Snapshot { new_per_second: Some(new), net_growth_per_second: Some(-40.0), ..looked_at(entries) };
         plan_of(&snapshot, &pinned()).pace.portion.is_some()
     };
-    assert!(!hurries(99_999, 0.0) && !hurries(99_999, -40.0));
-    assert!(hurries(100_000, 0.0) && hurries(96_000, 40.0));
+    assert!(!hurries(99_999, 0.0) && !hurries(96_000, 3000.0));
+    assert!(hurries(100_000, 0.0) && hurries(96_000, 3500.0) && hurries(99_900, 100.0));
 }
 
 #[test]

@@ -41,22 +41,22 @@ pub(super) fn waits(
     let free = classes.fold(0, |sum: u64, seen| sum.saturating_add(seen.would_free));
     let share = if times > 0 { SHARE } else { 2 };
     let looked = scan.is_some_and(|scan| scan.at_seconds > at);
-    let to_share = plan.level == Level::Critical
-        && settings.flush.fair_share
-        && scan.is_none_or(|scan| scan.weighed.is_none());
+    // Every flush of the whole table is a scan that did not weigh: that alone is no reason to ask at once again.
+    let asked = memory.weighed_seconds.is_some_and(|at| snapshot.now_seconds - at < HIGH_SECONDS);
+    let to_share = plan.level == Level::Critical && settings.flush.fair_share && !asked;
     if looked || to_share || free.saturating_mul(share) >= excess {
         return false;
     }
-    let walk = scan.map_or(0.0, |scan| 4.0 * scan.duration_seconds);
+    let walk = scan.map_or(0.0, |scan| scan.duration_seconds);
     // By what comes in: what the agent deletes hides how fast the table grows.
     let coming = snapshot.new_per_second.unwrap_or(0.0) * settings.pressure.horizon_seconds;
     let wait = match (plan.level, times) {
         (_, 0..MEAGRE_ACTS) if coming >= room(snapshot, settings) => 0.0,
-        _ if refused => walk.max(REFUSED_SECONDS),
+        _ if refused => (4.0 * walk).max(REFUSED_SECONDS),
         (Level::Critical, 0) => 0.0,
-        (Level::Critical, _) => walk.max(f64::from(times).min(CRITICAL_SECONDS)),
+        (Level::Critical, _) => (10.0 * walk).max(f64::from(times).min(CRITICAL_SECONDS)),
         (_, 0) => APART_SECONDS,
-        (..) => walk.max(f64::from(times).min(HIGH_SECONDS)),
+        (..) => (10.0 * walk).max(f64::from(times).min(HIGH_SECONDS)),
     };
     let left = at + wait - snapshot.now_seconds;
     if left > 0.0 {

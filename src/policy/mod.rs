@@ -72,6 +72,8 @@ pub struct Memory {
     pub barren: Option<(f64, u32)>,
     /// When the last act was, and how many in a row freed next to nothing of what was too many.
     pub meagre: Option<(f64, u32)>,
+    /// When it was last known who holds the table, and asked of them.
+    pub weighed_seconds: Option<f64>,
     /// Gentler means do not suffice: scans weigh who holds the table.
     pub sharing: bool,
     /// When there was last no time for a second chance.

@@ -88,7 +88,10 @@ fn share_out(
         && !raise::only_waits(snapshot, memory, settings);
     match &scan.weighed {
         _ if !memory.sharing => 0,
-        Some(weighed) => fair_share::share_out(weighed, missing, settings, plan),
+        Some(weighed) => {
+            memory.weighed_seconds = Some(snapshot.now_seconds);
+            fair_share::share_out(weighed, missing, settings, plan)
+        }
         None => {
             (plan.scan, plan.weigh) = (true, true);
             0

@@ -118,15 +118,18 @@ fn a_relief_of_several_acts_goes_on_to_the_target_and_ends_where_nothing_is_left
 #[test]
 fn a_trickle_at_critical_is_not_chased_entry_by_entry() {
     // All of it lives, but for twelve a second that end: each act walks the table for a handful.
-    let mut world = World::new(97_000, 0, pinned());
-    world.settings.flush.fair_share = false;
-    for _ in 0..seconds(600.0) {
-        (world.live, world.idle) = (world.live - 3, world.idle + 3);
-        world.add(97_000 - world.entries().min(97_000), 0);
-        world.tick();
+    for fair_share in [false, true] {
+        let mut world = World::new(97_000, 0, pinned());
+        world.settings.flush.fair_share = fair_share;
+        for _ in 0..seconds(600.0) {
+            (world.live, world.idle) = (world.live - 3, world.idle + 3);
+            world.add(97_000 - world.entries().min(97_000), 0);
+            world.tick();
+        }
+        assert!((200..=320).contains(&world.acts), "{fair_share}: {} acts in ten minutes", world.acts);
+        assert!(world.scans <= 1000, "{fair_share}: {} scans in ten minutes", world.scans);
+        assert!(world.idle <= 40, "{fair_share}: {} are left", world.idle);
     }
-    assert!((200..=320).contains(&world.acts), "{} acts in ten minutes", world.acts);
-    assert!(world.idle <= 40, "{} are left", world.idle);
     // Where packets are refused, four times a second.
     let mut world = World::new(100_000, 0, pinned());
     world.settings.flush.fair_share = false;

@@ -77,6 +77,9 @@ impl World {
             let acted = self.perform(&plan);
             if plan.scan {
                 self.scan();
+                // Nobody holds more than others here.
+                let weighed = plan.weigh.then(Default::default);
+                self.snapshot.scan.iter_mut().for_each(|scan| scan.weighed = weighed.clone());
             }
             if !acted && !plan.scan {
                 return;

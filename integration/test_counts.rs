@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = &[
     test("counts::equal_a_dump_after_older_entries_ended_silently", after_silent_ends),
     test("counts::equal_a_dump_after_silent_ends_of_one_size_again_and_again", same_size),
     test("counts::never_claim_to_be_in_step_while_wrong", honest_after_stops),
+    test("counts::lose_nothing_in_a_stop_that_was_seen_before_and_say_how_late_they_were", room_for_stops),
     test("counts::equal_a_dump_when_one_identity_comes_goes_and_comes", same_identity),
     test("counts::keep_zones_families_and_protocols_apart", apart),
     test("counts::follow_what_the_agent_deletes_though_no_event_tells_of_it", own_deletions)
@@ -199,6 +200,55 @@ fn honest_after_stops() {
         agent.status()["agent"]["lost_events"].as_u64() > Some(0),
         "nothing was lost: the test proves nothing"
     );
+    assert_eq!(agent.stop(), 0);
+}
+
+/// The buffer follows from pace and stalls: what overran it once does not a second time.
+fn room_for_stops() {
+    let topology = Topology::new();
+    let setup = Setup::new(&topology.gateway, COUNT_ONLY);
+    let agent = setup.start();
+    let mut writer = Writer::new(&topology.gateway);
+    let mut begun = 0;
+    let mut stop_while = |flows: u32| {
+        agent.signal(Signal::SIGSTOP);
+        churn(&mut writer, 60_000, flows, 20_000, |n| flow(n + begun));
+        agent.signal(Signal::SIGCONT);
+        begun += flows;
+    };
+    let told = |agent: &crate::agent::Agent| {
+        let health = &agent.status()["agent"];
+        let queue =
+            |name: &str| health["queue"][name].as_f64().unwrap_or_else(|| panic!("{name} in {health}"));
+        let lost = health["lost_events"].as_u64().expect("lost_events");
+        (
+            lost,
+            queue("buffer_bytes"),
+            queue("wanted_bytes"),
+            queue("longest_stall_seconds"),
+            queue("most_per_second"),
+        )
+    };
+    let (_, room, wanted, ..) = told(&agent);
+    assert!(room >= 128e6 && room >= wanted, "{room} of {wanted} bytes");
+    stop_while(120_000);
+    until_equal(&setup, &topology);
+    let (lost, larger, wanted, stall, pace) = told(&agent);
+    assert!(lost > 0, "no event was lost: the test proves nothing");
+    assert!(stall > 1.0 && pace > 50_000.0, "{stall} s, {pace} a second");
+    assert!(
+        larger > room && larger >= wanted && wanted >= (stall * pace * 1280.0).min(250e6),
+        "{larger} bytes"
+    );
+    stop_while(75_000);
+    wait::until("a lag to be told", QUIET, || {
+        match agent.status()["agent"]["queue"]["lag_seconds"].as_f64() {
+            Some(lag) if lag > 0.5 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    until_equal(&setup, &topology);
+    assert_eq!(told(&agent).0, lost, "lost in the second stop too, though it was shorter");
     assert_eq!(agent.stop(), 0);
 }
 

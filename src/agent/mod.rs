@@ -8,6 +8,7 @@ mod acts;
 mod chronicle;
 mod drifts;
 mod endpoint;
+mod foreign;
 mod hand;
 mod host_lease;
 mod introduction;

@@ -14,17 +14,12 @@ use super::shared::{Command, Numbers, Order, SharedView, Watch};
 use super::{End, Options, hand, watch};
 use crate::error::{Error, Result};
 use crate::kernel::clock;
-use crate::kernel::listener::BYTES_PER_QUEUED_EVENT;
 use crate::kernel::netns::Namespace;
 use crate::kernel::{priority, process};
 use crate::model::Netns;
 use crate::sieve::SharedSightings;
 use crate::state::{Identify, RegretMeter};
 use crate::survey;
-
-/// Room for queued events: 100,000 a second while the events thread cannot run for a second. It is a bound; only
-/// what waits takes memory.
-const QUEUED_EVENTS: usize = 100_000;
 
 /// One namespace under watch.
 pub struct Pipeline {
@@ -82,7 +77,6 @@ impl Pipeline {
             numbers: numbers.clone(),
             commands,
             hand: hand.clone(),
-            buffer_bytes: QUEUED_EVENTS * BYTES_PER_QUEUED_EVENT,
         };
         let acting = hand::Ground {
             namespace: clone()?,

@@ -155,6 +155,7 @@ impl Answers {
             journal_ok: view.journal_ok,
             regret_percent: regret_percent(&view.snapshot.regret).map(documents::rounded),
             others_update: numbers.others_update.load(Relaxed),
+            queue: Some(*numbers.queue.lock().unwrap_or_else(PoisonError::into_inner)),
             capabilities: view.capabilities.clone(),
         });
         status

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::End;
 use crate::control::{Refusal, Reply};
 use crate::metrics::Acts;
-use crate::model::{Entry, JournalRecord, Plan, Settings, Snapshot, SortBy, SourceCount, SourceKey};
+use crate::model::{Entry, JournalRecord, Plan, Queue, Settings, Snapshot, SortBy, SourceCount, SourceKey};
 use crate::state::Ledger;
 
 /// Numbers that the events thread publishes.
@@ -33,6 +33,8 @@ pub struct Numbers {
     pub overruns: AtomicU64,
     pub forged: AtomicU64,
     pub synced: AtomicBool,
+    /// Events that wait to be counted.
+    pub queue: Mutex<Queue>,
     /// Another program was heard to change entries, or may have been.
     pub others_update: AtomicBool,
     /// A sweep under way is to end: somebody wants a stop or a pause.

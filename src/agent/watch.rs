@@ -1,27 +1,26 @@
 //! The events thread: receives, decodes, counts. The only writer of state.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::foreign::Foreign;
 use super::shared::{Command, Numbers, Order, Top, WatchEnd};
 use crate::error::Result;
-use crate::kernel::clock;
 use crate::kernel::listener::{BYTES_PER_QUEUED_EVENT, Listener};
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
-use crate::model::{Event, SortBy, SourceKey};
+use crate::kernel::{clock, memory};
+use crate::model::{Event, Queue, SortBy, SourceKey};
 use crate::sieve::SharedSightings;
-use crate::state::{Audit, Finding, Identify, Look, RegretMeter, Sightings, Sync};
+use crate::state::{Audit, Backlog, Finding, Identify, Look, RegretMeter, Sightings, Sync};
 
 /// System calls in a row before commands and ticks have their turn.
 const BATCHES: usize = 32;
-/// Room for what other programs change at once: some 6,000 entries.
-const UPDATES_BYTES: usize = 8 << 20;
 /// For so long events gather where they come thick: two of them within twice as long.
 const GATHER: Duration = Duration::from_millis(1);
 /// The audit looks so often, whatever the agent's interval.
@@ -43,18 +42,16 @@ pub struct Ground {
     pub commands: WatchEnd,
     /// The hand.
     pub hand: SyncSender<Order>,
-    /// Room for queued events.
-    pub buffer_bytes: usize,
 }
 
 /// The thread's state.
 pub struct Watcher {
     ground: Ground,
     listener: Listener,
-    /// What other programs change.
-    updates: Listener,
-    /// Changes of theirs that were lost or could not be read, ever; the kernel's count is of 32 bits.
-    updates_lost: u32,
+    foreign: Foreign,
+    backlog: Backlog,
+    /// Of the host, for the room that events may take of it.
+    memory_bytes: u64,
     sysctls: ConntrackSysctls,
     sync: Sync,
     audit: Audit,
@@ -84,15 +81,17 @@ impl Watcher {
     /// Exit 3 without the right to enter or to subscribe.
     pub fn open(ground: Ground) -> Result<Self> {
         ground.namespace.enter()?;
-        let listener = Listener::open(ground.buffer_bytes)?;
-        let updates = Listener::open_foreign_updates(UPDATES_BYTES)?;
+        let memory_bytes = memory::total_bytes();
+        let backlog = Backlog::new(clock::running_seconds());
+        let listener = Listener::open(backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, memory_bytes))?;
         let events = listener.buffer_bytes() / BYTES_PER_QUEUED_EVENT;
         tracing::info!(netns = %ground.namespace.netns().key(), "room for {events} queued events");
         let sync = Sync::new(ground.identify.clone());
         Ok(Watcher {
             listener,
-            updates,
-            updates_lost: 0,
+            foreign: Foreign::open()?,
+            backlog,
+            memory_bytes,
             sysctls: ConntrackSysctls::open()?,
             sync,
             ground,
@@ -149,28 +148,33 @@ impl Watcher {
 
     /// Until there is something to do. Where events come thick they gather for a millisecond first: to be woken by each
     /// costs more than to read it.
-    fn wait(&self, at_most: Duration) {
+    fn wait(&mut self, at_most: Duration) {
         if self.behind {
             return;
         }
-        let at_most = PollTimeout::try_from(at_most.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        let meant = clock::running_seconds() + at_most.as_secs_f64();
+        let timeout = PollTimeout::try_from(at_most.as_millis() + 1).unwrap_or(PollTimeout::MAX);
         let mut fds = [
             PollFd::new(self.ground.commands.descriptor(), PollFlags::POLLIN),
             PollFd::new(self.listener.descriptor(), PollFlags::POLLIN),
-            PollFd::new(self.updates.descriptor(), PollFlags::POLLIN),
+            PollFd::new(self.foreign.listener.descriptor(), PollFlags::POLLIN),
         ];
         // EINTR and a timeout are as good as an event: everything is looked at anyway.
         let _ = match self.thick {
             true => poll(&mut fds[..1], PollTimeout::from(GATHER.as_millis() as u8)),
-            false => poll(&mut fds, at_most),
+            false => poll(&mut fds, timeout),
         };
+        if !self.thick {
+            self.backlog.waited(meant, clock::running_seconds());
+        }
     }
 
     fn drain(&mut self) {
         self.sync.at(clock::boottime_seconds() as u32);
         // First: an entry's end is queued after what was done to it, and has to be taken after it.
-        let more_updates = self.drain_updates();
-        let (sync, sightings, regret) = (&mut self.sync, &self.ground.sightings, &self.ground.regret);
+        let Ground { identify, sightings, regret, numbers, .. } = &self.ground;
+        let more_updates = self.foreign.drain(BATCHES, sightings, identify, numbers);
+        let (sync, began) = (&mut self.sync, clock::running_seconds());
         let mut noted: Vec<Event> = Vec::new();
         let mut any_foreign = read(sightings).any_foreign();
         let drained = self.listener.drain(BATCHES, |event| {
@@ -182,20 +186,22 @@ impl Watcher {
             }
         });
         if !noted.is_empty() {
-            let mut sightings = sightings.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut sightings = sightings.write().unwrap_or_else(PoisonError::into_inner);
             for event in &noted {
-                sightings.event(event, &self.ground.identify);
+                sightings.event(event, identify);
             }
         }
         match drained {
             Ok(met) => {
+                self.backlog.taken(met.received, began, clock::running_seconds(), met.more);
+                let now = Instant::now();
                 self.behind = met.more || more_updates;
-                self.thick = met.received > 0 && self.heard.elapsed() < 2 * GATHER;
+                self.thick = met.received > 0 && now.duration_since(self.heard) < 2 * GATHER;
                 if met.received > 0 {
-                    self.heard = Instant::now();
+                    self.heard = now;
                 }
                 self.unreadable += met.unreadable;
-                self.ground.numbers.forged.fetch_add(met.forged, Relaxed);
+                numbers.forged.fetch_add(met.forged, Relaxed);
             }
             Err(error) => {
                 // A socket that fails tells nothing: as good as lost.
@@ -205,47 +211,6 @@ impl Watcher {
                 std::thread::sleep(TICK);
             }
         }
-    }
-
-    /// Takes what other programs changed; whether more may be waiting.
-    fn drain_updates(&mut self) -> bool {
-        let mut noted: Vec<Event> = Vec::new();
-        let drained = self.updates.drain(BATCHES, |event| {
-            if event.foreign {
-                noted.push(*event);
-            }
-        });
-        let (received, unreadable, more) = match drained {
-            Ok(met) => {
-                self.ground.numbers.forged.fetch_add(met.forged, Relaxed);
-                (met.received > 0, met.unreadable > 0, met.more)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "other programs' changes cannot be read");
-                std::thread::sleep(TICK);
-                (true, true, false)
-            }
-        };
-        if !received {
-            return more;
-        }
-        let lost = self.updates.lost().unwrap_or(self.updates_lost);
-        // What comes of this agent's own second chances may slip past the filter, and is no other's.
-        if !noted.is_empty() || unreadable || lost != self.updates_lost {
-            self.ground.numbers.others_update.store(true, Relaxed);
-        }
-        let mut sightings = self.ground.sightings.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for event in &noted {
-            sightings.event(event, &self.ground.identify);
-        }
-        if unreadable || lost != self.updates_lost {
-            self.updates_lost = lost;
-            sightings.deaf();
-            tracing::warn!(
-                "other programs' changes were lost: from here on observation alone proves idleness"
-            );
-        }
-        more
     }
 
     /// Everything that was lost, now.
@@ -265,6 +230,7 @@ impl Watcher {
         let newly_lost = lost - self.lost_at_tick;
         if newly_lost > 0 {
             self.ground.numbers.overruns.fetch_add(1, Relaxed);
+            self.backlog.lost(newly_lost);
             self.audit.hurry(now_seconds, self.census_took.as_secs_f64());
             tracing::warn!(
                 lost = newly_lost,
@@ -284,8 +250,28 @@ impl Watcher {
             self.events_in_tick = look.events;
             self.census_wanted |= self.audit.look(look) == Finding::Resync;
         }
+        self.make_room();
         (self.lost_at_tick, self.events_at_tick) = (lost, tally.events);
         self.publish(lost);
+    }
+
+    /// As much as pace and stalls call for by now, and tells how the stream fares. Room is not given back: it is a bound,
+    /// and only what waits takes memory.
+    fn make_room(&mut self) {
+        self.backlog.pace(clock::running_seconds());
+        let wanted = self.backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, self.memory_bytes);
+        let mut queue = self.ground.numbers.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted as u64 > queue.wanted_bytes && wanted > self.listener.buffer_bytes() {
+            self.listener.reserve(wanted);
+        }
+        *queue = Queue {
+            buffer_bytes: self.listener.buffer_bytes() as u64,
+            wanted_bytes: wanted as u64,
+            queued_bytes: self.listener.queued_bytes().unwrap_or(0).into(),
+            lag_seconds: self.backlog.take_lag_seconds(),
+            longest_stall_seconds: self.backlog.longest_stall_seconds(),
+            most_per_second: self.backlog.most_per_second(),
+        };
     }
 
     /// Only with an empty queue: an event that was queued before a loss tells of a birth whose end may be among what
@@ -314,7 +300,7 @@ impl Watcher {
         self.census_took = duration;
         if self.sync.tally().resyncs > 0 {
             let unheard = ledger.unknown_to(self.sync.ledger());
-            self.ground.sightings.write().unwrap_or_else(std::sync::PoisonError::into_inner).unheard(unheard);
+            self.ground.sightings.write().unwrap_or_else(PoisonError::into_inner).unheard(unheard);
         }
         if self.sync.adopt(ledger) {
             self.audit.resynced(clock::boottime_seconds(), duration.as_secs_f64());
@@ -387,5 +373,5 @@ impl Watcher {
 }
 
 fn read(sightings: &SharedSightings) -> std::sync::RwLockReadGuard<'_, Sightings> {
-    sightings.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    sightings.read().unwrap_or_else(PoisonError::into_inner)
 }

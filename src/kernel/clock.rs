@@ -15,6 +15,14 @@ pub fn boottime_seconds() -> f64 {
         .unwrap_or_default()
 }
 
+/// CLOCK_MONOTONIC in seconds: it stands still while the host is suspended, and so do events.
+pub fn running_seconds() -> f64 {
+    // As above.
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map(|t| t.tv_sec() as f64 + t.tv_nsec() as f64 / 1e9)
+        .unwrap_or_default()
+}
+
 /// The time of day, RFC 3339 in UTC with microseconds.
 pub fn now_rfc3339() -> String {
     rfc3339(jiff::Timestamp::now())

@@ -14,13 +14,13 @@ use super::port_filter;
 use super::receive::{Batch, Datagram};
 use super::socket::Netlink;
 use crate::error::{Error, Result};
-use crate::model::{Event, EventKind};
+use crate::model::{Event, EventKind, Queue};
 
 const NFNLGRP_CONNTRACK_NEW: u32 = 1;
 const NFNLGRP_CONNTRACK_UPDATE: u32 = 2;
 const NFNLGRP_CONNTRACK_DESTROY: u32 = 3;
 /// A queued event holds about this much of the socket's buffer, whatever its length (its skb's truesize).
-pub const BYTES_PER_QUEUED_EVENT: usize = 1280;
+pub const BYTES_PER_QUEUED_EVENT: usize = Queue::EVENT_BYTES as usize;
 
 /// What one call of [`Listener::drain`] met besides events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,6 +118,19 @@ impl Listener {
     /// Socket buffer in bytes, as the kernel gave it.
     pub fn buffer_bytes(&self) -> usize {
         self.buffer_bytes
+    }
+
+    /// Makes room for so many bytes of queued events, where the kernel grants it.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.buffer_bytes = self.netlink.reserve(bytes);
+    }
+
+    /// Bytes of the buffer that are in use.
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn queued_bytes(&self) -> io::Result<u32> {
+        self.netlink.queued_bytes()
     }
 
     /// Hands what is queued to `each`, at most `batches` system calls' worth.

@@ -22,6 +22,13 @@ pub fn refresh(facts: &mut MemoryFacts) {
     meminfo(&Root::default(), facts);
 }
 
+/// MemTotal; 0 where it cannot be read.
+pub fn total_bytes() -> u64 {
+    let mut facts = MemoryFacts::default();
+    refresh(&mut facts);
+    facts.total_bytes
+}
+
 fn page_bytes() -> u64 {
     // SAFETY: sysconf reads a constant and takes no pointer.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };

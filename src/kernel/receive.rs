@@ -99,11 +99,21 @@ impl Batch {
     }
 }
 
-/// How many messages the kernel could not queue on this socket since it was opened (`SK_MEMINFO_DROPS`), exact.
+/// What a socket's buffer holds, and what it could not (`enum` beside SO_MEMINFO in linux/sock_diag.h).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Buffered {
+    /// Bytes of the buffer in use, as the kernel reckons them (`SK_MEMINFO_RMEM_ALLOC`).
+    pub bytes: u32,
+    /// Messages that could not be queued since the socket was opened (`SK_MEMINFO_DROPS`), exact.
+    pub lost: u32,
+}
+
+/// What is queued on this socket, and what was lost.
 ///
 /// # Errors
 /// As getsockopt(2); kernels before 4.12 lack SO_MEMINFO.
-pub fn lost(socket: BorrowedFd<'_>) -> io::Result<u32> {
+pub fn buffered(socket: BorrowedFd<'_>) -> io::Result<Buffered> {
+    const SK_MEMINFO_RMEM_ALLOC: usize = 0;
     const SK_MEMINFO_DROPS: usize = 8;
     let mut info = [0u32; 9];
     let mut length = size_of_val(&info) as libc::socklen_t;
@@ -120,5 +130,5 @@ pub fn lost(socket: BorrowedFd<'_>) -> io::Result<u32> {
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(info[SK_MEMINFO_DROPS])
+    Ok(Buffered { bytes: info[SK_MEMINFO_RMEM_ALLOC], lost: info[SK_MEMINFO_DROPS] })
 }

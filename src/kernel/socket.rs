@@ -183,7 +183,7 @@ impl Netlink {
     /// Makes room for at least `bytes` of queued messages; what the kernel gave.
     pub fn reserve(&self, bytes: usize) -> usize {
         // The kernel doubles what is asked (sock_setsockopt), and its own bound is an int.
-        let half = (bytes / 2).min(i32::MAX as usize / 2);
+        let half = bytes.div_ceil(2).min(i32::MAX as usize / 2);
         if setsockopt(&self.socket, sockopt::RcvBufForce, &half).is_err() {
             // Without CAP_NET_ADMIN in the first user namespace: up to net.core.rmem_max.
             let _ = self.socket.set_rx_buf_sz(half as libc::c_int);
@@ -212,7 +212,15 @@ impl Netlink {
     /// # Errors
     /// As getsockopt(2).
     pub fn lost(&self) -> io::Result<u32> {
-        receive::lost(self.socket.as_fd())
+        receive::buffered(self.socket.as_fd()).map(|buffered| buffered.lost)
+    }
+
+    /// Bytes of the receive buffer that are in use.
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn queued_bytes(&self) -> io::Result<u32> {
+        receive::buffered(self.socket.as_fd()).map(|buffered| buffered.bytes)
     }
 
     /// The descriptor, to wait on.

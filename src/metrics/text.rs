@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::acts::{Acts, BOUNDS_SECONDS};
-use crate::model::{Class, ClassRegret, Group, SourceCount, StatusDocument};
+use crate::model::{Class, ClassRegret, Group, Queue, SourceCount, StatusDocument};
 
 /// Of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -222,6 +222,15 @@ impl Page<'_> {
         }
         agent!(counter "ctctl_overruns", "Times at which events were found lost.", overruns);
         agent!(counter "ctctl_lost_events", "Events lost.", lost_events);
+        let help = "Room for queued events, in bytes of the socket's buffer.";
+        self.gauge("ctctl_event_buffer_bytes", help, |r| queue(r).map(|queue| queue.buffer_bytes as f64));
+        let help = "Of that in use.";
+        self.gauge("ctctl_event_queued_bytes", help, |r| queue(r).map(|queue| queue.queued_bytes as f64));
+        let help =
+            "How long the oldest of the events had waited that were counted in the last quarter of a second.";
+        self.gauge("ctctl_event_lag_seconds", help, |r| queue(r).map(|queue| queue.lag_seconds));
+        let help = "The longest that events were left alone, since the start.";
+        self.gauge("ctctl_event_stall_seconds", help, |r| queue(r).map(|queue| queue.longest_stall_seconds));
         agent!(counter "ctctl_resyncs", "Dumps that the counts were taken from.", resyncs);
         agent!(gauge "ctctl_synced", "1 while the counts are the table's.", synced);
         agent!(gauge "ctctl_journal_ok", "1 while the journal can be written.", journal_ok);
@@ -232,6 +241,10 @@ impl Page<'_> {
             family.sample("", &[("version", version)], 1.0);
         });
     }
+}
+
+fn queue(reading: &Reading) -> Option<Queue> {
+    reading.status.agent.as_ref()?.queue
 }
 
 fn histogram(acts: &Acts, family: &mut Family<'_>) {

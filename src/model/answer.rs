@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::class::Class;
 use super::level::Level;
 use super::plan::ActionRow;
+use super::queue::Queue;
 use super::record::{JournalRecord, Netns};
 use super::snapshot::{ClassScan, Drops};
 
@@ -161,6 +162,9 @@ pub struct AgentStatus {
     /// nothing to whoever did not hear which.
     #[serde(default)]
     pub others_update: bool,
+    /// Events that wait to be counted.
+    #[serde(default)]
+    pub queue: Option<Queue>,
     pub capabilities: Vec<String>,
 }
 

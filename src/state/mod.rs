@@ -3,6 +3,7 @@
 //! No clock, no file, no socket: time and kernel answers are arguments.
 
 mod audit;
+mod backlog;
 mod bases;
 mod chance;
 mod ledger;
@@ -18,6 +19,7 @@ mod tally;
 mod weighing;
 
 pub use audit::{Audit, Finding, Look};
+pub use backlog::Backlog;
 pub use bases::{Bases, TimeoutHistory};
 pub use chance::{SecondChances, Waiting};
 pub use ledger::{BuildAsIs, Count, Identify, Ledger};

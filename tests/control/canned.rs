@@ -184,6 +184,7 @@ pub fn status() -> StatusDocument {
         started_at: "2025-01-01T00:00:00Z".into(),
         version: "0.1.0".into(),
         regret_percent: Some(0.5),
+        queue: Some(Queue { lag_seconds: 0.25, ..Queue::default() }),
         capabilities: vec!["CAP_NET_ADMIN".into()],
         ..AgentStatus::default()
     };

@@ -4,8 +4,8 @@ use jiff::tz::TimeZone;
 
 use super::Style;
 use crate::model::{
-    AgentStatus, Basis, Bounds, Class, ClassRow, ClassScan, Header, JournalRecord, Level, Netns, RecordEvent,
-    RevertDocument, RevertRow, SourceRow, StatusDocument, TimeoutRow, TopSources,
+    AgentStatus, Basis, Bounds, Class, ClassRow, ClassScan, Header, JournalRecord, Level, Netns, Queue,
+    RecordEvent, RevertDocument, RevertRow, SourceRow, StatusDocument, TimeoutRow, TopSources,
 };
 
 /// Plain, two hours east.
@@ -86,6 +86,14 @@ fn agent() -> AgentStatus {
         sources: 2,
         journal_ok: true,
         regret_percent: Some(0.1),
+        queue: Some(Queue {
+            buffer_bytes: 128_000_000,
+            wanted_bytes: 128_000_000,
+            queued_bytes: 0,
+            lag_seconds: 0.001,
+            longest_stall_seconds: 0.07,
+            most_per_second: 300.0,
+        }),
         capabilities: vec!["CAP_NET_ADMIN".into()],
         ..AgentStatus::default()
     }

@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::quantity::{UNKNOWN, bytes, count, counted, duration, moment, percent, rate};
+use super::quantity::{UNKNOWN, bytes, count, counted, duration, moment, percent, rate, took};
 use super::table::{self, name, number};
 use super::text::paragraph;
 use super::{Style, history};
 use crate::cli::reach::Without;
-use crate::model::{AgentStatus, ClassRow, StatusDocument, TimeoutRow};
+use crate::model::{AgentStatus, ClassRow, Queue, StatusDocument, TimeoutRow};
 
 /// Where what follows a label begins: the longest label, a colon and a space.
 const INDENT: usize = 11;
@@ -107,6 +107,9 @@ impl Page<'_> {
             counted(agent.lost_events, "lost event", "lost events"),
             counted(agent.resyncs, "resync", "resyncs"),
         ))?;
+        if let Some(queue) = &agent.queue {
+            self.queue(queue)?;
+        }
         if agent.journal_ok {
             self.more("journal written")?;
         }
@@ -117,6 +120,20 @@ impl Page<'_> {
             true => self.more("no capabilities"),
             false => self.more(&format!("capabilities {}", agent.capabilities.join(", "))),
         }
+    }
+
+    fn queue(&mut self, queue: &Queue) -> io::Result<()> {
+        let short = match queue.short() {
+            true => format!(" of the {} that pace and stalls call for", bytes(queue.wanted_bytes)),
+            false => String::new(),
+        };
+        self.more(&format!(
+            "room for {} ({}{short}), lag {}, longest stall {}",
+            counted(queue.events(), "queued event", "queued events"),
+            bytes(queue.buffer_bytes),
+            took(queue.lag_seconds),
+            took(queue.longest_stall_seconds),
+        ))
     }
 
     /// The timeouts that are not where they all agree, or with `-v` all.

@@ -23,6 +23,7 @@ Protected: 12 entries
     Agent: pid 812, since 2026-11-21 03:00:00, version 0.1.0
            in step with the kernel, 12345 events, 2 sources
            0 overruns, 0 lost events, 0 resyncs
+           room for 100000 queued events (122.1 MiB), lag 1 ms, longest stall 70 ms
            journal written
            regret 0.1 %
            capabilities CAP_NET_ADMIN
@@ -42,6 +43,16 @@ Last actions
   2026-11-21 04:49:52  raised max from 32768 to 65536: because
 ";
     assert_eq!(drawn(None, 0, &canned::status()), expected);
+}
+
+#[test]
+fn too_little_room_for_events_is_said() {
+    let mut status = canned::status();
+    let queue = status.agent.as_mut().and_then(|agent| agent.queue.as_mut()).expect("a queue");
+    queue.buffer_bytes = 425_984;
+    let expected =
+        "room for 332 queued events (416.0 KiB of the 122.1 MiB that pace and stalls call for), lag";
+    assert!(drawn(None, 0, &status).contains(expected));
 }
 
 #[test]
@@ -68,6 +79,9 @@ Protected: 12 entries
            12345 events, 2 sources
            0 overruns, 0 lost events, 0
            resyncs
+           room for 100000 queued events
+           (122.1 MiB), lag 1 ms,
+           longest stall 70 ms
            journal written
            regret 0.1 %
            capabilities CAP_NET_ADMIN

@@ -1,9 +1,11 @@
 //! The corners: nothing in the table, one family alone, nobody who reads.
 
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::agent::{Setup, limit};
+use crate::agent::{Agent, Setup, limit};
 use crate::environment::Need;
 use crate::fill::fill;
 use crate::flow::{self, Flow, source6};
@@ -13,6 +15,7 @@ use crate::traffic::{Echo, Tcp};
 use crate::{Test, test, wait};
 
 pub const TESTS: &[Test] = &[
+    test("edges::many_who_ask_at_once_do_not_have_the_table_scanned_for_each", many_at_once),
     test("edges::an_empty_table_is_answered_by_dump_and_by_agent", empty),
     test("edges::a_table_of_ipv6_alone_is_counted_and_relieved", ipv6).needs(&[Need::Age]),
     test("edges::a_closed_pipe_is_no_error", closed_pipe),
@@ -87,4 +90,40 @@ fn ends_at_once() {
     assert_eq!(agent.stop(), 0);
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     assert!(!setup.socket().exists(), "the socket goes with it");
+}
+
+/// Processor time that an agent has taken until it has answered all that was asked of it before.
+fn cpu_until_idle(agent: &Agent<'_>, setup: &Setup) -> f64 {
+    setup.json(&["plan"]);
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", agent.pid)).expect("the agent's threads");
+    let cpu = |path: PathBuf| {
+        let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+        text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+    };
+    tasks.flatten().map(|task| cpu(task.path())).sum()
+}
+
+/// Each `status` that came while a dump ran had a scan of its own once, one after the other.
+fn many_at_once() {
+    const ASKING: usize = 20;
+    let topology = Topology::new();
+    fill(&topology.gateway, flow::established(100_000, 1000, 8000));
+    let setup = Setup::new(&topology.gateway, &limit(1_000_000));
+    let agent = setup.start();
+    let alone = cpu_until_idle(&agent, &setup);
+    assert_eq!(agent.stop(), 0);
+    let agent = setup.spawn(&[]);
+    wait::until("its socket", Duration::from_secs(10), || match UnixStream::connect(setup.socket()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    });
+    let asking: Vec<_> = (0..ASKING)
+        .map(|_| setup.client(&["status"]).stdout(Stdio::null()).spawn().expect("ctctl status"))
+        .collect();
+    for mut one in asking {
+        assert!(one.wait().expect("its end").success());
+    }
+    let together = cpu_until_idle(&agent, &setup);
+    assert!(together < 3.0 * alone, "{together:.2} s for {ASKING} who asked, {alone:.2} s for none");
+    assert_eq!(agent.stop(), 0);
 }

@@ -5,9 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::End;
 use super::hand::Acting;
 use super::owned::owned_values;
+use super::service::still_told;
 use super::shared::{Command, Order, Reply1};
 use super::sweeper::CensusTaker;
 use crate::control::{Refusal, Reply};
@@ -29,7 +32,7 @@ impl Acting {
         }
         match order {
             Order::Look(seen) => {
-                self.look();
+                self.look_for(&seen);
                 let _ = seen.send(());
             }
             Order::Wake => {}
@@ -41,7 +44,10 @@ impl Acting {
             }
             Order::Reload(settings, reply) => self.reload(*settings, reply),
             Order::Revert(force, reply) => self.revert(force, reply),
+            // Who has gone does not want the table scanned.
+            Order::Plan(reply) if reply.is_closed() => {}
             Order::Plan(reply) => self.answer_plan(reply),
+            Order::Snapshot(reply) if reply.is_closed() => {}
             Order::Snapshot(reply) => self.answer_snapshot(reply),
             Order::Stop(end) => {
                 self.stop(end);
@@ -49,6 +55,16 @@ impl Acting {
             }
         }
         true
+    }
+
+    /// Who asks while a dump of seconds runs has gone before it is his turn, or was answered by it: the table is not
+    /// scanned once for each.
+    fn look_for(&mut self, asking: &oneshot::Sender<()>) {
+        let last = self.sweeper.last.as_ref();
+        if asking.is_closed() || last.is_some_and(|scan| still_told(scan, clock::boottime_seconds())) {
+            return;
+        }
+        self.look();
     }
 
     /// A scan for those who ask, with nothing done.

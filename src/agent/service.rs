@@ -22,7 +22,8 @@ use crate::model::{
 };
 use crate::policy;
 
-/// What a scan saw is told for so long.
+/// What a scan saw is told for so long at least, and for a hundred times as long as it took: whoever asks all the time
+/// costs 1 % of a core.
 const SCAN_SECONDS: f64 = 30.0;
 /// A copy of the hand's facts that is older is brought up to date with what the events thread counts.
 const STALE_SECONDS: f64 = 0.3;
@@ -57,7 +58,7 @@ impl Service for Answers {
         let this = self.clone();
         Box::pin(async move {
             match call {
-                Call::GetStatus => this.status().await,
+                Call::GetStatus { look } => this.status(look).await,
                 Call::GetTopSources { limit, rank } => this.top_sources(limit, rank).await,
                 Call::GetHistory { limit, since } => this.history(limit, since).await,
                 Call::GetPlan => this.order(Order::Plan).await,
@@ -69,6 +70,11 @@ impl Service for Answers {
             }
         })
     }
+}
+
+/// What it saw need not be looked at again for a question.
+pub(super) fn still_told(scan: &Scan, now_seconds: f64) -> bool {
+    now_seconds - scan.at_seconds <= SCAN_SECONDS.max(100.0 * scan.duration_seconds)
 }
 
 impl Answers {
@@ -102,13 +108,12 @@ impl Answers {
     }
 
     /// From the copy; classes that were seen too long ago are looked at again, or left out.
-    async fn status(&self) -> Result<Reply, Refusal> {
+    async fn status(&self, look: bool) -> Result<Reply, Refusal> {
         let old = |view: &View| {
-            let age = |scan: &Scan| clock::boottime_seconds() - scan.at_seconds;
-            view.snapshot.scan.as_ref().is_none_or(|scan| age(scan) > SCAN_SECONDS)
+            view.snapshot.scan.as_ref().is_none_or(|scan| !still_told(scan, clock::boottime_seconds()))
         };
         let mut view = self.view();
-        if view.as_deref().is_some_and(old) {
+        if look && view.as_deref().is_some_and(old) {
             let (seen, look) = oneshot::channel();
             if self.hand.try_send(Order::Look(seen)).is_ok() {
                 let _ = tokio::time::timeout(LOOK, look).await;

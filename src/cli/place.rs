@@ -50,7 +50,7 @@ impl Place {
     /// # Errors
     /// As dup(2).
     pub fn distrusting(&self) -> Result<Option<Target>> {
-        let status = reach::asked(&self.socket, self.target.netns(), Client::status);
+        let status = reach::asked(&self.socket, self.target.netns(), Client::status_at_hand);
         let others_update = status.is_ok_and(|status| status.agent.is_some_and(|agent| agent.others_update));
         others_update.then(|| self.target.where_others_write()).transpose()
     }

@@ -122,7 +122,7 @@ impl About for SnapshotDocument {
 /// Why there is no agent to talk to.
 pub fn agent(socket: &Path, netns: &Netns) -> std::result::Result<Client, Without> {
     let mut client = Client::connect(socket).map_err(|error| Without::of(socket, error))?;
-    heard(socket, netns, client.status())?;
+    heard(socket, netns, client.status_at_hand())?;
     Ok(client)
 }
 

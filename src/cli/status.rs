@@ -4,6 +4,7 @@ use super::args;
 use super::output::{self, Printed};
 use super::place::Place;
 use super::{reach, render};
+use crate::control::Client;
 use crate::error::{Error, Result};
 use crate::survey;
 
@@ -20,8 +21,10 @@ pub fn run(place: &Place, options: &args::Status) -> Result<u8> {
         .hint("leave one of them out"));
     }
     let netns = place.target.netns();
+    // A line for monitoring, asked for again and again, tells of no class.
+    let ask = if options.check { Client::status_at_hand } else { Client::status };
     let kernel = || survey::status(&place.target, &place.settings);
-    let (status, without) = reach::answer(&place.socket, netns, |client| client.status(), kernel)?;
+    let (status, without) = reach::answer(&place.socket, netns, ask, kernel)?;
     if options.check {
         let pressure = &place.settings.pressure;
         return match output::print(|out| render::check::write(out, &status, pressure))? {

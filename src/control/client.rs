@@ -56,7 +56,15 @@ impl Client {
     /// The agent refused (its own exit and hint), or it does not answer, or not in this interface: exit 3; so do
     /// all other calls.
     pub fn status(&mut self) -> Result<StatusDocument> {
-        self.one("status", &Call::GetStatus)
+        self.one("status", &Call::GetStatus { look: true })
+    }
+
+    /// The same, at no cost to the agent: with classes that may be missing.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn status_at_hand(&mut self) -> Result<StatusDocument> {
+        self.one("status", &Call::GetStatus { look: false })
     }
 
     /// `top-sources`; 0 is all. An agent refuses what it does not keep.

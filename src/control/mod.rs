@@ -25,7 +25,10 @@ pub use socket::{ConnectError, SocketGuard, bind, peer_pid};
 #[derive(Clone, PartialEq, Debug)]
 pub enum Call {
     /// `status`.
-    GetStatus,
+    GetStatus {
+        /// Classes that were seen too long ago are looked at again: a scan of the table.
+        look: bool,
+    },
     /// `top-sources`.
     GetTopSources {
         /// At most so many sources; 0 is all.

@@ -123,7 +123,7 @@ fn description(parameters: &mut Parameters) -> Result<&'static str, Fault> {
 
 fn call(name: &str, parameters: &mut Parameters) -> Result<Option<Call>, Fault> {
     Ok(Some(match name {
-        "GetStatus" => Call::GetStatus,
+        "GetStatus" => Call::GetStatus { look: parameters.take("look")?.unwrap_or(true) },
         "GetTopSources" => Call::GetTopSources {
             limit: parameters.take("limit")?.unwrap_or(0),
             rank: parameters.take("by")?.unwrap_or_default(),
@@ -169,7 +169,8 @@ impl Parameters {
 /// Writes a call with its NUL; `more` is set for the paged ones.
 pub fn encode_call(call: &Call) -> Vec<u8> {
     let (name, parameters) = match call {
-        Call::GetStatus => ("GetStatus", Value::Null),
+        Call::GetStatus { look: true } => ("GetStatus", Value::Null),
+        Call::GetStatus { look: false } => ("GetStatus", json!({ "look": false })),
         Call::GetTopSources { limit, rank: SortBy::Entries } => ("GetTopSources", json!({ "limit": limit })),
         Call::GetTopSources { limit, rank } => ("GetTopSources", json!({ "limit": limit, "by": rank })),
         Call::GetPlan => ("GetPlan", Value::Null),

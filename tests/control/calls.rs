@@ -39,7 +39,7 @@ fn every_call_round_trips() {
 
     let asked = std::mem::take(&mut *service.asked.lock().unwrap());
     let expected = [
-        Call::GetStatus,
+        Call::GetStatus { look: true },
         Call::GetTopSources { limit: 0, rank: SortBy::Entries },
         Call::GetTopSources { limit: 3, rank: SortBy::New },
         Call::GetPlan,
@@ -124,6 +124,7 @@ fn errors_name_what_is_wrong() {
     }
     let wrong = [
         ("GetStatus", json!({"verbose": true}), "verbose"),
+        ("GetStatus", json!({"look": 1}), "look"),
         ("GetTopSources", json!({"limit": -1}), "limit"),
         ("GetTopSources", json!({"limit": 1.5}), "limit"),
         ("GetTopSources", json!({"by": "size"}), "by"),
@@ -173,7 +174,10 @@ fn pipelined_calls_are_answered_in_order_and_oneway_calls_not_at_all() {
     assert_eq!(raw.reply().unwrap(), json!({"parameters": {"message": "paused"}}));
     let asked = service.asked.lock().unwrap();
     let history = Call::GetHistory { limit: 0, since: None };
-    assert_eq!(*asked, [Call::GetStatus, Call::Resume, history, Call::Pause { seconds: None }]);
+    assert_eq!(
+        *asked,
+        [Call::GetStatus { look: true }, Call::Resume, history, Call::Pause { seconds: None }]
+    );
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Service for Canned {
 fn reply(call: &Call, sources: usize, records: usize) -> Result<Reply, Refusal> {
     let done = |message: &str| Ok(Reply::Done { message: message.into() });
     match call {
-        Call::GetStatus => Ok(Reply::Status(Box::new(status()))),
+        Call::GetStatus { .. } => Ok(Reply::Status(Box::new(status()))),
         Call::GetTopSources { limit, .. } => Ok(Reply::TopSources(top_sources(match limit {
             0 => sources,
             limit => sources.min(*limit as usize),

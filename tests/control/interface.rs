@@ -12,13 +12,13 @@ use super::idl::{Interface, Type};
 fn calls() -> Vec<Call> {
     // A new variant does not compile here until it is in the list.
     let counted = |call: &Call| match call {
-        Call::GetStatus | Call::GetTopSources { .. } | Call::GetHistory { .. } => {}
+        Call::GetStatus { .. } | Call::GetTopSources { .. } | Call::GetHistory { .. } => {}
         Call::GetPlan | Call::GetSnapshot => {}
         Call::Pause { .. } | Call::Resume | Call::Reload | Call::Revert { .. } => {}
     };
     let since = Some("2025-01-01T00:00:00Z".into());
     let calls = vec![
-        Call::GetStatus,
+        Call::GetStatus { look: false },
         Call::GetTopSources { limit: 3, rank: SortBy::New },
         Call::GetPlan,
         Call::GetSnapshot,

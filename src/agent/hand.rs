@@ -12,7 +12,8 @@ use super::chronicle::{Chronicle, Fullest};
 use super::host_lease::HostLease;
 use super::owned::{holds_host, owned_values};
 use super::remembering::Remembering;
-use super::shared::{Numbers, Order, SharedView, View, Watch};
+use super::rest::Rest;
+use super::shared::{Numbers, Order, SharedView, Watch};
 use super::sweeper::Sweeper;
 use crate::error::{Error, Result};
 use crate::executor::{DryHand, Hand, KernelHand, Values};
@@ -97,6 +98,7 @@ pub struct Acting {
     /// What a dry run said of late, and when.
     pub(super) said: BTreeMap<String, f64>,
     pub(super) notes: Vec<String>,
+    rest: Rest,
 }
 
 impl Acting {
@@ -171,6 +173,7 @@ impl Acting {
             fullest: None,
             said: BTreeMap::new(),
             notes: Vec::new(),
+            rest: Rest::default(),
             ground,
         };
         acting.tell_unknown_sockets();
@@ -239,6 +242,9 @@ impl Acting {
     pub fn run(mut self) {
         loop {
             for _ in 0..ROUNDS {
+                if self.rests() {
+                    break;
+                }
                 match self.round() {
                     Ok(true) => {}
                     Ok(false) => break,
@@ -257,6 +263,7 @@ impl Acting {
             let interval = Duration::from_millis(self.settings.agent.interval_ms);
             match self.ground.orders.recv_timeout(interval) {
                 Ok(order) => {
+                    self.rest.ends();
                     if !self.obey_all(Some(order)) {
                         return;
                     }
@@ -265,6 +272,16 @@ impl Acting {
                 Err(RecvTimeoutError::Disconnected) => return self.stop(super::End::Stop),
             }
         }
+    }
+
+    /// There is nothing to decide that was not decided a moment ago.
+    fn rests(&mut self) -> bool {
+        let (numbers, now) = (&self.ground.numbers, Instant::now());
+        if self.memory.level == Level::Normal && self.rest.goes_on(numbers, now) {
+            return true;
+        }
+        self.rest.begins(numbers, now);
+        false
     }
 
     /// All that was asked for by now, so that no act comes between a watermark that was crossed and a stop behind it;
@@ -363,31 +380,5 @@ impl Acting {
 
     pub(super) fn paused(&self, now: f64) -> bool {
         self.paused_until_seconds.is_some_and(|until| now < until)
-    }
-
-    fn set_marks(&self, snapshot: &Snapshot) {
-        let limit = policy::limit(snapshot, &self.settings).unwrap_or(0) as f64;
-        let pressure = &self.settings.pressure;
-        let percents = [pressure.low_percent, pressure.high_percent, pressure.critical_percent];
-        for (mark, percent) in self.ground.numbers.marks.iter().zip(percents) {
-            mark.store((limit * percent / 100.0) as u64, Relaxed);
-        }
-    }
-
-    pub(super) fn publish(&mut self, snapshot: &Snapshot, plan: &Plan) {
-        let view = View {
-            snapshot: snapshot.clone(),
-            plan: plan.clone(),
-            baseline: self.keeper.baseline(),
-            settings: self.settings.clone(),
-            paused: self.paused(snapshot.now_seconds),
-            dry_run: self.ground.dry_run,
-            journal_ok: self.chronicle.ok(),
-            capabilities: self.gauge.capabilities(),
-            last_actions: self.chronicle.last_actions(10),
-            acts: self.chronicle.acts().clone(),
-            notes: self.notes.clone(),
-        };
-        *self.ground.view.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(view));
     }
 }

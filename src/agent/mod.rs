@@ -19,9 +19,11 @@ mod orders;
 mod owned;
 mod pipeline;
 mod remembering;
+mod rest;
 mod service;
 mod shared;
 mod sweeper;
+mod told;
 mod watch;
 
 use std::path::PathBuf;

@@ -50,6 +50,8 @@ pub struct Watcher {
     listener: Listener,
     foreign: Foreign,
     backlog: Backlog,
+    /// `nf_conntrack_max` at the last tick.
+    max: u64,
     /// Of the host, for the room that events may take of it.
     memory_bytes: u64,
     sysctls: ConntrackSysctls,
@@ -91,6 +93,7 @@ impl Watcher {
             listener,
             foreign: Foreign::open()?,
             backlog,
+            max: 0,
             memory_bytes,
             sysctls: ConntrackSysctls::open()?,
             sync,
@@ -251,6 +254,12 @@ impl Watcher {
             self.census_wanted |= self.audit.look(look) == Finding::Resync;
         }
         self.make_room();
+        // The marks follow from it, and the hand may rest.
+        if let Ok(max) = self.sysctls.max()
+            && std::mem::replace(&mut self.max, max) != max
+        {
+            let _ = self.ground.hand.try_send(Order::Wake);
+        }
         (self.lost_at_tick, self.events_at_tick) = (lost, tally.events);
         self.publish(lost);
     }

@@ -1,0 +1,37 @@
+//! What the hand lets other threads know.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+
+use super::hand::Acting;
+use super::shared::View;
+use crate::model::{Plan, Snapshot};
+use crate::policy;
+
+impl Acting {
+    pub(super) fn set_marks(&self, snapshot: &Snapshot) {
+        let limit = policy::limit(snapshot, &self.settings).unwrap_or(0) as f64;
+        let pressure = &self.settings.pressure;
+        let percents = [pressure.low_percent, pressure.high_percent, pressure.critical_percent];
+        for (mark, percent) in self.ground.numbers.marks.iter().zip(percents) {
+            mark.store((limit * percent / 100.0) as u64, Relaxed);
+        }
+    }
+
+    pub(super) fn publish(&mut self, snapshot: &Snapshot, plan: &Plan) {
+        let view = View {
+            snapshot: snapshot.clone(),
+            plan: plan.clone(),
+            baseline: self.keeper.baseline(),
+            settings: self.settings.clone(),
+            paused: self.paused(snapshot.now_seconds),
+            dry_run: self.ground.dry_run,
+            journal_ok: self.chronicle.ok(),
+            capabilities: self.gauge.capabilities(),
+            last_actions: self.chronicle.last_actions(10),
+            acts: self.chronicle.acts().clone(),
+            notes: self.notes.clone(),
+        };
+        *self.ground.view.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view));
+    }
+}

@@ -92,7 +92,7 @@ impl Acting {
     /// One dump for the counts, which is a scan for the policy as well.
     fn census(&mut self) {
         let started = Instant::now();
-        let mut taker = CensusTaker::new(self.ground.identify.clone());
+        let mut taker = CensusTaker::new(self.ground.identify.clone(), self.gauge.count().unwrap_or(0));
         let settings = self.settings.clone();
         let mut none = DryHand::default();
         let pace = crate::model::Pace::default();

@@ -30,9 +30,9 @@ pub struct CensusTaker {
 }
 
 impl CensusTaker {
-    /// Nothing counted yet.
-    pub fn new(identify: Identify) -> Self {
-        CensusTaker { identify, ledger: Ledger::default() }
+    /// Nothing counted yet, of about so many entries.
+    pub fn new(identify: Identify, entries: u64) -> Self {
+        CensusTaker { identify, ledger: Ledger::with_room(usize::try_from(entries).unwrap_or(0)) }
     }
 
     fn see(&mut self, entry: &Entry) {

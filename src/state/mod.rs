@@ -14,6 +14,7 @@ mod rates;
 mod regret;
 mod regret_filter;
 mod sightings;
+mod sources;
 mod sync;
 mod tally;
 mod weighing;

@@ -97,10 +97,7 @@ impl Sync {
                 dumped.remove(fingerprint, key, group);
             }
         }
-        // At the start every source is as good as old.
-        let before = (self.tally.resyncs > 0).then_some(&self.ledger);
-        dumped.keep_ages(before, self.now_seconds);
-        dumped.keep_births(&self.ledger);
+        dumped.keep_past(&self.ledger, self.tally.resyncs == 0, self.now_seconds);
         self.ledger = dumped;
         self.tally.resyncs += 1;
         true

@@ -192,7 +192,7 @@ impl Answers {
             return Vec::new();
         }
         let Ok(top) = receive.await else { return Vec::new() };
-        steady.lock().unwrap_or_else(PoisonError::into_inner).choose(&top.counts, n)
+        steady.lock().unwrap_or_else(PoisonError::into_inner).choose(&top.picked.rows(), n)
     }
 
     async fn top_sources(&self, limit: u64, rank: SortBy) -> Result<Reply, Refusal> {
@@ -206,14 +206,26 @@ impl Answers {
             return Err(Refusal::busy("too many questions are waiting already"));
         }
         let top = receive.await.map_err(|_| Refusal::busy("the agent is about to stop"))?;
-        Ok(Reply::TopSources(TopSources {
-            header: documents::header(&self.netns, clock::now_rfc3339()),
-            basis: Basis::Agent,
-            synced: top.synced,
-            entries: top.entries,
-            sources_total: top.sources_total,
-            sources: documents::source_rows(&top.counts, top.entries),
-        }))
+        let many = top.picked.many();
+        let header = documents::header(&self.netns, clock::now_rfc3339());
+        let document = move || {
+            Reply::TopSources(TopSources {
+                header,
+                basis: Basis::Agent,
+                synced: top.synced,
+                entries: top.entries,
+                sources_total: top.sources_total,
+                sources: documents::source_rows(&top.picked.rows(), top.entries),
+            })
+        };
+        // Other questions are answered while a million rows are sorted.
+        match many {
+            false => Ok(document()),
+            true => {
+                let sorted = tokio::task::spawn_blocking(document).await;
+                sorted.map_err(|error| Refusal::failed(error.to_string()))
+            }
+        }
     }
 
     async fn history(&self, limit: u64, since: Option<String>) -> Result<Reply, Refusal> {

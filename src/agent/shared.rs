@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use super::End;
 use crate::control::{Refusal, Reply};
 use crate::metrics::Acts;
-use crate::model::{Entry, JournalRecord, Plan, Queue, Settings, Snapshot, SortBy, SourceCount, SourceKey};
-use crate::state::Ledger;
+use crate::model::{Entry, JournalRecord, Plan, Queue, Settings, Snapshot, SortBy, SourceKey};
+use crate::state::{Ledger, Picked};
 
 /// Numbers that the events thread publishes.
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ pub enum Order {
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub struct Top {
-    pub counts: Vec<SourceCount>,
+    pub picked: Picked,
     pub entries: u64,
     pub sources_total: u64,
     pub synced: bool,

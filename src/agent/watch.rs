@@ -327,7 +327,7 @@ impl Watcher {
         let synced = self.synced();
         let ledger = self.sync.ledger();
         Top {
-            counts: ledger.top(limit, rank, clock::boottime_seconds() as u32),
+            picked: ledger.pick(limit, rank, clock::boottime_seconds() as u32),
             entries: ledger.entries(),
             sources_total: ledger.sources() as u64,
             synced,

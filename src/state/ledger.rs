@@ -12,6 +12,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashSet};
 
+use super::ranked::Picked;
 use super::sources::Sources;
 use crate::model::{Entry, ProtocolGroup, SortBy, SourceCount, SourceKey, Tuple};
 
@@ -80,7 +81,7 @@ impl Hash for Live {
 }
 
 /// Entries of one source, by protocol.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 #[allow(missing_docs)]
 pub struct Count {
     pub tcp: u32,
@@ -94,7 +95,7 @@ pub struct Count {
 }
 
 /// How fast new entries come: their count, forgotten by 1/e every [`Births::MEMORY_SECONDS`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Births {
     /// A thousandth of one a second.
     rate_milli: u32,
@@ -119,7 +120,7 @@ impl Births {
         f64::from(self.milli_at(now_seconds)) / 1000.0
     }
 
-    fn milli_at(&self, now_seconds: u32) -> u32 {
+    pub(super) fn milli_at(&self, now_seconds: u32) -> u32 {
         let passed = f64::from(now_seconds.saturating_sub(self.at_seconds));
         (f64::from(self.rate_milli) * (-passed / Self::MEMORY_SECONDS).exp()) as u32
     }
@@ -249,46 +250,14 @@ impl Ledger {
         self.sources.len()
     }
 
-    /// The `limit` largest sources (0: all) by `rank`, of which it knows entries and new ones; largest first, ties by
-    /// entries, address and zone.
-    pub fn top(&self, limit: usize, rank: SortBy, now_seconds: u32) -> Vec<SourceCount> {
-        let rate = |count: &Count| match rank {
-            SortBy::New => count.births.milli_at(now_seconds),
-            _ => 0,
-        };
-        // Of a million sources 16 MB, for a moment.
-        let ranked = |(place, (_, count)): (usize, (_, &Count))| (rate(count), count.entries(), place as u32);
-        let mut all: Vec<(u32, u64, u32)> = self.sources.iter().enumerate().map(ranked).collect();
-        let order = |a: &(u32, u64, u32), b: &(u32, u64, u32)| {
-            let key = |place| self.sources.nth(place).0;
-            (b.0, b.1).cmp(&(a.0, a.1)).then_with(|| key(a.2).cmp(&key(b.2)))
-        };
-        if limit != 0 && limit < all.len() {
-            all.select_nth_unstable_by(limit - 1, order);
-            all.truncate(limit);
-        }
-        all.sort_unstable_by(order);
-        let of = |(_, _, place)| {
-            let (key, count) = self.sources.nth(place);
-            row(key, count, now_seconds)
-        };
-        all.into_iter().map(of).collect()
+    /// The `limit` largest sources (0: all) by `rank`, of which it knows entries and new ones, to be sorted elsewhere.
+    pub fn pick(&self, limit: usize, rank: SortBy, now_seconds: u32) -> Picked {
+        Picked::of(self.sources.iter(), limit, rank, now_seconds)
     }
-}
 
-fn row(key: SourceKey, count: &Count, now_seconds: u32) -> SourceCount {
-    SourceCount {
-        address: key.address,
-        zone: key.zone,
-        entries: count.entries(),
-        new_per_second: Some(count.births.per_second(now_seconds)),
-        tcp: count.tcp.into(),
-        udp: count.udp.into(),
-        icmp: count.icmp.into(),
-        other: count.other.into(),
-        assured: None,
-        unreplied: None,
-        idle: None,
+    /// The same, largest first, ties by entries, address and zone.
+    pub fn top(&self, limit: usize, rank: SortBy, now_seconds: u32) -> Vec<SourceCount> {
+        self.pick(limit, rank, now_seconds).rows()
     }
 }
 

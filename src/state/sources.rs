@@ -170,18 +170,6 @@ impl Sources {
         v4.chain(self.v6.rows.iter_mut().map(|row| (row.key(), &mut row.count)))
     }
 
-    /// The one at a place of that order.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    pub(super) fn nth(&self, place: u32) -> (SourceKey, &Count) {
-        let place = place as usize;
-        match place.checked_sub(self.v4.rows.len()) {
-            None => (self.v4.rows[place].key(), &self.v4.rows[place].count),
-            Some(place) => (self.v6.rows[place].key(), &self.v6.rows[place].count),
-        }
-    }
-
     /// Rows that there is room for.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
@@ -227,8 +215,7 @@ mod tests {
                 }
                 let all: BTreeMap<SourceKey, u64> = sources.iter().map(|(key, c)| (key, c.entries())).collect();
                 prop_assert_eq!(&all, &expected);
-                for (place, (key, count)) in sources.iter().enumerate() {
-                    prop_assert_eq!(sources.nth(place as u32), (key, count));
+                for (key, count) in sources.iter() {
                     prop_assert_eq!(sources.get(key), Some(count));
                 }
             }

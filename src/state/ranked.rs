@@ -1,0 +1,133 @@
+//! The largest sources, for whoever asks.
+//!
+//! The events thread picks and others sort: what it does for a question is time in which it does not count. Of 100,000
+//! sources the 20 largest are picked in one walk; for all of them it copies rows.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::ledger::Count;
+use crate::model::{SortBy, SourceCount, SourceKey};
+
+/// More than so many are sorted by who asks.
+const FEW: usize = 1024;
+
+/// Larger is first: by rank, then by entries, then by address and zone.
+type Rank = (u32, u64, Reverse<SourceKey>);
+
+/// Sources that hold the `limit` largest (0: all), in no order, as of one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Picked {
+    sources: Vec<(SourceKey, Count)>,
+    limit: usize,
+    rank: SortBy,
+    now_seconds: u32,
+}
+
+impl Picked {
+    /// Picks by `rank`, of which counts know entries and new ones.
+    pub(super) fn of<'a>(
+        sources: impl Iterator<Item = (SourceKey, &'a Count)>,
+        limit: usize,
+        rank: SortBy,
+        now_seconds: u32,
+    ) -> Self {
+        let picked = match limit {
+            1..=FEW => few(sources, limit, rank, now_seconds),
+            _ => sources.map(|(key, count)| (key, *count)).collect(),
+        };
+        Picked { sources: picked, limit, rank, now_seconds }
+    }
+
+    /// To be sorted takes long enough to be done where nobody waits for it.
+    pub fn many(&self) -> bool {
+        self.sources.len() > FEW
+    }
+
+    /// The largest first, `limit` of them.
+    pub fn rows(self) -> Vec<SourceCount> {
+        let Picked { mut sources, limit, rank, now_seconds } = self;
+        let by = |(key, count): &(SourceKey, Count)| Reverse(place(*key, count, rank, now_seconds));
+        if limit != 0 && limit < sources.len() {
+            sources.select_nth_unstable_by_key(limit - 1, by);
+            sources.truncate(limit);
+        }
+        sources.sort_unstable_by_key(by);
+        sources.iter().map(|(key, count)| row(*key, count, now_seconds)).collect()
+    }
+}
+
+fn place(key: SourceKey, count: &Count, rank: SortBy, now_seconds: u32) -> Rank {
+    let rate = match rank {
+        SortBy::New => count.births.milli_at(now_seconds),
+        _ => 0,
+    };
+    (rate, count.entries(), Reverse(key))
+}
+
+fn few<'a>(
+    sources: impl Iterator<Item = (SourceKey, &'a Count)>,
+    limit: usize,
+    rank: SortBy,
+    now_seconds: u32,
+) -> Vec<(SourceKey, Count)> {
+    let mut best: BinaryHeap<Reverse<(Rank, Count)>> = BinaryHeap::with_capacity(limit + 1);
+    for (key, count) in sources {
+        let candidate = (place(key, count, rank, now_seconds), *count);
+        if best.len() < limit {
+            best.push(Reverse(candidate));
+        } else if let Some(mut least) = best.peek_mut()
+            && candidate.0 > least.0.0
+        {
+            *least = Reverse(candidate);
+        }
+    }
+    best.into_iter().map(|Reverse(((.., Reverse(key)), count))| (key, count)).collect()
+}
+
+fn row(key: SourceKey, count: &Count, now_seconds: u32) -> SourceCount {
+    SourceCount {
+        address: key.address,
+        zone: key.zone,
+        entries: count.entries(),
+        new_per_second: Some(count.births.per_second(now_seconds)),
+        tcp: count.tcp.into(),
+        udp: count.udp.into(),
+        icmp: count.icmp.into(),
+        other: count.other.into(),
+        assured: None,
+        unreplied: None,
+        idle: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However they are picked, the first are the same.
+        #[test]
+        fn the_few_largest_are_the_first_of_all(
+            counts in prop::collection::vec((0u32..4, 0u32..3), 0..60), limit in 1usize..40, by_rate: bool,
+        ) {
+            let mut sources = std::collections::BTreeMap::new();
+            for (n, (tcp, births)) in counts.iter().enumerate() {
+                let mut count = Count { tcp: *tcp, ..Count::default() };
+                (0..*births).for_each(|_| count.births.add(9));
+                sources.insert(SourceKey { address: [10, 0, 0, n as u8].into(), zone: 0 }, count);
+            }
+            let rank = if by_rate { SortBy::New } else { SortBy::Entries };
+            let pick = |limit| Picked::of(sources.iter().map(|(key, count)| (*key, count)), limit, rank, 9);
+            let (mut all, some) = (pick(0).rows(), pick(limit));
+            prop_assert!(some.sources.len() <= limit);
+            let rate = |row: &SourceCount| row.new_per_second.filter(|_| by_rate).map(|r| (r * 1000.0) as u64);
+            let sorted = all.is_sorted_by_key(|row| (Reverse(rate(row)), Reverse(row.entries), row.address));
+            prop_assert!(sorted, "{all:?}");
+            all.truncate(limit);
+            prop_assert_eq!(some.rows(), all);
+        }
+    }
+}

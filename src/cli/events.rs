@@ -62,7 +62,7 @@ impl Sink<Told<'_>> for Lines<'_> {
                 output::json(self.out, &EventDocument::of(&survey::header(&self.place.target), event))
             }
             (Told::Event(event), false) => {
-                let at = Timestamp::now().to_zoned(self.place.style.zone.clone());
+                let at = Timestamp::now().to_zoned(self.place.style.zone().clone());
                 render::entry::write_event(self.out, &at, event)
             }
             (Told::Lost(lost), true) => output::json(

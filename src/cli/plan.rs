@@ -55,7 +55,7 @@ fn again(global: &Global, path: &Path) -> Result<u8> {
         Some(config) => format!("the settings of {}", config.display()),
         None => "its own settings".into(),
     };
-    let (taken_at, key) = (moment(&recorded.taken_at, &style.zone), recorded.netns.key());
+    let (taken_at, key) = (moment(&recorded.taken_at, style.zone()), recorded.netns.key());
     let note = format!("Decided again from {name}, recorded at {taken_at} in {key}, with {with}");
     show(&plan, Some(&note), global.json, &style)
 }

@@ -10,7 +10,7 @@ use crate::model::{
 
 /// Plain, two hours east.
 pub fn style(width: Option<usize>) -> Style {
-    Style { width, colour: false, zone: TimeZone::fixed(jiff::tz::offset(2)), verbosity: 0 }
+    Style { width, colour: false, zone: TimeZone::fixed(jiff::tz::offset(2)).into(), verbosity: 0 }
 }
 
 /// The first namespace.

@@ -23,7 +23,7 @@ pub fn write(out: &mut dyn Write, records: &[JournalRecord], style: &Style) -> i
 /// # Errors
 /// The writer's.
 pub fn line(out: &mut dyn Write, record: &JournalRecord, indent: &str, style: &Style) -> io::Result<()> {
-    let first = format!("{indent}{}  ", moment(&record.at, &style.zone));
+    let first = format!("{indent}{}  ", moment(&record.at, style.zone()));
     paragraph(out, style.width, &first, indent.len() + 4, &sentence(record))
 }
 

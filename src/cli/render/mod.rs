@@ -22,6 +22,7 @@ pub mod text;
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use jiff::tz::TimeZone;
 
@@ -38,8 +39,8 @@ pub struct Style {
     pub width: Option<usize>,
     /// Whether there is colour.
     pub colour: bool,
-    /// The zone that times are shown in.
-    pub zone: TimeZone,
+    /// The zone that times are shown in: most commands show none, and to find it a hundred directories are gone through.
+    pub zone: OnceLock<TimeZone>,
     /// `-v` less `-q`.
     pub verbosity: i8,
 }
@@ -58,9 +59,14 @@ impl Style {
                 Color::Never => false,
                 Color::Auto => terminal && !plain,
             },
-            zone: TimeZone::system(),
+            zone: OnceLock::new(),
             verbosity,
         }
+    }
+
+    /// The zone that times are shown in.
+    pub fn zone(&self) -> &TimeZone {
+        self.zone.get_or_init(TimeZone::system)
     }
 
     /// Whether the terminal understands more than lines.

@@ -90,7 +90,7 @@ impl Page<'_> {
     }
 
     fn agent(&mut self, agent: &AgentStatus) -> io::Result<()> {
-        let since = moment(&agent.started_at, &self.style.zone);
+        let since = moment(&agent.started_at, self.style.zone());
         self.field("Agent", &format!("pid {}, since {since}, version {}", agent.pid, agent.version))?;
         for alarm in alarms(agent) {
             writeln!(self.out, "{:INDENT$}{}", "", self.style.alarm(alarm))?;

@@ -88,7 +88,7 @@ pub fn run(global: &Global, options: &args::Top) -> Result<u8> {
     gatherers.take_keys()?;
     loop {
         let drawn = screen.draw(|frame| {
-            draw::draw(frame, &mut model, &place.settings.pressure, &look, &place.style.zone);
+            draw::draw(frame, &mut model, &place.settings.pressure, &look, place.style.zone());
         });
         let next = match drawn {
             Ok(()) => settle(&mut model, &messages, &gatherers, &flusher),

@@ -92,7 +92,9 @@ impl Acting {
     /// One dump for the counts, which is a scan for the policy as well.
     fn census(&mut self) {
         let started = Instant::now();
-        let mut taker = CensusTaker::new(self.ground.identify.clone(), self.gauge.count().unwrap_or(0));
+        let entries = self.gauge.count().unwrap_or(0);
+        let remember = self.ground.settings.agent.remember_entries;
+        let mut taker = CensusTaker::new(self.ground.identify.clone(), entries, remember);
         let settings = self.settings.clone();
         let mut none = DryHand::default();
         let pace = crate::model::Pace::default();
@@ -128,12 +130,13 @@ impl Acting {
     fn reload(&mut self, settings: Settings, reply: Reply1) {
         let fixed = |s: &Settings| {
             let agent = &s.agent;
-            (agent.netns.clone(), agent.socket.clone(), agent.state_dir.clone(), s.metrics.listen.clone())
+            let places = (agent.netns.clone(), agent.socket.clone(), agent.state_dir.clone());
+            (places, agent.dry_run, agent.remember_entries, s.metrics.listen.clone())
         };
         let mut message = "the configuration was read again".to_owned();
-        if fixed(&settings) != fixed(&self.settings) || settings.agent.dry_run != self.settings.agent.dry_run
-        {
-            message += "; netns, socket, state_dir, dry_run and [metrics] listen hold from the next start on";
+        if fixed(&settings) != fixed(&self.settings) {
+            message += "; netns, socket, state_dir, dry_run, remember_entries and [metrics] listen hold from the \
+                        next start on";
         }
         self.settings = Arc::new(settings);
         self.sweeper.configure(&self.settings, self.gauge.look_at_host().clone());

@@ -77,6 +77,7 @@ impl Pipeline {
             numbers: numbers.clone(),
             commands,
             hand: hand.clone(),
+            remember_entries: settings.agent.remember_entries,
         };
         let acting = hand::Ground {
             namespace: clone()?,

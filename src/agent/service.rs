@@ -1,5 +1,6 @@
 //! The service thread's answers: from copies, or through the threads that own what is asked for.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::endpoint::Trouble;
-use super::shared::{Command, Numbers, Order, Reply1, SharedView, View, Watch};
+use super::shared::{Command, Numbers, Order, Remembered, Reply1, SharedView, View, Watch};
 use crate::config;
 use crate::control::{Answer, Call, Refusal, Reply, Service};
 use crate::documents;
@@ -18,7 +19,8 @@ use crate::journal;
 use crate::kernel::clock;
 use crate::metrics::{Reading, Steady};
 use crate::model::{
-    AgentStatus, Basis, Class, Netns, Scan, SortBy, SourceCount, StatusDocument, TopSources, regret_percent,
+    AgentStatus, Basis, Class, EntriesOfSource, EntryRow, Netns, Scan, SortBy, SourceCount, StatusDocument,
+    TopSources, regret_percent,
 };
 use crate::policy;
 
@@ -60,6 +62,7 @@ impl Service for Answers {
             match call {
                 Call::GetStatus { look } => this.status(look).await,
                 Call::GetTopSources { limit, rank } => this.top_sources(limit, rank).await,
+                Call::GetEntries { source, zone } => this.entries(source, zone).await,
                 Call::GetHistory { limit, since } => this.history(limit, since).await,
                 Call::GetPlan => this.order(Order::Plan).await,
                 Call::GetSnapshot => this.order(Order::Snapshot).await,
@@ -226,6 +229,32 @@ impl Answers {
                 sorted.map_err(|error| Refusal::failed(error.to_string()))
             }
         }
+    }
+
+    async fn entries(&self, source: IpAddr, zone: Option<u16>) -> Result<Reply, Refusal> {
+        let (reply, receive) = oneshot::channel();
+        if !self.watch.send(Command::Entries { source, zone, reply }) {
+            return Err(Refusal::busy("too many questions are waiting already"));
+        }
+        let no = |why: &str, hint: &str| Err(Refusal::no(why).hint(hint));
+        let all = match receive.await.map_err(|_| Refusal::busy("the agent is about to stop"))? {
+            Remembered::All(all) => all,
+            Remembered::Nothing => {
+                return no("the agent does not remember entries", "[agent] remember_entries = true");
+            }
+            Remembered::InDoubt => {
+                return no("the agent may not know all entries at this moment", "ask again, or the kernel");
+            }
+            Remembered::TooMany => {
+                return no("the source holds more entries than are told of", "ask the kernel");
+            }
+        };
+        Ok(Reply::Entries(EntriesOfSource {
+            header: documents::header(&self.netns, clock::now_rfc3339()),
+            entries_total: all.len() as u64,
+            others_update: self.numbers.others_update.load(Relaxed),
+            entries: all.iter().map(|(id, has_children)| EntryRow::new(id, *has_children)).collect(),
+        }))
     }
 
     async fn history(&self, limit: u64, since: Option<String>) -> Result<Reply, Refusal> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 use super::End;
 use crate::control::{Refusal, Reply};
 use crate::metrics::Acts;
-use crate::model::{Entry, JournalRecord, Plan, Queue, Settings, Snapshot, SortBy, SourceKey};
+use crate::model::{Entry, EntryId, JournalRecord, Plan, Queue, Settings, Snapshot, SortBy, SourceKey};
 use crate::state::{Ledger, Picked};
 
 /// Numbers that the events thread publishes.
@@ -100,6 +101,24 @@ pub struct Top {
     pub synced: bool,
 }
 
+/// Who a source's entries are, as the events thread knows them.
+#[derive(Debug)]
+pub enum Remembered {
+    /// It does not remember entries.
+    Nothing,
+    /// Some may be missing, or it may not be known who has children.
+    InDoubt,
+    /// More than [`Remembered::MOST`].
+    TooMany,
+    /// All of them, and whether somebody expects children of each.
+    All(Vec<(EntryId, bool)>),
+}
+
+impl Remembered {
+    /// So many are told of at most: the stream waits for no longer than some milliseconds.
+    pub const MOST: usize = 1 << 16;
+}
+
 /// What the events thread is asked to do.
 pub enum Command {
     /// A dump has ended.
@@ -131,6 +150,15 @@ pub enum Command {
         since_seconds: u32,
         /// Where they go.
         reply: SyncSender<HashSet<SourceKey>>,
+    },
+    /// The entries of a source.
+    Entries {
+        /// Its address.
+        source: IpAddr,
+        /// In this zone alone.
+        zone: Option<u16>,
+        /// Where they go.
+        reply: oneshot::Sender<Remembered>,
     },
     /// Whether the counts can be relied on right now.
     Synced {
@@ -173,7 +201,9 @@ impl Watch {
     /// Sends a command; false if too many are waiting.
     pub fn send(&self, command: Command) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.len() >= Self::BOUND && matches!(command, Command::Top { .. } | Command::Synced { .. }) {
+        let question =
+            matches!(command, Command::Top { .. } | Command::Entries { .. } | Command::Synced { .. });
+        if queue.len() >= Self::BOUND && question {
             return false;
         }
         queue.push_back(command);

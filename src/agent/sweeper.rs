@@ -12,7 +12,7 @@ use crate::kernel::clock;
 use crate::kernel::socket::explain;
 use crate::kernel::table::Walk;
 use crate::model::{
-    Candidate, Candidates, Chances, Class, Entry, Flush, Pace, ProtocolGroup, Scan, Settings,
+    Candidate, Candidates, Chances, Class, Entry, EntryId, Flush, Pace, ProtocolGroup, Scan, Settings,
 };
 use crate::policy::{OwnHost, Protection};
 use crate::sieve::{Judged, SharedSightings, Sieve};
@@ -30,14 +30,19 @@ pub struct CensusTaker {
 }
 
 impl CensusTaker {
-    /// Nothing counted yet, of about so many entries.
-    pub fn new(identify: Identify, entries: u64) -> Self {
-        CensusTaker { identify, ledger: Ledger::with_room(usize::try_from(entries).unwrap_or(0)) }
+    /// Nothing counted yet, of about so many entries; `remember`: each of them is to be known by what the kernel finds it
+    /// by.
+    pub fn new(identify: Identify, entries: u64, remember: bool) -> Self {
+        let ledger = Ledger::with_room(usize::try_from(entries).unwrap_or(0));
+        let ledger = if remember { ledger.remembering(identify.clone()) } else { ledger };
+        CensusTaker { identify, ledger }
     }
 
     fn see(&mut self, entry: &Entry) {
         let group = ProtocolGroup::of(entry.original.protocol);
-        self.ledger.insert(self.identify.entry(entry), entry.source_key(), group, 0);
+        let fingerprint = self.identify.entry(entry);
+        self.ledger.insert(fingerprint, entry.source_key(), group, 0);
+        self.ledger.remember(fingerprint, || EntryId::from(entry));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The events thread: receives, decodes, counts. The only writer of state.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
@@ -9,13 +10,13 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::foreign::Foreign;
-use super::shared::{Command, Numbers, Order, Top, WatchEnd};
+use super::shared::{Command, Numbers, Order, Remembered, Top, WatchEnd};
 use crate::error::Result;
 use crate::kernel::listener::{BYTES_PER_QUEUED_EVENT, Listener};
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::{clock, memory};
-use crate::model::{Event, Queue, SortBy, SourceKey};
+use crate::model::{EntryId, Event, Queue, SortBy, SourceKey};
 use crate::sieve::SharedSightings;
 use crate::state::{Audit, Backlog, Finding, Identify, Look, RegretMeter, Sightings, Sync};
 
@@ -42,6 +43,8 @@ pub struct Ground {
     pub commands: WatchEnd,
     /// The hand.
     pub hand: SyncSender<Order>,
+    /// Whether each entry is to be known by what the kernel finds it by.
+    pub remember_entries: bool,
 }
 
 /// The thread's state.
@@ -89,6 +92,7 @@ impl Watcher {
         let events = listener.buffer_bytes() / BYTES_PER_QUEUED_EVENT;
         tracing::info!(netns = %ground.namespace.netns().key(), "room for {events} queued events");
         let sync = Sync::new(ground.identify.clone());
+        let sync = if ground.remember_entries { sync.remembering() } else { sync };
         Ok(Watcher {
             listener,
             foreign: Foreign::open()?,
@@ -131,6 +135,9 @@ impl Watcher {
                     }
                     Command::Young { since_seconds, reply } => {
                         let _ = reply.try_send(self.young(since_seconds));
+                    }
+                    Command::Entries { source, zone, reply } => {
+                        let _ = reply.send(self.entries_of(source, zone));
                     }
                     Command::Synced { reply } => {
                         let _ = reply.send(self.synced());
@@ -332,6 +339,22 @@ impl Watcher {
             sources_total: ledger.sources() as u64,
             synced,
         }
+    }
+
+    /// Who a source's entries are, all of them as far as is known for certain: what began before this was asked was heard
+    /// of before.
+    fn entries_of(&mut self, source: IpAddr, zone: Option<u16>) -> Remembered {
+        let synced = self.synced();
+        if !self.ground.remember_entries {
+            return Remembered::Nothing;
+        }
+        let sightings = read(&self.ground.sightings);
+        let roll = self.sync.roll().filter(|_| synced && sightings.knows_masters());
+        let Some(roll) = roll else { return Remembered::InDoubt };
+        let Some(all) = roll.of(source, zone, Remembered::MOST) else { return Remembered::TooMany };
+        let identify = &self.ground.identify;
+        let expects = |id: &EntryId| sightings.master(identify.tuple(&id.original, id.zone));
+        Remembered::All(all.into_iter().map(|id| (id, expects(&id))).collect())
     }
 
     /// Before the first dump nobody knows who is old.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::output;
 use crate::control::{Client, ConnectError};
 use crate::error::{Error, Exit, Result};
-use crate::model::{Netns, PlanDocument, SnapshotDocument, StatusDocument, TopSources};
+use crate::model::{EntriesOfSource, Netns, PlanDocument, SnapshotDocument, StatusDocument, TopSources};
 
 /// Why an answer is not the agent's.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -108,7 +108,7 @@ macro_rules! about {
         }
     )*};
 }
-about!(StatusDocument, TopSources, PlanDocument);
+about!(StatusDocument, TopSources, PlanDocument, EntriesOfSource);
 
 impl About for SnapshotDocument {
     fn netns(&self) -> &Netns {

@@ -1,6 +1,7 @@
 //! The commands' side: blocking, with a bound on every wait and on every message.
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use super::socket::{ConnectError, dial};
 use super::{Call, Refusal, RefusalKind};
 use crate::error::{Error, Result};
 use crate::model::{
-    JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, SortBy, StatusDocument, TopSources,
+    EntriesOfSource, JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, SortBy, StatusDocument,
+    TopSources,
 };
 
 /// For one message of an answer.
@@ -33,6 +35,8 @@ const ROWS: usize = 1 << 23;
 pub struct Client {
     path: PathBuf,
     stream: Option<(UnixStream, Instant)>,
+    /// For one message of an answer to a question.
+    patience: Duration,
 }
 
 #[derive(serde::Deserialize)]
@@ -47,7 +51,13 @@ impl Client {
     /// Whether there is no agent, or it may not be asked, or something else.
     pub fn connect(path: &Path) -> std::result::Result<Client, ConnectError> {
         let stream = dial(path)?;
-        Ok(Client { path: path.into(), stream: Some((stream, Instant::now())) })
+        Ok(Client { path: path.into(), stream: Some((stream, Instant::now())), patience: REPLY })
+    }
+
+    /// Waits for no longer than this, for who can do without the answer.
+    pub fn within(&mut self, patience: Duration) -> &mut Client {
+        self.patience = patience;
+        self
     }
 
     /// `status`.
@@ -85,6 +95,26 @@ impl Client {
             },
         )?;
         whole.ok_or_else(|| garbled("top-sources", "no page"))
+    }
+
+    /// The entries of one source, in one zone where one is given. An agent refuses where it does not know all of them.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn entries(&mut self, source: IpAddr, zone: Option<u16>) -> Result<EntriesOfSource> {
+        let mut whole: Option<EntriesOfSource> = None;
+        self.pages(
+            "entries",
+            &Call::GetEntries { source, zone },
+            |page: EntriesOfSource| match &mut whole {
+                None => whole.insert(page).entries.len(),
+                Some(whole) => {
+                    whole.entries.extend(page.entries);
+                    whole.entries.len()
+                }
+            },
+        )?;
+        whole.ok_or_else(|| garbled("entries", "no page"))
     }
 
     /// `plan`.
@@ -191,7 +221,7 @@ impl Client {
         let mut inbox = Inbox { stream, frames: Frames::new(MESSAGE_BYTES) };
         let sent = inbox.send(&schema::encode_call(call));
         loop {
-            let wait = if call.changes() { CHANGE } else { REPLY };
+            let wait = if call.changes() { CHANGE } else { self.patience };
             // A server that turned the connection away said why before it closed it: the reply comes first.
             let message = match inbox.receive(wait) {
                 Ok(message) => message,

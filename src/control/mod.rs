@@ -10,11 +10,13 @@ mod server;
 mod socket;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use crate::error::{Error, Exit};
 use crate::model::{
-    JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, SortBy, StatusDocument, TopSources,
+    EntriesOfSource, JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, SortBy, StatusDocument,
+    TopSources,
 };
 
 pub use client::Client;
@@ -35,6 +37,13 @@ pub enum Call {
         limit: u64,
         /// By what they are sorted; an agent keeps entries and new ones.
         rank: SortBy,
+    },
+    /// The entries of one source.
+    GetEntries {
+        /// Its address.
+        source: IpAddr,
+        /// In this zone alone.
+        zone: Option<u16>,
     },
     /// `plan`.
     GetPlan,
@@ -71,7 +80,7 @@ impl Call {
 
     /// True for answers that go out in pages.
     pub fn paged(&self) -> bool {
-        matches!(self, Call::GetTopSources { .. } | Call::GetHistory { .. })
+        matches!(self, Call::GetTopSources { .. } | Call::GetEntries { .. } | Call::GetHistory { .. })
     }
 }
 
@@ -82,6 +91,8 @@ pub enum Reply {
     Status(Box<StatusDocument>),
     /// To `GetTopSources`.
     TopSources(TopSources),
+    /// To `GetEntries`.
+    Entries(EntriesOfSource),
     /// To `GetPlan`.
     Plan(PlanDocument),
     /// To `GetSnapshot`.

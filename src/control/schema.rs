@@ -128,6 +128,10 @@ fn call(name: &str, parameters: &mut Parameters) -> Result<Option<Call>, Fault> 
             limit: parameters.take("limit")?.unwrap_or(0),
             rank: parameters.take("by")?.unwrap_or_default(),
         },
+        "GetEntries" => Call::GetEntries {
+            source: parameters.take("source")?.ok_or_else(|| Fault::InvalidParameter("source".into()))?,
+            zone: parameters.take("zone")?,
+        },
         "GetPlan" => Call::GetPlan,
         "GetSnapshot" => Call::GetSnapshot,
         "GetHistory" => Call::GetHistory {
@@ -173,6 +177,7 @@ pub fn encode_call(call: &Call) -> Vec<u8> {
         Call::GetStatus { look: false } => ("GetStatus", json!({ "look": false })),
         Call::GetTopSources { limit, rank: SortBy::Entries } => ("GetTopSources", json!({ "limit": limit })),
         Call::GetTopSources { limit, rank } => ("GetTopSources", json!({ "limit": limit, "by": rank })),
+        Call::GetEntries { source, zone } => ("GetEntries", json!({ "source": source, "zone": zone })),
         Call::GetPlan => ("GetPlan", Value::Null),
         Call::GetSnapshot => ("GetSnapshot", Value::Null),
         Call::GetHistory { limit, since } => ("GetHistory", json!({ "limit": limit, "since": since })),
@@ -253,6 +258,7 @@ pub fn encode_whole(reply: &Reply, limit_bytes: usize) -> Result<Vec<u8>, TooLon
     match reply {
         Reply::Status(document) => encode_reply(document, false, limit_bytes),
         Reply::TopSources(document) => encode_reply(document, false, limit_bytes),
+        Reply::Entries(document) => encode_reply(document, false, limit_bytes),
         Reply::Plan(document) => encode_reply(document, false, limit_bytes),
         Reply::Snapshot(document) => encode_reply(document, false, limit_bytes),
         Reply::History(records) => encode_reply(&json_records(records), false, limit_bytes),

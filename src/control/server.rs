@@ -289,7 +289,7 @@ impl Connection {
 
     fn whole(&self, reply: &Reply) -> Result<Vec<u8>, Fault> {
         schema::encode_whole(reply, self.limits.message_bytes).map_err(|_| match reply {
-            Reply::TopSources(_) | Reply::History(_) => Fault::ExpectedMore,
+            Reply::TopSources(_) | Reply::Entries(_) | Reply::History(_) => Fault::ExpectedMore,
             _ => too_long(),
         })
     }
@@ -303,6 +303,10 @@ impl Connection {
             Reply::TopSources(mut document) => {
                 let rows = std::mem::take(&mut document.sources);
                 self.send_rows(rows, document, |document, rows| document.sources = rows).await
+            }
+            Reply::Entries(mut document) => {
+                let rows = std::mem::take(&mut document.entries);
+                self.send_rows(rows, document, |document, rows| document.entries = rows).await
             }
             Reply::History(rows) => {
                 let page = HistoryPage { records: Vec::new() };

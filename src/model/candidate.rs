@@ -23,6 +23,29 @@ pub trait Identity {
     fn identity(&self) -> Entry;
 }
 
+/// No more of an entry than what the kernel finds it by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct EntryId {
+    /// Its original tuple.
+    pub original: Tuple,
+    /// Its zone.
+    pub zone: u16,
+    /// `CTA_ID`.
+    pub id: u32,
+}
+
+impl From<&Entry> for EntryId {
+    fn from(entry: &Entry) -> Self {
+        EntryId { original: entry.original, zone: entry.zone, id: entry.id }
+    }
+}
+
+impl Identity for EntryId {
+    fn identity(&self) -> Entry {
+        Entry { original: self.original, zone: self.zone, id: self.id, ..Entry::default() }
+    }
+}
+
 impl Identity for Candidate {
     fn identity(&self) -> Entry {
         Entry { original: self.original, zone: self.zone, id: self.id, ..Entry::default() }

@@ -45,6 +45,8 @@ pub struct AgentSettings {
     pub restore_on_exit: RestoreOnExit,
     /// Whether `nf_conntrack_events` is set to 1 while the agent runs.
     pub events: EventsSetting,
+    /// Know who each entry is, not only whose.
+    pub remember_entries: bool,
 }
 
 /// `restore_on_exit`.
@@ -254,6 +256,7 @@ impl Default for AgentSettings {
             socket_group: "ctctl".into(),
             restore_on_exit: RestoreOnExit::Stop,
             events: EventsSetting::On,
+            remember_entries: false,
         }
     }
 }

@@ -13,8 +13,9 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use hashbrown::{DefaultHashBuilder, HashSet};
 
 use super::ranked::Picked;
+use super::roll::Roll;
 use super::sources::Sources;
-use crate::model::{Entry, ProtocolGroup, SortBy, SourceCount, SourceKey, Tuple};
+use crate::model::{Entry, EntryId, ProtocolGroup, SortBy, SourceCount, SourceKey, Tuple};
 
 /// Turns identities into fingerprints of 63 bits, keyed by a random seed: at a million entries two of them meet with a
 /// probability of 5e-8, and nobody outside can make them meet. Clones share the seed.
@@ -25,6 +26,16 @@ impl Identify {
     /// Of an entry: original tuple, zone, `CTA_ID`.
     pub fn entry(&self, entry: &Entry) -> u64 {
         self.0.hash_one((&entry.original, entry.zone, entry.id)) & !Live::HEARD
+    }
+
+    /// The same of an entry of which no more is known.
+    pub fn id(&self, id: &EntryId) -> u64 {
+        self.0.hash_one((&id.original, id.zone, id.id)) & !Live::HEARD
+    }
+
+    /// Of anything else.
+    pub(super) fn any(&self, what: impl Hash) -> u64 {
+        self.0.hash_one(what)
     }
 
     /// Of a tuple in a zone, whatever the id: how an expected child names its master.
@@ -147,13 +158,40 @@ impl Count {
 pub struct Ledger {
     live: HashSet<Live, BuildAsIs>,
     sources: Sources,
+    /// Of the same entries, if it is to remember them.
+    roll: Option<Box<Roll>>,
 }
 
 impl Ledger {
     /// With room for so many entries, so that they need not be moved while they are counted.
     pub fn with_room(entries: usize) -> Self {
         let live = HashSet::with_capacity_and_hasher(entries, BuildAsIs::default());
-        Ledger { live, sources: Sources::default() }
+        Ledger { live, ..Ledger::default() }
+    }
+
+    /// The same, which knows its entries not by fingerprints of `identify` alone: each that is inserted, born or heard is
+    /// then to be told by [`Ledger::remember`].
+    pub fn remembering(self, identify: Identify) -> Self {
+        Ledger { roll: Some(Box::new(Roll::new(identify))), ..self }
+    }
+
+    /// Who has this fingerprint that is there.
+    pub fn remember(&mut self, fingerprint: u64, id: impl FnOnce() -> EntryId) {
+        if let Some(roll) = &mut self.roll {
+            roll.insert(fingerprint, &id());
+        }
+    }
+
+    /// Who its entries are, if it remembers that.
+    pub fn roll(&self) -> Option<&Roll> {
+        self.roll.as_deref()
+    }
+
+    /// From here on it remembers no more than what comes.
+    pub fn forget(&mut self) {
+        if let Some(roll) = &mut self.roll {
+            roll.clear();
+        }
     }
 
     /// An entry is there, heard of at `now_seconds`; false if it was known to be.
@@ -216,6 +254,9 @@ impl Ledger {
         if known {
             self.sources.discount(key, group);
             self.shrink();
+            if let Some(roll) = &mut self.roll {
+                roll.remove(fingerprint, key.address);
+            }
         }
         known
     }

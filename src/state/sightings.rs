@@ -86,6 +86,11 @@ impl Sightings {
         self.masters.contains(&tuple) || self.masters_before.contains(&tuple)
     }
 
+    /// No master was left out for want of room.
+    pub fn knows_masters(&self) -> bool {
+        !self.overflowed && self.masters.len() < Self::BOUND
+    }
+
     /// A scan saw an entry in a flowtable.
     pub fn saw_offloaded(&mut self) {
         self.offloading = true;

@@ -7,7 +7,8 @@
 use std::collections::HashMap;
 
 use super::ledger::{BuildAsIs, Identify, Ledger};
-use crate::model::{Entry, Event, EventKind, ProtocolGroup, SourceKey};
+use super::roll::Roll;
+use crate::model::{Entry, EntryId, Event, EventKind, ProtocolGroup, SourceKey};
 
 /// Totals since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -32,6 +33,8 @@ pub struct Sync {
     identify: Identify,
     ledger: Ledger,
     touched: Option<HashMap<u64, Touch, BuildAsIs>>,
+    /// Nothing was forgotten since the last dump.
+    remembers: bool,
     tally: Tally,
     now_seconds: u32,
 }
@@ -40,6 +43,11 @@ impl Sync {
     /// Nothing is known yet.
     pub fn new(identify: Identify) -> Self {
         Sync { identify, ..Sync::default() }
+    }
+
+    /// The same, whose ledger remembers who its entries are; so have the dumps that it adopts to.
+    pub fn remembering(self) -> Self {
+        Sync { ledger: self.ledger.remembering(self.identify.clone()), ..self }
     }
 
     /// What comes from here on is heard at this time.
@@ -64,6 +72,7 @@ impl Sync {
         if alive {
             self.tally.new += 1;
             self.ledger.born(fingerprint, key, group, self.now_seconds);
+            self.ledger.remember(fingerprint, || EntryId::from(entry));
         } else {
             self.tally.destroyed += 1;
             self.ledger.remove(fingerprint, key, group);
@@ -81,8 +90,11 @@ impl Sync {
         self.ledger.remove_unheard(fingerprint, key, group);
     }
 
-    /// A dump is about to be asked for: from here on, what events touch is theirs. Forgets an earlier one.
+    /// A dump is about to be asked for: from here on, what events touch is theirs. Forgets an earlier one, and who was
+    /// there so far: the dump knows that too, and both at once would take twice the memory.
     pub fn begin(&mut self) {
+        self.ledger.forget();
+        self.remembers = false;
         self.touched = Some(HashMap::default());
     }
 
@@ -93,12 +105,17 @@ impl Sync {
         for (fingerprint, Touch { alive, key, group }) in touched {
             if alive {
                 dumped.hear(fingerprint, key, group, self.now_seconds);
+                // What an event touched since was born since.
+                if let Some(id) = self.ledger.roll().and_then(|roll| roll.get(fingerprint, key.address)) {
+                    dumped.remember(fingerprint, || id);
+                }
             } else {
                 dumped.remove(fingerprint, key, group);
             }
         }
         dumped.keep_past(&self.ledger, self.tally.resyncs == 0, self.now_seconds);
         self.ledger = dumped;
+        self.remembers = true;
         self.tally.resyncs += 1;
         true
     }
@@ -111,6 +128,11 @@ impl Sync {
     /// The counts.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Who its entries are, if that is to be remembered and all of them are.
+    pub fn roll(&self) -> Option<&Roll> {
+        self.ledger.roll().filter(|_| self.remembers)
     }
 
     /// The totals.
@@ -154,6 +176,25 @@ mod tests {
             .collect()
     }
 
+    fn see(dumped: &mut Ledger, identify: &Identify, n: u8) {
+        let (entry, fingerprint) = (entry(n), identify.entry(&entry(n)));
+        dumped.insert(fingerprint, entry.source_key(), ProtocolGroup::Tcp, 0);
+        dumped.remember(fingerprint, || EntryId::from(&entry));
+    }
+
+    /// Who its entries are, as it tells by source.
+    fn remembered(sync: &Sync) -> BTreeMap<u8, EntryId> {
+        let roll = sync.roll().expect("it remembers");
+        let of = |n: u8| roll.of([10, 0, 0, n].into(), None, 20).expect("few");
+        let n = |id: &EntryId| match id.original.destination {
+            std::net::IpAddr::V4(address) => address.octets()[3],
+            std::net::IpAddr::V6(_) => unreachable!("IPv4 alone"),
+        };
+        let all: Vec<EntryId> = (0..5).flat_map(of).collect();
+        assert_eq!(all.len(), roll.len(), "each is found by its source, once");
+        all.into_iter().map(|id| (n(&id), id)).collect()
+    }
+
     proptest! {
         /// A modelled kernel of 20 identities, each dumped at a moment of its own while events go on, and told late:
         /// after the merge and the end of the queue, the counts are the kernel's.
@@ -169,14 +210,14 @@ mod tests {
             let mut alive: BTreeMap<u8, bool> = BTreeMap::new();
             for n in before { if alive.remove(&n).is_none() { alive.insert(n, !blind.contains(&n)); } }
             let identify = Identify::default();
-            let mut sync = Sync::new(identify.clone());
+            let mut sync = Sync::new(identify.clone()).remembering();
             sync.begin();
-            let mut dumped = Ledger::default();
+            let mut dumped = Ledger::default().remembering(identify.clone());
             let mut queue = std::collections::VecDeque::new();
             let (mut deleted, mut silent): (Vec<(usize, u8)>, _) = (Vec::new(), std::collections::HashSet::new());
             for (at, step) in during.iter().enumerate() {
                 for n in (0u8..20).filter(|n| visits[*n as usize] == at && alive.contains_key(n)) {
-                    dumped.insert(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp, 0);
+                    see(&mut dumped, &identify, n);
                 }
                 match *step {
                     Step::Deleted(n, late) => if let Some(told) = alive.remove(&n) {
@@ -196,7 +237,7 @@ mod tests {
                 if queue.len() > lag { sync.event(&queue.pop_front().unwrap()); }
             }
             for n in (0u8..20).filter(|n| visits[*n as usize] >= during.len() && alive.contains_key(n)) {
-                dumped.insert(identify.entry(&entry(n)), entry(n).source_key(), ProtocolGroup::Tcp, 0);
+                see(&mut dumped, &identify, n);
             }
             // A blind entry that the dump saw and that ended afterwards is the audit's business, not the merge's.
             let unseen_end = (0u8..20).any(|n| !alive.contains_key(&n) && {
@@ -214,6 +255,8 @@ mod tests {
             let mut expected = BTreeMap::new();
             for n in alive.keys() { *expected.entry(entry(*n).original.source.to_string()).or_insert(0) += 1; }
             prop_assert_eq!(counts(sync.ledger()), expected);
+            let there: BTreeMap<u8, EntryId> = alive.keys().map(|n| (*n, EntryId::from(&entry(*n)))).collect();
+            prop_assert_eq!(remembered(&sync), there);
         }
     }
 
@@ -227,12 +270,23 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_dump_changes_nothing() {
-        let mut sync = Sync::default();
-        sync.event(&event(1, EventKind::New));
+    fn an_abandoned_dump_changes_nothing_but_who_is_remembered() {
+        let identify = Identify::default();
+        let ledger = || Ledger::default().remembering(identify.clone());
+        let mut sync = Sync::new(identify.clone()).remembering();
+        assert!(sync.roll().is_none(), "nobody has looked");
         sync.begin();
+        sync.event(&event(1, EventKind::New));
+        assert!(sync.adopt(ledger()) && remembered(&sync).len() == 1);
+        sync.begin();
+        sync.event(&event(2, EventKind::New));
         sync.abandon();
         assert!(!sync.adopt(Ledger::default()));
-        assert_eq!(sync.ledger().entries(), 1);
+        assert_eq!(sync.ledger().entries(), 2);
+        assert!(sync.roll().is_none(), "the first is not known any more");
+        sync.begin();
+        let mut dumped = ledger();
+        [1, 2].into_iter().for_each(|n| see(&mut dumped, &identify, n));
+        assert!(sync.adopt(dumped) && remembered(&sync).len() == 2);
     }
 }

@@ -19,6 +19,8 @@ fn every_call_round_trips() {
     assert_eq!(client.status().unwrap(), canned::status());
     assert_eq!(client.top_sources(0, SortBy::Entries).unwrap(), canned::top_sources(1234));
     assert_eq!(client.top_sources(3, SortBy::New).unwrap(), canned::top_sources(3));
+    let source = std::net::IpAddr::from([10, 0, 0, 1]);
+    assert_eq!(client.entries(source, Some(7)).unwrap(), canned::entries(1234));
     assert_eq!(client.plan().unwrap(), canned::plan());
     let since = Some("2025-01-01T00:00:00Z".to_string());
     let records: Vec<_> = (0..1001).map(canned::record).collect();
@@ -42,6 +44,7 @@ fn every_call_round_trips() {
         Call::GetStatus { look: true },
         Call::GetTopSources { limit: 0, rank: SortBy::Entries },
         Call::GetTopSources { limit: 3, rank: SortBy::New },
+        Call::GetEntries { source, zone: Some(7) },
         Call::GetPlan,
         Call::GetHistory { limit: 7, since },
         Call::Pause { seconds: Some(1.5) },
@@ -58,6 +61,7 @@ fn every_call_round_trips() {
 fn no_rows_are_one_page() {
     let agent = Agent::start(Canned::new(0, 0), Limits::default());
     assert_eq!(agent.client().top_sources(0, SortBy::Entries).unwrap(), canned::top_sources(0));
+    assert_eq!(agent.client().entries([10, 0, 0, 1].into(), None).unwrap(), canned::entries(0));
     assert_eq!(agent.client().history(0, None).unwrap(), []);
 }
 
@@ -129,6 +133,9 @@ fn errors_name_what_is_wrong() {
         ("GetTopSources", json!({"limit": 1.5}), "limit"),
         ("GetTopSources", json!({"by": "size"}), "by"),
         ("GetTopSources", json!({"limit": 1, "offset": 2}), "offset"),
+        ("GetEntries", json!({}), "source"),
+        ("GetEntries", json!({"source": "10.0.0.0/8"}), "source"),
+        ("GetEntries", json!({"source": "::1", "zone": 65536}), "zone"),
         ("GetHistory", json!({"since": 5}), "since"),
         ("Pause", json!({"seconds": 0}), "seconds"),
         ("Pause", json!({"seconds": -1}), "seconds"),

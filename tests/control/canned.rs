@@ -54,6 +54,7 @@ fn reply(call: &Call, sources: usize, records: usize) -> Result<Reply, Refusal> 
             0 => sources,
             limit => sources.min(*limit as usize),
         }))),
+        Call::GetEntries { .. } => Ok(Reply::Entries(entries(sources))),
         Call::GetPlan => Ok(Reply::Plan(plan())),
         Call::GetSnapshot => Ok(Reply::Snapshot(Box::new(snapshot()))),
         Call::GetHistory { .. } => Ok(Reply::History((0..records as u64).map(record).collect())),
@@ -210,6 +211,21 @@ pub fn status() -> StatusDocument {
         agent: Some(agent),
         last_actions: vec![record(7)],
     }
+}
+
+/// As many as there are sources, of each kind.
+pub fn entries(entries: usize) -> EntriesOfSource {
+    let entry = |n: usize| {
+        let (protocol, l4) = match n % 3 {
+            0 => (6, L4::Ports { source: n as u16, destination: 443 }),
+            1 => (1, L4::Icmp { kind: 8, code: 0, id: n as u16 }),
+            _ => (50, L4::None),
+        };
+        let original = Tuple { protocol, l4, ..Tuple::default() };
+        EntryRow::new(&EntryId { original, zone: 7, id: n as u32 }, n % 2 == 0)
+    };
+    let entries: Vec<EntryRow> = (0..entries).map(entry).collect();
+    EntriesOfSource { header: header(), entries_total: entries.len() as u64, others_update: false, entries }
 }
 
 pub fn top_sources(sources: usize) -> TopSources {

@@ -13,13 +13,14 @@ fn calls() -> Vec<Call> {
     // A new variant does not compile here until it is in the list.
     let counted = |call: &Call| match call {
         Call::GetStatus { .. } | Call::GetTopSources { .. } | Call::GetHistory { .. } => {}
-        Call::GetPlan | Call::GetSnapshot => {}
+        Call::GetPlan | Call::GetSnapshot | Call::GetEntries { .. } => {}
         Call::Pause { .. } | Call::Resume | Call::Reload | Call::Revert { .. } => {}
     };
     let since = Some("2025-01-01T00:00:00Z".into());
     let calls = vec![
         Call::GetStatus { look: false },
         Call::GetTopSources { limit: 3, rank: SortBy::New },
+        Call::GetEntries { source: "2001:db8::1".parse().unwrap(), zone: Some(7) },
         Call::GetPlan,
         Call::GetSnapshot,
         Call::GetHistory { limit: 3, since },
@@ -48,7 +49,11 @@ fn every_method_of_the_file_is_handled_and_no_other() {
         interface.methods.keys().map(|name| format!("{}.{name}", schema::INTERFACE)).collect();
     assert_eq!(in_code, in_file);
     for method in in_file {
-        let request = schema::decode(json!({ "method": method }).to_string().as_bytes()).unwrap();
+        // The one parameter that a method cannot do without.
+        let parameters =
+            if method.ends_with(".GetEntries") { json!({ "source": "10.0.0.1" }) } else { json!({}) };
+        let message = json!({ "method": method, "parameters": parameters }).to_string();
+        let request = schema::decode(message.as_bytes()).unwrap();
         assert!(matches!(request.asked, Ok(schema::Asked::Call(_))), "{method}: {:?}", request.asked);
     }
 }

@@ -15,6 +15,7 @@ pub(super) const ALL: &[(&str, &str, &str)] = &[
     ("agent", "socket_group", r#""adm""#),
     ("agent", "restore_on_exit", r#""never""#),
     ("agent", "events", r#""keep""#),
+    ("agent", "remember_entries", "true"),
     ("pressure", "target_percent", "60"),
     ("pressure", "low_percent", "70.5"),
     ("pressure", "high_percent", "85"),
@@ -119,6 +120,7 @@ fn expected() -> Settings {
             socket_group: "adm".into(),
             restore_on_exit: RestoreOnExit::Never,
             events: EventsSetting::Keep,
+            remember_entries: true,
         },
         pressure: PressureSettings {
             target_percent: 60.0,

@@ -47,6 +47,7 @@ mod test_pressure;
 mod test_protect;
 mod test_rate;
 mod test_regret;
+mod test_remembering;
 mod test_replay;
 mod test_rescue;
 mod test_restore;
@@ -124,6 +125,7 @@ fn tests() -> Vec<Test> {
         test_list::TESTS,
         test_events::TESTS,
         test_flush::TESTS,
+        test_remembering::TESTS,
         test_operator::TESTS,
         test_doctor::TESTS,
         test_metrics::TESTS,

@@ -3,6 +3,7 @@
 mod events;
 mod flush;
 mod handing;
+mod known;
 mod list;
 mod look;
 mod masters;
@@ -40,6 +41,7 @@ use crate::state::{Identify, Observations, SecondChances, Weighing};
 pub use crate::kernel::stop::{ask_to_stop, until_continued};
 pub use events::{Told, events};
 pub use flush::{Flush, Flushed, Preview, Wish};
+pub use known::Known;
 pub use list::{Sink, list, list_details, list_loading_nothing};
 use look::Recent;
 

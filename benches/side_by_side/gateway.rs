@@ -75,6 +75,11 @@ impl Gateway {
         self.namespace.sysctl_number("net/netfilter/nf_conntrack_count")
     }
 
+    /// Whether agents that are started from now on know who each entry is.
+    pub fn remembers(&self, whether: bool) {
+        self.setup.write(&format!("remember_entries = {whether}"), KEEPS_MAX);
+    }
+
     pub fn start(&self) -> Agent<'_> {
         self.setup.start()
     }

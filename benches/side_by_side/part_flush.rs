@@ -92,21 +92,27 @@ fn one_source(asked: &Asked, gateway: &Gateway) {
     let to = Ipv4Addr::new(198, 51, 100, 7);
     let flows: Vec<Flow> = (0..OF_ONE).map(|n| Flow::established(from, to, 1024 + n as u16, 0)).collect();
     let flush = || gateway.ctctl(&["flush", "-s", ONE, "--yes"]);
-    let (mut bare, mut alone, mut theirs, mut asking) = (vec![], vec![], vec![], vec![]);
+    let (mut bare, mut alone, mut theirs) = (vec![], vec![], vec![]);
     for _ in 0..asked.runs {
         bare.push(bare::dump(namespace, gateway.count()));
         alone.push(taking(gateway, &flows, || timed(namespace, flush())));
         theirs.push(taking(gateway, &flows, || timed(namespace, conntrack(&["-D", "-s", ONE]))));
     }
-    let agent = gateway.start();
-    for _ in 0..asked.runs {
-        asking.push(taking(gateway, &flows, || timed(namespace, flush())));
-    }
-    assert_eq!(agent.stop(), 0);
+    let [asking, remembered] = [false, true].map(|remembers| {
+        gateway.remembers(remembers);
+        let agent = gateway.start();
+        let took = || taking(gateway, &flows, || timed(namespace, flush()));
+        let took: Vec<f64> = (0..asked.runs).map(|_| took()).collect();
+        assert_eq!(agent.stop(), 0);
+        took
+    });
     println!("  {OF_ONE} of one source, of {}", gateway.count());
     ratio::of("flush -s SOURCE, of a bare dump", &alone, &bare, Wanted::Nothing);
     ratio::of("flush -s SOURCE beside an agent, of a bare dump", &asking, &bare, Wanted::Nothing);
+    ratio::of("the same where it remembers entries", &remembered, &bare, Wanted::Nothing);
     ratio::of("conntrack -D -s SOURCE, of flush -s SOURCE", &theirs, &alone, Wanted::Nothing);
-    let milliseconds: Vec<f64> = asking.iter().map(|seconds| seconds * 1000.0).collect();
-    ratio::beside("flush -s SOURCE beside an agent", &milliseconds, "ms", Wanted::AtMost(10.0));
+    let milliseconds = |took: &[f64]| took.iter().map(|seconds| seconds * 1000.0).collect::<Vec<f64>>();
+    ratio::beside("flush -s SOURCE beside an agent", &milliseconds(&asking), "ms", Wanted::Nothing);
+    let remembered = milliseconds(&remembered);
+    ratio::beside("the same where it remembers entries", &remembered, "ms", Wanted::AtMost(10.0));
 }

@@ -9,20 +9,24 @@ use crate::ratio::{self, Wanted};
 const KERNEL_BYTES: f64 = 384.0;
 
 pub fn run(asked: &Asked) {
-    measure(asked, asked.sources(), 64.0);
-    measure(asked, asked.entries, 160.0);
+    for (sources, wanted_mb) in [(asked.sources(), 64.0), (asked.entries, 160.0)] {
+        let gateway = Gateway::mixed(asked.entries, sources);
+        println!("  {} entries of {sources} sources", asked.entries);
+        measure(asked, &gateway, Some(wanted_mb));
+        gateway.remembers(true);
+        println!("  the same, with remember_entries");
+        measure(asked, &gateway, None);
+    }
 }
 
-fn measure(asked: &Asked, sources: u32, wanted_mb: f64) {
-    let gateway = Gateway::mixed(asked.entries, sources);
+fn measure(asked: &Asked, gateway: &Gateway, wanted_mb: Option<f64>) {
     let agent = gateway.start();
     let mb = |line: &str| status_mb(agent.pid, line).expect("a running agent");
     let (now, most) = (mb("VmRSS:"), mb("VmHWM:"));
     let kernel = f64::from(asked.entries) * KERNEL_BYTES / 1e6;
-    println!("  {} entries of {sources} sources", asked.entries);
     ratio::of("RSS of the agent, of the kernel's own for the entries", &[now], &[kernel], Wanted::Nothing);
     // The bound is for a million.
-    let wanted = if asked.entries == 1_000_000 { Wanted::AtMost(wanted_mb) } else { Wanted::Nothing };
+    let wanted = wanted_mb.filter(|_| asked.entries == 1_000_000).map_or(Wanted::Nothing, Wanted::AtMost);
     ratio::beside("RSS", &[now], "MB", wanted);
     ratio::beside("RSS at most since its start", &[most], "MB", wanted);
     assert_eq!(agent.stop(), 0);

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use super::knowing::Knowing;
 use super::place::Place;
 use super::render::flush::FlushDocument;
 use super::render::quantity::counted;
@@ -25,13 +26,15 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
             "say what is to go: `ctctl flush --stale`, `ctctl flush -s 10.0.0.7`; --dry-run only shows it";
         return Err(Error::usage("flush", why).hint(hint));
     }
+    let knowing = Knowing::of(place, filters);
     let wish = Wish {
         filters,
+        known: knowing.known(),
         stale: options.stale,
         even_protected: options.even_protected,
         limit: options.limit.unwrap_or(u64::MAX),
     };
-    let distrusting = if options.stale { place.distrusting()? } else { None };
+    let distrusting = if options.stale { knowing.distrusting(place)? } else { None };
     let target = distrusting.as_ref().unwrap_or(&place.target);
     if options.yes && !options.dry_run && options.limit.is_none() {
         if distrusting.is_some() {

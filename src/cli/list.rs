@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::knowing::Knowing;
 use super::place::Place;
 use super::render::{conntrack, entry};
 use super::{args, output};
@@ -23,7 +24,8 @@ pub fn run(place: &Place, options: &args::List) -> Result<u8> {
         return Err(Error::usage("usage", "--like-conntrack is text and cannot be --json")
             .hint("leave out one of the two"));
     }
-    let distrusting = place.distrusting()?;
+    let knowing = Knowing::of(place, filters);
+    let distrusting = knowing.distrusting(place)?;
     let target = distrusting.as_ref().unwrap_or(&place.target);
     let shown = !options.like_conntrack || filters.need_idleness();
     if distrusting.is_some() && shown && place.style.verbosity >= 0 {
@@ -34,8 +36,8 @@ pub fn run(place: &Place, options: &args::List) -> Result<u8> {
         let header = place.json.then(|| survey::header(target));
         let mut lines = Lines { out, place, header, written: Ok(()) };
         listed = match options.like_conntrack {
-            true => survey::list_details(target, settings, filters, &mut lines),
-            false => survey::list(target, settings, filters, &mut lines),
+            true => survey::list_details(target, settings, filters, knowing.known(), &mut lines),
+            false => survey::list(target, settings, filters, knowing.known(), &mut lines),
         };
         lines.written
     })?;

@@ -9,6 +9,7 @@ mod filters;
 mod flush;
 mod generate;
 mod history;
+mod knowing;
 mod lifeline;
 mod list;
 mod manual;

@@ -7,7 +7,7 @@
 //! ICMP, an idleness that nobody knows) does not match, and matches negated.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -193,12 +193,25 @@ impl Filters {
         self.sorted.iter().any(|filter| !filter.negated && matches!(filter.wanted, Wanted::IdleOver(_)))
     }
 
-    /// The one IPv4 address that all that can match is from, if one filter alone says so.
-    pub fn only_source(&self) -> Option<Ipv4Addr> {
+    /// The one address that all that can match is from, if one filter alone says so.
+    pub fn only_source(&self) -> Option<IpAddr> {
+        self.only(|wanted| match wanted {
+            Wanted::Source(net) if net.prefix_len() == net.max_prefix_len() => Some(net.addr()),
+            _ => None,
+        })
+    }
+
+    /// The one zone that all that can match is in, if one filter alone says so.
+    pub fn only_zone(&self) -> Option<u16> {
+        self.only(|wanted| match wanted {
+            Wanted::Zone(zone) => Some(*zone),
+            _ => None,
+        })
+    }
+
+    fn only<T>(&self, of: impl Fn(&Wanted) -> Option<T>) -> Option<T> {
         self.sorted.chunk_by(Filter::alternative_of).find_map(|of_a_kind| match of_a_kind {
-            [Filter { negated: false, wanted: Wanted::Source(IpNet::V4(net)) }] if net.prefix_len() == 32 => {
-                Some(net.addr())
-            }
+            [Filter { negated: false, wanted }] => of(wanted),
             _ => None,
         })
     }

@@ -41,16 +41,25 @@ fn one_source_is_told_where_one_filter_alone_says_it() {
     let told = |wanted: &[Wanted]| filters(wanted).only_source().map(|address| address.to_string());
     assert_eq!(told(&[one]).as_deref(), Some("10.0.0.1"));
     assert_eq!(told(&[one, Wanted::Protocol(TCP)]).as_deref(), Some("10.0.0.1"));
+    assert_eq!(told(&[Wanted::Source(net("2001:db8::1"))]).as_deref(), Some("2001:db8::1"));
     for none in [
         &[][..],
         &[Wanted::Source(net("10.0.0.0/31"))],
-        &[Wanted::Source(net("2001:db8::1"))],
+        &[Wanted::Source(net("2001:db8::/127"))],
         &[Wanted::Destination(net("10.0.0.1"))],
         &[one, Wanted::Source(net("10.0.0.2"))],
     ] {
         assert_eq!(told(none), None, "{none:?}");
     }
     assert_eq!(Filters::new(vec![Filter { negated: true, wanted: one }]).only_source(), None);
+}
+
+#[test]
+fn one_zone_is_told_where_one_filter_alone_says_it() {
+    let (one, other) = (Wanted::Zone(7), Wanted::Zone(8));
+    assert_eq!(filters(&[one, Wanted::Protocol(TCP)]).only_zone(), Some(7));
+    assert_eq!((filters(&[one, other]).only_zone(), filters(&[]).only_zone()), (None, None));
+    assert_eq!(Filters::new(vec![Filter { negated: true, wanted: one }]).only_zone(), None);
 }
 
 #[test]
@@ -302,8 +311,9 @@ proptest! {
         let filters = Filters::new(given);
         let family = if entry.original.source.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 };
         prop_assert!(!filters.matches(&entry, None) || filters.family().is_none_or(|said| said == family));
-        let only = filters.only_source().map(IpAddr::V4);
+        let only = filters.only_source();
         prop_assert!(!filters.matches(&entry, None) || only.is_none_or(|only| only == entry.original.source));
+        prop_assert!(!filters.matches(&entry, None) || filters.only_zone().is_none_or(|only| only == entry.zone));
     }
 
     #[test]

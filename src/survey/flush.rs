@@ -7,6 +7,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 
 use super::Target;
+use super::known::Known;
 use super::look::{Looker, Walked};
 use super::victims::{MostRecent, Victims};
 use crate::error::{Error, Result};
@@ -27,6 +28,8 @@ pub struct Wish<'a> {
     pub even_protected: bool,
     /// So many at most, the least recently active first.
     pub limit: u64,
+    /// All that can match, where that is known: then no table is walked.
+    pub known: Option<&'a Known>,
 }
 
 /// What becomes of an entry.
@@ -37,7 +40,20 @@ enum Fate {
     NotMeant,
 }
 
-impl Wish<'_> {
+impl<'a> Wish<'a> {
+    /// A looker for it.
+    fn looker(&self, target: &Target, settings: &'a Settings) -> Result<Looker<'a>> {
+        let looker = Looker::open(target, settings, self.filters)?;
+        match self.known {
+            Some(known) if known.childless() => Ok(looker),
+            _ => Ok(looker.heeding_masters()),
+        }
+    }
+
+    fn these(&self) -> Option<&'a [Entry]> {
+        self.known.map(Known::entries)
+    }
+
     fn fate(&self, verdict: &Verdict) -> Fate {
         if self.stale && (!verdict.past_floor || verdict.in_grace) {
             return Fate::NotMeant;
@@ -165,14 +181,14 @@ impl<'a> Flush<'a> {
     /// # Errors
     /// Exit 3 where the kernel cannot be read, or the table was resized meanwhile.
     pub fn preview(target: &Target, settings: &'a Settings, wish: Wish<'a>) -> Result<(Flush<'a>, Preview)> {
-        let mut looker = Looker::open(target, settings, wish.filters)?.heeding_masters();
+        let mut looker = wish.looker(target, settings)?;
         let (mut met, mut victims) = (Met::default(), Victims::new(wish.limit));
         let each = |entry: &Entry, verdict: &Verdict, _| {
             if met.goes(&wish, entry, verdict) {
                 victims.add(entry, verdict);
             }
         };
-        looker.entries(each, || true)?.trusted()?;
+        looker.entries(wish.these(), each, || true)?.trusted()?;
         let (most_recent, chosen) = (victims.most_recent(), victims.knows_all());
         Ok((Flush { looker, wish, victims }, Preview { most_recent, chosen, ..met.preview() }))
     }
@@ -189,7 +205,7 @@ impl<'a> Flush<'a> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Preview, Flushed)> {
         let stop = Stop::catch().map_err(|error| explain("signals", &error))?;
-        let mut looker = Looker::open(target, settings, wish.filters)?.heeding_masters();
+        let mut looker = wish.looker(target, settings)?;
         let (mut met, mut recent) = (Met::default(), MostRecent::default());
         let goes = |entry: &Entry, verdict: &Verdict| {
             let goes = met.goes(&wish, entry, verdict);
@@ -199,8 +215,10 @@ impl<'a> Flush<'a> {
             goes
         };
         let mut taker = Taker::open(wish.still())?;
-        let walked = delete(&mut looker, None, &mut taker, goes, &stop, progress)?;
+        let walked = delete(&mut looker, wish.these(), &mut taker, goes, &stop, progress)?;
         walked.trusted()?;
+        // Nobody was shown who had ended before he was met.
+        let walked = Walked { asked: 0, there: 0, ..walked };
         let preview = Preview { most_recent: recent.all(), chosen: true, ..met.preview() };
         Ok((preview, Flushed::of(taker.done(), walked, 0, &stop)))
     }
@@ -247,10 +265,7 @@ fn delete(
         progress(taker.done().gone());
         failure.is_none() && !stop.asked()
     };
-    let walked = match these {
-        Some(these) => looker.again(these, each, breathe),
-        None => looker.entries(each, breathe),
-    }?;
+    let walked = looker.entries(these, each, breathe)?;
     if let Some(error) = failure {
         return Err(explain("conntrack delete", &error));
     }
@@ -269,7 +284,7 @@ mod tests {
     fn stale_is_what_is_past_its_floor_and_does_not_end_by_itself() {
         let filters = Filters::default();
         let fate = |stale, even_protected, verdict| {
-            Wish { filters: &filters, stale, even_protected, limit: u64::MAX }.fate(&verdict)
+            Wish { filters: &filters, stale, even_protected, limit: u64::MAX, known: None }.fate(&verdict)
         };
         let past = Verdict { past_floor: true, ..Verdict::default() };
         let held = Verdict { protected: Some("a reason"), ..past };

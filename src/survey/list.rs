@@ -1,6 +1,7 @@
 //! `list`: the table, entry by entry, as the kernel hands it out.
 
 use super::Target;
+use super::known::Known;
 use super::look::Looker;
 use crate::error::Result;
 use crate::kernel::modules::{Asking, Modules};
@@ -14,7 +15,8 @@ pub trait Sink<T> {
     fn breathe(&mut self) -> bool;
 }
 
-/// Hands on the entries that the filters want, each with what would become of it.
+/// Hands on the entries that the filters want, each with what would become of it; of the `known` ones alone, where they
+/// are all that can match.
 ///
 /// # Errors
 /// Exit 3 where the kernel cannot be read, or the table was resized meanwhile.
@@ -22,9 +24,15 @@ pub fn list(
     target: &Target,
     settings: &Settings,
     filters: &Filters,
+    known: Option<&Known>,
     sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>,
 ) -> Result<()> {
-    entries(Looker::open(target, settings, filters)?, sink)
+    entries(Looker::open(target, settings, filters)?, these(known), sink)
+}
+
+/// Who has children is heard of in a walk alone.
+fn these(known: Option<&Known>) -> Option<&[Entry]> {
+    known.filter(|known| known.childless()).map(Known::entries)
 }
 
 /// The same, every entry, for who has to leave the kernel as it is: nothing is asked that would load a module.
@@ -38,12 +46,17 @@ pub fn list_loading_nothing(
     sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>,
 ) -> Result<()> {
     let gauge = target.gauge_asking(settings, Asking::Only(modules.clone()))?;
-    entries(Looker::with(gauge, settings, &Filters::default()), sink)
+    entries(Looker::with(gauge, settings, &Filters::default()), None, sink)
 }
 
-fn entries(mut looker: Looker<'_>, sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>) -> Result<()> {
+fn entries(
+    mut looker: Looker<'_>,
+    these: Option<&[Entry]>,
+    sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>,
+) -> Result<()> {
     let sink = std::cell::RefCell::new(sink);
     let walked = looker.entries(
+        these,
         |entry, verdict, _| sink.borrow_mut().entry((entry, verdict)),
         || sink.borrow_mut().breathe(),
     )?;
@@ -58,10 +71,15 @@ pub fn list_details(
     target: &Target,
     settings: &Settings,
     filters: &Filters,
+    known: Option<&Known>,
     sink: &mut impl for<'a> Sink<&'a Detail>,
 ) -> Result<()> {
     let mut looker = Looker::open(target, settings, filters)?;
     let sink = std::cell::RefCell::new(sink);
-    let walked = looker.details(|detail| sink.borrow_mut().entry(detail), || sink.borrow_mut().breathe())?;
+    let walked = looker.details(
+        these(known),
+        |detail| sink.borrow_mut().entry(detail),
+        || sink.borrow_mut().breathe(),
+    )?;
     if walked.whole { walked.trusted() } else { Ok(()) }
 }

@@ -1,6 +1,7 @@
 //! One entry after the other, as the agent would judge it: what `list` prints and `flush` chooses from.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
@@ -119,42 +120,27 @@ impl<'a> Looker<'a> {
     }
 
     /// Hands on every entry that the filters want, with its verdict, and after each chunk asks `breathe` whether to go
-    /// on.
+    /// on. `these`: of these alone, asked for by their identities: what is there no more, or is another by now, is left
+    /// out, and counted by what `asked` has more than `there`.
     pub(super) fn entries(
         &mut self,
+        these: Option<&[Entry]>,
         mut each: impl FnMut(&Entry, &Verdict, Instant),
         breathe: impl FnMut() -> bool,
     ) -> Result<Walked> {
         let read = |chunk: &Chunk<'_>| chunk.entries().collect::<Vec<_>>();
-        self.walk(None, read, |entry| entry, |entry, verdict, seen| each(entry, verdict, seen), breathe)
+        self.walk(these, read, |entry| entry, |entry, verdict, seen| each(entry, verdict, seen), breathe)
     }
 
-    /// The same of these alone, asked for by their identities: what is there no more, or is another by now, is left out,
-    /// and counted by what `asked` has more than `there`.
-    pub(super) fn again(
-        &mut self,
-        these: &[Entry],
-        mut each: impl FnMut(&Entry, &Verdict, Instant),
-        breathe: impl FnMut() -> bool,
-    ) -> Result<Walked> {
-        let read = |chunk: &Chunk<'_>| chunk.entries().collect::<Vec<_>>();
-        self.walk(
-            Some(these),
-            read,
-            |entry| entry,
-            |entry, verdict, seen| each(entry, verdict, seen),
-            breathe,
-        )
-    }
-
-    /// The whole table, with every attribute that the kernel tells.
+    /// The whole table or these alone, with every attribute that the kernel tells.
     pub(super) fn details(
         &mut self,
+        these: Option<&[Entry]>,
         mut each: impl FnMut(&Detail),
         breathe: impl FnMut() -> bool,
     ) -> Result<Walked> {
         let read = |chunk: &Chunk<'_>| chunk.details().collect::<Vec<_>>();
-        self.walk(None, read, |detail| &detail.entry, |detail, _, _| each(detail), breathe)
+        self.walk(these, read, |detail| &detail.entry, |detail, _, _| each(detail), breathe)
     }
 
     fn walk<T>(
@@ -214,8 +200,8 @@ impl<'a> Looker<'a> {
         // Entries are read through one socket while grounds are read through another.
         let netlink = &mut Netlink::open()?;
         let part = match filters.only_source().filter(|_| self.part) {
-            Some(source) => Part::From(source),
-            None => filters.family().map_or(Part::Whole, Part::Of),
+            Some(IpAddr::V4(source)) => Part::From(source),
+            _ => filters.family().map_or(Part::Whole, Part::Of),
         };
         let asked = match these {
             None => table::dump_of(netlink, part, chunk).map(|()| 0),

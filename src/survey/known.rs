@@ -1,0 +1,43 @@
+//! What somebody else knows of the table, so that it need not be walked.
+
+use crate::kernel::request;
+use crate::model::{Entry, EntryId, Identity};
+
+/// All entries that can match, by what the kernel finds them by. It is asked for each: what holds of it is the kernel's
+/// word of now.
+#[derive(Clone, Debug)]
+pub struct Known {
+    entries: Vec<Entry>,
+    children: bool,
+}
+
+impl Known {
+    /// These are all; `children`: some of them may have children, which is then looked for. `None` where one of them
+    /// cannot be asked for exactly: then there is nothing but a walk.
+    pub fn new(all: impl IntoIterator<Item = EntryId>, children: bool) -> Option<Known> {
+        let entries: Vec<Entry> = all.into_iter().map(|id| id.identity()).collect();
+        entries
+            .iter()
+            .all(|entry| request::identifiable(entry).is_ok())
+            .then_some(Known { entries, children })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// None of them has children.
+    pub(super) fn childless(&self) -> bool {
+        !self.children
+    }
+}

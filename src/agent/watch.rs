@@ -1,7 +1,7 @@
 //! The events thread: receives, decodes, counts. The only writer of state.
 
-use std::collections::HashSet;
-use std::net::IpAddr;
+mod questions;
+
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::foreign::Foreign;
-use super::shared::{Command, Numbers, Order, Remembered, Top, WatchEnd};
+use super::shared::{Command, Numbers, Order, WatchEnd};
 use crate::error::Result;
 use crate::kernel::listener::{BYTES_PER_QUEUED_EVENT, Listener};
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::{clock, memory};
-use crate::model::{EntryId, Event, Queue, SortBy, SourceKey};
+use crate::model::{Event, Queue};
 use crate::sieve::SharedSightings;
 use crate::state::{Audit, Backlog, Finding, Identify, Look, RegretMeter, Sightings, Sync};
 
@@ -328,52 +328,6 @@ impl Watcher {
         self.census_took = duration;
         self.sync.abandon();
         self.audit.failed(clock::boottime_seconds(), duration.as_secs_f64());
-    }
-
-    fn top(&mut self, limit: usize, rank: SortBy) -> Top {
-        let synced = self.synced();
-        let ledger = self.sync.ledger();
-        Top {
-            picked: ledger.pick(limit, rank, clock::boottime_seconds() as u32),
-            entries: ledger.entries(),
-            sources_total: ledger.sources() as u64,
-            synced,
-        }
-    }
-
-    /// Who a source's entries are, all of them as far as is known for certain: what began before this was asked was heard
-    /// of before.
-    fn entries_of(&mut self, source: IpAddr, zone: Option<u16>) -> Remembered {
-        let synced = self.synced();
-        if !self.ground.remember_entries {
-            return Remembered::Nothing;
-        }
-        let sightings = read(&self.ground.sightings);
-        let roll = self.sync.roll().filter(|_| synced && sightings.knows_masters());
-        let Some(roll) = roll else { return Remembered::InDoubt };
-        let Some(all) = roll.of(source, zone, Remembered::MOST) else { return Remembered::TooMany };
-        let identify = &self.ground.identify;
-        let expects = |id: &EntryId| sightings.master(identify.tuple(&id.original, id.zone));
-        Remembered::All(all.into_iter().map(|id| (id, expects(&id))).collect())
-    }
-
-    /// Before the first dump nobody knows who is old.
-    fn young(&self, since_seconds: u32) -> HashSet<SourceKey> {
-        match self.sync.tally().resyncs {
-            0 => HashSet::new(),
-            _ => self.sync.ledger().younger_than(since_seconds).collect(),
-        }
-    }
-
-    /// Whether the counts can be relied on right now, not at the last tick: the process may have been stopped since.
-    fn synced(&mut self) -> bool {
-        if !self.audit.synced() || self.behind || self.total_lost() != self.lost_at_tick {
-            return false;
-        }
-        let since_tick = self.sync.tally().events - self.events_at_tick;
-        let sum = self.sync.ledger().entries();
-        let count = self.sysctls.count();
-        count.is_ok_and(|count| !self.audit.doubtful(count, sum, since_tick.max(self.events_in_tick)))
     }
 
     /// Wakes the hand on the way up; on the way down nothing is urgent.

@@ -1,0 +1,57 @@
+//! What the events thread is asked, and answers from its state between events.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::{Watcher, read};
+use crate::agent::shared::{Remembered, Top};
+use crate::kernel::clock;
+use crate::model::{EntryId, SortBy, SourceKey};
+
+impl Watcher {
+    pub(super) fn top(&mut self, limit: usize, rank: SortBy) -> Top {
+        let synced = self.synced();
+        let ledger = self.sync.ledger();
+        Top {
+            picked: ledger.pick(limit, rank, clock::boottime_seconds() as u32),
+            entries: ledger.entries(),
+            sources_total: ledger.sources() as u64,
+            synced,
+        }
+    }
+
+    /// Who a source's entries are, all of them as far as is known for certain: what began before this was asked was heard
+    /// of before.
+    pub(super) fn entries_of(&mut self, source: IpAddr, zone: Option<u16>) -> Remembered {
+        let synced = self.synced();
+        if !self.ground.remember_entries {
+            return Remembered::Nothing;
+        }
+        let sightings = read(&self.ground.sightings);
+        let roll = self.sync.roll().filter(|_| synced && sightings.knows_masters());
+        let Some(roll) = roll else { return Remembered::InDoubt };
+        let Some(all) = roll.of(source, zone, Remembered::MOST) else { return Remembered::TooMany };
+        let identify = &self.ground.identify;
+        let expects = |id: &EntryId| sightings.master(identify.tuple(&id.original, id.zone));
+        Remembered::All(all.into_iter().map(|id| (id, expects(&id))).collect())
+    }
+
+    /// Before the first dump nobody knows who is old.
+    pub(super) fn young(&self, since_seconds: u32) -> HashSet<SourceKey> {
+        match self.sync.tally().resyncs {
+            0 => HashSet::new(),
+            _ => self.sync.ledger().younger_than(since_seconds).collect(),
+        }
+    }
+
+    /// Whether the counts can be relied on right now, not at the last tick: the process may have been stopped since.
+    pub(super) fn synced(&mut self) -> bool {
+        if !self.audit.synced() || self.behind || self.total_lost() != self.lost_at_tick {
+            return false;
+        }
+        let since_tick = self.sync.tally().events - self.events_at_tick;
+        let sum = self.sync.ledger().entries();
+        let count = self.sysctls.count();
+        count.is_ok_and(|count| !self.audit.doubtful(count, sum, since_tick.max(self.events_in_tick)))
+    }
+}

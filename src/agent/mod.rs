@@ -33,6 +33,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::control;
 use crate::error::{Error, Result};
+use crate::kernel::heap;
 use crate::model::Settings;
 use pipeline::Pipeline;
 
@@ -69,6 +70,7 @@ pub fn run(options: Options) -> Result<()> {
         return Err(Error::usage("configuration", "several namespaces cannot share one socket or state_dir")
             .hint("leave socket and state_dir out: each namespace then has its own under its name"));
     }
+    heap::give_back_large_blocks();
     let failed = |error: std::io::Error| Error::unreachable("agent", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     // Signals are caught before anything is changed: one that comes early still finds everything put back.

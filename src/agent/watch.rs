@@ -303,12 +303,8 @@ impl Watcher {
 
     fn adopt(&mut self, ledger: crate::state::Ledger, duration: Duration) {
         // What happened while the dump ran is in the queue: take it all in before the merge.
-        for _ in 0..1000 {
-            self.drain();
-            if !self.behind {
-                break;
-            }
-        }
+        self.drain();
+        self.catch_up();
         let lost = self.total_lost();
         if lost != self.lost_before_census || self.behind {
             return self.abandon(duration);
@@ -322,6 +318,16 @@ impl Watcher {
             self.audit.resynced(clock::boottime_seconds(), duration.as_secs_f64());
         }
         self.publish(lost);
+    }
+
+    /// Takes in what is queued, unless more comes all the time.
+    fn catch_up(&mut self) {
+        for _ in 0..1000 {
+            if !self.behind {
+                break;
+            }
+            self.drain();
+        }
     }
 
     fn abandon(&mut self, duration: Duration) {

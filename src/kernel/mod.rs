@@ -10,6 +10,7 @@ pub mod deleting;
 pub mod detail;
 pub mod event_listeners;
 pub mod grace;
+pub mod heap;
 pub mod host_values;
 pub mod image;
 pub mod kernel_log;

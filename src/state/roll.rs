@@ -111,7 +111,9 @@ impl<A: Copy + Eq + Hash + Into<IpAddr>> Page<A> {
         let of = |place: &u32| nodes[*place as usize].source;
         match chains.entry(identify.any(node.source), |p| of(p) == node.source, |p| identify.any(of(p))) {
             Entry::Occupied(mut first) => node.next = std::mem::replace(first.get_mut(), place),
-            Entry::Vacant(vacant) => drop(vacant.insert(place)),
+            Entry::Vacant(vacant) => {
+                vacant.insert(place);
+            }
         }
         if let Some(next) = nodes.get_mut(node.next as usize) {
             next.before = place;
@@ -127,8 +129,9 @@ impl<A: Copy + Eq + Hash + Into<IpAddr>> Page<A> {
 
     fn remove(&mut self, identify: &Identify, fingerprint: u64) {
         let Some(place) = self.place(identify, fingerprint) else { return };
-        let known = self.by_identity.find_entry(fingerprint, |p| *p == place);
-        known.map(|entry| drop(entry.remove())).unwrap_or_default();
+        if let Ok(known) = self.by_identity.find_entry(fingerprint, |p| *p == place) {
+            known.remove();
+        }
         let Node { source, next, before, .. } = self.nodes[place as usize];
         self.lead(identify, source, before, place, next);
         if let Some(next) = self.nodes.get_mut(next as usize) {
@@ -146,9 +149,9 @@ impl<A: Copy + Eq + Hash + Into<IpAddr>> Page<A> {
             return;
         }
         if let Ok(mut first) = self.chains.find_entry(identify.any(source), |p| *p == from) {
-            match to {
-                NONE => drop(first.remove()),
-                to => *first.get_mut() = to,
+            *first.get_mut() = to;
+            if to == NONE {
+                first.remove();
             }
         }
     }

@@ -88,7 +88,7 @@ impl Sightings {
 
     /// No master was left out for want of room.
     pub fn knows_masters(&self) -> bool {
-        !self.overflowed && self.masters.len() < Self::BOUND
+        self.masters.len() < Self::BOUND
     }
 
     /// A scan saw an entry in a flowtable.

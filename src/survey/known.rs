@@ -41,3 +41,22 @@ impl Known {
         !self.children
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{L4, TCP, Tuple};
+
+    #[test]
+    fn what_cannot_be_asked_for_exactly_leaves_nothing_but_a_walk() {
+        let of = |l4| {
+            let original = Tuple { protocol: TCP, l4, ..Tuple::default() };
+            EntryId { original, zone: 7, id: 9 }
+        };
+        let whole = of(L4::Ports { source: 1, destination: 2 });
+        let known = Known::new([whole, whole], true).expect("both can be asked for");
+        assert_eq!((known.len(), known.childless(), EntryId::from(&known.entries()[0])), (2, false, whole));
+        assert!(Known::new([whole, of(L4::None)], false).is_none());
+        assert!(Known::new([], false).is_some_and(|known| known.is_empty() && known.childless()));
+    }
+}

@@ -222,7 +222,7 @@ pub fn entries(entries: usize) -> EntriesOfSource {
             _ => (50, L4::None),
         };
         let original = Tuple { protocol, l4, ..Tuple::default() };
-        EntryRow::new(&EntryId { original, zone: 7, id: n as u32 }, n % 2 == 0)
+        EntryRow::new(&EntryId { original, zone: 7, id: n as u32 }, n.is_multiple_of(2))
     };
     let entries: Vec<EntryRow> = (0..entries).map(entry).collect();
     EntriesOfSource { header: header(), entries_total: entries.len() as u64, others_update: false, entries }

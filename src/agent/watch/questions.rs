@@ -23,10 +23,11 @@ impl Watcher {
     /// Who a source's entries are, all of them as far as is known for certain: what began before this was asked was heard
     /// of before.
     pub(super) fn entries_of(&mut self, source: IpAddr, zone: Option<u16>) -> Remembered {
-        let synced = self.synced();
         if !self.ground.remember_entries {
             return Remembered::Nothing;
         }
+        self.catch_up();
+        let synced = self.synced();
         let sightings = read(&self.ground.sightings);
         let roll = self.sync.roll().filter(|_| synced && sightings.knows_masters());
         let Some(roll) = roll else { return Remembered::InDoubt };

@@ -156,7 +156,9 @@ impl<'a> Sieve<'a> {
             self.note_offloading();
         }
         let sightings = self.sightings.read().unwrap_or_else(PoisonError::into_inner);
-        let has_children = sightings.master(self.identify.tuple(&entry.original, entry.zone));
+        // Where there is none, as nearly everywhere, to know it is cheaper than to hash each tuple.
+        let has_children =
+            sightings.any_masters() && sightings.master(self.identify.tuple(&entry.original, entry.zone));
         let living = self.grounds.life.holds(entry);
         let protected = match self.protection.of(entry, has_children) {
             Some(protected) => Some(Protected { liftable: protected.liftable && !living, ..protected }),

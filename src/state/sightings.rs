@@ -86,6 +86,11 @@ impl Sightings {
         self.masters.contains(&tuple) || self.masters_before.contains(&tuple)
     }
 
+    /// Children expect anybody.
+    pub fn any_masters(&self) -> bool {
+        !self.masters.is_empty() || !self.masters_before.is_empty()
+    }
+
     /// No master was left out for want of room.
     pub fn knows_masters(&self) -> bool {
         self.masters.len() < Self::BOUND

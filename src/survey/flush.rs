@@ -46,7 +46,7 @@ impl<'a> Wish<'a> {
         let looker = Looker::open(target, settings, self.filters)?;
         match self.known {
             Some(known) if known.childless() => Ok(looker),
-            _ => Ok(looker.heeding_masters()),
+            _ => Ok(looker.heeding_masters(self.stale)),
         }
     }
 

@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::model::{Entry, Filters, FlushSettings, Verdict};
 use crate::sieve::Sieve;
 
-/// Entries that are held at most until it is known who has children: 14 MB, about as many as a walk meets meanwhile.
+/// Entries that are held at most until it is known who has children: 14 MB, as many as a walk meets meanwhile where a
+/// third of them may go.
 const HELD: usize = 1 << 16;
 /// Entries in 32 KiB of a dump.
 const A_CHUNK: usize = 140;
@@ -24,6 +25,8 @@ pub(super) struct Handing<'a, T, O, E> {
     pub each: E,
     /// A look for children that has not ended.
     pub masters: Option<Masters>,
+    /// What is not past its floor is handed on before: it stays, whoever its children are.
+    pub only_stale: bool,
     pub held: VecDeque<(T, Instant)>,
 }
 
@@ -38,7 +41,7 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
         if entry.master.is_none() && !self.filters.may_match(entry) {
             return Ok(());
         }
-        if self.masters.is_none() {
+        if self.masters.is_none() || self.stays(entry) {
             self.hand_on(&item, seen);
             return Ok(());
         }
@@ -46,6 +49,14 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
         match self.held.len() < HELD {
             true => Ok(()),
             false => self.masters.take().map_or(Ok(()), Masters::wait),
+        }
+    }
+
+    /// Whether children make no difference to what becomes of an entry.
+    fn stays(&mut self, entry: &Entry) -> bool {
+        self.only_stale && {
+            let verdict = self.sieve.judge(entry).verdict(entry, self.flush);
+            !verdict.past_floor || verdict.in_grace
         }
     }
 

@@ -68,6 +68,8 @@ pub(super) struct Looker<'a> {
     sightings: SharedSightings,
     /// Who has children is looked for with the next walk.
     heeds_masters: bool,
+    /// Only what is past its floor may go.
+    only_stale: bool,
     /// What cannot match need not be walked through: children are looked for apart.
     part: bool,
 }
@@ -110,13 +112,23 @@ impl<'a> Looker<'a> {
 
     pub(super) fn with(gauge: Gauge, settings: &'a Settings, filters: &'a Filters) -> Self {
         let (identify, sightings) = (Identify::default(), SharedSightings::default());
-        Looker { gauge, settings, filters, identify, sightings, heeds_masters: false, part: false }
+        Looker {
+            gauge,
+            settings,
+            filters,
+            identify,
+            sightings,
+            heeds_masters: false,
+            only_stale: false,
+            part: false,
+        }
     }
 
-    /// The same, with who has children known before the first walk hands anything on.
-    pub(super) fn heeding_masters(self) -> Self {
+    /// The same, with who has children known before the first walk hands on who may go. `only_stale`: who is not past his
+    /// floor may not, whoever his children are.
+    pub(super) fn heeding_masters(self, only_stale: bool) -> Self {
         // With `[protect] helpers` off nobody stays for his children.
-        Looker { heeds_masters: self.settings.protect.helpers, part: true, ..self }
+        Looker { heeds_masters: self.settings.protect.helpers, only_stale, part: true, ..self }
     }
 
     /// Hands on every entry that the filters want, with its verdict, and after each chunk asks `breathe` whether to go
@@ -162,8 +174,9 @@ impl<'a> Looker<'a> {
         };
         let sieve = Sieve::new(flush, &protection, &self.identify, sightings, &mut observations, grounds);
         let recent = Recent::new(&self.identify);
+        let (held, only_stale) = (VecDeque::new(), self.only_stale);
         let mut handing =
-            Handing { sieve, recent, filters, flush, entry_of, each, masters, held: VecDeque::new() };
+            Handing { sieve, recent, filters, flush, entry_of, each, masters, only_stale, held };
         let (mut walked, mut refreshed) = (Walked { whole: true, ..Walked::default() }, Instant::now());
         let identities: Option<HashSet<u64>> =
             these.map(|these| these.iter().map(|entry| self.identify.entry(entry)).collect());

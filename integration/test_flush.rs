@@ -31,6 +31,7 @@ pub const TESTS: &[Test] = &[
     test("flush::into_a_pipe_it_shows_what_it_asks_about", piped),
     test("flush::protected_entries_stay_unless_asked_for", protected),
     test("flush::masters_stay_in_whatever_order_a_walk_meets_them", masters),
+    test("flush::stale_masters_stay_for_their_children", stale_masters).needs(&[Need::Age]),
     test("flush::more_than_are_kept_go_in_one_walk_each_once", many),
     test("flush::a_limit_holds", limited),
     test("flush::within_a_limit_the_least_recently_active_go_and_are_shown", chosen).needs(&[Need::Age]),
@@ -237,6 +238,22 @@ fn masters() {
         let protected = if args[0] == "-s" { 1 } else { 100 };
         assert_eq!((&flushed["deleted"], &flushed["protected"]), (&0.into(), &protected.into()), "{flushed}");
     }
+    assert_eq!(topology.count(), 100);
+}
+
+/// An idle control connection, whose transfer is under way.
+fn stale_masters() {
+    let topology = Topology::new();
+    for n in 0..50 {
+        let master = Flow::established(source(n), SERVER4, 21, 8000);
+        let child =
+            Flow { master: Some(Box::new(master.clone())), ..Flow::established(SERVER4, source(n), 20, 0) };
+        let alone = Flow::established(source(n), SERVER4, 22, 8000);
+        fill(&topology.gateway, [master, child, alone]);
+    }
+    let setup = Setup::new(&topology.gateway, "");
+    let flushed = setup.json(&["flush", "--stale", "--yes"]);
+    assert_eq!((&flushed["deleted"], &flushed["protected"]), (&50.into(), &50.into()), "{flushed}");
     assert_eq!(topology.count(), 100);
 }
 

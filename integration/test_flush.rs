@@ -241,20 +241,23 @@ fn masters() {
     assert_eq!(topology.count(), 100);
 }
 
-/// An idle control connection, whose transfer is under way.
+/// Idle control connections, whose transfers are under way: some are met long before anybody knows of their children.
 fn stale_masters() {
+    const MASTERS: u32 = 1000;
+    const OTHERS: u32 = 60_000;
     let topology = Topology::new();
-    for n in 0..50 {
-        let master = Flow::established(source(n), SERVER4, 21, 8000);
-        let child =
-            Flow { master: Some(Box::new(master.clone())), ..Flow::established(SERVER4, source(n), 20, 0) };
-        let alone = Flow::established(source(n), SERVER4, 22, 8000);
-        fill(&topology.gateway, [master, child, alone]);
-    }
+    let masters = (0..MASTERS).map(|n| Flow::established(source(n), SERVER4, 21, 8000));
+    fill(&topology.gateway, masters.clone());
+    let child =
+        |(n, master)| Flow { master: Some(Box::new(master)), ..Flow::established(SERVER4, source(n), 20, 0) };
+    fill(&topology.gateway, (0..MASTERS).zip(masters).map(child));
+    fill(&topology.gateway, (0..MASTERS).map(|n| Flow::established(source(n), SERVER4, 22, 8000)));
+    fill(&topology.gateway, flow::established(OTHERS, 600, 0));
     let setup = Setup::new(&topology.gateway, "");
     let flushed = setup.json(&["flush", "--stale", "--yes"]);
-    assert_eq!((&flushed["deleted"], &flushed["protected"]), (&50.into(), &50.into()), "{flushed}");
-    assert_eq!(topology.count(), 100);
+    let counts = [&flushed["deleted"], &flushed["protected"]].map(|n| n.as_u64());
+    assert_eq!(counts, [Some(MASTERS.into()); 2], "{flushed}");
+    assert_eq!(topology.count(), u64::from(OTHERS + 2 * MASTERS));
 }
 
 /// A walk goes on where it was, though what it has met goes from under it.

@@ -15,7 +15,7 @@ use super::{End, Options, hand, watch};
 use crate::error::{Error, Result};
 use crate::kernel::clock;
 use crate::kernel::netns::Namespace;
-use crate::kernel::{priority, process};
+use crate::kernel::{memory, priority, process};
 use crate::model::Netns;
 use crate::sieve::SharedSightings;
 use crate::state::{Identify, RegretMeter};
@@ -77,6 +77,7 @@ impl Pipeline {
             numbers: numbers.clone(),
             commands,
             hand: hand.clone(),
+            memory_bytes: memory::total_bytes() / settings.agent.netns.len().max(1) as u64,
             remember_entries: settings.agent.remember_entries,
         };
         let acting = hand::Ground {

@@ -12,10 +12,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::foreign::Foreign;
 use super::shared::{Command, Numbers, Order, WatchEnd};
 use crate::error::Result;
+use crate::kernel::clock;
 use crate::kernel::listener::{BYTES_PER_QUEUED_EVENT, Listener};
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
-use crate::kernel::{clock, memory};
 use crate::model::{Event, Queue};
 use crate::sieve::SharedSightings;
 use crate::state::{Audit, Backlog, Finding, Identify, Look, RegretMeter, Sightings, Sync};
@@ -43,6 +43,8 @@ pub struct Ground {
     pub commands: WatchEnd,
     /// The hand.
     pub hand: SyncSender<Order>,
+    /// This namespace's part of the host's memory, for the room that events may take of it; 0: not known.
+    pub memory_bytes: u64,
     /// Whether each entry is to be known by what the kernel finds it by.
     pub remember_entries: bool,
 }
@@ -55,8 +57,6 @@ pub struct Watcher {
     backlog: Backlog,
     /// `nf_conntrack_max` at the last tick.
     max: u64,
-    /// Of the host, for the room that events may take of it.
-    memory_bytes: u64,
     sysctls: ConntrackSysctls,
     sync: Sync,
     audit: Audit,
@@ -86,9 +86,8 @@ impl Watcher {
     /// Exit 3 without the right to enter or to subscribe.
     pub fn open(ground: Ground) -> Result<Self> {
         ground.namespace.enter()?;
-        let memory_bytes = memory::total_bytes();
         let backlog = Backlog::new(clock::running_seconds());
-        let listener = Listener::open(backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, memory_bytes))?;
+        let listener = Listener::open(backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, ground.memory_bytes))?;
         let events = listener.buffer_bytes() / BYTES_PER_QUEUED_EVENT;
         tracing::info!(netns = %ground.namespace.netns().key(), "room for {events} queued events");
         let sync = Sync::new(ground.identify.clone());
@@ -98,7 +97,6 @@ impl Watcher {
             foreign: Foreign::open()?,
             backlog,
             max: 0,
-            memory_bytes,
             sysctls: ConntrackSysctls::open()?,
             sync,
             ground,
@@ -275,7 +273,7 @@ impl Watcher {
     /// and only what waits takes memory.
     fn make_room(&mut self) {
         self.backlog.pace(clock::running_seconds());
-        let wanted = self.backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, self.memory_bytes);
+        let wanted = self.backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, self.ground.memory_bytes);
         let mut queue = self.ground.numbers.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted as u64 > queue.wanted_bytes && wanted > self.listener.buffer_bytes() {
             self.listener.reserve(wanted);

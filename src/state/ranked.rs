@@ -72,14 +72,19 @@ fn few<'a>(
     now_seconds: u32,
 ) -> Vec<(SourceKey, Count)> {
     let mut best: BinaryHeap<Reverse<(Rank, Count)>> = BinaryHeap::with_capacity(limit + 1);
+    // The last of the best so far: nearly all are known by it to be none of them, before anything is copied.
+    let mut least: Option<Rank> = None;
     for (key, count) in sources {
-        let candidate = (place(key, count, rank, now_seconds), *count);
-        if best.len() < limit {
-            best.push(Reverse(candidate));
-        } else if let Some(mut least) = best.peek_mut()
-            && candidate.0 > least.0.0
-        {
-            *least = Reverse(candidate);
+        let place = place(key, count, rank, now_seconds);
+        if least.is_some_and(|least| place <= least) {
+            continue;
+        }
+        if best.len() == limit {
+            best.pop();
+        }
+        best.push(Reverse((place, *count)));
+        if best.len() == limit {
+            least = best.peek().map(|Reverse((place, _))| *place);
         }
     }
     best.into_iter().map(|Reverse(((.., Reverse(key)), count))| (key, count)).collect()

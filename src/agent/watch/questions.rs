@@ -26,8 +26,7 @@ impl Watcher {
         if !self.ground.remember_entries {
             return Remembered::Nothing;
         }
-        self.catch_up();
-        let synced = self.synced();
+        let synced = self.knows_all();
         let sightings = read(&self.ground.sightings);
         let roll = self.sync.roll().filter(|_| synced && sightings.knows_masters());
         let Some(roll) = roll else { return Remembered::InDoubt };
@@ -35,6 +34,18 @@ impl Watcher {
         let identify = &self.ground.identify;
         let expects = |id: &EntryId| sightings.master(identify.tuple(&id.original, id.zone));
         Remembered::All(all.into_iter().map(|id| (id, expects(&id))).collect())
+    }
+
+    /// Whether the counts are exactly the table's: at some moment with an empty queue they are, however much comes and
+    /// goes, unless entries began or ended unheard.
+    fn knows_all(&mut self) -> bool {
+        const LOOKS: usize = 50;
+        (0..LOOKS).any(|_| {
+            self.drain();
+            self.catch_up();
+            let count = self.sysctls.count();
+            count.is_ok_and(|count| self.audit.exact(count, self.sync.ledger().entries()))
+        }) && self.synced()
     }
 
     /// Before the first dump nobody knows who is old.

@@ -140,8 +140,8 @@ pub fn reverted(header: Header, values: Vec<RevertRow>) -> RevertDocument {
 }
 
 /// Rows of `top-sources`; shares are of all `entries`.
-pub fn source_rows(counts: &[SourceCount], entries: u64) -> Vec<SourceRow> {
-    let row = |c: &SourceCount| SourceRow {
+pub fn source_rows(counts: impl IntoIterator<Item = SourceCount>, entries: u64) -> Vec<SourceRow> {
+    let row = |c: SourceCount| SourceRow {
         source: c.address.to_string(),
         zone: Some(c.zone),
         entries: c.entries,
@@ -155,7 +155,7 @@ pub fn source_rows(counts: &[SourceCount], entries: u64) -> Vec<SourceRow> {
         unreplied: c.unreplied,
         idle: c.idle,
     };
-    counts.iter().map(row).collect()
+    counts.into_iter().map(row).collect()
 }
 
 /// Three decimals say all that a rate or a percentage can.

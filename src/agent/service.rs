@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::endpoint::Trouble;
-use super::shared::{Command, Numbers, Order, Remembered, Reply1, SharedView, View, Watch};
+use super::shared::{Command, Numbers, Order, Remembered, Reply1, SharedView, Top, View, Watch};
 use crate::config;
-use crate::control::{Answer, Call, Refusal, Reply, Service};
+use crate::control::{Answer, Call, Refusal, Reply, Service, SourceRows};
 use crate::documents;
 use crate::error::Error;
 use crate::journal;
@@ -211,24 +211,19 @@ impl Answers {
         let top = receive.await.map_err(|_| Refusal::busy("the agent is about to stop"))?;
         let many = top.picked.many();
         let header = documents::header(&self.netns, clock::now_rfc3339());
-        let document = move || {
-            Reply::TopSources(TopSources {
-                header,
-                basis: Basis::Agent,
-                synced: top.synced,
-                entries: top.entries,
-                sources_total: top.sources_total,
-                sources: documents::source_rows(&top.picked.rows(), top.entries),
-            })
-        };
-        // Other questions are answered while a million rows are sorted.
-        match many {
-            false => Ok(document()),
-            true => {
-                let sorted = tokio::task::spawn_blocking(document).await;
-                sorted.map_err(|error| Refusal::failed(error.to_string()))
-            }
+        let (basis, sources) = (Basis::Agent, Vec::new());
+        let Top { picked, entries, sources_total, synced } = top;
+        let document = TopSources { header, basis, synced, entries, sources_total, sources };
+        if !many {
+            let sources = documents::source_rows(picked.rows(), entries);
+            return Ok(Reply::TopSources(TopSources { sources, ..document }));
         }
+        // Other questions are answered while a million rows are sorted.
+        let sorted = tokio::task::spawn_blocking(|| picked.sorted()).await;
+        let sorted = sorted.map_err(|error| Refusal::failed(error.to_string()))?;
+        let rows =
+            SourceRows::new(sorted.len(), move |range| documents::source_rows(sorted.of(range), entries));
+        Ok(Reply::ManySources(document, rows))
     }
 
     async fn entries(&self, source: IpAddr, zone: Option<u16>) -> Result<Reply, Refusal> {

@@ -5,6 +5,7 @@
 
 mod client;
 pub mod frame;
+mod rows;
 pub mod schema;
 mod server;
 mod socket;
@@ -20,6 +21,7 @@ use crate::model::{
 };
 
 pub use client::Client;
+pub use rows::SourceRows;
 pub use server::{Limits, serve};
 pub use socket::{ConnectError, SocketGuard, bind, peer_pid};
 
@@ -91,6 +93,8 @@ pub enum Reply {
     Status(Box<StatusDocument>),
     /// To `GetTopSources`.
     TopSources(TopSources),
+    /// The same, with more rows than are worth to be held: those of the document, none, and then these.
+    ManySources(TopSources, SourceRows),
     /// To `GetEntries`.
     Entries(EntriesOfSource),
     /// To `GetPlan`.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, Refusal, RefusalKind, Reply};
 use crate::error::Exit;
-use crate::model::SortBy;
+use crate::model::{SortBy, TopSources};
 
 /// The interface's name.
 pub const INTERFACE: &str = "io.ctctl.Control";
@@ -258,6 +258,12 @@ pub fn encode_whole(reply: &Reply, limit_bytes: usize) -> Result<Vec<u8>, TooLon
     match reply {
         Reply::Status(document) => encode_reply(document, false, limit_bytes),
         Reply::TopSources(document) => encode_reply(document, false, limit_bytes),
+        // No row is shorter than its field names.
+        Reply::ManySources(_, rows) if rows.len() > limit_bytes / 100 => Err(TooLong),
+        Reply::ManySources(document, rows) => {
+            let sources = rows.of(0..rows.len());
+            encode_reply(&TopSources { sources, ..document.clone() }, false, limit_bytes)
+        }
         Reply::Entries(document) => encode_reply(document, false, limit_bytes),
         Reply::Plan(document) => encode_reply(document, false, limit_bytes),
         Reply::Snapshot(document) => encode_reply(document, false, limit_bytes),

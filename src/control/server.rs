@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -289,7 +290,9 @@ impl Connection {
 
     fn whole(&self, reply: &Reply) -> Result<Vec<u8>, Fault> {
         schema::encode_whole(reply, self.limits.message_bytes).map_err(|_| match reply {
-            Reply::TopSources(_) | Reply::Entries(_) | Reply::History(_) => Fault::ExpectedMore,
+            Reply::TopSources(_) | Reply::ManySources(..) | Reply::Entries(_) | Reply::History(_) => {
+                Fault::ExpectedMore
+            }
             _ => too_long(),
         })
     }
@@ -302,15 +305,22 @@ impl Connection {
         match reply {
             Reply::TopSources(mut document) => {
                 let rows = std::mem::take(&mut document.sources);
-                self.send_rows(rows, document, |document, rows| document.sources = rows).await
+                let of = |range| rows.get(range).map_or_else(Vec::new, <[_]>::to_vec);
+                self.send_rows(rows.len(), of, document, |document, rows| document.sources = rows).await
+            }
+            Reply::ManySources(document, rows) => {
+                let of = |range| rows.of(range);
+                self.send_rows(rows.len(), of, document, |document, rows| document.sources = rows).await
             }
             Reply::Entries(mut document) => {
                 let rows = std::mem::take(&mut document.entries);
-                self.send_rows(rows, document, |document, rows| document.entries = rows).await
+                let of = |range| rows.get(range).map_or_else(Vec::new, <[_]>::to_vec);
+                self.send_rows(rows.len(), of, document, |document, rows| document.entries = rows).await
             }
             Reply::History(rows) => {
                 let page = HistoryPage { records: Vec::new() };
-                self.send_rows(rows, page, |page, rows| page.records = rows).await
+                let of = |range| rows.get(range).map_or_else(Vec::new, <[_]>::to_vec);
+                self.send_rows(rows.len(), of, page, |page, rows| page.records = rows).await
             }
             whole => {
                 let bytes = self.whole(&whole).unwrap_or_else(|fault| schema::encode_fault(&fault));
@@ -319,10 +329,11 @@ impl Connection {
         }
     }
 
-    /// Sends all rows, each page a copy of `document` with its slice of them.
-    async fn send_rows<D: serde::Serialize + Clone, R: Clone>(
+    /// Sends all of so many rows, each page a copy of `document` with its slice of them.
+    async fn send_rows<D: serde::Serialize, R>(
         &mut self,
-        rows: Vec<R>,
+        rows: usize,
+        of: impl Fn(Range<usize>) -> Vec<R>,
         mut document: D,
         put: fn(&mut D, Vec<R>),
     ) -> io::Result<()> {
@@ -330,9 +341,9 @@ impl Connection {
         let mut size = self.limits.page_rows.max(1);
         let mut sent = 0;
         loop {
-            let page = &rows[sent..rows.len().min(sent + size)];
-            let last = sent + page.len() == rows.len();
-            put(&mut document, page.to_vec());
+            let page = sent..rows.min(sent + size);
+            let last = page.end == rows;
+            put(&mut document, of(page.clone()));
             match schema::encode_reply(&document, !last, self.limits.message_bytes) {
                 Ok(bytes) => timeout_at(deadline, self.send(&bytes)).await??,
                 Err(_) if page.len() > 1 => {

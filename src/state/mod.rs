@@ -29,7 +29,7 @@ pub use ledger::{BuildAsIs, Count, Identify, Ledger};
 pub use life::LocalLife;
 pub use observations::Observations;
 pub use proof::{Idle, Proofs};
-pub use ranked::Picked;
+pub use ranked::{Picked, Sorted};
 pub use rates::Rates;
 pub use regret::RegretMeter;
 pub use roll::Roll;

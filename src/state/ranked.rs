@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use super::ledger::Count;
 use crate::model::{SortBy, SourceCount, SourceKey};
@@ -46,6 +47,12 @@ impl Picked {
 
     /// The largest first, `limit` of them.
     pub fn rows(self) -> Vec<SourceCount> {
+        let sorted = self.sorted();
+        sorted.of(0..sorted.len()).collect()
+    }
+
+    /// The same, packed.
+    pub fn sorted(self) -> Sorted {
         let Picked { mut sources, limit, rank, now_seconds } = self;
         let by = |(key, count): &(SourceKey, Count)| Reverse(place(*key, count, rank, now_seconds));
         if limit != 0 && limit < sources.len() {
@@ -53,7 +60,31 @@ impl Picked {
             sources.truncate(limit);
         }
         sources.sort_unstable_by_key(by);
-        sources.iter().map(|(key, count)| row(*key, count, now_seconds)).collect()
+        Sorted { sources, now_seconds }
+    }
+}
+
+/// Sources, the largest first: 48 bytes each, of which a row is made where it is wanted.
+#[derive(Clone, Debug)]
+pub struct Sorted {
+    sources: Vec<(SourceKey, Count)>,
+    now_seconds: u32,
+}
+
+impl Sorted {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// The rows of a range.
+    pub fn of(&self, range: Range<usize>) -> impl Iterator<Item = SourceCount> + '_ {
+        self.sources.get(range).into_iter().flatten().map(|(key, count)| row(*key, count, self.now_seconds))
     }
 }
 

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ctctl::control::frame::Frames;
-use ctctl::control::{Answer, Call, Client, Limits, Refusal, Reply, Service, bind, serve};
+use ctctl::control::{Answer, Call, Client, Limits, Refusal, Reply, Service, SourceRows, bind, serve};
 use ctctl::model::*;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -50,10 +50,21 @@ fn reply(call: &Call, sources: usize, records: usize) -> Result<Reply, Refusal> 
     let done = |message: &str| Ok(Reply::Done { message: message.into() });
     match call {
         Call::GetStatus { .. } => Ok(Reply::Status(Box::new(status()))),
-        Call::GetTopSources { limit, .. } => Ok(Reply::TopSources(top_sources(match limit {
-            0 => sources,
-            limit => sources.min(*limit as usize),
-        }))),
+        Call::GetTopSources { limit, .. } => {
+            let document = top_sources(match limit {
+                0 => sources,
+                limit => sources.min(*limit as usize),
+            });
+            // As an agent does it: many are made as they are sent.
+            Ok(match document.sources.len() {
+                0..=1024 => Reply::TopSources(document),
+                n => {
+                    let rows = document.sources.clone();
+                    let rows = SourceRows::new(n, move |range| rows[range].to_vec());
+                    Reply::ManySources(TopSources { sources: vec![], ..document }, rows)
+                }
+            })
+        }
         Call::GetEntries { .. } => Ok(Reply::Entries(entries(sources))),
         Call::GetPlan => Ok(Reply::Plan(plan())),
         Call::GetSnapshot => Ok(Reply::Snapshot(Box::new(snapshot()))),

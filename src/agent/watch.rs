@@ -315,6 +315,9 @@ impl Watcher {
         }
         if self.sync.adopt(ledger) {
             self.audit.resynced(clock::boottime_seconds(), duration.as_secs_f64());
+            if let Ok(count) = self.sysctls.count() {
+                self.audit.removed(count, self.sync.ledger().entries(), self.events_in_tick);
+            }
         }
         self.publish(lost);
     }

@@ -130,6 +130,14 @@ impl Audit {
         self.not_before_seconds = now_seconds + (30.0 * duration_seconds).clamp(1.0, 60.0);
     }
 
+    /// What the table and the counts say right after a dump was adopted: a difference that the dump removed is no longer
+    /// asked for, though another of the same size comes before the next tick.
+    pub fn removed(&mut self, count: u64, sum: u64, in_flight: u64) {
+        if !self.doubtful(count, sum, in_flight) {
+            self.asked_for = None;
+        }
+    }
+
     /// Events were lost: the wait is shorter, for the doubt is certain.
     pub fn hurry(&mut self, now_seconds: f64, duration_seconds: f64) {
         let soon = now_seconds + (4.0 * duration_seconds).clamp(0.25, 10.0);
@@ -205,6 +213,23 @@ mod tests {
         }
         assert_eq!(dumps, 1);
         assert!(audit.synced());
+    }
+
+    #[test]
+    fn the_same_difference_before_the_next_tick_is_asked_for_again() {
+        let mut audit = synced();
+        let mut dumps = 0;
+        for tick in 0..100u32 {
+            let now = 100.0 + f64::from(tick);
+            // After each of two dumps, and before the next look, as many end in silence as did before.
+            let (count, sum) = (9000 - 1000 * dumps.min(2), 10_000 - 1000 * dumps.min(3));
+            if audit.look(look(count, sum, 0, now)) == Finding::Resync {
+                dumps += 1;
+                audit.resynced(now, 0.0);
+                audit.removed(count, count, 0);
+            }
+        }
+        assert_eq!(dumps, 3);
     }
 
     #[test]

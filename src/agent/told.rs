@@ -14,7 +14,8 @@ impl Acting {
         let pressure = &self.settings.pressure;
         let percents = [pressure.low_percent, pressure.high_percent, pressure.critical_percent];
         for (mark, percent) in self.ground.numbers.marks.iter().zip(percents) {
-            mark.store((limit * percent / 100.0) as u64, Relaxed);
+            // Rounded down the hand was woken an entry early, saw no pressure yet, and slept for an interval more.
+            mark.store((limit * percent / 100.0).ceil() as u64, Relaxed);
         }
     }
 

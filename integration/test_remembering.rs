@@ -58,6 +58,14 @@ fn knows(agent: &Agent<'_>, setup: &Setup, entries: u64) {
 
 /// Flushes what the filters want; what it deleted. It has to say that the agent named as many as `known`.
 fn flush(setup: &Setup, filters: &[&str], known: u64) -> u64 {
+    // What is older than the agent went in silence: until the next dump it names nobody.
+    wait::until("the agent to know all", PATIENCE, || {
+        let (top, status) = (setup.json(&["top-sources", "-n", "1"]), setup.json(&["status"]));
+        match top["synced"] == true && top["entries"] == status["entries"] {
+            true => Ok(()),
+            false => Err(format!("{} of {}", top["entries"], status["entries"])),
+        }
+    });
     let answer = setup.ctctl(&[&["flush", "--yes", "--json", "-v"], filters].concat());
     assert_eq!(answer.code, 0, "{answer:?}");
     assert!(answer.stderr.contains(&format!("'s entries: {known}\n")), "{answer:?}");

@@ -246,7 +246,8 @@ impl Acting {
                     break;
                 }
                 match self.round() {
-                    Ok(true) => {}
+                    // There is more to decide.
+                    Ok(true) => self.rest.ends(),
                     Ok(false) => break,
                     Err(error) => {
                         tracing::warn!(netns = %self.netns.key(), %error, "the table cannot be read");
@@ -263,7 +264,6 @@ impl Acting {
             let interval = Duration::from_millis(self.settings.agent.interval_ms);
             match self.ground.orders.recv_timeout(interval) {
                 Ok(order) => {
-                    self.rest.ends();
                     if !self.obey_all(Some(order)) {
                         return;
                     }
@@ -288,6 +288,9 @@ impl Acting {
     /// false at the end.
     fn obey_all(&mut self, first: Option<Order>) -> bool {
         let orders: Vec<Order> = first.into_iter().chain(self.ground.orders.try_iter()).collect();
+        if !orders.is_empty() {
+            self.rest.ends();
+        }
         orders.into_iter().all(|order| self.obey(order))
     }
 

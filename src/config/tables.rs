@@ -52,7 +52,8 @@ const AGENT: &[Key] = &[
     key!(
         agent.interval_ms,
         |v| v.whole(10..=60_000),
-        "Milliseconds between two looks at the table when nothing wakes the agent earlier."
+        "Milliseconds between two looks at the table when nothing wakes the agent earlier; a second at least while no\n\
+         event comes at level normal."
     ),
     key!(
         agent.socket_group,
@@ -75,7 +76,8 @@ const AGENT: &[Key] = &[
         agent.remember_entries,
         |v| v.truth(),
         "Know who each entry is, not only whose: then `flush -s` and `list -s` of one address ask the kernel for its\n\
-         entries alone, and walk no table. Costs 34 to 39 bytes an entry (IPv6: 58 to 63) and 6 to 11 a source."
+         entries alone, and walk no table. Costs 34 to 39 bytes an entry (IPv6: 58 to 63) and 6 to 11 a source.\n\
+         Whoever may ask the agent may ask for them (socket_group)."
     ),
 ];
 

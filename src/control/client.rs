@@ -82,19 +82,8 @@ impl Client {
     /// # Errors
     /// As `status`.
     pub fn top_sources(&mut self, limit: u64, rank: SortBy) -> Result<TopSources> {
-        let mut whole: Option<TopSources> = None;
-        self.pages(
-            "top-sources",
-            &Call::GetTopSources { limit, rank },
-            |page: TopSources| match &mut whole {
-                None => whole.insert(page).sources.len(),
-                Some(whole) => {
-                    whole.sources.extend(page.sources);
-                    whole.sources.len()
-                }
-            },
-        )?;
-        whole.ok_or_else(|| garbled("top-sources", "no page"))
+        let call = Call::GetTopSources { limit, rank };
+        self.joined("top-sources", &call, |page: &mut TopSources| &mut page.sources)
     }
 
     /// The entries of one source, in one zone where one is given. An agent refuses where it does not know all of them.
@@ -102,19 +91,8 @@ impl Client {
     /// # Errors
     /// As `status`.
     pub fn entries(&mut self, source: IpAddr, zone: Option<u16>) -> Result<EntriesOfSource> {
-        let mut whole: Option<EntriesOfSource> = None;
-        self.pages(
-            "entries",
-            &Call::GetEntries { source, zone },
-            |page: EntriesOfSource| match &mut whole {
-                None => whole.insert(page).entries.len(),
-                Some(whole) => {
-                    whole.entries.extend(page.entries);
-                    whole.entries.len()
-                }
-            },
-        )?;
-        whole.ok_or_else(|| garbled("entries", "no page"))
+        let call = Call::GetEntries { source, zone };
+        self.joined("entries", &call, |page: &mut EntriesOfSource| &mut page.entries)
     }
 
     /// `plan`.
@@ -188,6 +166,24 @@ impl Client {
             Ok(())
         })?;
         answer.ok_or_else(|| garbled(what, "no reply"))
+    }
+
+    /// The first page, with the `rows` of all pages.
+    fn joined<T: DeserializeOwned, R>(
+        &mut self,
+        what: &str,
+        call: &Call,
+        rows: fn(&mut T) -> &mut Vec<R>,
+    ) -> Result<T> {
+        let mut whole: Option<T> = None;
+        self.pages(what, call, |mut page: T| match &mut whole {
+            None => rows(whole.insert(page)).len(),
+            Some(whole) => {
+                rows(whole).append(rows(&mut page));
+                rows(whole).len()
+            }
+        })?;
+        whole.ok_or_else(|| garbled(what, "no page"))
     }
 
     /// `join` takes a page and says how many rows there are now.

@@ -125,10 +125,15 @@ impl<'a> Living<'a> {
     }
 }
 
-/// A connection whose client has ended its direction, and whose server has not answered yet.
+/// A connection whose client has ended its direction, and whose server has begun to answer.
 pub fn half_closed(topology: &Topology) -> Tcp {
-    let tcp = Tcp::talking(topology, Family::V4);
+    let mut tcp = Tcp::talking(topology, Family::V4);
     tcp.client.shutdown(Shutdown::Write).expect("shutdown");
+    // With a byte the server acknowledges at once. A delayed acknowledgement takes 200 ms, as long as the client waits
+    // before it sends its FIN again, and two of them are a closed connection to the kernel (`tcp_conntracks`).
+    assert_eq!(tcp.server.read(&mut [0; 1]).expect("an end"), 0, "the client's end");
+    tcp.server.write_all(b"!").expect("a byte");
+    tcp.client.read_exact(&mut [0; 1]).expect("a byte");
     wait::until("CLOSE_WAIT in the gateway", Duration::from_secs(5), || {
         let state = tcp.entry(topology).and_then(|entry| entry.tcp_state);
         // TCP_CONNTRACK_CLOSE_WAIT is 5.

@@ -106,6 +106,9 @@ pub struct Asked {
     /// Seconds of churn
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub churn_seconds: u32,
+    /// Flows that begin, and as many that end, in a second of churn
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    pub churn_per_second: u32,
     /// Tables of which the growth is told
     #[arg(long, value_delimiter = ',', value_name = "ENTRIES,...", default_values_t = [10_000, 100_000, 1_000_000, 4_000_000])]
     #[arg(value_parser = clap::value_parser!(u32).range(1000..=4_000_000))]

@@ -10,8 +10,6 @@ use crate::gateway::{Gateway, SERVER};
 use crate::process::status_mb;
 use crate::ratio::{self, Wanted};
 
-/// Each is a birth, and the end of the oldest.
-const PER_SECOND: u32 = 20_000;
 const PER_SOURCE: u32 = 10;
 /// Looks at the memory between start and end.
 const LOOKS: u32 = 9;
@@ -32,8 +30,10 @@ pub fn run(asked: &Asked) {
             between.push(mb("VmRSS:"));
         }
     };
-    let (mut writer, total) = (Writer::new(&gateway.namespace), PER_SECOND * asked.churn_seconds);
-    let pace = paced(&mut writer, PER_SECOND, total, each, look);
+    // Each is a birth, and the end of the oldest.
+    let (per_second, mut writer) = (asked.churn_per_second, Writer::new(&gateway.namespace));
+    let total = per_second * asked.churn_seconds;
+    let pace = paced(&mut writer, per_second, total, each, look);
     assert!(writer.refused.is_empty(), "refused by errno: {:?}", writer.refused);
     let last = mb("VmRSS:");
     println!("  {} entries; {total} ended and as many others began", asked.entries);

@@ -38,6 +38,8 @@ const IPCTNL_MSG_CT_GET_STATS: u8 = 5;
 pub const CTTIMEOUT: u8 = 8;
 /// `NFNL_SUBSYS_NFTABLES`.
 pub const NFTABLES: u8 = 10;
+const NFNL_SUBSYS_CTNETLINK_EXP: u8 = 2;
+const IPCTNL_MSG_EXP_GET_STATS_CPU: u8 = 3;
 const IPCTNL_MSG_TIMEOUT_GET: u8 = 1;
 const NFT_MSG_GETCHAIN: u8 = 4;
 const NFT_MSG_GETRULE: u8 = 7;
@@ -101,6 +103,16 @@ pub fn stats_cpu(sequence: u32) -> Vec<u8> {
     let message =
         ConntrackMessage::Other { message_type: IPCTNL_MSG_CT_GET_STATS_CPU, attributes: Vec::new() };
     encode(NetfilterProtoFamily::Unspec, message, NLM_F_DUMP, sequence)
+}
+
+/// The same of expectations (`ctnetlink_exp_stat_cpu_dump`), a subsystem of its own.
+pub fn expectation_stats_cpu(sequence: u32) -> Vec<u8> {
+    let inner = NetfilterMessageInner::Other {
+        subsys: NetfilterSubsystem::Other(NFNL_SUBSYS_CTNETLINK_EXP),
+        message_type: IPCTNL_MSG_EXP_GET_STATS_CPU,
+        attributes: Vec::new(),
+    };
+    encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
 }
 
 /// The timeout policies of nfnetlink_cttimeout (`cttimeout_get_timeout`).

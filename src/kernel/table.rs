@@ -48,25 +48,38 @@ impl Chunk<'_> {
     }
 }
 
+/// Who goes through a dump.
+pub trait Reader {
+    /// A chunk came; false ends the dump early.
+    fn chunk(&mut self, chunk: &Chunk<'_>) -> bool;
+
+    /// The kernel is at the next one: time for what could wait. False where there is no such thing, or no more of it.
+    fn lull(&mut self) -> bool {
+        false
+    }
+}
+
+impl<F: FnMut(&Chunk<'_>) -> bool> Reader for F {
+    fn chunk(&mut self, chunk: &Chunk<'_>) -> bool {
+        self(chunk)
+    }
+}
+
 /// Dumps every entry and hands it over chunk by chunk; `each` ends the dump early by answering false.
 ///
 /// # Errors
 /// As netlink: EPERM without CAP_NET_ADMIN, and what [`Netlink::receive`] says.
-pub fn dump(netlink: &mut Netlink, each: impl FnMut(&Chunk<'_>) -> bool) -> io::Result<()> {
-    dump_of(netlink, Part::Whole, each)
+pub fn dump(netlink: &mut Netlink, mut each: impl FnMut(&Chunk<'_>) -> bool) -> io::Result<()> {
+    dump_of(netlink, Part::Whole, &mut each)
 }
 
 /// The same, of a part. What is not of it may come too.
 ///
 /// # Errors
 /// As [`dump`].
-pub fn dump_of(
-    netlink: &mut Netlink,
-    part: Part,
-    mut each: impl FnMut(&Chunk<'_>) -> bool,
-) -> io::Result<()> {
+pub fn dump_of(netlink: &mut Netlink, part: Part, reader: &mut impl Reader) -> io::Result<()> {
     let mut place = Place::begin(netlink, part)?;
-    if !place.go_on_ahead(netlink, &mut each)? {
+    if !place.go_on_ahead(netlink, reader)? {
         // The rest of this dump is left to a socket that nobody reads: close it by opening another.
         *netlink = Netlink::open().map_err(|error| io::Error::other(error.to_string()))?;
     }
@@ -88,35 +101,29 @@ impl Place {
     }
 
     /// As [`Place::go_on`], with some chunks received ahead: for who goes through the table to its end.
-    fn go_on_ahead(
-        &mut self,
-        netlink: &mut Netlink,
-        each: &mut impl FnMut(&Chunk<'_>) -> bool,
-    ) -> io::Result<bool> {
+    fn go_on_ahead(&mut self, netlink: &mut Netlink, reader: &mut impl Reader) -> io::Result<bool> {
         let sequence = self.sequence;
         let mut dump = Dump { netlink, sequence };
-        let received = ahead::receive(&mut dump, &mut self.filled_after, |filled| {
-            let (bytes, filled_after) = (filled.bytes(), filled.after);
-            each(&Chunk { bytes, sequences: sequence..=sequence, filled_after })
-        });
+        let received = ahead::receive(
+            &mut dump,
+            &mut self.filled_after,
+            &mut Reading { reader: &mut *reader, sequence },
+        );
         match received? {
             Some(at_end) => Ok(at_end),
-            None => self.go_on(netlink, each),
+            None => self.go_on(netlink, reader),
         }
     }
 
-    /// True at the end of the table, false where `each` left off.
-    fn go_on(
-        &mut self,
-        netlink: &mut Netlink,
-        each: &mut impl FnMut(&Chunk<'_>) -> bool,
-    ) -> io::Result<bool> {
+    /// True at the end of the table, false where the reader left off.
+    fn go_on(&mut self, netlink: &mut Netlink, reader: &mut impl Reader) -> io::Result<bool> {
         loop {
             let before = Instant::now();
             let bytes = netlink.receive(0)?;
             let ended = ended(bytes, self.sequence)?;
             let filled_after = std::mem::replace(&mut self.filled_after, before);
-            let wanted = each(&Chunk { bytes, sequences: self.sequence..=self.sequence, filled_after });
+            let wanted =
+                reader.chunk(&Chunk { bytes, sequences: self.sequence..=self.sequence, filled_after });
             if ended || !wanted {
                 return Ok(ended);
             }
@@ -134,6 +141,23 @@ impl ahead::Source for Dump<'_> {
     fn next(&mut self, room: &mut Vec<u8>) -> io::Result<(usize, bool)> {
         let length = self.netlink.receive_in_exchange(room)?;
         Ok((length, ended(&room[..length], self.sequence)?))
+    }
+}
+
+/// A reader of a dump, as who receives ahead of it sees it.
+struct Reading<'a, R> {
+    reader: &'a mut R,
+    sequence: u32,
+}
+
+impl<R: Reader> ahead::Reader for Reading<'_, R> {
+    fn chunk(&mut self, filled: &ahead::Filled) -> bool {
+        let (bytes, filled_after) = (filled.bytes(), filled.after);
+        self.reader.chunk(&Chunk { bytes, sequences: self.sequence..=self.sequence, filled_after })
+    }
+
+    fn lull(&mut self) -> bool {
+        self.reader.lull()
     }
 }
 
@@ -251,6 +275,34 @@ pub fn drops(netlink: &mut Netlink) -> io::Result<Drops> {
         }
     })?;
     Ok(sum)
+}
+
+/// Whether no entry of this namespace was ever expected by another: none came by an expectation (`expect_new`, counted by
+/// `init_conntrack`), and none was created over netlink (`insert`, counted by `nf_conntrack_hash_check_insert` alone), which
+/// may name any master. The table need not be gone through to know that then.
+///
+/// # Errors
+/// As [`Netlink::ask`], and where the kernel does not tell both counters.
+pub fn never_expected(netlink: &mut Netlink) -> io::Result<bool> {
+    const CTA_STATS_INSERT: u16 = 8;
+    const CTA_STATS_EXP_NEW: u16 = 1;
+    let created = stats_sum(netlink, request::stats_cpu, CTA_STATS_INSERT)?;
+    let expected = stats_sum(netlink, request::expectation_stats_cpu, CTA_STATS_EXP_NEW)?;
+    Ok(created == 0 && expected == 0)
+}
+
+/// One of the per-CPU statistics, summed.
+fn stats_sum(netlink: &mut Netlink, request: fn(u32) -> Vec<u8>, wanted: u16) -> io::Result<u64> {
+    let sequence = netlink.next_sequence();
+    let mut sum = None;
+    netlink.ask(&request(sequence), sequence, |message| {
+        for (kind, value) in message.attributes().into_iter().flatten().flatten() {
+            if let (true, Ok(value)) = (kind == wanted, be32(value)) {
+                sum = Some(sum.unwrap_or(0) + u64::from(value));
+            }
+        }
+    })?;
+    sum.ok_or_else(|| invalid(Malformed("a statistic is missing")))
 }
 
 /// Count and max as netlink tells them (`IPCTNL_MSG_CT_GET_STATS`); max is missing before 5.10.

@@ -261,7 +261,7 @@ fn delete(
         }
     };
     let breathe = || {
-        failure = taker.take(&mut chunk.borrow_mut()).err();
+        failure = failure.take().or(taker.take(&mut chunk.borrow_mut()).err());
         progress(taker.done().gone());
         failure.is_none() && !stop.asked()
     };

@@ -7,12 +7,12 @@ use super::look::Recent;
 use super::masters::Masters;
 use crate::error::Result;
 use crate::model::{Entry, Filters, FlushSettings, Verdict};
-use crate::sieve::Sieve;
+use crate::sieve::{Judged, Sieve};
 
-/// Entries that are held at most until it is known who has children: 14 MB, as many as a walk meets meanwhile where a
-/// third of them may go.
-const HELD: usize = 1 << 16;
-/// Entries in 32 KiB of a dump.
+/// Entries that are held at most until it is known who has children: 28 MB, as many as a walk of a million meets
+/// meanwhile where a third of them may go.
+const HELD: usize = 1 << 17;
+/// Entries in 32 KiB of a dump: what they take to be deleted is less than the kernel takes for the chunks that wait.
 const A_CHUNK: usize = 140;
 
 /// Judges what a walk meets and hands on what the filters want.
@@ -41,9 +41,17 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
         if entry.master.is_none() && !self.filters.may_match(entry) {
             return Ok(());
         }
-        if self.masters.is_none() || self.stays(entry) {
+        if self.masters.is_none() {
             self.hand_on(&item, seen);
             return Ok(());
+        }
+        if self.only_stale {
+            let judged = self.sieve.judge(entry);
+            // It stays, whoever its children are.
+            if !judged.past_floor || judged.in_grace {
+                self.hand_on_judged(&item, &judged, seen);
+                return Ok(());
+            }
         }
         self.held.push_back((item, seen));
         match self.held.len() < HELD {
@@ -52,27 +60,20 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
         }
     }
 
-    /// Whether children make no difference to what becomes of an entry.
-    fn stays(&mut self, entry: &Entry) -> bool {
-        self.only_stale && {
-            let verdict = self.sieve.judge(entry).verdict(entry, self.flush);
-            !verdict.past_floor || verdict.in_grace
-        }
-    }
-
-    /// Hands on some of what is held, once it is known who has children: so much beside each chunk that the walk need
-    /// not wait for it.
+    /// In a lull of the walk, hands on some of what is held, once it is known who has children; false where there is
+    /// nothing to hand on. Later is soon enough, for what comes out of the dump meanwhile is young only now.
     ///
     /// # Errors
     /// As [`Masters::wait`].
-    pub(super) fn release_some(&mut self) -> Result<()> {
+    pub(super) fn release_some(&mut self) -> Result<bool> {
         if let Some(masters) = self.masters.take_if(|masters| masters.ended()) {
             masters.wait()?;
         }
-        if self.masters.is_none() {
+        let some = self.masters.is_none() && !self.held.is_empty();
+        if some {
             self.hand_on_held(A_CHUNK);
         }
-        Ok(())
+        Ok(some)
     }
 
     /// Waits until that is known, and hands on all of it.
@@ -97,6 +98,11 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
     fn hand_on(&mut self, item: &T, seen: Instant) {
         let entry = (self.entry_of)(item);
         let judged = self.sieve.judge(entry);
+        self.hand_on_judged(item, &judged, seen);
+    }
+
+    fn hand_on_judged(&mut self, item: &T, judged: &Judged, seen: Instant) {
+        let entry = (self.entry_of)(item);
         if self.filters.matches(entry, judged.idle_seconds) && self.recent.is_new(entry) {
             (self.each)(item, &judged.verdict(entry, self.flush), seen);
         }

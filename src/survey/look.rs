@@ -14,7 +14,7 @@ use crate::gauge::Gauge;
 use crate::kernel::attribute::Malformed;
 use crate::kernel::request;
 use crate::kernel::socket::{Netlink, explain};
-use crate::kernel::table::{self, Chunk, Part};
+use crate::kernel::table::{self, Chunk, Part, Reader};
 use crate::model::{Detail, Entry, Filters, Settings, Verdict};
 use crate::policy::Protection;
 use crate::sieve::{SharedSightings, Sieve};
@@ -161,7 +161,7 @@ impl<'a> Looker<'a> {
         read: impl Fn(&Chunk<'_>) -> Vec<std::result::Result<T, Malformed>>,
         entry_of: impl Fn(&T) -> &Entry,
         each: impl FnMut(&T, &Verdict, Instant),
-        mut breathe: impl FnMut() -> bool,
+        breathe: impl FnMut() -> bool,
     ) -> Result<Walked> {
         let (gauge, filters, flush) = (&mut self.gauge, self.filters, &self.settings.flush);
         let protection = Protection::new(self.settings.protect.clone(), gauge.look_at_host().clone());
@@ -169,46 +169,24 @@ impl<'a> Looker<'a> {
         let (buckets, grounds) = (gauge.buckets()?, gauge.grounds());
         let sightings = self.sightings.clone();
         let masters = match std::mem::take(&mut self.heeds_masters) {
-            true => Some(Masters::look(self.identify.clone(), sightings.clone())?),
+            true => Masters::look(self.identify.clone(), sightings.clone())?,
             false => None,
         };
         let sieve = Sieve::new(flush, &protection, &self.identify, sightings, &mut observations, grounds);
         let recent = Recent::new(&self.identify);
         let (held, only_stale) = (VecDeque::new(), self.only_stale);
-        let mut handing =
-            Handing { sieve, recent, filters, flush, entry_of, each, masters, only_stale, held };
-        let (mut walked, mut refreshed) = (Walked { whole: true, ..Walked::default() }, Instant::now());
-        let identities: Option<HashSet<u64>> =
-            these.map(|these| these.iter().map(|entry| self.identify.entry(entry)).collect());
-        let meant = |entry: &Entry| {
-            identities.as_ref().is_none_or(|known| known.contains(&self.identify.entry(entry)))
-        };
-        let mut take = |chunk: &Chunk<'_>| -> Result<()> {
-            if refreshed.elapsed() >= REFRESH {
-                handing.sieve.refresh(gauge.grounds());
-                refreshed = Instant::now();
-            }
-            for item in read(chunk) {
-                let Ok(item) = item else {
-                    walked.unreadable += 1;
-                    continue;
-                };
-                if these.is_some() {
-                    if !meant((handing.entry_of)(&item)) {
-                        continue;
-                    }
-                    walked.there += 1;
-                }
-                handing.meet(item, chunk.filled_after)?;
-            }
-            // After what is fresh: that goes without a second look.
-            handing.release_some()
-        };
-        let mut failure = None;
-        let chunk = |chunk: &Chunk<'_>| {
-            failure = take(chunk).err();
-            walked.whole = failure.is_none() && breathe();
-            walked.whole
+        let handing = Handing { sieve, recent, filters, flush, entry_of, each, masters, only_stale, held };
+        let identities = these.map(|these| these.iter().map(|entry| self.identify.entry(entry)).collect());
+        let mut walking = Walking {
+            handing,
+            gauge,
+            read,
+            breathe,
+            identify: &self.identify,
+            identities,
+            walked: Walked { whole: true, ..Walked::default() },
+            refreshed: Instant::now(),
+            failure: None,
         };
         // Entries are read through one socket while grounds are read through another.
         let netlink = &mut Netlink::open()?;
@@ -217,20 +195,99 @@ impl<'a> Looker<'a> {
             _ => filters.family().map_or(Part::Whole, Part::Of),
         };
         let asked = match these {
-            None => table::dump_of(netlink, part, chunk).map(|()| 0),
-            Some(these) => table::recall(netlink, these, chunk),
+            None => table::dump_of(netlink, part, &mut walking).map(|()| 0),
+            Some(these) => table::recall(netlink, these, |chunk| walking.chunk(chunk)),
         };
-        let asked = asked.map_err(|error| explain("conntrack dump", &error));
-        let asked = failure.map_or(asked, Err)?;
-        if walked.whole {
-            handing.release()?;
-            walked.whole = breathe();
-        }
+        let asked = asked.map_err(|error| explain("conntrack dump", &error))?;
+        let mut walked = walking.end()?;
         // What cannot be asked for exactly was not.
         let known = these.into_iter().flatten().take(asked);
         walked.asked = known.filter(|entry| request::identifiable(entry).is_ok()).count() as u64;
         // Who is asked for by tuple is found however many buckets there are.
         walked.resized = these.is_none() && gauge.buckets()? != buckets;
         Ok(walked)
+    }
+}
+
+/// A walk under way.
+struct Walking<'w, 'a, T, R, O, E, B> {
+    handing: Handing<'a, T, O, E>,
+    gauge: &'w mut Gauge,
+    read: R,
+    breathe: B,
+    identify: &'a Identify,
+    /// Of those that were asked for, where not all are.
+    identities: Option<HashSet<u64>>,
+    walked: Walked,
+    refreshed: Instant,
+    failure: Option<Error>,
+}
+
+impl<T, R, O, E, B> Walking<'_, '_, T, R, O, E, B>
+where
+    R: Fn(&Chunk<'_>) -> Vec<std::result::Result<T, Malformed>>,
+    O: Fn(&T) -> &Entry,
+    E: FnMut(&T, &Verdict, Instant),
+    B: FnMut() -> bool,
+{
+    fn take(&mut self, chunk: &Chunk<'_>) -> Result<()> {
+        if self.refreshed.elapsed() >= REFRESH {
+            self.handing.sieve.refresh(self.gauge.grounds());
+            self.refreshed = Instant::now();
+        }
+        for item in (self.read)(chunk) {
+            let Ok(item) = item else {
+                self.walked.unreadable += 1;
+                continue;
+            };
+            if let Some(identities) = &self.identities {
+                if !identities.contains(&self.identify.entry((self.handing.entry_of)(&item))) {
+                    continue;
+                }
+                self.walked.there += 1;
+            }
+            self.handing.meet(item, chunk.filled_after)?;
+        }
+        Ok(())
+    }
+
+    /// Notes a failure, and asks whether to go on.
+    fn goes_on<U>(&mut self, done: Result<U>) -> bool {
+        self.failure = self.failure.take().or(done.err());
+        self.walked.whole = self.failure.is_none() && (self.breathe)();
+        self.walked.whole
+    }
+
+    /// Hands on what is still held, where the whole was walked.
+    fn end(mut self) -> Result<Walked> {
+        if self.walked.whole {
+            let released = self.handing.release();
+            self.goes_on(released);
+        }
+        self.failure.map_or(Ok(self.walked), Err)
+    }
+}
+
+impl<T, R, O, E, B> Reader for Walking<'_, '_, T, R, O, E, B>
+where
+    R: Fn(&Chunk<'_>) -> Vec<std::result::Result<T, Malformed>>,
+    O: Fn(&T) -> &Entry,
+    E: FnMut(&T, &Verdict, Instant),
+    B: FnMut() -> bool,
+{
+    fn chunk(&mut self, chunk: &Chunk<'_>) -> bool {
+        // What came to nothing in a lull ends the walk here.
+        if !self.walked.whole {
+            return false;
+        }
+        let taken = self.take(chunk);
+        self.goes_on(taken)
+    }
+
+    fn lull(&mut self) -> bool {
+        match self.handing.release_some() {
+            Ok(false) => false,
+            done => self.goes_on(done),
+        }
     }
 }

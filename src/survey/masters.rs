@@ -8,7 +8,7 @@ use super::look::Walked;
 use crate::error::{Error, Result};
 use crate::kernel::socket::{Netlink, explain, invalid};
 use crate::kernel::sysctl::ConntrackSysctls;
-use crate::kernel::table::{self, Part};
+use crate::kernel::table::{self, Chunk, Part};
 use crate::sieve::SharedSightings;
 use crate::state::Identify;
 
@@ -17,12 +17,16 @@ use crate::state::Identify;
 pub(super) struct Masters(JoinHandle<Result<()>>);
 
 impl Masters {
-    /// Begins; the sightings hear of each master.
+    /// Begins; the sightings hear of each master. `None` where no entry can have children, as on gateways without helpers.
     ///
     /// # Errors
     /// As [`Netlink::open`] and clone(2).
-    pub(super) fn look(identify: Identify, sightings: SharedSightings) -> Result<Self> {
+    pub(super) fn look(identify: Identify, sightings: SharedSightings) -> Result<Option<Self>> {
         let (mut netlink, sysctls) = (Netlink::open()?, ConntrackSysctls::open()?);
+        // Who cannot tell looks.
+        if table::never_expected(&mut netlink).unwrap_or(false) {
+            return Ok(None);
+        }
         let body = move || {
             let buckets = sysctls.buckets()?;
             look(&mut netlink, &identify, &sightings).map_err(|error| explain("conntrack dump", &error))?;
@@ -30,7 +34,7 @@ impl Masters {
             Walked { resized: sysctls.buckets()? != buckets, ..Walked::default() }.trusted()
         };
         let thread = thread::Builder::new().name("children".into()).spawn(body);
-        thread.map(Masters).map_err(|error| explain("conntrack dump", &error))
+        thread.map(|thread| Some(Masters(thread))).map_err(|error| explain("conntrack dump", &error))
     }
 
     /// They are known, or will not be.
@@ -50,7 +54,7 @@ impl Masters {
 
 fn look(netlink: &mut Netlink, identify: &Identify, sightings: &SharedSightings) -> io::Result<()> {
     let mut unreadable = None;
-    table::dump_of(netlink, Part::Children, |chunk| {
+    let mut each = |chunk: &Chunk<'_>| {
         for entry in chunk.entries() {
             match entry.map(|entry| entry.master.map(|master| identify.tuple(&master, entry.zone))) {
                 Ok(None) => {}
@@ -61,6 +65,7 @@ fn look(netlink: &mut Netlink, identify: &Identify, sightings: &SharedSightings)
             }
         }
         unreadable.is_none()
-    })?;
+    };
+    table::dump_of(netlink, Part::Children, &mut each)?;
     unreadable.map_or(Ok(()), |error| Err(invalid(error)))
 }

@@ -3,6 +3,7 @@
 
 mod bytes;
 mod captures;
+mod expected;
 mod forged;
 mod generated;
 mod hold;

@@ -25,6 +25,11 @@ const REPLY: Duration = Duration::from_secs(5);
 const CHANGE: Duration = Duration::from_secs(35);
 /// A connection left alone for longer is made anew: the server ends it after 30 s.
 const FRESH: Duration = Duration::from_secs(10);
+/// For so long a question is put again to an agent that has no room for it now: places are free again within
+/// milliseconds, and what commands do without the agent takes a walk through the table each.
+const CROWDED: Duration = Duration::from_secs(3);
+/// Between two tries at first, and at most.
+const AGAIN: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
 /// The longest message that is accepted.
 const MESSAGE_BYTES: usize = 16 << 20;
 /// The most rows that an answer is joined from.
@@ -42,6 +47,13 @@ pub struct Client {
 #[derive(serde::Deserialize)]
 struct Done {
     message: String,
+}
+
+/// How a call ended that was sent.
+enum Ended {
+    Answered,
+    /// Nothing of it was answered.
+    Crowded(Refusal),
 }
 
 impl Client {
@@ -203,19 +215,40 @@ impl Client {
         })
     }
 
-    /// Sends a call and hands over its replies, each with whether more follow.
+    /// Sends a call and hands over its replies, each with whether more follow; a question again where the agent has no
+    /// room for it.
     fn exchange(
         &mut self,
         what: &str,
         call: &Call,
         mut heard: impl FnMut(Value, bool) -> Result<()>,
     ) -> Result<()> {
+        let ([mut pause, longest], started) = (AGAIN, Instant::now());
+        loop {
+            match self.converse(what, call, &mut heard)? {
+                Ended::Answered => return Ok(()),
+                Ended::Crowded(refusal) if call.changes() || started.elapsed() > CROWDED => {
+                    return Err(refused(what, refusal));
+                }
+                Ended::Crowded(_) => std::thread::sleep(pause),
+            }
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    fn converse(
+        &mut self,
+        what: &str,
+        call: &Call,
+        heard: &mut impl FnMut(Value, bool) -> Result<()>,
+    ) -> Result<Ended> {
         let stream = match self.stream.take() {
             Some((stream, used)) if used.elapsed() < FRESH => stream,
             _ => dial(&self.path)?,
         };
         let mut inbox = Inbox { stream, frames: Frames::new(MESSAGE_BYTES) };
         let sent = inbox.send(&schema::encode_call(call));
+        let mut first = true;
         loop {
             let wait = if call.changes() { CHANGE } else { self.patience };
             // A server that turned the connection away said why before it closed it: the reply comes first.
@@ -227,15 +260,18 @@ impl Client {
                 Heard::Parameters(value, continues) => {
                     heard(value, continues)?;
                     if continues {
+                        first = false;
                         continue;
                     }
                     self.stream = Some((inbox.stream, Instant::now()));
-                    return Ok(());
+                    return Ok(Ended::Answered);
                 }
+                Heard::Refused(refusal) if refusal.kind == RefusalKind::Busy => match first {
+                    true => return Ok(Ended::Crowded(refusal)),
+                    false => return Err(refused(what, refusal)),
+                },
                 Heard::Refused(refusal) => {
-                    if refusal.kind != RefusalKind::Busy {
-                        self.stream = Some((inbox.stream, Instant::now()));
-                    }
+                    self.stream = Some((inbox.stream, Instant::now()));
                     return Err(refused(what, refusal));
                 }
                 Heard::Varlink(error, named) => {

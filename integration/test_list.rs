@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     test("list::like_conntrack_gives_the_same_set_of_lines", like_conntrack),
     test("list::filters_choose_what_conntracks_filters_choose", filters),
     test("list::each_entry_has_its_idle_time_class_and_verdict", verdicts).needs(&[Need::Age]),
+    test("list::masters_of_live_children_stay_in_whatever_order_they_are_met", masters).needs(&[Need::Age]),
     test("list::its_reader_may_leave_after_a_line", head),
     test("list::an_empty_table_has_no_lines", empty),
 ];
@@ -171,6 +172,25 @@ fn documents(setup: &Setup, args: &[&str]) -> Vec<Value> {
     let answer = setup.ctctl(&[&["list", "--json"], args].concat());
     assert_eq!(answer.code, 0, "{answer:?}");
     answer.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON Lines")).collect()
+}
+
+/// Idle control connections with transfers under way: a walk meets half of them before it meets who names them.
+fn masters() {
+    let topology = Topology::new();
+    for n in 0..50 {
+        let master = Flow::established(source(n), SERVER4, 21, 8000);
+        let child =
+            Flow { master: Some(Box::new(master.clone())), ..Flow::established(SERVER4, source(n), 20, 0) };
+        fill(&topology.gateway, [master, child]);
+    }
+    fill(&topology.gateway, [Flow::established(source(60), SERVER4, 21, 8000)]);
+    let setup = Setup::new(&topology.gateway, &limit(1000));
+    let one = source(7).to_string();
+    for (args, listed, eligible) in [(&[][..], 101, 1), (&["-s", one.as_str()], 1, 0)] {
+        let lines = documents(&setup, args);
+        let may_go = lines.iter().filter(|line| line["eligible"] == true).count();
+        assert_eq!((lines.len(), may_go), (listed, eligible), "{args:?}");
+    }
 }
 
 fn verdicts() {

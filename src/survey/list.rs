@@ -27,10 +27,14 @@ pub fn list(
     known: Option<&Known>,
     sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>,
 ) -> Result<()> {
-    entries(Looker::open(target, settings, filters)?, these(known), sink)
+    let looker = Looker::open(target, settings, filters)?;
+    match these(known) {
+        None => entries(looker.heeding_masters(true), None, sink),
+        these => entries(looker, these, sink),
+    }
 }
 
-/// Who has children is heard of in a walk alone.
+/// Who has children is heard of in a walk alone: what may go is listed when that is known.
 fn these(known: Option<&Known>) -> Option<&[Entry]> {
     known.filter(|known| known.childless()).map(Known::entries)
 }

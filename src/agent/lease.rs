@@ -29,7 +29,10 @@ impl Lease {
     /// Exit 3, naming the agent that runs.
     pub fn namespace(directory: &Path, inode: u64) -> Result<Lease> {
         match take(&directory.join(format!("netns-{inode}.lock")), "")? {
-            Ok(lease) => Ok(lease),
+            Ok(lease) => {
+                sweep(directory);
+                Ok(lease)
+            }
             Err(owner) => Err(Error::unreachable("agent", format!("{owner} watches this namespace already"))
                 .hint("stop it first, or ask it with `ctctl status`")),
         }
@@ -40,6 +43,21 @@ impl Lease {
         self.lock.set_len(0)?;
         self.lock.rewind()?;
         writeln!(self.lock, "{} {whose}", std::process::id())
+    }
+}
+
+/// Removes the files of namespaces whose agents were killed: those that nobody holds. None of their inodes need come again.
+fn sweep(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("netns-") && name.ends_with(".lock") {
+            // The file goes with the lease, as in [`take`]: whoever opened it meanwhile makes a new one.
+            let _ = File::open(entry.path()).map(|file| {
+                Flock::lock(file, FlockArg::LockExclusiveNonblock)
+                    .map(|lock| drop(Lease { path: entry.path(), lock }))
+            });
+        }
     }
 }
 
@@ -101,4 +119,31 @@ pub fn directory(socket: &Path) -> Result<PathBuf> {
         };
         Error::unreachable("agent", why).hint("run as root, or name a --socket in a directory of yours")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_those_who_were_killed_go_and_no_others() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let directory = directory.path();
+        let held = Lease::namespace(directory, 1).expect("free");
+        for name in ["netns-2.lock", "netns-3.lock", "host.lock", "other"] {
+            std::fs::write(directory.join(name), "1 \n").expect("a file");
+        }
+        let names = || {
+            let entries = std::fs::read_dir(directory).expect("there");
+            let mut names: Vec<_> =
+                entries.flatten().map(|entry| entry.file_name().into_string().expect("UTF-8")).collect();
+            names.sort_unstable();
+            names
+        };
+        let other = Lease::namespace(directory, 3).expect("nobody holds it");
+        assert_eq!(names(), ["host.lock", "netns-1.lock", "netns-3.lock", "other"]);
+        assert!(Lease::namespace(directory, 1).is_err() && Lease::namespace(directory, 3).is_err());
+        drop((held, other));
+        assert_eq!(names(), ["host.lock", "other"]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::Asked;
 use crate::gateway::Gateway;
-use crate::process::status_mb;
+use crate::process::{run as timed, status_mb};
 use crate::ratio::{self, Wanted};
 
 /// A slab object and its extension block, the least that the kernel spends on an entry.
@@ -29,5 +29,7 @@ fn measure(asked: &Asked, gateway: &Gateway, wanted_mb: Option<f64>) {
     let wanted = wanted_mb.filter(|_| asked.entries == 1_000_000).map_or(Wanted::Nothing, Wanted::AtMost);
     ratio::beside("RSS", &[now], "MB", wanted);
     ratio::beside("RSS at most since its start", &[most], "MB", wanted);
+    timed(&gateway.namespace, gateway.ctctl(&["top-sources", "-n", "0"]));
+    ratio::beside("the same after it told all its sources", &[mb("VmHWM:")], "MB", wanted);
     assert_eq!(agent.stop(), 0);
 }

@@ -2,7 +2,7 @@
 //!
 //! Counting NEW up and DESTROY down is not enough: an event may come after the dump that showed its effect, an entry
 //! without event state ends in silence and its tuple begins again with the same `CTA_ID`. A set of identities makes
-//! each event idempotent: what is in it cannot begin again, what is not cannot end. It costs 8 to 16 bytes an entry.
+//! each event idempotent: what is in it cannot begin again, what is not cannot end. It costs 10 to 14 bytes an entry.
 //!
 //! What this program deletes ends in silence too if it has no event state, and is taken out when the kernel has done it
 //! ([`Ledger::remove_unheard`]). An entry whose beginning was heard ends by an event, in the order of the stream: it may
@@ -10,8 +10,9 @@
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
-use hashbrown::{DefaultHashBuilder, HashSet};
+use hashbrown::DefaultHashBuilder;
 
+use super::fingerprints::Fingerprints;
 use super::ranked::Picked;
 use super::roll::Roll;
 use super::sources::Sources;
@@ -25,12 +26,12 @@ pub struct Identify(DefaultHashBuilder);
 impl Identify {
     /// Of an entry: original tuple, zone, `CTA_ID`.
     pub fn entry(&self, entry: &Entry) -> u64 {
-        self.0.hash_one((&entry.original, entry.zone, entry.id)) & !Live::HEARD
+        self.0.hash_one((&entry.original, entry.zone, entry.id)) & Fingerprints::BITS
     }
 
     /// The same of an entry of which no more is known.
     pub fn id(&self, id: &EntryId) -> u64 {
-        self.0.hash_one((&id.original, id.zone, id.id)) & !Live::HEARD
+        self.0.hash_one((&id.original, id.zone, id.id)) & Fingerprints::BITS
     }
 
     /// Of anything else.
@@ -64,32 +65,6 @@ impl Hasher for AsIs {
 
 /// Hashes fingerprints by themselves.
 pub type BuildAsIs = std::hash::BuildHasherDefault<AsIs>;
-
-/// A fingerprint, and in the bit that it leaves whether the entry's beginning was heard.
-#[derive(Clone, Copy, Debug)]
-struct Live(u64);
-
-impl Live {
-    const HEARD: u64 = 1 << 63;
-
-    fn fingerprint(self) -> u64 {
-        self.0 & !Self::HEARD
-    }
-}
-
-impl PartialEq for Live {
-    fn eq(&self, other: &Self) -> bool {
-        self.fingerprint() == other.fingerprint()
-    }
-}
-
-impl Eq for Live {}
-
-impl Hash for Live {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.fingerprint());
-    }
-}
 
 /// Entries of one source, by protocol.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -156,7 +131,8 @@ impl Count {
 /// The counts and the identities behind them.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    live: HashSet<Live, BuildAsIs>,
+    /// Marked where the entry's beginning was heard.
+    live: Fingerprints,
     sources: Sources,
     /// Of the same entries, if it is to remember them.
     roll: Option<Box<Roll>>,
@@ -165,8 +141,7 @@ pub struct Ledger {
 impl Ledger {
     /// With room for so many entries, so that they need not be moved while they are counted.
     pub fn with_room(entries: usize) -> Self {
-        let live = HashSet::with_capacity_and_hasher(entries, BuildAsIs::default());
-        Ledger { live, ..Ledger::default() }
+        Ledger { live: Fingerprints::with_room(entries), ..Ledger::default() }
     }
 
     /// The same, which knows its entries not by fingerprints of `identify` alone: each that is inserted, born or heard is
@@ -202,7 +177,7 @@ impl Ledger {
         group: ProtocolGroup,
         now_seconds: u32,
     ) -> bool {
-        let fresh = self.live.insert(Live(fingerprint));
+        let fresh = self.live.insert(fingerprint);
         if fresh {
             *self.source(key, now_seconds).of(group) += 1;
         }
@@ -215,7 +190,7 @@ impl Ledger {
 
     /// An entry was heard to begin just now: [`Ledger::insert`], and one more birth of its source.
     pub fn born(&mut self, fingerprint: u64, key: SourceKey, group: ProtocolGroup, now_seconds: u32) {
-        let fresh = self.live.replace(Live(fingerprint | Live::HEARD)).is_none();
+        let fresh = self.live.put(fingerprint, true).is_none();
         let count = self.source(key, now_seconds);
         *count.of(group) += u32::from(fresh);
         count.births.add(now_seconds);
@@ -223,7 +198,7 @@ impl Ledger {
 
     /// An entry is there, and its end will be heard.
     pub fn hear(&mut self, fingerprint: u64, key: SourceKey, group: ProtocolGroup, now_seconds: u32) {
-        if self.live.replace(Live(fingerprint | Live::HEARD)).is_none() {
+        if self.live.put(fingerprint, true).is_none() {
             *self.source(key, now_seconds).of(group) += 1;
         }
     }
@@ -250,10 +225,9 @@ impl Ledger {
 
     /// An entry is gone; false if it was not known.
     pub fn remove(&mut self, fingerprint: u64, key: SourceKey, group: ProtocolGroup) -> bool {
-        let known = self.live.remove(&Live(fingerprint));
+        let known = self.live.remove(fingerprint);
         if known {
             self.sources.discount(key, group);
-            self.shrink();
             if let Some(roll) = &mut self.roll {
                 roll.remove(fingerprint, key.address);
             }
@@ -263,22 +237,14 @@ impl Ledger {
 
     /// An entry was deleted by this program: it is gone, unless its beginning was heard, for then its end is as well.
     pub fn remove_unheard(&mut self, fingerprint: u64, key: SourceKey, group: ProtocolGroup) {
-        if self.live.get(&Live(fingerprint)).is_some_and(|live| live.0 & Live::HEARD == 0) {
+        if self.live.get(fingerprint) == Some(false) {
             self.remove(fingerprint, key, group);
-        }
-    }
-
-    /// Forged sources come by the hundred thousand and go: so does their memory.
-    fn shrink(&mut self) {
-        const WORTH_IT: usize = 1 << 16;
-        if self.live.capacity() > WORTH_IT && self.live.len() < self.live.capacity() / 8 {
-            self.live.shrink_to(self.live.len() * 2);
         }
     }
 
     /// Identities that `other` does not know.
     pub fn unknown_to<'a>(&'a self, other: &'a Ledger) -> impl Iterator<Item = u64> + 'a {
-        self.live.difference(&other.live).map(|live| live.fingerprint())
+        self.live.iter().filter(|fingerprint| !other.live.contains(*fingerprint))
     }
 
     /// Entries.
@@ -357,7 +323,7 @@ mod tests {
                 ledger.born(fingerprint, key(if n < 90 { 1 } else { 2 }), ProtocolGroup::Udp, second);
             }
         }
-        ledger.insert(0, key(3), ProtocolGroup::Udp, 100);
+        ledger.insert(u64::MAX >> 1, key(3), ProtocolGroup::Udp, 100);
         let rate = |ledger: &Ledger, now| {
             ledger.top(0, SortBy::New, now).iter().map(|r| r.new_per_second.unwrap()).collect::<Vec<_>>()
         };

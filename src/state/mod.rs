@@ -6,6 +6,7 @@ mod audit;
 mod backlog;
 mod bases;
 mod chance;
+mod fingerprints;
 mod ledger;
 mod life;
 mod observations;

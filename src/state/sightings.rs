@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use super::fingerprints::Fingerprints;
 use super::ledger::{BuildAsIs, Identify};
 use crate::model::{Event, EventKind};
 
 /// What a scan cannot see. Bounded: beyond the bound nothing is proven by arithmetic any more.
 #[derive(Clone, Debug, Default)]
 pub struct Sightings {
-    foreign: HashSet<u64, BuildAsIs>,
+    foreign: Fingerprints,
     masters: HashSet<u64, BuildAsIs>,
     /// Of before the scan under way: what it does not see again is gone.
     masters_before: HashSet<u64, BuildAsIs>,
@@ -18,7 +19,7 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// A fingerprint takes 8 to 16 bytes: 32 MiB at most.
+    /// A fingerprint takes 10 to 14 bytes: 28 MB at most.
     const BOUND: usize = 2 << 20;
 
     /// Takes an event. Another writer's entry (conntrackd after a failover, `conntrack -I`) has whatever time left
@@ -37,15 +38,12 @@ impl Sightings {
             }
             EventKind::Destroy => {
                 if !self.foreign.is_empty() {
-                    self.foreign.remove(&identify.entry(&event.entry));
-                    if self.foreign.capacity() > 1 << 16 && self.foreign.len() < self.foreign.capacity() / 8 {
-                        self.foreign.shrink_to(self.foreign.len() * 2);
-                    }
+                    self.foreign.remove(identify.entry(&event.entry));
                 }
             }
         }
         if self.overflowed {
-            self.foreign = HashSet::default();
+            self.foreign = Fingerprints::default();
         }
     }
 
@@ -60,7 +58,9 @@ impl Sightings {
     /// Entries whose NEW was lost: where another writer is at work, they may be its.
     pub fn unheard(&mut self, fingerprints: impl Iterator<Item = u64>) {
         if self.foreign_ever && !self.overflowed {
-            self.foreign.extend(fingerprints);
+            for fingerprint in fingerprints {
+                self.foreign.insert(fingerprint);
+            }
             self.overflowed = self.foreign.len() > Self::BOUND;
         }
     }
@@ -68,7 +68,7 @@ impl Sightings {
     /// What another writer did was not heard: any entry may be its.
     pub fn deaf(&mut self) {
         (self.foreign_ever, self.overflowed) = (true, true);
-        self.foreign = HashSet::default();
+        self.foreign = Fingerprints::default();
     }
 
     /// Some entry is known to be another writer's.
@@ -78,7 +78,7 @@ impl Sightings {
 
     /// Another writer may have touched it.
     pub fn foreign(&self, fingerprint: u64) -> bool {
-        self.overflowed || self.foreign.contains(&fingerprint)
+        self.overflowed || self.foreign.contains(fingerprint)
     }
 
     /// Children expect this entry (fingerprint of its original tuple).

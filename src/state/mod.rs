@@ -9,6 +9,7 @@ mod chance;
 mod fingerprints;
 mod ledger;
 mod life;
+mod lines;
 mod observations;
 mod proof;
 mod ranked;

@@ -1,38 +1,26 @@
 //! What earlier scans saw: the same expiry, or with accounting the same counters, at two scans means no packet in
 //! between.
 
-use std::hash::{Hash, Hasher};
-
-use hashbrown::HashMap;
-
 use super::chance::SecondChances;
-use super::ledger::BuildAsIs;
+use super::lines::{self, Lines, Slot};
 
-/// A fingerprint that aligns to 4 bytes: a record then takes 20 bytes instead of 24.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Key([u32; 2]);
-
-impl From<u64> for Key {
-    fn from(fingerprint: u64) -> Self {
-        Key([fingerprint as u32, (fingerprint >> 32) as u32])
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(u64::from(self.0[0]) | u64::from(self.0[1]) << 32);
-    }
-}
-
-/// One entry as it was seen.
-#[derive(Clone, Copy, Debug)]
+/// One entry as it was seen, in 20 bytes: three lie in a line of the cache.
+#[derive(Clone, Copy, Debug, Default)]
 struct Observed {
+    /// Its fingerprint, the lower half first, so that it aligns to 4 bytes.
+    key: [u32; 2],
     /// When the entry will expire, in seconds since the host came up.
     expiry: u32,
     /// Packets of both directions, the low 32 bits; 0 without accounting.
     packets: u32,
     /// Since when it has been silent, in seconds since the host came up; the bits above are [`RENEWED`] and [`ROUND`].
     since: u32,
+}
+
+impl Slot for Observed {
+    fn key(&self) -> u64 {
+        u64::from(self.key[0]) | u64::from(self.key[1]) << 32
+    }
 }
 
 /// A packet was seen to come once: a flow that lives, whoever answers.
@@ -66,14 +54,14 @@ pub(super) struct Seen {
     pub renewed: bool,
 }
 
-/// The memory of earlier scans, for entries that arithmetic cannot judge. 21 bytes an entry, and 22 MB at most.
+/// The memory of earlier scans, for entries that arithmetic cannot judge. 26 to 30 bytes an entry, and 14 MB at most.
 ///
 /// Where there are more entries than room, those that were just seen renewed make room for those that are not known
 /// yet, since of them nothing is lost: so the silent ones gather here, scan by scan, in whatever order the table is
 /// walked. What has no room is not known to be idle.
 #[derive(Clone, Debug, Default)]
 pub struct Observations {
-    records: HashMap<Key, Observed, BuildAsIs>,
+    records: Lines<Observed, 3>,
     round: u32,
     /// An entry found no room in this scan or the last.
     crowded: bool,
@@ -83,8 +71,8 @@ pub struct Observations {
 }
 
 impl Observations {
-    /// What 2^20 buckets of a hash table hold.
-    pub const BOUND: usize = (1 << 20) / 8 * 7;
+    /// So that an agent of a million entries that another program wrote takes less than 64 MB with them.
+    pub const BOUND: usize = 7 << 16;
     /// Two looks at one expiry differ by so many seconds at most: time left and uptime are cut to whole seconds, and
     /// the uptime of a sweep is a quarter of a second old.
     const TOLERANCE: u32 = 2;
@@ -113,7 +101,7 @@ impl Observations {
 
     /// True if none is.
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.records.len() == 0
     }
 
     /// A scan begins.
@@ -128,19 +116,16 @@ impl Observations {
         self.chances.scan_ends(whole, up_seconds);
         let round = self.round;
         if !whole {
-            self.records.values_mut().for_each(|observed| observed.since = observed.since & !ROUND | round);
+            self.records.iter_mut().for_each(|observed| observed.since = observed.since & !ROUND | round);
             return;
         }
-        self.records.retain(|_, observed| observed.since & ROUND == round);
+        self.records.retain(|observed| observed.since & ROUND == round);
         self.crowded &= self.records.len() >= self.room() / 16 * 15;
-        if self.records.len() < self.records.capacity() / 4 {
-            self.records.shrink_to(self.records.len() * 2);
-        }
     }
 
     /// What was seen of an entry proves nothing.
     pub(super) fn forget(&mut self, fingerprint: u64) {
-        self.records.remove(&Key::from(fingerprint));
+        self.records.remove(lines::key(fingerprint));
     }
 
     /// Sees an entry; `None` where nothing can be told of it, or there is no room to remember it.
@@ -150,10 +135,12 @@ impl Observations {
         }
         let expiry = sight.now.saturating_add(sight.left);
         let packets = sight.packets.unwrap_or(0) as u32;
-        let (now, round, key) = (sight.now & SECONDS, self.round, Key::from(fingerprint));
-        let Some(before) = self.records.get_mut(&key) else {
+        let (now, round, key) = (sight.now & SECONDS, self.round, lines::key(fingerprint));
+        let observed =
+            |since| Observed { key: [key as u32, (key >> 32) as u32], expiry, packets, since: since | round };
+        let Some(before) = self.records.get_mut(key) else {
             if self.records.len() < self.room() {
-                self.records.insert(key, Observed { expiry, packets, since: now | round });
+                self.records.add(observed(now));
             } else {
                 self.crowded = true;
             }
@@ -166,9 +153,9 @@ impl Observations {
             let silent_seconds = now.saturating_sub(since).saturating_sub(Self::SLACK_SECONDS);
             return Some(Seen { silent_seconds, renewed: renewed != 0 });
         }
-        *before = Observed { expiry, packets, since: now | RENEWED | round };
+        *before = observed(now | RENEWED);
         if self.crowded && !sight.one_way {
-            self.records.remove(&key);
+            self.records.remove(key);
         }
         Some(Seen { silent_seconds: 0, renewed: true })
     }

@@ -184,3 +184,10 @@ pub fn established(count: u32, sources: u32, idle_seconds: u32) -> impl Iterator
         Flow::established(source(n % sources), to, port as u16, idle_seconds)
     })
 }
+
+/// An idle control connection of FTP from the `n`th source, and its transfer under way.
+pub fn control_and_transfer(n: u32, server: Ipv4Addr, idle_seconds: u32) -> [Flow; 2] {
+    let control = Flow::established(source(n), server, 21, idle_seconds);
+    let master = Some(Box::new(control.clone()));
+    [control, Flow { master, ..Flow::established(server, source(n), 20, 0) }]
+}

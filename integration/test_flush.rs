@@ -225,12 +225,7 @@ fn protected() {
 /// Half of the children are met before their masters, and those of other sources by no walk of one source.
 fn masters() {
     let topology = Topology::new();
-    for n in 0..50 {
-        let master = Flow::established(source(n), SERVER4, 21, 0);
-        let child =
-            Flow { master: Some(Box::new(master.clone())), ..Flow::established(SERVER4, source(n), 20, 0) };
-        fill(&topology.gateway, [master, child]);
-    }
+    (0..50).for_each(|n| fill(&topology.gateway, flow::control_and_transfer(n, SERVER4, 0)));
     let setup = young(&topology, "");
     let one = source(7).to_string();
     for args in [&["-s", one.as_str()][..], &["-p", "tcp"]] {

@@ -177,12 +177,7 @@ fn documents(setup: &Setup, args: &[&str]) -> Vec<Value> {
 /// Idle control connections with transfers under way: a walk meets half of them before it meets who names them.
 fn masters() {
     let topology = Topology::new();
-    for n in 0..50 {
-        let master = Flow::established(source(n), SERVER4, 21, 8000);
-        let child =
-            Flow { master: Some(Box::new(master.clone())), ..Flow::established(SERVER4, source(n), 20, 0) };
-        fill(&topology.gateway, [master, child]);
-    }
+    (0..50).for_each(|n| fill(&topology.gateway, flow::control_and_transfer(n, SERVER4, 8000)));
     fill(&topology.gateway, [Flow::established(source(60), SERVER4, 21, 8000)]);
     let setup = Setup::new(&topology.gateway, &limit(1000));
     let one = source(7).to_string();

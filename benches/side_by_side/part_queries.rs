@@ -55,7 +55,7 @@ fn among_events(asked: &Asked, gateway: &Gateway, agent: &Agent<'_>, ask: bool) 
     let lost = || number("/agent/lost_events");
     let (before, mut took_ms, mut lag_ms) = (lost(), vec![], vec![]);
     scope(|scope| {
-        let events = scope.spawn(|| part_events::make(asked, gateway));
+        let events = scope.spawn(|| part_events::make(asked, gateway, ask));
         while !events.is_finished() {
             for _ in 0..QUESTIONS / 2 {
                 sleep(Duration::from_secs(1) / QUESTIONS);

@@ -29,7 +29,7 @@ pub fn list(
 ) -> Result<()> {
     let looker = Looker::open(target, settings, filters)?;
     match these(known) {
-        None => entries(looker.heeding_masters(true), None, sink),
+        None => entries(looker.heeding_masters(true).without_haste(), None, sink),
         these => entries(looker, these, sink),
     }
 }

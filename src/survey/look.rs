@@ -66,8 +66,8 @@ pub(super) struct Looker<'a> {
     filters: &'a Filters,
     identify: Identify,
     sightings: SharedSightings,
-    /// Who has children is looked for with the next walk.
-    heeds_masters: bool,
+    /// Who has children is looked for with the next walk, from so long after its beginning on.
+    heeds_masters: Option<Duration>,
     /// Only what is past its floor may go.
     only_stale: bool,
     /// What cannot match need not be walked through: children are looked for apart.
@@ -118,7 +118,7 @@ impl<'a> Looker<'a> {
             filters,
             identify,
             sightings,
-            heeds_masters: false,
+            heeds_masters: None,
             only_stale: false,
             part: false,
         }
@@ -128,7 +128,14 @@ impl<'a> Looker<'a> {
     /// floor may not, whoever his children are, and is handed on at once.
     pub(super) fn heeding_masters(self, only_stale: bool) -> Self {
         // With `[protect] helpers` off nobody stays for his children.
-        Looker { heeds_masters: self.settings.protect.helpers, only_stale, part: true, ..self }
+        let heeds_masters = self.settings.protect.helpers.then_some(Duration::ZERO);
+        Looker { heeds_masters, only_stale, part: true, ..self }
+    }
+
+    /// The same, for whose reader may have heard enough after a few lines.
+    pub(super) fn without_haste(self) -> Self {
+        const A_FEW_LINES: Duration = Duration::from_millis(20);
+        Looker { heeds_masters: self.heeds_masters.map(|_| A_FEW_LINES), ..self }
     }
 
     /// Hands on every entry that the filters want, with its verdict, and after each chunk asks `breathe` whether to go
@@ -168,9 +175,9 @@ impl<'a> Looker<'a> {
         let mut observations = Observations::none();
         let (buckets, grounds) = (gauge.buckets()?, gauge.grounds());
         let sightings = self.sightings.clone();
-        let masters = match std::mem::take(&mut self.heeds_masters) {
-            true => Masters::look(self.identify.clone(), sightings.clone())?,
-            false => None,
+        let masters = match self.heeds_masters.take() {
+            Some(after) => Masters::look(self.identify.clone(), sightings.clone(), after)?,
+            None => None,
         };
         let sieve = Sieve::new(flush, &protection, &self.identify, sightings, &mut observations, grounds);
         let recent = Recent::new(&self.identify);

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::PoisonError;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::look::Walked;
 use crate::error::{Error, Result};
@@ -17,17 +18,24 @@ use crate::state::Identify;
 pub(super) struct Masters(JoinHandle<Result<()>>);
 
 impl Masters {
-    /// Begins; the sightings hear of each master. `None` where no entry can have children, as on gateways without helpers.
+    /// Begins after so long; the sightings hear of each master. `None` where no entry can have children, as on gateways
+    /// without helpers. The kernel goes through the table in one system call, which no signal ends: a process that ends
+    /// meanwhile waits for it.
     ///
     /// # Errors
     /// As [`Netlink::open`] and clone(2).
-    pub(super) fn look(identify: Identify, sightings: SharedSightings) -> Result<Option<Self>> {
+    pub(super) fn look(
+        identify: Identify,
+        sightings: SharedSightings,
+        after: Duration,
+    ) -> Result<Option<Self>> {
         let (mut netlink, sysctls) = (Netlink::open()?, ConntrackSysctls::open()?);
         // Who cannot tell looks.
         if table::never_expected(&mut netlink).unwrap_or(false) {
             return Ok(None);
         }
         let body = move || {
+            thread::sleep(after);
             let buckets = sysctls.buckets()?;
             look(&mut netlink, &identify, &sightings).map_err(|error| explain("conntrack dump", &error))?;
             // Part of them may be missing then, and nothing says so.

@@ -16,9 +16,9 @@ use crate::kernel::clock;
 use crate::kernel::listener::{BYTES_PER_QUEUED_EVENT, Listener};
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
-use crate::model::{Event, Queue};
+use crate::model::Queue;
 use crate::sieve::SharedSightings;
-use crate::state::{Audit, Backlog, Finding, Identify, Look, RegretMeter, Sightings, Sync};
+use crate::state::{Audit, Backlog, Finding, Identify, Look, RegretMeter, Sighting, Sightings, Sync};
 
 /// System calls in a row before commands and ticks have their turn.
 const BATCHES: usize = 32;
@@ -78,6 +78,8 @@ pub struct Watcher {
     census_wanted: bool,
     /// Events of the last whole tick.
     events_in_tick: u64,
+    /// What the sightings are to hear of what is drained, in a room that is kept.
+    noted: Vec<Sighting>,
 }
 
 impl Watcher {
@@ -114,6 +116,7 @@ impl Watcher {
             thick: false,
             census_wanted: false,
             events_in_tick: 0,
+            noted: Vec::new(),
         })
     }
 
@@ -184,21 +187,19 @@ impl Watcher {
         let Ground { identify, sightings, regret, numbers, .. } = &self.ground;
         let more_updates = self.foreign.drain(BATCHES, sightings, identify, numbers);
         let (sync, began) = (&mut self.sync, clock::running_seconds());
-        let mut noted: Vec<Event> = Vec::new();
+        let noted = &mut self.noted;
         let mut any_foreign = read(sightings).any_foreign();
         let drained = self.listener.drain(BATCHES, |event| {
-            sync.event(event);
+            let fingerprint = sync.event(event);
             regret.heard(event, clock::boottime_seconds);
             any_foreign |= event.foreign;
             if Sightings::concerns(event, any_foreign) {
-                noted.push(*event);
+                noted.push(Sighting::of(event, fingerprint, identify));
             }
         });
         if !noted.is_empty() {
             let mut sightings = sightings.write().unwrap_or_else(PoisonError::into_inner);
-            for event in &noted {
-                sightings.event(event, identify);
-            }
+            noted.drain(..).for_each(|seen| sightings.note(&seen));
         }
         match drained {
             Ok(met) => {

@@ -35,7 +35,7 @@ pub use ranked::{Picked, Sorted};
 pub use rates::Rates;
 pub use regret::RegretMeter;
 pub use roll::Roll;
-pub use sightings::Sightings;
+pub use sightings::{Sighting, Sightings};
 pub use sync::{Sync, Tally};
 pub use tally::{Census, Counted, Known};
 pub use weighing::Weighing;

@@ -18,6 +18,25 @@ pub struct Sightings {
     offloading: bool,
 }
 
+/// What an event says of an entry, in a tenth of its size: where another program makes all entries, each event is kept
+/// until the lock is taken for many.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting {
+    kind: EventKind,
+    foreign: bool,
+    fingerprint: u64,
+    /// Who expected it.
+    master: Option<u64>,
+}
+
+impl Sighting {
+    /// Of an event about the entry with this fingerprint.
+    pub fn of(event: &Event, fingerprint: u64, identify: &Identify) -> Self {
+        let master = event.entry.master.as_ref().map(|master| identify.tuple(master, event.entry.zone));
+        Sighting { kind: event.kind, foreign: event.foreign, fingerprint, master }
+    }
+}
+
 impl Sightings {
     /// A fingerprint takes 10 to 14 bytes: 28 MB at most.
     const BOUND: usize = 2 << 20;
@@ -25,20 +44,23 @@ impl Sightings {
     /// Takes an event. Another writer's entry (conntrackd after a failover, `conntrack -I`) has whatever time left
     /// that writer chose: arithmetic says nothing of it, until it ends.
     pub fn event(&mut self, event: &Event, identify: &Identify) {
-        match event.kind {
+        self.note(&Sighting::of(event, identify.entry(&event.entry), identify));
+    }
+
+    /// The same, of what was heard a moment ago.
+    pub fn note(&mut self, seen: &Sighting) {
+        match seen.kind {
             EventKind::New | EventKind::Update => {
-                if event.foreign {
+                if seen.foreign {
                     self.foreign_ever = true;
-                    self.foreign.insert(identify.entry(&event.entry));
+                    self.foreign.insert(seen.fingerprint);
                 }
-                if let Some(master) = &event.entry.master {
-                    self.masters.insert(identify.tuple(master, event.entry.zone));
-                }
+                self.masters.extend(seen.master);
                 self.overflowed |= self.foreign.len() > Self::BOUND || self.masters.len() > Self::BOUND;
             }
             EventKind::Destroy => {
                 if !self.foreign.is_empty() {
-                    self.foreign.remove(identify.entry(&event.entry));
+                    self.foreign.remove(seen.fingerprint);
                 }
             }
         }

@@ -55,16 +55,16 @@ impl Sync {
         self.now_seconds = now_seconds;
     }
 
-    /// Takes an event, in the order of the stream.
-    pub fn event(&mut self, event: &Event) {
+    /// Takes an event, in the order of the stream; gives the fingerprint of its entry.
+    pub fn event(&mut self, event: &Event) -> u64 {
         self.tally.events += 1;
+        let entry = &event.entry;
+        let fingerprint = self.identify.entry(entry);
         let alive = match event.kind {
             EventKind::New => true,
             EventKind::Destroy => false,
-            EventKind::Update => return,
+            EventKind::Update => return fingerprint,
         };
-        let entry = &event.entry;
-        let fingerprint = self.identify.entry(entry);
         let (key, group) = (entry.source_key(), ProtocolGroup::of(entry.original.protocol));
         if let Some(touched) = &mut self.touched {
             touched.insert(fingerprint, Touch { alive, key, group });
@@ -77,6 +77,7 @@ impl Sync {
             self.tally.destroyed += 1;
             self.ledger.remove(fingerprint, key, group);
         }
+        fingerprint
     }
 
     /// The kernel deleted it because this program asked. In the stream an event says so too where the entry has event

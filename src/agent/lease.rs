@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
@@ -28,7 +29,18 @@ impl Lease {
     /// # Errors
     /// Exit 3, naming the agent that runs.
     pub fn namespace(directory: &Path, inode: u64) -> Result<Lease> {
-        match take(&directory.join(format!("netns-{inode}.lock")), "")? {
+        // Another agent that starts may hold it for as long as `sweep` takes to remove it.
+        const TRIES: usize = 3;
+        let path = directory.join(format!("netns-{inode}.lock"));
+        let mut taken = take(&path, "")?;
+        for _ in 1..TRIES {
+            if taken.is_ok() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            taken = take(&path, "")?;
+        }
+        match taken {
             Ok(lease) => {
                 sweep(directory);
                 Ok(lease)
@@ -145,5 +157,18 @@ mod tests {
         assert!(Lease::namespace(directory, 1).is_err() && Lease::namespace(directory, 3).is_err());
         drop((held, other));
         assert_eq!(names(), ["host.lock", "other"]);
+    }
+
+    #[test]
+    fn who_only_sweeps_keeps_nobody_from_starting() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("netns-1.lock");
+        let Ok(Ok(sweeping)) = take(&path, "") else { panic!("nobody holds it") };
+        let ends = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(5));
+            drop(sweeping);
+        });
+        assert!(Lease::namespace(directory.path(), 1).is_ok());
+        ends.join().expect("its end");
     }
 }

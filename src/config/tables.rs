@@ -158,7 +158,7 @@ const FLUSH: &[Key] = &[
     key!(
         flush.per_second_critical,
         |v| v.whole(1..=u32::MAX.into()),
-        "Deletions a second at level critical."
+        "Deletions a second at level critical, beyond what comes in meanwhile."
     ),
     key!(
         flush.fair_share,

@@ -127,7 +127,8 @@ struct Sweeping<'a> {
     deletions: Throttle<'a>,
     chances: Throttle<'a>,
     refreshed: Instant,
-    /// Entries in the table, after the last chunk of which anything went.
+    /// Entries in the table when the sweep began, and after the last chunk of which anything went.
+    before: Option<u64>,
     count: Option<u64>,
     /// The rest is not gone through: it was enough, or something failed.
     ended: bool,
@@ -142,6 +143,7 @@ impl<'a> Sweeping<'a> {
         judge: &'a mut dyn Judge,
     ) -> Self {
         let nothing = vec![0; flushes.len()];
+        let before = if hand.dry() || flushes.is_empty() { None } else { judge.count() };
         Sweeping {
             hand,
             flushes,
@@ -154,7 +156,8 @@ impl<'a> Sweeping<'a> {
             deletions: Throttle::new(pace, pace.per_second, pace.urgent_at_entries),
             chances: Throttle::new(pace, pace.chances_per_second, u64::MAX),
             refreshed: Instant::now(),
-            count: None,
+            before,
+            count: before,
             ended: false,
             failure: None,
         }
@@ -206,7 +209,7 @@ impl<'a> Sweeping<'a> {
             self.judge.refresh();
             self.refreshed = Instant::now();
         }
-        let came = if self.hand.dry() { 0 } else { self.judge.came() };
+        let came = self.came();
         let ready = Ready {
             deletions: self.deletions.ready(came),
             chances: self.chances.ready(0),
@@ -240,6 +243,18 @@ impl<'a> Sweeping<'a> {
             _ => self.deletions.after(to_go, self.count),
         }
         Ok(false)
+    }
+
+    /// Entries that came since the sweep began, by the events or by how much more there is than what went leaves: events
+    /// tell it some milliseconds later, which is long where a table fills in sixty.
+    fn came(&self) -> u64 {
+        if self.hand.dry() {
+            return 0;
+        }
+        let grown = self.before.zip(self.count).map_or(0, |(before, count)| {
+            (count + self.swept.deleted.gone()).saturating_sub(before)
+        });
+        self.judge.came().max(grown)
     }
 
     fn look(&mut self) {

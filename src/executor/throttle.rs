@@ -8,6 +8,8 @@ use crate::model::Pace;
 /// What may be owed before anybody sleeps: a chunk is some 0.5 ms of acts, and a sleep that short takes twice as long
 /// as it was meant to (measured: 0.4 to 1 ms).
 const CREDIT: Duration = Duration::from_millis(5);
+/// What came is told as a rate over so long at least.
+const BEGINNING: Duration = Duration::from_millis(4);
 
 /// Keeps to so many a second, and lets go where the table is about to be full.
 pub(super) struct Throttle<'a> {
@@ -34,7 +36,7 @@ impl<'a> Throttle<'a> {
     }
 
     pub(super) fn coming_per_second(&self) -> f64 {
-        self.came as f64 / self.started.elapsed().as_secs_f64().max(0.01)
+        self.came as f64 / self.started.elapsed().max(BEGINNING).as_secs_f64()
     }
 
     /// At the rate of this sweep the table is about to be full within a second.
@@ -43,11 +45,17 @@ impl<'a> Throttle<'a> {
         self.came > 0 && room.is_some_and(|room| self.coming_per_second() >= room as f64)
     }
 
-    /// As planned, or twice what came since the sweep began: the plan knew the rate of a moment before it.
+    /// As planned, or twice what came since the sweep began: the plan knew the rate of a moment before it. At most so many
+    /// as are set for the worst, beyond what comes: to hold to them where more than that comes would be to wait, with
+    /// entries to spare, until the table is full.
     pub(super) fn per_second(&self) -> u64 {
-        let most = self.pace.urgent_per_second.max(self.per_second);
-        let coming = 2.0 * self.coming_per_second();
-        self.per_second.max((coming as u64).min(most))
+        let coming = self.coming_per_second();
+        let most = self.pace.urgent_per_second.max(self.per_second) as f64 + coming;
+        self.per_second.max(most.min(2.0 * coming) as u64)
+    }
+
+    fn urgent_per_second(&self) -> u64 {
+        self.pace.urgent_per_second + self.coming_per_second() as u64
     }
 
     pub(super) fn after(&mut self, done: u64, count: Option<u64>) {
@@ -57,7 +65,7 @@ impl<'a> Throttle<'a> {
 
     pub(super) fn owe(&mut self, done: u64, count: Option<u64>) {
         let urgent = count.is_some_and(|count| count >= self.urgent_at_entries);
-        let per_second = if urgent { self.pace.urgent_per_second } else { self.per_second() };
+        let per_second = if urgent { self.urgent_per_second() } else { self.per_second() };
         let from = if urgent { self.begun } else { self.due.max(self.begun) };
         self.due = from + Duration::from_secs_f64(done as f64 / per_second.max(1) as f64);
     }

@@ -97,7 +97,7 @@ pub struct Pace {
     pub per_second: u64,
     /// From this many entries in the table on, `urgent_per_second` holds, in the middle of a flush too.
     pub urgent_at_entries: u64,
-    /// Deletions a second from there on.
+    /// Deletions a second from there on, beyond what comes in meanwhile.
     pub urgent_per_second: u64,
     /// A flush ends as soon as the table has come down to this many entries.
     pub enough_at_entries: u64,

@@ -127,7 +127,7 @@ pub struct FlushSettings {
     pub idle_proof: IdleProof,
     /// Deletions a second at level high.
     pub per_second_high: u64,
-    /// Deletions a second at level critical.
+    /// Deletions a second at level critical, beyond what comes in meanwhile.
     pub per_second_critical: u64,
     /// Whether fair share may act at critical.
     pub fair_share: bool,

@@ -16,6 +16,7 @@ mod ranked;
 mod rates;
 mod regret;
 mod regret_filter;
+mod regret_records;
 mod roll;
 mod sightings;
 mod sources;

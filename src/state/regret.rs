@@ -15,19 +15,17 @@
 //! It sees less than there is where `nf_conntrack_tcp_loose` is 0: the packets of a deleted TCP flow are INVALID then
 //! and make no entry.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hashbrown::HashMap;
-
-use super::ledger::{BuildAsIs, Identify};
+use super::ledger::Identify;
 use super::regret_filter::Filter;
+use super::regret_records::{Fate, Record, Records};
 use crate::model::{Class, ClassRegret, Entry, Event, EventKind, TcpState, UDP, UDPLITE};
 
 /// For how long after its deletion a flow is listened for.
 const WATCH_SECONDS: f64 = 60.0;
-/// Deletions that are remembered at once, about 100 bytes each.
+/// Deletions that are remembered at once, in 32 bytes each and 10 to 20 to find them by.
 const REMEMBERED: usize = 1 << 17;
 /// Deletions of such a span are counted together; the present span and the one before make the window.
 const SPAN_SECONDS: f64 = 300.0;
@@ -42,8 +40,7 @@ pub struct RegretMeter {
     identify: Identify,
     /// Something was deleted within the last minute.
     watching: AtomicBool,
-    /// Made at the first deletion.
-    filter: OnceLock<Filter>,
+    filter: Filter,
     vigil: Mutex<Vigil>,
 }
 
@@ -53,20 +50,20 @@ impl RegretMeter {
         RegretMeter {
             identify,
             watching: AtomicBool::new(false),
-            filter: OnceLock::new(),
+            filter: Filter::new(),
             vigil: Mutex::new(Vigil::default()),
         }
     }
 
     /// These are about to be deleted. To be told before the delete is sent: the flow may be back before send(2) is.
     pub fn going(&self, entries: impl Iterator<Item = (Entry, Class)>, now_seconds: f64) {
-        let filter = self.filter.get_or_init(Filter::new);
+        let filter = &self.filter;
         let mut vigil = self.vigil();
         vigil.pass(now_seconds);
         if vigil.turn_due(now_seconds) {
             filter.turn();
         }
-        vigil.batch = vigil.next();
+        vigil.batch = vigil.records.next();
         for (entry, class) in entries {
             if let Some(keys) = vigil.remember(&entry, class, &self.identify, now_seconds) {
                 keys.into_iter().for_each(|key| filter.add(key));
@@ -91,7 +88,7 @@ impl RegretMeter {
 
     fn born(&self, entry: &Entry, now_seconds: impl FnOnce() -> f64) {
         let key = self.identify.tuple(&entry.original, entry.zone);
-        if self.filter.get().is_some_and(|filter| filter.may_know(key)) {
+        if self.filter.may_know(key) {
             self.vigil().born(key, entry, now_seconds());
         }
     }
@@ -109,29 +106,6 @@ impl RegretMeter {
     }
 }
 
-/// A deletion that is listened for.
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    until_seconds: f64,
-    /// Of its original and of its reply tuple.
-    keys: [u64; 2],
-    class: Class,
-    span: u64,
-    /// It was TCP in SYN_SENT.
-    tried: bool,
-    /// It was a question by UDP.
-    question: bool,
-    fate: Fate,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    Listened,
-    Regretted,
-    /// A new connection has its ports, or it was not deleted.
-    Over,
-}
-
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     flushed: u64,
@@ -144,23 +118,15 @@ struct Tally {
 
 #[derive(Debug, Default)]
 struct Vigil {
-    /// The number of a tuple's newest record.
-    places: HashMap<u64, u64, BuildAsIs>,
-    /// Oldest first, numbered one after the other.
-    records: VecDeque<Record>,
-    first: u64,
+    records: Records,
     /// The number of the first record of the batch that was told last.
     batch: u64,
-    span: u64,
+    span: u32,
     turned_seconds: f64,
     tallies: [Tally; Class::FLUSHED.len()],
 }
 
 impl Vigil {
-    fn next(&self) -> u64 {
-        self.first + self.records.len() as u64
-    }
-
     /// True each time that a whole watch has gone by.
     fn turn_due(&mut self, now: f64) -> bool {
         let due = now - self.turned_seconds >= WATCH_SECONDS;
@@ -172,16 +138,10 @@ impl Vigil {
 
     /// Time passes: what was listened for long enough is forgotten, and spans end.
     fn pass(&mut self, now: f64) {
-        while let Some(record) = self.records.front().filter(|record| record.until_seconds < now) {
-            for key in record.keys {
-                if self.places.get(&key) == Some(&self.first) {
-                    self.places.remove(&key);
-                }
-            }
-            self.records.pop_front();
-            self.first += 1;
+        while self.records.first().is_some_and(|record| record.until_seconds < now) {
+            self.records.forget_first();
         }
-        let span = (now.max(0.0) / SPAN_SECONDS) as u64;
+        let span = (now.max(0.0) / SPAN_SECONDS) as u32;
         for _ in 0..span.saturating_sub(self.span).min(2) {
             self.tallies.iter_mut().for_each(|tally| tally.spans = [[0; 2], tally.spans[0]]);
         }
@@ -202,11 +162,7 @@ impl Vigil {
         tally.spans[0][0] += 1;
         let reply = entry.reply.map_or(original, |reply| identify.tuple(&reply, entry.zone));
         let keys = [original, reply];
-        let number = self.next();
-        for key in keys {
-            self.places.insert(key, number);
-        }
-        self.records.push_back(Record {
+        let record = Record {
             until_seconds: now + WATCH_SECONDS,
             keys,
             class,
@@ -215,15 +171,17 @@ impl Vigil {
             question: matches!(entry.original.protocol, UDP | UDPLITE)
                 && (class == Class::UdpShort || class != Class::Udp && !entry.status.assured()),
             fate: Fate::Listened,
-        });
+        };
+        self.records.add(record, REMEMBERED);
         Some(keys)
     }
 
     fn withdraw(&mut self, key: u64, class: Class) {
         let tally = &mut self.tallies[class as usize];
         tally.flushed = tally.flushed.saturating_sub(1);
-        let Some(number) = self.places.get(&key).filter(|number| **number >= self.batch) else { return };
-        let Some(record) = self.records.get_mut((number - self.first) as usize) else { return };
+        let Some((_, record)) = self.records.newest(key).filter(|(number, _)| *number >= self.batch) else {
+            return;
+        };
         tally.watched = tally.watched.saturating_sub(1);
         count(tally, self.span, record.span, 0, |n| n.saturating_sub(1));
         if record.fate == Fate::Regretted {
@@ -234,8 +192,7 @@ impl Vigil {
     }
 
     fn born(&mut self, key: u64, entry: &Entry, now: f64) {
-        let Some(number) = self.places.get(&key) else { return };
-        let Some(record) = self.records.get_mut((number - self.first) as usize) else { return };
+        let Some((_, record)) = self.records.newest(key) else { return };
         if record.fate != Fate::Listened || now > record.until_seconds {
             return;
         }
@@ -268,7 +225,7 @@ impl Vigil {
 }
 
 /// Regret is counted in the span of its deletion, so that a span's share is of the same deletions.
-fn count(tally: &mut Tally, now: u64, span: u64, what: usize, change: impl Fn(u64) -> u64) {
+fn count(tally: &mut Tally, now: u32, span: u32, what: usize, change: impl Fn(u64) -> u64) {
     if let Some(counts) = tally.spans.get_mut(now.saturating_sub(span) as usize) {
         counts[what] = change(counts[what]);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::agent::{Setup, limit};
+use crate::agent::{Agent, Setup, limit};
 use crate::environment::Need;
 use crate::fill::fill;
 use crate::flow;
@@ -31,6 +31,14 @@ fn fill_up(topology: &Topology) -> u64 {
     fill(&topology.gateway, flow::established(room as u32, 300, IDLE_SECONDS));
     assert_eq!(topology.count(), FULL);
     room
+}
+
+/// The first new connection gets through within a second of the agent's start, and from then on all do. One may by chance,
+/// where an entry ends by itself or is dropped early by the kernel: so there has to be room too, by then.
+fn rescued(echo: &Echo<'_>, agent: &Agent<'_>, mut room: impl FnMut() -> Result<(), String>) {
+    echo.first_answer(RESCUE.saturating_sub(agent.started.elapsed()));
+    wait::until("room for more", RESCUE.saturating_sub(agent.started.elapsed()), &mut room);
+    assert_eq!(echo.answered(300), 300);
 }
 
 fn quota() {
@@ -68,8 +76,10 @@ fn pinned() {
     let setup =
         Setup::new(&topology.gateway, &format!("[capacity]\nbuckets = \"never\"\nceiling = {FULL}\n"));
     let mut agent = setup.spawn(&[]);
-    echo.first_answer(RESCUE.saturating_sub(agent.started.elapsed()));
-    assert_eq!(echo.answered(300), 300);
+    rescued(&echo, &agent, || {
+        let count = topology.count();
+        if count + 1000 <= FULL { Ok(()) } else { Err(format!("{count} entries")) }
+    });
     assert_eq!(hostwide::read(hostwide::MAX), FULL, "the ceiling");
     living.prove_alive();
     agent.ready();
@@ -89,9 +99,10 @@ fn memory() {
     assert_eq!(echo.answered(1), 0, "the table is full: nobody gets in");
     let setup = Setup::new(&topology.gateway, "[capacity]\nbuckets = \"never\"\n");
     let mut agent = setup.spawn(&[]);
-    echo.first_answer(RESCUE.saturating_sub(agent.started.elapsed()));
-    assert_eq!(echo.answered(300), 300);
-    assert!(hostwide::read(hostwide::MAX) > FULL, "max was raised");
+    rescued(&echo, &agent, || {
+        let max = hostwide::read(hostwide::MAX);
+        if max > FULL { Ok(()) } else { Err(format!("max is {max}")) }
+    });
     agent.ready();
     wait::throughout("nothing is flushed that need not be", Duration::from_secs(2), || {
         let flush = setup.acts().into_iter().find(|act| act["action"] == "flush");

@@ -179,6 +179,28 @@ fn a_table_about_to_be_full_is_not_made_to_wait_for_old_debts() {
 }
 
 #[test]
+fn what_comes_goes_beyond_the_pace() {
+    let pace = pace(20_000);
+    let mut throttle = throttle(&pace);
+    std::thread::sleep(Duration::from_millis(10));
+    for coming in [0u64, 5_000, 50_000, 150_000, 400_000] {
+        let came = (coming as f64 * throttle.started.elapsed().as_secs_f64()) as u64;
+        assert!(throttle.ready(came));
+        let most = throttle.per_second();
+        // Some time goes by between the two.
+        assert!(most <= 20_000.max(2 * coming).min(200_000 + coming), "{most} where {coming} come");
+        assert!(
+            most >= 20_000.max(9 * coming / 5).min(200_000 + 4 * coming / 5),
+            "{most} where {coming} come"
+        );
+        throttle.owe(200_000, Some(95_000));
+        let owed = throttle.due.saturating_duration_since(throttle.begun).as_secs_f64();
+        assert!((200e3 / (200_001 + coming) as f64..=1.0).contains(&owed), "{owed} s where {coming} come");
+        throttle.due = Instant::now();
+    }
+}
+
+#[test]
 fn a_pace_of_nothing_is_one_a_second_and_no_division_by_zero() {
     let pace = pace(0);
     let mut throttle = throttle(&pace);

@@ -253,7 +253,8 @@ const PROTECT: &[Key] = &[
     key!(
         protect.helpers,
         |v| v.truth(),
-        "Entries with a helper (FTP, SIP), and masters and children of expectations (CTA_HELP, CTA_TUPLE_MASTER)."
+        "Entries with a helper (FTP, SIP), and children of expectations (CTA_HELP, CTA_TUPLE_MASTER). Masters of children that\n\
+         are there always stay: a delete would free nothing."
     ),
     key!(protect.own_ssh, |v| v.truth(), "SSH sessions with the gateway itself."),
     key!(

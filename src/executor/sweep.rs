@@ -251,9 +251,10 @@ impl<'a> Sweeping<'a> {
         if self.hand.dry() {
             return 0;
         }
-        let grown = self.before.zip(self.count).map_or(0, |(before, count)| {
-            (count + self.swept.deleted.gone()).saturating_sub(before)
-        });
+        let grown = self
+            .before
+            .zip(self.count)
+            .map_or(0, |(before, count)| (count + self.swept.deleted.gone()).saturating_sub(before));
         self.judge.came().max(grown)
     }
 

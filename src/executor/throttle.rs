@@ -16,9 +16,9 @@ pub(super) struct Throttle<'a> {
     pace: &'a Pace,
     per_second: u64,
     urgent_at_entries: u64,
-    started: Instant,
+    pub(super) started: Instant,
     /// When the chunk under way was begun: what its acts took is part of their time.
-    begun: Instant,
+    pub(super) begun: Instant,
     pub(super) due: Instant,
     came: u64,
 }

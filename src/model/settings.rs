@@ -205,7 +205,7 @@ pub struct ProtectSettings {
     pub marks: Vec<Mark>,
     /// Zones.
     pub zones: Vec<u16>,
-    /// Entries with a helper, their masters and children.
+    /// Entries with a helper, and the children of their expectations.
     pub helpers: bool,
     /// SSH sessions with the gateway itself.
     pub own_ssh: bool,

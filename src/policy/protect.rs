@@ -58,7 +58,8 @@ impl Protection {
         {
             return Some("an SSH session with the gateway itself");
         }
-        (self.settings.helpers && has_children).then_some("it is the master of another connection")
+        // Its child holds on to it (a reference that `init_conntrack` takes): a delete would free nothing.
+        has_children.then_some("it is the master of another connection")
     }
 
     fn by_configuration(&self, entry: &Entry) -> Option<&'static str> {

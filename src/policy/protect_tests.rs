@@ -116,7 +116,6 @@ proptest! {
         let status = entry.status;
         let kernel = status.any(Status::OFFLOAD | Status::HW_OFFLOAD | Status::FIXED_TIMEOUT);
         let ssh = settings.own_ssh && entry.original.protocol == TCP && on_own(&entry, &own, &own.ssh_ports);
-        let master = settings.helpers && has_children;
         let helped = entry.helper || entry.master.is_some() || status.any(Status::HELPER | Status::EXPECTED);
         let mut ends = vec![entry.original.destination];
         ends.extend(entry.reply.map(|reply| reply.source));
@@ -126,7 +125,7 @@ proptest! {
             || inside(&settings.sources, entry.original.source)
             || ends.iter().any(|end| inside(&settings.destinations, *end))
             || on_own(&entry, &own, &settings.ports);
-        let always = kernel || ssh || master;
+        let always = kernel || ssh || has_children;
         prop_assert_eq!(found.is_some(), always || listed);
         prop_assert_eq!(found.map(|found| found.liftable), (always || listed).then_some(!always));
     }

@@ -1,20 +1,28 @@
 //! Who was given a second chance: what arithmetic says of those is wrong until they are gone or a packet came.
 
-use hashbrown::HashMap;
-
-use super::ledger::BuildAsIs;
+use super::lines::{self, Lines, Slot};
 use crate::model::Chances;
 
-/// An entry in its grace; times in seconds since the host came up.
-#[derive(Clone, Copy, Debug)]
+/// An entry in its grace, in 20 bytes; times in seconds since the host came up.
+#[derive(Clone, Copy, Debug, Default)]
 struct Chance {
+    /// Its fingerprint, the lower half first, so that it aligns to 4 bytes.
+    key: [u32; 2],
     /// When it runs out, if no packet comes.
     expiry: u32,
+    /// When it was given; the bit above is [`SEEN`].
     given: u32,
     /// Since when it had been silent at least.
     silent_since: u32,
-    /// By the scan under way.
-    seen: bool,
+}
+
+/// By the scan under way.
+const SEEN: u32 = 1 << 31;
+
+impl Slot for Chance {
+    fn key(&self) -> u64 {
+        u64::from(self.key[0]) | u64::from(self.key[1]) << 32
+    }
 }
 
 /// What is known of an entry that has had no packet since it was given a second chance.
@@ -29,12 +37,12 @@ pub struct Waiting {
 /// The entries in their grace, by fingerprint.
 #[derive(Clone, Debug, Default)]
 pub struct SecondChances {
-    entries: HashMap<u64, Chance, BuildAsIs>,
+    entries: Lines<Chance, 3>,
 }
 
 impl SecondChances {
-    /// 24 bytes an entry in 2^19 places, seven of eight of them in use: 13 MB at most.
-    pub const BOUND: usize = (1 << 19) / 8 * 7;
+    /// 26 to 30 bytes an entry: 14 MB at most.
+    pub const BOUND: usize = 7 << 16;
     /// Time left and the clock are both cut to whole seconds, and the clock is read a little before the entry.
     const SLACK_SECONDS: u32 = 2;
     /// Where no scan comes after the last has run out (in calm), all are forgotten: they are gone, or had a packet.
@@ -42,68 +50,66 @@ impl SecondChances {
 
     /// An entry that had been idle for `idle_seconds` has `grace_seconds` left at `now`.
     pub fn give(&mut self, fingerprint: u64, idle_seconds: u32, grace_seconds: u32, now: u32) {
-        if self.entries.len() < Self::BOUND {
-            let chance = Chance {
-                expiry: now.saturating_add(grace_seconds),
-                given: now,
-                silent_since: now.saturating_sub(idle_seconds),
-                seen: true,
-            };
-            self.entries.insert(fingerprint, chance);
+        let key = lines::key(fingerprint);
+        let chance = Chance {
+            key: [key as u32, (key >> 32) as u32],
+            expiry: now.saturating_add(grace_seconds),
+            given: now & !SEEN | SEEN,
+            silent_since: now.saturating_sub(idle_seconds),
+        };
+        if let Some(before) = self.entries.get_mut(key) {
+            *before = chance;
+        } else if self.entries.len() < Self::BOUND {
+            self.entries.add(chance);
         }
     }
 
     /// Sees an entry that has `left` seconds at `now`. With another expiry than the grace's a packet came: then the
     /// entry is like any other again.
     pub fn see(&mut self, fingerprint: u64, left: Option<u32>, now: u32) -> Option<Waiting> {
-        if self.entries.is_empty() {
+        if self.entries.len() == 0 {
             return None;
         }
-        let chance = self.entries.get_mut(&fingerprint)?;
+        let key = lines::key(fingerprint);
+        let chance = self.entries.get_mut(key)?;
         let same =
             left.is_some_and(|left| now.saturating_add(left).abs_diff(chance.expiry) <= Self::SLACK_SECONDS);
         if !same {
-            self.entries.remove(&fingerprint);
+            self.entries.remove(key);
             return None;
         }
-        chance.seen = true;
+        chance.given |= SEEN;
         Some(Waiting {
             idle_seconds: now.saturating_sub(chance.silent_since),
-            given_seconds: now.saturating_sub(chance.given),
+            given_seconds: now.saturating_sub(chance.given & !SEEN),
         })
     }
 
     /// It is in its grace, as far as is known.
     pub fn holds(&self, fingerprint: u64) -> bool {
-        !self.entries.is_empty() && self.entries.contains_key(&fingerprint)
+        self.entries.len() > 0 && self.entries.get(lines::key(fingerprint)).is_some()
     }
 
     /// A scan begins.
     pub(super) fn scan_begins(&mut self) {
-        self.entries.values_mut().for_each(|chance| chance.seen = false);
+        self.entries.iter_mut().for_each(|chance| chance.given &= !SEEN);
     }
 
     /// It is over; what it did not see is gone if it saw the `whole` table, and what has run out by `now` is gone or
     /// had a packet whatever it saw.
     pub(super) fn scan_ends(&mut self, whole: bool, now: u32) {
-        if self.entries.is_empty() {
-            return;
-        }
         let over = |chance: &Chance| chance.expiry.saturating_add(Self::SLACK_SECONDS) < now;
-        self.entries.retain(|_, chance| !over(chance) && (chance.seen || !whole));
-        if self.entries.capacity() > 1 << 16 && self.entries.len() < self.entries.capacity() / 8 {
-            self.entries.shrink_to(self.entries.len() * 2);
-        }
+        self.entries.retain(|chance| !over(chance) && (chance.given & SEEN != 0 || !whole));
     }
 
     /// As a fact at `now`.
     pub fn facts(&mut self, now: u32) -> Chances {
         let spread = |(first, last): (u32, u32), c: &Chance| (first.min(c.expiry), last.max(c.expiry));
-        let (mut first, mut last) = self.entries.values().fold((u32::MAX, 0), spread);
+        let (mut first, mut last) = self.entries.iter().fold((u32::MAX, 0), spread);
         if last.saturating_add(Self::FORGOTTEN_SECONDS) < now {
-            self.entries = HashMap::default();
+            self.entries = Lines::default();
         }
-        if self.entries.is_empty() {
+        if self.entries.len() == 0 {
             (first, last) = (0, 0);
         }
         Chances {
@@ -195,11 +201,12 @@ mod tests {
     #[test]
     fn memory_is_bounded() {
         let mut chances = SecondChances::default();
-        (0..SecondChances::BOUND as u64 + 10).for_each(|n| chances.give(n, 8000, 60, NOW));
+        let spread = |n: u64| (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (0..SecondChances::BOUND as u64 + 10).for_each(|n| chances.give(spread(n), 8000, 60, NOW));
         assert_eq!((chances.facts(NOW).waiting, chances.facts(NOW).room), (SecondChances::BOUND as u64, 0));
-        assert!(!chances.holds(SecondChances::BOUND as u64));
+        assert!(!chances.holds(spread(SecondChances::BOUND as u64)));
         chances.scan_begins();
         chances.scan_ends(true, NOW);
-        assert!(chances.entries.capacity() < 1 << 16, "and comes back");
+        assert!(chances.entries.slots_len() < 1 << 16, "and comes back");
     }
 }

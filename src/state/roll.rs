@@ -107,6 +107,8 @@ impl<A: Copy + Eq + Hash + Into<IpAddr>> Page<A> {
             return;
         }
         let Page { nodes, by_identity, chains } = self;
+        make_room(by_identity, |p| identify.id(&nodes[*p as usize].id()));
+        make_room(chains, |p| identify.any(nodes[*p as usize].source));
         let place = nodes.len() as u32;
         let of = |place: &u32| nodes[*place as usize].source;
         match chains.entry(identify.any(node.source), |p| of(p) == node.source, |p| identify.any(of(p))) {
@@ -188,6 +190,21 @@ impl<A: Copy + Eq + Hash + Into<IpAddr>> Page<A> {
         let first = self.chains.find(identify.any(source), is).map(|place| &self.nodes[*place as usize]);
         std::iter::successors(first, |node| self.nodes.get(node.next as usize))
     }
+}
+
+/// Lays a table out anew where it is filled up by what was removed from it, instead of letting it double for that, as
+/// hashbrown does where more than half of it is there (`reserve_rehash`). One that is five sixths full may double.
+fn make_room(table: &mut HashTable<u32>, hash: impl Fn(&u32) -> u64) {
+    // Seven of eight are what hashbrown fills at most.
+    let most = table.num_buckets() / 8 * 7;
+    if table.len() < table.capacity() || table.len() > most / 6 * 5 {
+        return;
+    }
+    let mut anew = HashTable::with_capacity(most);
+    table.iter().for_each(|place| {
+        anew.insert_unique(hash(place), *place, &hash);
+    });
+    *table = anew;
 }
 
 impl Roll {

@@ -57,6 +57,27 @@ fn memory_goes_when_entries_go() {
     assert!(roll.is_empty() && room(&roll) < full / 4, "{} of {full}", room(&roll));
 }
 
+#[test]
+fn memory_does_not_grow_while_others_come_and_go() {
+    let identify = Identify::default();
+    let mut roll = Roll::new(identify.clone());
+    let id = |n: u32| {
+        let source = Ipv4Addr::from(n).into();
+        EntryId { original: Tuple { source, ..Tuple::default() }, zone: 0, id: 1 }
+    };
+    // 70 % of what 2^15 buckets can hold: hashbrown doubles where more than half of that is there.
+    const THERE: u32 = 20_000;
+    let room = |roll: &Roll| (roll.v4.by_identity.num_buckets(), roll.v4.chains.num_buckets());
+    (0..THERE).map(id).for_each(|id| roll.insert(identify.id(&id), &id));
+    let before = room(&roll);
+    for n in THERE..20 * THERE {
+        let old = id(n - THERE);
+        roll.remove(identify.id(&old), old.original.source);
+        roll.insert(identify.id(&id(n)), &id(n));
+    }
+    assert_eq!((roll.len(), room(&roll)), (THERE as usize, before));
+}
+
 proptest! {
     #[test]
     fn whoever_came_and_did_not_go_is_found_by_its_source(steps in prop::collection::vec((0u8..60, any::<bool>()), 0..300)) {

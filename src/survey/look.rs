@@ -127,9 +127,7 @@ impl<'a> Looker<'a> {
     /// The same, with who has children known before the first walk hands on who may go. `only_stale`: who is not past his
     /// floor may not, whoever his children are, and is handed on at once.
     pub(super) fn heeding_masters(self, only_stale: bool) -> Self {
-        // With `[protect] helpers` off nobody stays for his children.
-        let heeds_masters = self.settings.protect.helpers.then_some(Duration::ZERO);
-        Looker { heeds_masters, only_stale, part: true, ..self }
+        Looker { heeds_masters: Some(Duration::ZERO), only_stale, part: true, ..self }
     }
 
     /// The same, for whose reader may have heard enough after a few lines.

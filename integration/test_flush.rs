@@ -251,6 +251,14 @@ fn stale_masters() {
     // Masters stay whatever is set: what their children hold on to would not be freed.
     for (sections, deleted) in [("[protect]\nhelpers = false\n", MASTERS), ("", 0)] {
         let setup = Setup::new(&topology.gateway, sections);
+        let status = setup.json(&["status"]);
+        let classes = status["classes"].as_array().expect("classes");
+        let established = classes.iter().find(|seen| seen["class"] == "established");
+        assert_eq!(
+            established.map(|seen| seen["would_free"].as_u64()),
+            Some(Some(deleted.into())),
+            "{status}"
+        );
         let flushed = setup.json(&["flush", "--stale", "--yes"]);
         let counts = [&flushed["deleted"], &flushed["protected"]].map(|n| n.as_u64());
         assert_eq!(counts, [deleted, MASTERS].map(|n| Some(n.into())), "{flushed}");

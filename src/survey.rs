@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use meter::Meter;
 pub use ranking::ranking;
@@ -44,6 +44,7 @@ pub use flush::{Flush, Flushed, Preview, Wish};
 pub use known::Known;
 pub use list::{Sink, list, list_details, list_loading_nothing};
 use look::Recent;
+use masters::Masters;
 
 /// A network namespace that the calling thread has entered.
 pub struct Target {
@@ -162,12 +163,13 @@ pub fn recorded(target: &Target, settings: &Settings) -> Result<SnapshotDocument
 fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
     let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
-    snapshot.scan = Some(scan(target, &mut gauge, settings, None, &mut |_, _| {})?);
+    let mut scan = |weighing| scan(target, &mut gauge, settings, weighing, true, &mut |_, _| {});
+    snapshot.scan = Some(scan(None)?);
     snapshot.chances.room = SecondChances::BOUND as u64;
     if policy::decide(&snapshot, &Memory::default(), settings).0.weigh {
         // Without an agent nobody knows which sources are new: all are as good as old.
         let weighing = Some(Weighing::new(&settings.flush, HashSet::new()));
-        snapshot.scan = Some(scan(target, &mut gauge, settings, weighing, &mut |_, _| {})?);
+        snapshot.scan = Some(scan(weighing)?);
     }
     Ok(snapshot)
 }
@@ -196,11 +198,13 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
 }
 
 /// One whole scan, each entry handed to `each` once. A dump during which the buckets were resized is repeated.
+/// `heeding_masters`: with who has children known before, so that none of them is said to be free to go.
 fn scan(
     target: &Target,
     gauge: &mut Gauge,
     settings: &Settings,
     weighing: Option<Weighing>,
+    heeding_masters: bool,
     each: &mut dyn FnMut(&Entry, &Judged),
 ) -> Result<Scan> {
     let identify = Identify::default();
@@ -208,6 +212,11 @@ fn scan(
     let protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
     let sightings = target.sightings();
     let started = Instant::now();
+    if heeding_masters
+        && let Some(masters) = Masters::look(identify.clone(), sightings.clone(), Duration::ZERO)?
+    {
+        masters.wait()?;
+    }
     let buckets = gauge.buckets()?;
     let grounds = gauge.grounds();
     let flush = &settings.flush;

@@ -40,7 +40,7 @@ pub fn ranking(
         })?;
         (listened_seconds, whole) = (Some(seconds), lost == 0);
     }
-    let scan = scan(target, &mut gauge, settings, None, &mut |entry, judged| {
+    let scan = scan(target, &mut gauge, settings, None, false, &mut |entry, judged| {
         if wanted(entry, judged.idle_seconds) {
             census.add(entry, judged.eligible);
         }

@@ -201,6 +201,7 @@ impl Watcher {
             let mut sightings = sightings.write().unwrap_or_else(PoisonError::into_inner);
             noted.drain(..).for_each(|seen| sightings.note(&seen));
         }
+        numbers.others_made.store(read(sightings).others_write(), Relaxed);
         match drained {
             Ok(met) => {
                 self.backlog.taken(met.received, began, clock::running_seconds(), met.more);

@@ -11,7 +11,7 @@ use super::{args, output, render};
 use crate::error::{Error, Result};
 use crate::survey::{self, Flush, Flushed, Preview, Target, Wish};
 
-const OTHERS_UPDATE: &str = "The agent heard another program change entries: their time left proves nothing to who did \
+const OTHERS_UPDATE: &str = "The agent heard another program write entries: their time left proves nothing to who did \
      not hear which. What is stale the agent alone can tell: `ctctl plan`.";
 
 /// Shows what would go, asks, and deletes it.

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::{Detail, Entry, Header, Verdict};
 use crate::survey::{self, Sink};
 
-const OTHERS_UPDATE: &str = "the agent heard another program change entries: their time left does not show for \
+const OTHERS_UPDATE: &str = "the agent heard another program write entries: their time left does not show for \
      how long they are idle";
 
 /// Prints entries as the kernel hands them out.

@@ -43,7 +43,7 @@ impl Place {
 }
 
 impl Place {
-    /// Where its agent heard another program give entries the time that they have left (`conntrack -U`): the same
+    /// Where its agent heard another program give entries the time that they have left (`conntrack -U`, `-I`): the same
     /// target, with idleness by arithmetic proven for none of them. The agent keeps no more of them than fingerprints, so
     /// that nobody else can tell which.
     ///

@@ -7,7 +7,9 @@ use crate::model::Pace;
 
 /// What may be owed before anybody sleeps: a chunk is some 0.5 ms of acts, and a sleep that short takes twice as long
 /// as it was meant to (measured: 0.4 to 1 ms).
-const CREDIT: Duration = Duration::from_millis(5);
+pub(super) const CREDIT: Duration = Duration::from_millis(5);
+/// For so long a sweep keeps to its pace by waiting; then it goes through the rest, so that there is an act to tell of.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// What came is told as a rate over so long at least.
 const BEGINNING: Duration = Duration::from_millis(4);
 
@@ -60,7 +62,7 @@ impl<'a> Throttle<'a> {
 
     pub(super) fn after(&mut self, done: u64, count: Option<u64>) {
         self.owe(done, count);
-        self.pause();
+        self.pause_for_pace();
     }
 
     pub(super) fn owe(&mut self, done: u64, count: Option<u64>) {
@@ -72,9 +74,22 @@ impl<'a> Throttle<'a> {
 
     /// The next chunk lies ready in the kernel and ages: half of the time that keeps it fresh at most.
     pub(super) fn pause(&self) {
+        self.pause_at_most(Deleter::FRESH / 2);
+    }
+
+    /// Where acts are few, the next chunk may grow old, to be asked for once more, so that the walk does not run away from
+    /// its pace, with what is to go left behind. Nobody waits for that longer than [`PATIENCE`] altogether.
+    pub(super) fn pause_for_pace(&self) {
+        match self.started.elapsed() < PATIENCE {
+            true => self.pause_at_most(Deleter::OLD / 4),
+            false => self.pause(),
+        }
+    }
+
+    fn pause_at_most(&self, most: Duration) {
         let owed = self.due.saturating_duration_since(Instant::now());
         if owed > CREDIT {
-            std::thread::sleep(owed.min(Deleter::FRESH / 2));
+            std::thread::sleep(owed.min(most));
         }
     }
 }

@@ -11,7 +11,8 @@ pub struct ClassRegret {
     pub class: Class,
     /// Deleted, ever.
     pub flushed: u64,
-    /// Deletions after which the flow was listened for, ever: all of them, or a share where they were too many.
+    /// Deletions after which the flow was listened for, ever. Where they were too many some of them were, each of which
+    /// stands for as many as were not, here and in what follows.
     pub watched: u64,
     /// Of these, how many flows were heard of again within a minute, ever.
     pub regretted: u64,

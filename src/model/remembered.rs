@@ -15,7 +15,7 @@ pub struct EntriesOfSource {
     #[serde(flatten)]
     pub header: Header,
     pub entries_total: u64,
-    /// Another program was heard to change entries, or may have been.
+    /// As [`super::AgentStatus::others_update`].
     pub others_update: bool,
     pub entries: Vec<EntryRow>,
 }

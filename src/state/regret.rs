@@ -20,13 +20,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::ledger::Identify;
 use super::regret_filter::Filter;
-use super::regret_records::{Fate, Record, Records};
+use super::regret_records::{Fate, Record, Records, Was};
 use crate::model::{Class, ClassRegret, Entry, Event, EventKind, TcpState, UDP, UDPLITE};
 
 /// For how long after its deletion a flow is listened for.
 const WATCH_SECONDS: f64 = 60.0;
 /// Deletions that are remembered at once, in 32 bytes each and 10 to 20 to find them by.
 const REMEMBERED: usize = 1 << 17;
+/// One stands for 2^10 at most, a hundredth of what is remembered: one that came back by chance suspends no class.
+const MOST_WEIGHT: u8 = 10;
 /// Deletions of such a span are counted together; the present span and the one before make the window.
 const SPAN_SECONDS: f64 = 300.0;
 
@@ -148,28 +150,35 @@ impl Vigil {
         self.span = self.span.max(span);
     }
 
-    /// One in n alone is remembered as room runs short, and only those count as watched: so the share stays right.
+    /// One in n alone is remembered as room runs short, and stands for n: so the share stays right, whichever come back.
     fn remember(&mut self, entry: &Entry, class: Class, identify: &Identify, now: f64) -> Option<[u64; 2]> {
         let tally = &mut self.tallies[class as usize];
         tally.flushed += 1;
         let room = REMEMBERED - self.records.len().min(REMEMBERED);
+        let weight = (REMEMBERED / room.max(1)).next_power_of_two().trailing_zeros() as u8;
         let original = identify.tuple(&entry.original, entry.zone);
         // Chance decides by bits that neither the map nor the filter goes by; a fixed beat could meet that of the flows.
-        if room == 0 || (original >> 20) & ((REMEMBERED / room).next_power_of_two() as u64 - 1) != 0 {
+        if weight > MOST_WEIGHT || (original >> 20) & ((1 << weight) - 1) != 0 {
             return None;
         }
-        tally.watched += 1;
-        tally.spans[0][0] += 1;
+        tally.watched += 1 << weight;
+        tally.spans[0][0] += 1 << weight;
         let reply = entry.reply.map_or(original, |reply| identify.tuple(&reply, entry.zone));
         let keys = [original, reply];
+        let asked = matches!(entry.original.protocol, UDP | UDPLITE)
+            && (class == Class::UdpShort || class != Class::Udp && !entry.status.assured());
+        let was = match entry.tcp.is_some_and(|tcp| begins(tcp.state)) {
+            true => Was::Try,
+            false if asked => Was::Question,
+            false => Was::Else,
+        };
         let record = Record {
             until_seconds: now + WATCH_SECONDS,
             keys,
             class,
+            weight,
             span: self.span,
-            tried: entry.tcp.is_some_and(|tcp| begins(tcp.state)),
-            question: matches!(entry.original.protocol, UDP | UDPLITE)
-                && (class == Class::UdpShort || class != Class::Udp && !entry.status.assured()),
+            was,
             fate: Fate::Listened,
         };
         self.records.add(record, REMEMBERED);
@@ -182,11 +191,12 @@ impl Vigil {
         let Some((_, record)) = self.records.newest(key).filter(|(number, _)| *number >= self.batch) else {
             return;
         };
-        tally.watched = tally.watched.saturating_sub(1);
-        count(tally, self.span, record.span, 0, |n| n.saturating_sub(1));
+        let weight = 1 << record.weight;
+        tally.watched = tally.watched.saturating_sub(weight);
+        count(tally, self.span, record.span, 0, |n| n.saturating_sub(weight));
         if record.fate == Fate::Regretted {
-            tally.regretted = tally.regretted.saturating_sub(1);
-            count(tally, self.span, record.span, 1, |n| n.saturating_sub(1));
+            tally.regretted = tally.regretted.saturating_sub(weight);
+            count(tally, self.span, record.span, 1, |n| n.saturating_sub(weight));
         }
         record.fate = Fate::Over;
     }
@@ -196,17 +206,18 @@ impl Vigil {
         if record.fate != Fate::Listened || now > record.until_seconds {
             return;
         }
-        let reuses = entry.tcp.is_some_and(|tcp| begins(tcp.state)) && !record.tried;
-        let asks = record.question && key == record.keys[0];
+        let reuses = entry.tcp.is_some_and(|tcp| begins(tcp.state)) && record.was != Was::Try;
+        let asks = record.was == Was::Question && key == record.keys[0];
         if reuses || asks {
             record.fate = Fate::Over;
             return;
         }
         record.fate = Fate::Regretted;
         let tally = &mut self.tallies[record.class as usize];
-        tally.regretted += 1;
+        let weight = 1 << record.weight;
+        tally.regretted += weight;
         tally.last_seconds = Some(now);
-        count(tally, self.span, record.span, 1, |n| n + 1);
+        count(tally, self.span, record.span, 1, |n| n + weight);
     }
 
     fn tell(&self, class: Class) -> ClassRegret {

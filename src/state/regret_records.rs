@@ -17,12 +17,21 @@ pub(super) struct Record {
     pub keys: [u64; 2],
     pub until_seconds: f64,
     pub span: u32,
+    /// It stands for 2 to this many deletions, of which it alone was remembered.
+    pub weight: u8,
     pub class: Class,
-    /// It was TCP in SYN_SENT.
-    pub tried: bool,
-    /// It was a question by UDP.
-    pub question: bool,
+    pub was: Was,
     pub fate: Fate,
+}
+
+/// What it was, as far as that decides whether a new entry is regret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Was {
+    /// TCP in SYN_SENT.
+    Try,
+    /// Asked by UDP.
+    Question,
+    Else,
 }
 
 const _: () = assert!(size_of::<Record>() == 32);
@@ -146,9 +155,9 @@ mod tests {
             keys,
             until_seconds: 0.0,
             span: 0,
+            weight: 0,
             class: Class::Udp,
-            tried: false,
-            question: false,
+            was: Was::Else,
             fate: Fate::Listened,
         }
     }

@@ -183,11 +183,28 @@ fn memory_is_bounded_and_the_share_stays_right_beyond_it() {
     }
     let (flushed, watched, regretted) = told(&meter, Class::Udp, 131.0);
     assert_eq!(flushed, u64::from(many));
-    assert!(watched <= REMEMBERED as u64 && watched > REMEMBERED as u64 / 2, "{watched}");
+    let remembered = meter.vigil().records.len();
+    assert!(remembered <= REMEMBERED && remembered > REMEMBERED / 2, "{remembered}");
     let share = 100.0 * regretted as f64 / watched as f64;
     assert!((4.0..6.0).contains(&share), "{share} % of {watched}");
+    assert!(watched.abs_diff(flushed) < flushed / 20, "{watched} stand for {flushed}");
     meter.tell(161.0);
     let vigil = meter.vigil();
     assert!(vigil.records.is_empty() && vigil.records.tuples() == 0, "a minute later all is forgotten");
     assert!(!meter.watching.load(Ordering::Relaxed));
+}
+
+/// Of the last few only one in many is remembered; each of those stands for as many.
+#[test]
+fn what_was_deleted_last_counts_as_much_as_what_was_deleted_first() {
+    let meter = meter();
+    let many = 2 * REMEMBERED as u32;
+    for batch in (0..many).step_by(256) {
+        meter.going((batch..batch + 256).map(|port| (udp(port), Class::Udp)), 100.0);
+    }
+    let last = many - many / 20..many;
+    last.for_each(|port| meter.heard(&new(udp(port)), || 130.0));
+    let (flushed, watched, regretted) = told(&meter, Class::Udp, 131.0);
+    let share = 100.0 * regretted as f64 / watched as f64;
+    assert!((4.0..6.0).contains(&share), "{share} % of {watched} for {flushed}");
 }

@@ -98,6 +98,11 @@ impl Sightings {
         !self.foreign.is_empty()
     }
 
+    /// What is left of their time proves nothing of some entries that are there, whichever they are.
+    pub fn others_write(&self) -> bool {
+        self.overflowed || self.any_foreign()
+    }
+
     /// Another writer may have touched it.
     pub fn foreign(&self, fingerprint: u64) -> bool {
         self.overflowed || self.foreign.contains(fingerprint)

@@ -20,6 +20,8 @@ const EVENTS: &str = "net/netfilter/nf_conntrack_events";
 pub const TESTS: &[Test] = &[
     test("foreign_update::flows_whose_timeout_another_program_set_survive", survive).needs(&[Need::Age]),
     test("foreign_update::what_another_set_before_the_agent_came_is_not_silence", before).needs(&[Need::Age]),
+    test("foreign_update::what_another_made_is_not_stale_to_a_command_beside_the_agent_that_heard_it", made)
+        .needs(&[Need::Age]),
 ];
 
 /// Sets the time left of a client's connections. Beside other work on the table conntrack(8) ends with a protocol error
@@ -101,5 +103,30 @@ fn before() {
     set(1200);
     stay(&topology, &flows, &before, 1100);
     flows.iter_mut().for_each(|tcp| tcp.alive().expect("bytes both ways"));
+    assert_eq!(agent.stop(), 0);
+}
+
+/// As a failover or a restore makes them: with whatever time left. Who comes after that takes it for silence.
+fn made() {
+    const MADE: u32 = 100;
+    let topology = Topology::new();
+    let setup = Setup::new(&topology.gateway, &limit(100_000));
+    let stale = || setup.json(&["flush", "--stale", "--yes"])["deleted"].as_u64();
+    let agent = setup.start();
+    fill(&topology.gateway, flow::established(MADE, 10, 8000));
+    wait::until("the agent to hear of them", Duration::from_secs(10), || {
+        let entries = agent.status()["agent"]["events"].as_u64();
+        if entries >= Some(MADE.into()) { Ok(()) } else { Err(format!("{entries:?}")) }
+    });
+    assert_eq!((stale(), topology.count()), (Some(0), MADE.into()));
+    let listed = setup.ctctl(&["list", "-p", "tcp"]).stdout;
+    assert_eq!(
+        (listed.matches("may go").count(), listed.matches("stays").count()),
+        (0, MADE as usize),
+        "{listed}"
+    );
+    assert_eq!(agent.stop(), 0);
+    let agent = setup.start();
+    assert_eq!((stale(), topology.count()), (Some(MADE.into()), 0), "nothing was heard");
     assert_eq!(agent.stop(), 0);
 }

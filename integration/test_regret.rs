@@ -178,10 +178,14 @@ fn connect_from(port: u16, to: SocketAddr) -> TcpStream {
     TcpStream::from(socket)
 }
 
+const EVENTS: &str = "net/netfilter/nf_conntrack_events";
+
 fn reused_port() {
     const FLOWS: u16 = 8;
     let topology = Topology::new();
     topology.gateway.set_sysctl(LOOSE, 1);
+    // So that the ends of what is born before the agent are told as well.
+    topology.gateway.set_sysctl(EVENTS, 1);
     let listener = topology.server.enter(|| TcpListener::bind((SERVER4, 443))).expect("listen");
     let to = listener.local_addr().expect("bound");
     let stale = |port| Flow::established(CLIENT4, SERVER4, port, 8000);
@@ -195,8 +199,10 @@ fn reused_port() {
     let connections: Vec<TcpStream> =
         topology.client.enter(|| (20_000..20_000 + FLOWS).map(|port| connect_from(port, to)).collect());
     assert_eq!(topology.count(), u64::from(FLOWS));
-    let events = agent.status()["agent"]["events"].as_u64();
-    assert!(events >= Some(2 * u64::from(FLOWS)), "the agent heard them: {events:?}");
+    wait::until("the agent to hear of all of them", Duration::from_secs(10), || {
+        let events = agent.status()["agent"]["events"].as_u64();
+        if events >= Some(2 * u64::from(FLOWS)) { Ok(()) } else { Err(format!("{events:?}")) }
+    });
     wait::throughout("none of them is regret", Duration::from_secs(1), || {
         let row = class(&agent, "established");
         if (&row["flushed"], &row["regretted"]) == (&FLOWS.into(), &0.into()) { Ok(()) } else { Err(row) }

@@ -205,10 +205,14 @@ fn dry_run() {
     assert_eq!(agent.stop(), 0);
 }
 
+/// What is born while this is 2 and nobody listens, no event tells of, ever.
+const EVENTS: &str = "net/netfilter/nf_conntrack_events";
+
 fn listened() {
     /// NFNLGRP_CONNTRACK_UPDATE.
     const UPDATE: u32 = 2;
     let topology = Topology::new();
+    topology.gateway.set_sysctl(EVENTS, 1);
     fill(&topology.gateway, flow::established(8500, 10, 8000));
     let listener = netlink::socket(&topology.gateway);
     listener.add_membership(UPDATE).expect("the group of updates");

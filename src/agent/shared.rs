@@ -29,6 +29,8 @@ pub struct Numbers {
     pub sources: AtomicU64,
     pub events: AtomicU64,
     pub new: AtomicU64,
+    /// By how much the table grew of late, in a second, as the last few milliseconds say: what comes or goes at once.
+    pub growing_per_second: AtomicU64,
     pub destroyed: AtomicU64,
     pub resyncs: AtomicU64,
     pub lost: AtomicU64,

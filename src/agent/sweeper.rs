@@ -279,6 +279,10 @@ impl Judge for Eye<'_, '_> {
         self.deletions_due
     }
 
+    fn coming_per_second(&self) -> u64 {
+        self.numbers.growing_per_second.load(Relaxed)
+    }
+
     fn came(&self) -> u64 {
         self.numbers.new.load(Relaxed).saturating_sub(self.new_before)
     }

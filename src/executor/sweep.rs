@@ -47,6 +47,10 @@ pub trait Judge {
     fn came(&self) -> u64 {
         0
     }
+    /// What comes in a second, for the first moments, in which [`Judge::came`] cannot tell yet.
+    fn coming_per_second(&self) -> u64 {
+        0
+    }
     /// From here on the whole table is walked: what was counted before is met again.
     fn dump_begins(&mut self) {}
     /// Who is asked for before the table is walked.
@@ -124,11 +128,14 @@ pub fn sweep(
     Ok(sweeping.swept)
 }
 
-/// Waits for what the sweep before did beyond its pace, [`PATIENCE`] at most, unless the table is about to be full.
+/// Waits for what the sweep before did beyond its pace, [`PATIENCE`] at most, unless the table is full within a second.
 fn pay_old_debts(pace: &Pace, judge: &mut dyn Judge) {
     let Some(due) = judge.deletions_due() else { return };
     let due = due.min(Instant::now() + PATIENCE);
-    let urgent = |judge: &mut dyn Judge| judge.count().is_none_or(|count| count >= pace.urgent_at_entries);
+    let urgent = |judge: &mut dyn Judge| {
+        let coming = judge.coming_per_second();
+        judge.count().is_none_or(|count| count.saturating_add(coming) >= pace.urgent_at_entries)
+    };
     while Instant::now() + CREDIT < due && !judge.halted() && !urgent(judge) {
         std::thread::sleep(due.saturating_duration_since(Instant::now()).min(Deleter::FRESH));
     }
@@ -164,6 +171,8 @@ impl<'a> Sweeping<'a> {
     ) -> Self {
         let nothing = vec![0; flushes.len()];
         let before = if hand.dry() || flushes.is_empty() { None } else { judge.count() };
+        let deletions = Throttle::new(pace, pace.per_second, pace.urgent_at_entries);
+        let deletions = deletions.expecting(judge.coming_per_second());
         Sweeping {
             hand,
             flushes,
@@ -173,7 +182,7 @@ impl<'a> Sweeping<'a> {
             swept: Swept { freed: nothing.clone(), requested: nothing, whole: true, ..Swept::default() },
             wanted: Wanted::new(flushes),
             under_way: UnderWay::new(flushes.len()),
-            deletions: Throttle::new(pace, pace.per_second, pace.urgent_at_entries),
+            deletions,
             chances: Throttle::new(pace, pace.chances_per_second, u64::MAX),
             refreshed: Instant::now(),
             before,

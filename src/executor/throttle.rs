@@ -23,12 +23,28 @@ pub(super) struct Throttle<'a> {
     pub(super) begun: Instant,
     pub(super) due: Instant,
     came: u64,
+    /// What comes in a second, as was known when it began.
+    expected: f64,
 }
 
 impl<'a> Throttle<'a> {
     pub(super) fn new(pace: &'a Pace, per_second: u64, urgent_at_entries: u64) -> Self {
         let now = Instant::now();
-        Throttle { pace, per_second, urgent_at_entries, started: now, begun: now, due: now, came: 0 }
+        Throttle {
+            pace,
+            per_second,
+            urgent_at_entries,
+            started: now,
+            begun: now,
+            due: now,
+            came: 0,
+            expected: 0.0,
+        }
+    }
+
+    /// The same; at first so many a second are taken to come.
+    pub(super) fn expecting(self, coming_per_second: u64) -> Self {
+        Throttle { expected: coming_per_second as f64, ..self }
     }
 
     /// What was done so far is paid for; else the next chunk is let pass, for it would be stale later.
@@ -38,7 +54,9 @@ impl<'a> Throttle<'a> {
     }
 
     pub(super) fn coming_per_second(&self) -> f64 {
-        self.came as f64 / self.started.elapsed().max(BEGINNING).as_secs_f64()
+        let passed = self.started.elapsed().max(BEGINNING);
+        let coming = self.came as f64 / passed.as_secs_f64();
+        if passed < 3 * BEGINNING { coming.max(self.expected) } else { coming }
     }
 
     /// At the rate of this sweep the table is about to be full within a second.

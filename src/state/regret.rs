@@ -27,6 +27,8 @@ use crate::model::{Class, ClassRegret, Entry, Event, EventKind, TcpState, UDP, U
 const WATCH_SECONDS: f64 = 60.0;
 /// Deletions that are remembered at once, in 32 bytes each and 10 to 20 to find them by.
 const REMEMBERED: usize = 1 << 17;
+/// Of more in a second one in four is remembered: a table that fills so fast waits for each delete.
+const A_SECOND: usize = 1 << 14;
 /// One stands for 2^10 at most, a hundredth of what is remembered: one that came back by chance suspends no class.
 const MOST_WEIGHT: u8 = 10;
 /// Deletions of such a span are counted together; the present span and the one before make the window.
@@ -125,6 +127,8 @@ struct Vigil {
     batch: u64,
     span: u32,
     turned_seconds: f64,
+    /// A second, and how many were deleted in it.
+    second: (u64, usize),
     tallies: [Tally; Class::FLUSHED.len()],
 }
 
@@ -152,10 +156,12 @@ impl Vigil {
 
     /// One in n alone is remembered as room runs short, and stands for n: so the share stays right, whichever come back.
     fn remember(&mut self, entry: &Entry, class: Class, identify: &Identify, now: f64) -> Option<[u64; 2]> {
+        let many = self.of_this_second(now) > A_SECOND;
         let tally = &mut self.tallies[class as usize];
         tally.flushed += 1;
         let room = REMEMBERED - self.records.len().min(REMEMBERED);
         let weight = (REMEMBERED / room.max(1)).next_power_of_two().trailing_zeros() as u8;
+        let weight = weight.max(if many { 2 } else { 0 });
         let original = identify.tuple(&entry.original, entry.zone);
         // Chance decides by bits that neither the map nor the filter goes by; a fixed beat could meet that of the flows.
         if weight > MOST_WEIGHT || (original >> 20) & ((1 << weight) - 1) != 0 {
@@ -183,6 +189,13 @@ impl Vigil {
         };
         self.records.add(record, REMEMBERED);
         Some(keys)
+    }
+
+    /// How many were deleted in the second that it is, this one included.
+    fn of_this_second(&mut self, now: f64) -> usize {
+        let second = now as u64;
+        self.second = if self.second.0 == second { (second, self.second.1 + 1) } else { (second, 1) };
+        self.second.1
     }
 
     fn withdraw(&mut self, key: u64, class: Class) {

@@ -63,8 +63,6 @@ pub struct Ground {
 const ROUNDS: usize = 8;
 /// How often other hands on the values are looked for.
 const DRIFT_SECONDS: f64 = 1.0;
-/// To read this host's sockets takes a tenth of it, and then they are known for as long.
-const A_MOMENT: Duration = Duration::from_millis(25);
 /// An act that the kernel refused is not tried again for so long.
 pub(super) const SULK_SECONDS: f64 = 60.0;
 /// A sweep that failed for another reason than permission is tried again after so long.
@@ -328,17 +326,6 @@ impl Acting {
             self.publish(&snapshot, &plan);
         }
         Ok(acted || plan.scan)
-    }
-
-    /// Where high is a moment away, the sockets of this host are read now: a sweep wants to know them first, and by then
-    /// the table fills.
-    fn foresee(&mut self, snapshot: &Snapshot) {
-        let [_, high, _] = self.ground.numbers.marks.each_ref().map(|mark| mark.load(Relaxed));
-        let soon = self.rates.new_now_per_second() * A_MOMENT.as_secs_f64();
-        let room = high.saturating_sub(snapshot.entries);
-        if self.memory.level == Level::Normal && high > 0 && room > 0 && soon >= room as f64 {
-            self.gauge.look_at_host();
-        }
     }
 
     pub(super) fn facts(&mut self) -> Result<Snapshot> {

@@ -9,6 +9,7 @@ mod chronicle;
 mod drifts;
 mod endpoint;
 mod foreign;
+mod foresight;
 mod hand;
 mod host_lease;
 mod introduction;

@@ -107,7 +107,7 @@ fn cpu_until_idle(agent: &Agent<'_>, setup: &Setup) -> f64 {
 fn many_at_once() {
     const ASKING: usize = 20;
     let topology = Topology::new();
-    fill(&topology.gateway, flow::established(300_000, 3000, 8000));
+    fill(&topology.gateway, flow::established(200_000, 2000, 8000));
     let setup = Setup::new(&topology.gateway, &limit(1_000_000));
     let agent = setup.start();
     let alone = cpu_until_idle(&agent, &setup);

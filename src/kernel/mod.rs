@@ -24,6 +24,7 @@ mod own_ports;
 mod port_filter;
 pub mod priority;
 pub mod process;
+pub mod question;
 pub mod receive;
 pub mod request;
 pub mod root;

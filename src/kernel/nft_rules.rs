@@ -4,7 +4,7 @@
 use std::io;
 
 use super::attribute::{Attributes, Message, be32, be64};
-use super::request;
+use super::question;
 use super::socket::Netlink;
 use crate::model::{Rule, Ruleset};
 
@@ -57,11 +57,11 @@ const EXTENSIONS: [(&str, bool); 20] = [
 pub fn list(netlink: &mut Netlink) -> io::Result<Ruleset> {
     let mut found = Ruleset::default();
     let sequence = netlink.next_sequence();
-    netlink.ask(&request::nft_chains(sequence), sequence, |message| {
+    netlink.ask(&question::nft_chains(sequence), sequence, |message| {
         found.policy_drop |= drops_by_policy(message);
     })?;
     let sequence = netlink.next_sequence();
-    netlink.ask(&request::nft_rules(sequence), sequence, |message| {
+    netlink.ask(&question::nft_rules(sequence), sequence, |message| {
         if found.rules.len() < MOST_RULES {
             found.rules.extend(rule(message));
         }

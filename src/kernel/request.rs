@@ -1,164 +1,29 @@
-//! What is asked of ctnetlink, as bytes. Built from the typed messages of netlink-packet-netfilter.
+//! What is asked of ctnetlink about one entry, as bytes. Built from the typed messages of netlink-packet-netfilter.
 //!
 //! A DELETE whose tuple is missing, truncated or not understood empties the whole table and answers success
 //! (`ctnetlink_del_conntrack` falls through to `ctnetlink_flush_conntrack`). So the only way to a delete is
 //! [`delete`], which takes an entry, and the encoded bytes are read back and compared before they may be sent.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage};
+use netlink_packet_core::{DefaultNla, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol,
 };
 use netlink_packet_netfilter::{
-    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily, NetfilterSubsystem,
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
 };
 
 use super::attribute::{Malformed, Messages};
 use super::decode::{self, CTNETLINK};
-use crate::model::{
-    DCCP, Entry, Family, GRE, ICMP, ICMPV6, Identity, L4, SCTP, Status, TCP, Tuple, UDP, UDPLITE,
-};
+use crate::model::{DCCP, Entry, GRE, ICMP, ICMPV6, Identity, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
 
-const NLA_F_NESTED: u16 = 0x8000;
-const IPCTNL_MSG_CT_GET: u8 = 1;
+pub(super) const NLA_F_NESTED: u16 = 0x8000;
+pub(super) const IPCTNL_MSG_CT_GET: u8 = 1;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
-const CTA_TUPLE_ORIG: u16 = 1;
-const CTA_STATUS: u16 = 3;
+pub(super) const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
-const CTA_FILTER: u16 = 25;
-const CTA_STATUS_MASK: u16 = 26;
-const CTA_FILTER_ORIG_FLAGS: u16 = 1;
-/// `CTA_FILTER_FLAG(CTA_IP_SRC)`, net/netfilter/nf_internals.h.
-const CTA_FILTER_F_CTA_IP_SRC: u32 = 1 << 0;
-const IPCTNL_MSG_CT_GET_STATS_CPU: u8 = 4;
-const IPCTNL_MSG_CT_GET_STATS: u8 = 5;
-/// `NFNL_SUBSYS_CTNETLINK_TIMEOUT`.
-pub const CTTIMEOUT: u8 = 8;
-/// `NFNL_SUBSYS_NFTABLES`.
-pub const NFTABLES: u8 = 10;
-const NFNL_SUBSYS_CTNETLINK_EXP: u8 = 2;
-const IPCTNL_MSG_EXP_GET_STATS_CPU: u8 = 3;
-const IPCTNL_MSG_TIMEOUT_GET: u8 = 1;
-const NFT_MSG_GETCHAIN: u8 = 4;
-const NFT_MSG_GETRULE: u8 = 7;
-const NFT_MSG_GETOBJ: u8 = 19;
-const NFT_MSG_GETFLOWTABLE: u8 = 23;
-const NFTA_OBJ_TYPE: u16 = 3;
-/// `NFT_OBJECT_CT_TIMEOUT`.
-pub const NFT_OBJECT_CT_TIMEOUT: u32 = 7;
-
-/// What of the table is wanted. A kernel that does not know a filter hands over more, and never less: what comes is to
-/// be looked at again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Part {
-    /// Every entry.
-    #[default]
-    Whole,
-    /// One family: the one filter that every kernel has (`ctnetlink_dump_table` compares `nfgen_family`).
-    Of(Family),
-    /// One source, since 5.8 (`CTA_FILTER`). The same of IPv6 is inverted on 6.1 (`ctnetlink_filter_match_tuple`), and
-    /// so is not offered.
-    From(Ipv4Addr),
-    /// Entries that another one expected, since 5.15 (`CTA_STATUS_MASK`).
-    Children,
-}
-
-/// A dump of a part of the table (`ctnetlink_get_conntrack`).
-pub fn dump(part: Part, sequence: u32) -> Vec<u8> {
-    let (family, attributes) = match part {
-        Part::Whole => (NetfilterProtoFamily::Unspec, Vec::new()),
-        Part::Of(Family::Ipv4) => (NetfilterProtoFamily::IPv4, Vec::new()),
-        Part::Of(Family::Ipv6) => (NetfilterProtoFamily::IPv6, Vec::new()),
-        Part::From(source) => (NetfilterProtoFamily::IPv4, from(source)),
-        Part::Children => {
-            let expected = |kind| DefaultNla::new(kind, Status::EXPECTED.to_be_bytes().to_vec());
-            (NetfilterProtoFamily::Unspec, vec![expected(CTA_STATUS), expected(CTA_STATUS_MASK)])
-        }
-    };
-    // Not the typed message: that takes NLA_F_NESTED away.
-    let message = ConntrackMessage::Other { message_type: IPCTNL_MSG_CT_GET, attributes };
-    encode(family, message, NLM_F_DUMP, sequence)
-}
-
-/// A tuple with its source alone, and the flag that no more of it counts.
-fn from(source: Ipv4Addr) -> Vec<DefaultNla> {
-    let (mut tuple, mut filter) = (Vec::new(), Vec::new());
-    nest(&mut tuple, 1, |bytes| attribute(bytes, 1, &source.octets()));
-    attribute(&mut filter, CTA_FILTER_ORIG_FLAGS, &CTA_FILTER_F_CTA_IP_SRC.to_ne_bytes());
-    let nested = |kind, value| DefaultNla::new(kind | NLA_F_NESTED, value);
-    vec![nested(CTA_TUPLE_ORIG, tuple), nested(CTA_FILTER, filter)]
-}
-
-/// Count and max (`ctnetlink_stat_ct`), whose one answer claims to be of many (NLM_F_MULTI) and has no NLMSG_DONE: the
-/// acknowledgement ends it.
-pub fn stats(sequence: u32) -> Vec<u8> {
-    let message = ConntrackMessage::Other { message_type: IPCTNL_MSG_CT_GET_STATS, attributes: Vec::new() };
-    encode(NetfilterProtoFamily::Unspec, message, NLM_F_ACK, sequence)
-}
-
-/// The per-CPU statistics (`ctnetlink_ct_stat_cpu_dump`).
-pub fn stats_cpu(sequence: u32) -> Vec<u8> {
-    let message =
-        ConntrackMessage::Other { message_type: IPCTNL_MSG_CT_GET_STATS_CPU, attributes: Vec::new() };
-    encode(NetfilterProtoFamily::Unspec, message, NLM_F_DUMP, sequence)
-}
-
-/// The same of expectations (`ctnetlink_exp_stat_cpu_dump`), a subsystem of its own.
-pub fn expectation_stats_cpu(sequence: u32) -> Vec<u8> {
-    let inner = NetfilterMessageInner::Other {
-        subsys: NetfilterSubsystem::Other(NFNL_SUBSYS_CTNETLINK_EXP),
-        message_type: IPCTNL_MSG_EXP_GET_STATS_CPU,
-        attributes: Vec::new(),
-    };
-    encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
-}
-
-/// The timeout policies of nfnetlink_cttimeout (`cttimeout_get_timeout`).
-pub fn timeout_policies(sequence: u32) -> Vec<u8> {
-    let inner = NetfilterMessageInner::Other {
-        subsys: NetfilterSubsystem::Other(CTTIMEOUT),
-        message_type: IPCTNL_MSG_TIMEOUT_GET,
-        attributes: Vec::new(),
-    };
-    encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
-}
-
-/// The `ct timeout` objects of nftables (`nf_tables_dump_obj`).
-pub fn timeout_objects(sequence: u32) -> Vec<u8> {
-    let kind = DefaultNla::new(NFTA_OBJ_TYPE, NFT_OBJECT_CT_TIMEOUT.to_be_bytes().to_vec());
-    let inner = NetfilterMessageInner::Other {
-        subsys: NetfilterSubsystem::Other(NFTABLES),
-        message_type: NFT_MSG_GETOBJ,
-        attributes: vec![kind],
-    };
-    encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
-}
-
-/// The flowtables of nftables (`nf_tables_dump_flowtable`).
-pub fn flowtables(sequence: u32) -> Vec<u8> {
-    nft_dump(NFT_MSG_GETFLOWTABLE, sequence)
-}
-
-/// The chains of nftables (`nf_tables_dump_chains`).
-pub fn nft_chains(sequence: u32) -> Vec<u8> {
-    nft_dump(NFT_MSG_GETCHAIN, sequence)
-}
-
-/// The rules of nftables (`nf_tables_dump_rules`).
-pub fn nft_rules(sequence: u32) -> Vec<u8> {
-    nft_dump(NFT_MSG_GETRULE, sequence)
-}
-
-fn nft_dump(message_type: u8, sequence: u32) -> Vec<u8> {
-    let inner = NetfilterMessageInner::Other {
-        subsys: NetfilterSubsystem::Other(NFTABLES),
-        message_type,
-        attributes: Vec::new(),
-    };
-    encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
-}
 
 /// Deletes this entry and no other: original tuple, zone and `CTA_ID` (`ctnetlink_del_conntrack` compares the id).
 ///
@@ -237,14 +102,14 @@ fn push_tuple(bytes: &mut Vec<u8>, tuple: &Tuple) {
     });
 }
 
-fn attribute(bytes: &mut Vec<u8>, kind: u16, payload: &[u8]) {
+pub(super) fn attribute(bytes: &mut Vec<u8>, kind: u16, payload: &[u8]) {
     bytes.extend_from_slice(&(payload.len() as u16 + 4).to_ne_bytes());
     bytes.extend_from_slice(&kind.to_ne_bytes());
     bytes.extend_from_slice(payload);
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
-fn nest(bytes: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn nest(bytes: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
     let start = bytes.len();
     attribute(bytes, kind | NLA_F_NESTED, &[]);
     body(bytes);
@@ -252,18 +117,8 @@ fn nest(bytes: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
     bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
 }
 
-/// Asks for this entry as it is now (`ctnetlink_get_conntrack`); the answer tells its `CTA_ID`.
-///
-/// # Errors
-/// If the bytes do not read back as this entry's identity, nothing may be sent.
-pub fn get(entry: &Entry, sequence: u32) -> Result<Vec<u8>, Malformed> {
-    let bytes = encode(family(&entry.original), ConntrackMessage::Get(identity(entry)), 0, sequence);
-    same_identity(&bytes, entry)?;
-    Ok(bytes)
-}
-
-/// The same by hand, appended to others, for an entry of which no more than its identity is known: asked for in
-/// thousands where a table is about to be full.
+/// Asks for an entry of which no more than its identity needs to be known as it is now (`ctnetlink_get_conntrack`); the
+/// answer tells its `CTA_ID`. By hand and appended to others: asked for in thousands where a table is about to be full.
 ///
 /// # Errors
 /// If the kernel would not understand the tuple; nothing is appended then.
@@ -326,7 +181,7 @@ fn tuple(tuple: &Tuple) -> Vec<netlink_packet_netfilter::conntrack::Tuple> {
     vec![Typed::Ip(addresses), Typed::Proto(proto)]
 }
 
-fn encode<T: Into<NetfilterMessageInner>>(
+pub(super) fn encode<T: Into<NetfilterMessageInner>>(
     family: NetfilterProtoFamily,
     message: T,
     flags: u16,

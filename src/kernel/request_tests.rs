@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernel::question::{Part, dump, stats, stats_cpu, timeout_objects, timeout_policies};
 use crate::model::ICMP;
 
 fn tuple(source: &str, destination: &str, protocol: u8, l4: L4) -> Tuple {
@@ -143,29 +144,4 @@ fn another_entrys_bytes_and_other_requests_do_not_pass() {
             assert!(check_delete(&other, entry).is_err());
         }
     }
-}
-
-/// Type without flags, and value.
-fn attributes(bytes: &[u8]) -> Vec<(u16, Vec<u8>)> {
-    let all: Result<Vec<(u16, &[u8])>, Malformed> = crate::kernel::attribute::Attributes(bytes).collect();
-    all.expect("attributes").into_iter().map(|(kind, value)| (kind, value.to_vec())).collect()
-}
-
-#[test]
-fn a_part_of_the_table_is_asked_for_by_what_the_kernel_compares() {
-    let asked = |part| {
-        let bytes = dump(part, 7);
-        let message = Messages(&bytes).next().expect("one").expect("a message");
-        assert_eq!((message.kind, message.flags, message.sequence), (0x101, NLM_F_REQUEST | NLM_F_DUMP, 7));
-        (message.payload[0], attributes(&message.payload[4..]))
-    };
-    assert_eq!(asked(Part::Whole), (0, vec![]));
-    assert_eq!(asked(Part::Of(Family::Ipv6)), (libc::AF_INET6 as u8, vec![]));
-    let expected = vec![0, 0, 0, 1];
-    assert_eq!(asked(Part::Children), (0, vec![(CTA_STATUS, expected.clone()), (CTA_STATUS_MASK, expected)]));
-    let (family, from) = asked(Part::From([10, 0, 0, 7].into()));
-    assert_eq!((family, from.len()), (libc::AF_INET as u8, 2));
-    let addresses = attributes(&attributes(&from[0].1)[0].1);
-    assert_eq!((from[0].0, addresses), (CTA_TUPLE_ORIG, vec![(1, vec![10, 0, 0, 7])]));
-    assert_eq!((from[1].0, attributes(&from[1].1)), (CTA_FILTER, vec![(1, 1_u32.to_ne_bytes().to_vec())]));
 }

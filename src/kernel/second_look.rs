@@ -169,7 +169,7 @@ impl SecondLook {
         for entry in batch.entries {
             let sequence = self.netlink.next_sequence();
             first.get_or_insert(sequence);
-            questions.extend(request::get(entry, sequence).map_err(invalid)?);
+            request::push_get(&mut questions, entry, sequence).map_err(invalid)?;
         }
         let first = first.unwrap_or(0);
         let mut now: Vec<Option<Entry>> = vec![None; batch.entries.len()];

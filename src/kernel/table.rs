@@ -8,10 +8,10 @@ use super::ahead;
 use super::attribute::{Malformed, Message, Messages, NLMSG_DONE, NLMSG_ERROR, be32};
 use super::decode;
 use super::detail;
-use super::request;
-pub use super::request::Part;
+pub use super::question::Part;
 use super::second_look::BYTES_PER_ANSWER;
 use super::socket::{Netlink, invalid};
+use super::{question, request};
 use crate::model::{Detail, Drops, Entry, Identity};
 
 /// One recv of a dump, or the answers to one batch of questions.
@@ -96,7 +96,7 @@ struct Place {
 impl Place {
     fn begin(netlink: &mut Netlink, part: Part) -> io::Result<Self> {
         let place = Place { sequence: netlink.next_sequence(), filled_after: Instant::now() };
-        netlink.send(&request::dump(part, place.sequence))?;
+        netlink.send(&question::dump(part, place.sequence))?;
         Ok(place)
     }
 
@@ -262,7 +262,7 @@ fn ended(bytes: &[u8], sequence: u32) -> io::Result<bool> {
 pub fn drops(netlink: &mut Netlink) -> io::Result<Drops> {
     let sequence = netlink.next_sequence();
     let mut sum = Drops::default();
-    netlink.ask(&request::stats_cpu(sequence), sequence, |message| {
+    netlink.ask(&question::stats_cpu(sequence), sequence, |message| {
         for (kind, value) in message.attributes().into_iter().flatten().flatten() {
             let value = u64::from(be32(value).unwrap_or(0));
             match kind {
@@ -286,8 +286,8 @@ pub fn drops(netlink: &mut Netlink) -> io::Result<Drops> {
 pub fn never_expected(netlink: &mut Netlink) -> io::Result<bool> {
     const CTA_STATS_INSERT: u16 = 8;
     const CTA_STATS_EXP_NEW: u16 = 1;
-    let created = stats_sum(netlink, request::stats_cpu, CTA_STATS_INSERT)?;
-    let expected = stats_sum(netlink, request::expectation_stats_cpu, CTA_STATS_EXP_NEW)?;
+    let created = stats_sum(netlink, question::stats_cpu, CTA_STATS_INSERT)?;
+    let expected = stats_sum(netlink, question::expectation_stats_cpu, CTA_STATS_EXP_NEW)?;
     Ok(created == 0 && expected == 0)
 }
 
@@ -312,7 +312,7 @@ fn stats_sum(netlink: &mut Netlink, request: fn(u32) -> Vec<u8>, wanted: u16) ->
 pub fn count_and_max(netlink: &mut Netlink) -> io::Result<(u64, Option<u64>)> {
     let sequence = netlink.next_sequence();
     let (mut count, mut max) = (None, None);
-    netlink.ask(&request::stats(sequence), sequence, |message| {
+    netlink.ask(&question::stats(sequence), sequence, |message| {
         for (kind, value) in message.attributes().into_iter().flatten().flatten() {
             match kind {
                 1 => count = be32(value).ok(),

@@ -4,7 +4,7 @@ use std::io;
 
 use super::attribute::{Attributes, Messages, be32, byte};
 use super::modules::Asking;
-use super::request;
+use super::question;
 use super::socket::Netlink;
 use crate::model::TimeoutPolicy;
 
@@ -28,7 +28,7 @@ fn of_cttimeout(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>> {
     let mut found = Vec::new();
     let sequence = netlink.next_sequence();
     // CTA_TIMEOUT_L4PROTO 3, CTA_TIMEOUT_DATA 4.
-    let asked = netlink.ask(&request::timeout_policies(sequence), sequence, |message| {
+    let asked = netlink.ask(&question::timeout_policies(sequence), sequence, |message| {
         found.extend(message.attributes().ok().and_then(|a| policy(a, 3, 4)));
     });
     absent_is_none(asked).map(|()| found)
@@ -38,7 +38,7 @@ fn objects(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>> {
     let mut found = Vec::new();
     let sequence = netlink.next_sequence();
     // NFTA_OBJ_DATA 4 holds NFTA_CT_TIMEOUT_L4PROTO 2 and NFTA_CT_TIMEOUT_DATA 3.
-    let asked = netlink.ask(&request::timeout_objects(sequence), sequence, |message| {
+    let asked = netlink.ask(&question::timeout_objects(sequence), sequence, |message| {
         for (_, data) in message.attributes().into_iter().flatten().flatten().filter(|(kind, _)| *kind == 4) {
             found.extend(policy(Attributes(data), 2, 3));
         }
@@ -56,7 +56,7 @@ pub fn any_flowtable(netlink: &mut Netlink, asking: &Asking) -> io::Result<bool>
     }
     let mut any = false;
     let sequence = netlink.next_sequence();
-    let asked = netlink.ask(&request::flowtables(sequence), sequence, |_| any = true);
+    let asked = netlink.ask(&question::flowtables(sequence), sequence, |_| any = true);
     absent_is_none(asked).map(|()| any)
 }
 
@@ -84,7 +84,7 @@ impl PolicyListener {
         let mut found = Vec::new();
         while let Ok(bytes) = self.0.receive(libc::MSG_DONTWAIT) {
             for message in Messages(bytes).flatten() {
-                if message.kind == u16::from_be_bytes([request::NFTABLES, NFT_MSG_NEWOBJ]) {
+                if message.kind == u16::from_be_bytes([question::NFTABLES, NFT_MSG_NEWOBJ]) {
                     found.extend(message.attributes().ok().and_then(object));
                 }
             }
@@ -98,7 +98,7 @@ fn object(attributes: Attributes<'_>) -> Option<TimeoutPolicy> {
     let (mut is_timeout, mut data) = (false, None);
     for (kind, value) in attributes.flatten() {
         match kind {
-            3 => is_timeout = be32(value) == Ok(request::NFT_OBJECT_CT_TIMEOUT),
+            3 => is_timeout = be32(value) == Ok(question::NFT_OBJECT_CT_TIMEOUT),
             4 => data = Some(value),
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ctctl::kernel::request::CTTIMEOUT;
+use ctctl::kernel::question::CTTIMEOUT;
 use ctctl::model::{
     DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpInfo, TcpState, Tuple, UDP, UDPLITE,
 };

@@ -62,10 +62,6 @@ impl Foreign {
             return more;
         }
         let lost = self.listener.lost().unwrap_or(self.lost);
-        // What comes of this agent's own second chances may slip past the filter, and is no other's.
-        if !noted.is_empty() || unreadable || lost != self.lost {
-            numbers.others_update.store(true, Relaxed);
-        }
         let mut sightings = sightings.write().unwrap_or_else(PoisonError::into_inner);
         for event in &noted {
             sightings.event(event, identify);

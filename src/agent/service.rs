@@ -162,7 +162,7 @@ impl Answers {
             sources: numbers.sources.load(Relaxed),
             journal_ok: view.journal_ok,
             regret_percent: regret_percent(&view.snapshot.regret).map(documents::rounded),
-            others_update: numbers.others_write(),
+            others_update: numbers.others_write.load(Relaxed),
             queue: Some(*numbers.queue.lock().unwrap_or_else(PoisonError::into_inner)),
             capabilities: view.capabilities.clone(),
         });
@@ -247,7 +247,7 @@ impl Answers {
         Ok(Reply::Entries(EntriesOfSource {
             header: documents::header(&self.netns, clock::now_rfc3339()),
             entries_total: all.len() as u64,
-            others_update: self.numbers.others_write(),
+            others_update: self.numbers.others_write.load(Relaxed),
             entries: all.iter().map(|(id, has_children)| EntryRow::new(id, *has_children)).collect(),
         }))
     }

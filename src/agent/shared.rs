@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,21 +38,12 @@ pub struct Numbers {
     pub synced: AtomicBool,
     /// Events that wait to be counted.
     pub queue: Mutex<Queue>,
-    /// Another program was heard to change entries, or may have been.
-    pub others_update: AtomicBool,
-    /// Entries are there that another program made or changed.
-    pub others_made: AtomicBool,
+    /// Entries are there that another program made or changed, or may have: which, the agent alone knows.
+    pub others_write: AtomicBool,
     /// A sweep under way is to end: somebody wants a stop or a pause.
     pub halt: AtomicBool,
     /// Crossing this many entries upward wakes the hand at once; three marks, low, high and critical.
     pub marks: [AtomicU64; 3],
-}
-
-impl Numbers {
-    /// Another program was heard to write entries, or may have been: which, the agent alone knows.
-    pub fn others_write(&self) -> bool {
-        self.others_update.load(Relaxed) || self.others_made.load(Relaxed)
-    }
 }
 
 /// What the hand last saw and decided, copied for queries.

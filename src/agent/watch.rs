@@ -25,7 +25,8 @@ const BATCHES: usize = 32;
 /// For so long events gather where they come thick: two of them within twice as long. At 50,000 flows a
 /// second an event costs 2.19 us of CPU so, 2.27 us with 1 ms.
 const GATHER: Duration = Duration::from_millis(4);
-/// The same where the table is about to cross a mark: the hand is to know of that sooner.
+/// The same where the table is about to cross a mark: the hand is to know of that sooner. At 0.75 of the most that a
+/// machine makes, of 60 runs each, some were refused in 13 so, in 20 without.
 const GATHER_NEAR_A_MARK: Duration = Duration::from_millis(1);
 /// The audit looks so often, whatever the agent's interval.
 const TICK: Duration = Duration::from_millis(250);
@@ -209,7 +210,7 @@ impl Watcher {
             let mut sightings = sightings.write().unwrap_or_else(PoisonError::into_inner);
             noted.drain(..).for_each(|seen| sightings.note(&seen));
         }
-        numbers.others_made.store(read(sightings).others_write(), Relaxed);
+        numbers.others_write.store(read(sightings).others_write(), Relaxed);
         match drained {
             Ok(met) => {
                 self.backlog.taken(met.received, began, clock::running_seconds(), met.more);

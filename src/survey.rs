@@ -163,7 +163,13 @@ pub fn recorded(target: &Target, settings: &Settings) -> Result<SnapshotDocument
 fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
     let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
-    let mut scan = |weighing| scan(target, &mut gauge, settings, weighing, true, &mut |_, _| {});
+    // Who has children is known before, so that none of them is said to be free to go.
+    let (identify, sightings) = (Identify::default(), target.sightings());
+    if let Some(masters) = Masters::look(identify.clone(), sightings.clone(), Duration::ZERO)? {
+        masters.wait()?;
+    }
+    let mut scan =
+        |weighing| scan(&mut gauge, settings, weighing, &identify, sightings.clone(), &mut |_, _| {});
     snapshot.scan = Some(scan(None)?);
     snapshot.chances.room = SecondChances::BOUND as u64;
     if policy::decide(&snapshot, &Memory::default(), settings).0.weigh {
@@ -198,33 +204,26 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
 }
 
 /// One whole scan, each entry handed to `each` once. A dump during which the buckets were resized is repeated.
-/// `heeding_masters`: with who has children known before, so that none of them is said to be free to go.
+/// `sightings`: what is known of entries before, by how `identify` names them.
 fn scan(
-    target: &Target,
     gauge: &mut Gauge,
     settings: &Settings,
     weighing: Option<Weighing>,
-    heeding_masters: bool,
+    identify: &Identify,
+    sightings: SharedSightings,
     each: &mut dyn FnMut(&Entry, &Judged),
 ) -> Result<Scan> {
-    let identify = Identify::default();
     let mut observations = Observations::none();
     let protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
-    let sightings = target.sightings();
     let started = Instant::now();
-    if heeding_masters
-        && let Some(masters) = Masters::look(identify.clone(), sightings.clone(), Duration::ZERO)?
-    {
-        masters.wait()?;
-    }
     let buckets = gauge.buckets()?;
     let grounds = gauge.grounds();
     let flush = &settings.flush;
-    let mut sieve = Sieve::new(flush, &protection, &identify, sightings, &mut observations, grounds);
+    let mut sieve = Sieve::new(flush, &protection, identify, sightings, &mut observations, grounds);
     if let Some(weighing) = weighing {
         sieve.weigh(weighing);
     }
-    let mut reader = Reader { sieve, recent: Recent::new(&identify), each, last: None };
+    let mut reader = Reader { sieve, recent: Recent::new(identify), each, last: None };
     let swept = sweep(&mut reader).map_err(|error| explain("conntrack dump", &error))?;
     let trusted = gauge.buckets()? == buckets && swept.unreadable == 0;
     Ok(reader.sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), true, trusted))

@@ -9,7 +9,7 @@ use crate::kernel::clock;
 use crate::kernel::listener::Listener;
 use crate::kernel::socket::explain;
 use crate::model::{Basis, Entry, EventKind, Question, Ranking, Settings};
-use crate::state::{Census, Known};
+use crate::state::{Census, Identify, Known};
 
 /// Room for some 13,000 new entries that come while the ones before are counted.
 const BUFFER_BYTES: usize = 16 << 20;
@@ -40,7 +40,8 @@ pub fn ranking(
         })?;
         (listened_seconds, whole) = (Some(seconds), lost == 0);
     }
-    let scan = scan(target, &mut gauge, settings, None, false, &mut |entry, judged| {
+    let (identify, sightings) = (Identify::default(), target.sightings());
+    let scan = scan(&mut gauge, settings, None, &identify, sightings, &mut |entry, judged| {
         if wanted(entry, judged.idle_seconds) {
             census.add(entry, judged.eligible);
         }

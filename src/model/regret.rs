@@ -20,6 +20,8 @@ pub struct ClassRegret {
     pub recent_watched: u64,
     /// `regretted` of the same deletions.
     pub recent_regretted: u64,
+    /// How many flows these were, without those that each stands for.
+    pub recent_heard: u64,
     /// When a flow was heard of again last, `Snapshot::now_seconds`' clock.
     pub last_seconds: Option<f64>,
 }
@@ -34,6 +36,7 @@ impl ClassRegret {
             regretted: 0,
             recent_watched: 0,
             recent_regretted: 0,
+            recent_heard: 0,
             last_seconds: None,
         }
     }

@@ -48,7 +48,7 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan) {
 }
 
 fn too_much(regret: &ClassRegret) -> bool {
-    regret.recent_regretted >= LEAST && regret.recent_percent().is_none_or(|share| share > MOST_PERCENT)
+    regret.recent_heard >= LEAST && regret.recent_percent().is_none_or(|share| share > MOST_PERCENT)
 }
 
 fn inherited(class: Class) -> String {

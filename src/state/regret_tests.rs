@@ -42,6 +42,12 @@ fn delete(meter: &RegretMeter, entry: Entry, class: Class, now: f64) {
     meter.going([(entry, class)].into_iter(), now);
 }
 
+fn delete_many(meter: &RegretMeter, many: u32) {
+    for batch in (0..many).step_by(256) {
+        meter.going((batch..batch + 256).map(|port| (udp(port), Class::Udp)), 100.0);
+    }
+}
+
 #[test]
 fn a_question_from_a_port_that_asked_before_is_none_but_a_late_answer_is() {
     let meter = meter();
@@ -174,9 +180,7 @@ fn the_window_forgets_and_the_totals_do_not() {
 fn memory_is_bounded_and_the_share_stays_right_beyond_it() {
     let meter = meter();
     let many = 4 * REMEMBERED as u32;
-    for batch in (0..many).step_by(256) {
-        meter.going((batch..batch + 256).map(|port| (udp(port), Class::Udp)), 100.0);
-    }
+    delete_many(&meter, many);
     // Every twentieth lived.
     for port in (0..many).step_by(20) {
         meter.heard(&new(udp(port)), || 130.0);
@@ -199,12 +203,13 @@ fn memory_is_bounded_and_the_share_stays_right_beyond_it() {
 fn what_was_deleted_last_counts_as_much_as_what_was_deleted_first() {
     let meter = meter();
     let many = 2 * REMEMBERED as u32;
-    for batch in (0..many).step_by(256) {
-        meter.going((batch..batch + 256).map(|port| (udp(port), Class::Udp)), 100.0);
-    }
+    delete_many(&meter, many);
     let last = many - many / 20..many;
     last.for_each(|port| meter.heard(&new(udp(port)), || 130.0));
     let (flushed, watched, regretted) = told(&meter, Class::Udp, 131.0);
     let share = 100.0 * regretted as f64 / watched as f64;
     assert!((4.0..6.0).contains(&share), "{share} % of {watched} for {flushed}");
+    let recent = &meter.tell(131.0)[0];
+    assert_eq!(recent.recent_regretted, regretted);
+    assert!((1..=regretted / 4).contains(&recent.recent_heard), "{} for {regretted}", recent.recent_heard);
 }

@@ -128,17 +128,18 @@ fn chances() -> impl Strategy<Value = Chances> {
 }
 
 fn regret() -> impl Strategy<Value = Vec<ClassRegret>> {
-    let counts = (0..1000u64, 0..30u64, of(moment()));
+    let counts = (0..1000u64, 0..30u64, 0..4u32, of(moment()));
     let of_class = (prop::sample::select(Class::FLUSHED.to_vec()), counts);
     prop_oneof![3 => Just(Vec::new()).boxed(), 1 => vec(of_class, 0..3).prop_map(|mut rows| {
         rows.sort_by_key(|(class, _)| *class);
         rows.dedup_by_key(|(class, _)| *class);
-        let row = |(class, (watched, regretted, last_seconds))| ClassRegret {
+        let row = |(class, (watched, heard, weight, last_seconds))| ClassRegret {
             flushed: watched,
             watched,
-            regretted,
+            regretted: heard << weight,
             recent_watched: watched,
-            recent_regretted: regretted,
+            recent_regretted: heard << weight,
+            recent_heard: heard,
             last_seconds,
             ..ClassRegret::none(class)
         };

@@ -15,6 +15,7 @@ fn regret(class: Class, watched: u64, regretted: u64, last: f64) -> ClassRegret 
         regretted,
         recent_watched: watched,
         recent_regretted: regretted,
+        recent_heard: regretted,
         last_seconds: Some(last),
         ..ClassRegret::none(class)
     }
@@ -82,6 +83,15 @@ fn fair_share_and_second_chances_are_withheld_too() {
 }
 
 #[test]
+fn one_flow_is_chance_still_where_it_stands_for_many() {
+    for (heard, suspends) in [(1, false), (2, true)] {
+        let regret = ClassRegret { recent_heard: heard, ..regret(Class::Closed, 400, 8, NOW - 10.0) };
+        let (plan, _) = decide(&pressed(vec![regret]), &fresh(), &settings_pinned());
+        assert_eq!(plan.suspends(Class::Closed), suspends, "{heard}");
+    }
+}
+
+#[test]
 fn it_ends_ten_minutes_after_the_last_regret() {
     let settings = settings_pinned();
     let held = Memory { suspended: [Class::Closed].into(), ..fresh() };
@@ -93,6 +103,7 @@ fn it_ends_ten_minutes_after_the_last_regret() {
     let quiet = pressed(vec![ClassRegret {
         recent_watched: 0,
         recent_regretted: 0,
+        recent_heard: 0,
         ..regret(Class::Closed, 10_000, 3, NOW - 600.0)
     }]);
     let (plan, memory) = decide(&quiet, &memory, &settings);
@@ -151,7 +162,7 @@ proptest! {
             prop_assert!(!plan.suspends(class) && !after.suspended.contains(&class));
         }
         for regret in s.regret.iter().filter(|regret| regret.class != Class::FairShare) {
-            let bad = regret.recent_regretted >= 2 && regret.recent_regretted * 99 > regret.recent_watched;
+            let bad = regret.recent_heard >= 2 && regret.recent_regretted * 99 > regret.recent_watched;
             let last = regret.last_seconds.or(m.regretted_seconds.get(&regret.class).copied());
             let quiet = last.is_none_or(|last| s.now_seconds - last >= 600.0);
             let held = after.suspended.contains(&regret.class);

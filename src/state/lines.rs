@@ -52,7 +52,7 @@ impl<S: Slot, const N: usize> Lines<S, N> {
     /// Fewer slots than this are not worth to be given back.
     const WORTH_IT: usize = 1 << 16;
     /// From so many on a table grows by an eighth, so that little of it is ever empty; a smaller one by half, for to lay
-    /// all out anew, in memory that is touched for the first time, took a third of an events thread's time while 45,000
+    /// all out anew, in memory that is touched for the first time, took a fifth of an events thread's time while 45,000
     /// entries became 105,000.
     const LARGE: usize = 1 << 18;
 

@@ -17,6 +17,12 @@ fn id(n: u8) -> EntryId {
     EntryId { original, zone: (n % 2).into(), id: 1 << 31 | u32::from(n) }
 }
 
+/// Each of its own source.
+fn scattered(n: u32) -> EntryId {
+    let source = Ipv4Addr::from(n).into();
+    EntryId { original: Tuple { source, ..Tuple::default() }, zone: 0, id: 1 }
+}
+
 fn sorted(mut ids: Vec<EntryId>) -> Vec<EntryId> {
     ids.sort_unstable_by_key(|id| id.id);
     ids
@@ -43,17 +49,13 @@ fn a_source_with_more_than_are_wanted_says_so() {
 fn memory_goes_when_entries_go() {
     let identify = Identify::default();
     let mut roll = Roll::new(identify.clone());
-    let id = |n: u32| {
-        let source = Ipv4Addr::from(n).into();
-        EntryId { original: Tuple { source, ..Tuple::default() }, zone: 0, id: 1 }
-    };
     let room = |roll: &Roll| {
         let Page { nodes, by_identity, chains } = &roll.v4;
         nodes.capacity().max(by_identity.capacity()).max(chains.capacity())
     };
-    (0..300_000).map(id).for_each(|id| roll.insert(identify.id(&id), &id));
+    (0..300_000).map(scattered).for_each(|id| roll.insert(identify.id(&id), &id));
     let full = room(&roll);
-    (0..300_000).map(id).for_each(|id| roll.remove(identify.id(&id), id.original.source));
+    (0..300_000).map(scattered).for_each(|id| roll.remove(identify.id(&id), id.original.source));
     assert!(roll.is_empty() && room(&roll) < full / 4, "{} of {full}", room(&roll));
 }
 
@@ -61,19 +63,15 @@ fn memory_goes_when_entries_go() {
 fn memory_does_not_grow_while_others_come_and_go() {
     let identify = Identify::default();
     let mut roll = Roll::new(identify.clone());
-    let id = |n: u32| {
-        let source = Ipv4Addr::from(n).into();
-        EntryId { original: Tuple { source, ..Tuple::default() }, zone: 0, id: 1 }
-    };
     // 70 % of what 2^15 buckets can hold: hashbrown doubles where more than half of that is there.
     const THERE: u32 = 20_000;
     let room = |roll: &Roll| (roll.v4.by_identity.num_buckets(), roll.v4.chains.num_buckets());
-    (0..THERE).map(id).for_each(|id| roll.insert(identify.id(&id), &id));
+    (0..THERE).map(scattered).for_each(|id| roll.insert(identify.id(&id), &id));
     let before = room(&roll);
     for n in THERE..20 * THERE {
-        let old = id(n - THERE);
+        let old = scattered(n - THERE);
         roll.remove(identify.id(&old), old.original.source);
-        roll.insert(identify.id(&id(n)), &id(n));
+        roll.insert(identify.id(&scattered(n)), &scattered(n));
     }
     assert_eq!((roll.len(), room(&roll)), (THERE as usize, before));
 }

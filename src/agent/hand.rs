@@ -65,6 +65,8 @@ const ROUNDS: usize = 8;
 const DRIFT_SECONDS: f64 = 1.0;
 /// An act that the kernel refused is not tried again for so long.
 pub(super) const SULK_SECONDS: f64 = 60.0;
+/// Less than this is not owed from one sweep to the next.
+pub(super) const DEBT: Duration = Duration::from_millis(50);
 /// A sweep that failed for another reason than permission is tried again after so long.
 pub(super) const BREATH_SECONDS: f64 = 0.5;
 /// A dry run says the same thing again no sooner.
@@ -93,6 +95,8 @@ pub struct Acting {
     pub(super) sulking: BTreeMap<String, f64>,
     /// Until when the second chances given so far keep others waiting.
     pub(super) chances_due_seconds: f64,
+    /// The same of deletions.
+    pub(super) deletions_due_seconds: f64,
     /// The fullest that the table was during the last flush, until it is told.
     pub(super) fullest: Option<Fullest>,
     /// What a dry run said of late, and when.
@@ -133,8 +137,9 @@ impl Acting {
                     regret: ground.regret.clone(),
                     watch: ground.watch.clone(),
                 }));
-                let deleting =
-                    Deleting::start(deleter).map_err(|error| Error::unreachable("agent", error))?;
+                let numbers = ground.numbers.clone();
+                let deleting = Deleting::start(deleter, move || numbers.others_write.load(Relaxed))
+                    .map_err(|error| Error::unreachable("agent", error))?;
                 Box::new(KernelHand::new(gauge.values().clone(), deleting, Shortener::open()?))
             }
         };
@@ -170,6 +175,7 @@ impl Acting {
             drift_at_seconds: f64::NEG_INFINITY,
             sulking: BTreeMap::new(),
             chances_due_seconds: f64::NEG_INFINITY,
+            deletions_due_seconds: f64::NEG_INFINITY,
             fullest: None,
             said: BTreeMap::new(),
             notes: Vec::new(),
@@ -308,7 +314,6 @@ impl Acting {
             false => memory,
         };
         self.tell_turns(before, refused, &plan, &snapshot);
-        self.foresee(&snapshot);
         if self.suspended() != self.seen.suspended && !self.hand.dry() {
             self.save_seen();
         }

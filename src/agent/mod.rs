@@ -9,7 +9,6 @@ mod chronicle;
 mod drifts;
 mod endpoint;
 mod foreign;
-mod foresight;
 mod hand;
 mod host_lease;
 mod introduction;

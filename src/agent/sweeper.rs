@@ -57,8 +57,6 @@ pub struct Sweeper {
     candidates: Candidates,
     /// Where the last flush left the table.
     left: Option<Walk>,
-    /// Until when its deletions are not paid for.
-    deletions_due: Option<Instant>,
     /// What the next sweep weighs.
     pub weighing: Option<Weighing>,
     /// The last scan; after a flush that stopped early, corrected by what went.
@@ -82,7 +80,6 @@ impl Sweeper {
             observations: Observations::default(),
             candidates: Candidates::default(),
             left: None,
-            deletions_due: None,
             weighing: None,
             last: None,
         }
@@ -145,13 +142,10 @@ impl Sweeper {
         if !may_ask || candidates.len() as u64 > before / 3 {
             asks.clear();
         }
-        let deletions_due = self.deletions_due;
-        let last = None;
         let mut eye =
-            Eye { sieve, gauge, census, candidates, asks, numbers, new_before, deletions_due, last, seen: 0 };
+            Eye { sieve, gauge, census, candidates, asks, numbers, new_before, last: None, seen: 0 };
         let swept = executor::sweep(hand, flushes, pace, left, &mut eye);
         let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
-        self.deletions_due = swept.deletions_due.or(self.deletions_due);
         let Eye { sieve, gauge, seen, .. } = eye;
         let after = gauge.count()?;
         // What came and went meanwhile may be missing or seen; more than that is a dump in doubt.
@@ -201,7 +195,6 @@ struct Eye<'a, 'b> {
     asks: Vec<Class>,
     numbers: Arc<Numbers>,
     new_before: u64,
-    deletions_due: Option<Instant>,
     last: Option<(Judged, Option<Candidate>)>,
     seen: u64,
 }
@@ -273,10 +266,6 @@ impl Judge for Eye<'_, '_> {
 
     fn outdated(&mut self) -> bool {
         self.gauge.hear_policies()
-    }
-
-    fn deletions_due(&self) -> Option<Instant> {
-        self.deletions_due
     }
 
     fn coming_per_second(&self) -> u64 {

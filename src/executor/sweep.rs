@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::Hand;
 use super::chunk::{Ready, UnderWay, ask, settle};
 use super::share::Collector;
-use super::throttle::{CREDIT, PATIENCE, Throttle};
-use crate::kernel::deleter::{Deleted, Deleter};
+use super::throttle::Throttle;
+use crate::kernel::deleter::Deleted;
 use crate::kernel::grace::Shortened;
 use crate::kernel::socket::Netlink;
 use crate::kernel::table::{self, Chunk, Walk};
@@ -38,10 +38,6 @@ pub trait Judge {
     /// Something that the judgement rests on has changed just now: asked once a chunk, so it has to cost nothing.
     fn outdated(&mut self) -> bool {
         false
-    }
-    /// Until when the deletions of the sweep before are not paid for.
-    fn deletions_due(&self) -> Option<Instant> {
-        None
     }
     /// Entries that came since the sweep began: as many more may go before the table is where it is to be.
     fn came(&self) -> u64 {
@@ -80,8 +76,8 @@ pub struct Swept {
     pub chances_given: u64,
     /// For so long the second chances of this sweep keep the next ones waiting, at the plan's pace.
     pub chances_owed: Duration,
-    /// Until when its deletions are not paid for at the plan's pace; `None` where there were none.
-    pub deletions_due: Option<Instant>,
+    /// The same of its deletions.
+    pub deletions_owed: Duration,
     /// How many of the candidates were asked for.
     pub recalled: usize,
     /// The sweep went through the whole table.
@@ -106,9 +102,6 @@ pub fn sweep(
     left: &mut Option<Walk>,
     judge: &mut dyn Judge,
 ) -> io::Result<Swept> {
-    if flushes.iter().any(|flush| flush.grace_seconds.is_none()) && !hand.dry() {
-        pay_old_debts(pace, judge);
-    }
     let mut sweeping = Sweeping::new(hand, flushes, pace, judge);
     if let Some(walk) = left.take() {
         *left = sweeping.walk(walk)?;
@@ -123,22 +116,9 @@ pub fn sweep(
     } else {
         sweeping.swept.whole = false;
     }
-    sweeping.swept.deletions_due = Some(sweeping.deletions.due).filter(|_| sweeping.swept.deleted.sent > 0);
+    sweeping.swept.deletions_owed = sweeping.deletions.due.saturating_duration_since(Instant::now());
     sweeping.swept.chances_owed = sweeping.chances.due.saturating_duration_since(Instant::now());
     Ok(sweeping.swept)
-}
-
-/// Waits for what the sweep before did beyond its pace, [`PATIENCE`] at most, unless the table is full within a second.
-fn pay_old_debts(pace: &Pace, judge: &mut dyn Judge) {
-    let Some(due) = judge.deletions_due() else { return };
-    let due = due.min(Instant::now() + PATIENCE);
-    let urgent = |judge: &mut dyn Judge| {
-        let coming = judge.coming_per_second();
-        judge.count().is_none_or(|count| count.saturating_add(coming) >= pace.urgent_at_entries)
-    };
-    while Instant::now() + CREDIT < due && !judge.halted() && !urgent(judge) {
-        std::thread::sleep(due.saturating_duration_since(Instant::now()).min(Deleter::FRESH));
-    }
 }
 
 /// A sweep under way.
@@ -269,7 +249,10 @@ impl<'a> Sweeping<'a> {
         }
         match to_go {
             0 => self.chances.pause(),
-            _ => self.deletions.after(to_go, self.count),
+            _ => {
+                self.deletions.owe(to_go, self.count);
+                self.deletions.rest(self.count, self.judge);
+            }
         }
         Ok(false)
     }

@@ -8,11 +8,13 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Instant;
 
 use super::deleter::{Deleted, Deleter};
+use super::priority::{self, Apart};
 use crate::model::{Class, Entry};
 
-/// Batches that wait for the one under way: with none the dump would wait for each delete, with many they would age.
-/// Four take some 2 ms.
-const WAITING: usize = 4;
+/// Batches that wait for the one under way: with none the dump would wait for each delete, with many they age. Where deletes
+/// wait for a lock a batch takes 4 ms, so that with four the next was always too old to be believed, and was asked for
+/// again, which took as long once more.
+const WAITING: usize = 1;
 
 /// An entry that is to go.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,8 @@ pub struct Going {
 struct Batch {
     entries: Vec<Going>,
     hurry: bool,
+    /// Where it comes from.
+    cpu: Option<usize>,
 }
 
 /// A [`Deleter`] on a thread of its own. What is begun is told in the same order.
@@ -38,15 +42,18 @@ pub struct Deleting {
 }
 
 impl Deleting {
-    /// Starts the thread, of the priority and in the namespace of its maker; it ends when this is dropped.
+    /// Starts the thread, of the priority and in the namespace of its maker; it ends when this is dropped. `contended`: asked
+    /// before each batch, whether another program writes through ctnetlink too.
     ///
     /// # Errors
     /// As clone(2).
-    pub fn start(mut deleter: Deleter) -> io::Result<Self> {
+    pub fn start(mut deleter: Deleter, contended: impl Fn() -> bool + Send + 'static) -> io::Result<Self> {
         let (batches, work) = sync_channel::<Batch>(WAITING);
         let (tell, told) = sync_channel(WAITING + 2);
         let body = move || {
+            let mut apart = Apart::default();
             for batch in work {
+                apart.keep_from(batch.cpu.filter(|_| contended()));
                 if tell.send(delete(&mut deleter, &batch)).is_err() {
                     return;
                 }
@@ -63,7 +70,7 @@ impl Deleting {
     /// If the thread is gone.
     pub fn begin(&mut self, entries: Vec<Going>, hurry: bool) -> io::Result<()> {
         // What can be told is taken first by the caller, who has room for all that may be under way.
-        self.batches.send(Batch { entries, hurry }).map_err(|_| gone())?;
+        self.batches.send(Batch { entries, hurry, cpu: priority::cpu() }).map_err(|_| gone())?;
         self.under_way += 1;
         Ok(())
     }

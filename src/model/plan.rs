@@ -108,6 +108,15 @@ pub struct Pace {
     pub portion: Option<f64>,
 }
 
+impl Pace {
+    /// Deletions a second while so many come in: as planned, or twice what comes, at most `urgent_per_second` beyond that. To
+    /// hold to it where more comes would be to wait, with entries to spare, until the table is full.
+    pub fn keeping_up(&self, planned: f64, coming: f64) -> f64 {
+        let most = planned.max(self.urgent_per_second as f64) + coming;
+        planned.max(most.min(2.0 * coming))
+    }
+}
+
 /// What to do now.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Plan {

@@ -5,7 +5,7 @@
 //! after a scan would take; but the first goes within a millisecond, not after a tenth of a second at 65,000 entries
 //! and more than one at a million.
 
-use super::{Memory, limit, seconds_to_full, usage_percent};
+use super::{Memory, limit, relief, seconds_to_full, usage_percent};
 use crate::model::{Act, Action, Class, Flush, Plan, Settings, Snapshot};
 
 /// A table that is full within so many seconds cannot wait for a scan: 1.2 us an entry to dump it, as much again for
@@ -42,7 +42,7 @@ pub(super) fn room(snapshot: &Snapshot, settings: &Settings) -> f64 {
 
 /// Adds a flush of each class at its floor, as far as the last scan met any of it.
 pub(super) fn flush(snapshot: &Snapshot, excess: u64, settings: &Settings, plan: &mut Plan) {
-    let coming = coming(snapshot, settings);
+    let coming = relief::coming_soon(snapshot, settings) as u64;
     let share = (excess.saturating_add(coming)) as f64 / snapshot.entries.max(1) as f64;
     plan.scan = false;
     plan.pace.portion = Some((share * GENEROUS).min(1.0));
@@ -61,11 +61,4 @@ pub(super) fn flush(snapshot: &Snapshot, excess: u64, settings: &Settings, plan:
         let flush = Flush::of(class, floor, excess);
         plan.actions.push(Action { act: Act::Flush(flush), reason });
     }
-}
-
-/// What comes in while a flush goes on, where the table would be full within the horizon.
-fn coming(snapshot: &Snapshot, settings: &Settings) -> u64 {
-    let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
-    let per_second = snapshot.new_per_second.unwrap_or(0.0).max(0.0);
-    if soon { per_second.min(settings.flush.per_second_critical as f64) as u64 } else { 0 }
 }

@@ -18,16 +18,17 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     let limit = if wanted { raise::raise(snapshot, memory, settings, plan) } else { None }.unwrap_or(before);
     let pressure = &settings.pressure;
     plan.pace = Pace {
-        per_second: match plan.level {
-            Level::Critical => settings.flush.per_second_critical,
-            _ => pace_at_high(snapshot, settings),
-        },
+        per_second: settings.flush.per_second_critical,
         urgent_at_entries: share(limit, pressure.critical_percent),
         urgent_per_second: settings.flush.per_second_critical,
         enough_at_entries: share(limit, pressure.target_percent),
         chances_per_second: grace::per_second(snapshot, settings),
         portion: None,
     };
+    if plan.level < Level::Critical {
+        let planned = settings.flush.per_second_high as f64;
+        plan.pace.per_second = plan.pace.keeping_up(planned, coming_soon(snapshot, settings)) as u64;
+    }
     let refused = level::refused(snapshot, memory) > 0;
     let unseen = settle::unseen(snapshot, memory, refused);
     let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries).saturating_sub(unseen);
@@ -70,6 +71,11 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     }
 }
 
+/// The table comes to be full soon, and faster than deletions at level high would keep it from that.
+pub fn fills_fast(snapshot: &Snapshot, settings: &Settings) -> bool {
+    2.0 * coming_soon(snapshot, settings) > settings.flush.per_second_high as f64
+}
+
 /// What classes cannot free at critical, those who hold more than their share do. It takes a scan that weighed them.
 fn share_out(
     snapshot: &Snapshot,
@@ -99,13 +105,10 @@ fn share_out(
     }
 }
 
-/// Deletions a second at level high: as configured, but where the table would fill within the horizon all the same,
-/// twice what comes in.
-fn pace_at_high(snapshot: &Snapshot, settings: &Settings) -> u64 {
-    let flush = &settings.flush;
+/// What comes in a second, where that would fill the table within the horizon; else nothing that a pace has to answer to.
+pub(super) fn coming_soon(snapshot: &Snapshot, settings: &Settings) -> f64 {
     let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
-    let coming = if soon { 2.0 * snapshot.new_per_second.unwrap_or(0.0).max(0.0) } else { 0.0 };
-    flush.per_second_high.max((coming as u64).min(flush.per_second_critical))
+    if soon { snapshot.new_per_second.unwrap_or(0.0).max(0.0) } else { 0.0 }
 }
 
 /// The last scan, if it is young enough to act on; otherwise asks for one. A scan is also a reap: the kernel frees

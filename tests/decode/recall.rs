@@ -106,7 +106,7 @@ fn deletes_on_a_thread_are_told_of_in_order_and_hit_what_they_name() {
         let mut netlink = Netlink::open().expect("netlink");
         kinds().iter().for_each(|(entry, zone_in)| create(&mut netlink, entry, *zone_in));
         let table = dump(&mut netlink);
-        let mut deleting = Deleting::start(Deleter::open().expect("netlink")).expect("a thread");
+        let mut deleting = Deleting::start(Deleter::open().expect("netlink"), || false).expect("a thread");
         assert!(deleting.told(true).is_none(), "nothing was begun");
         let (stay, go) = table.split_at(3);
         // The second batch finds nothing any more, the third is empty.

@@ -99,6 +99,10 @@ fn relieved_while(topology: &Topology, fill_more: impl FnOnce()) {
         let count = topology.count();
         if count * 100 <= u64::from(MAX) * 95 { Ok(()) } else { Err(format!("{count} entries")) }
     });
+    // What is there goes first: a timeout is for entries to come, and waits for a disk.
+    let first = |action: &str| setup.acts().iter().position(|act| act["action"] == action);
+    let (flush, timeout) = (first("flush").expect("a flush"), first("set-timeout"));
+    assert!(timeout.is_none_or(|timeout| flush < timeout), "{flush} {timeout:?}");
     assert_eq!(agent.stop(), 0);
 }
 
@@ -109,27 +113,52 @@ fn idle(topology: &Topology) -> usize {
     rows(&topology.gateway).iter().filter(old).count()
 }
 
-/// Both cores are taken whole meanwhile: whatever else runs on the machine for some milliseconds, a disk that is waited for
-/// included, is time in which the table fills. Some 5 of 100 tries fail for that, so one of three is to go through.
-fn written() {
-    const TRIES: usize = 3;
-    let refused: Vec<_> = (0..TRIES).map_while(|_| refused_of_written()).collect();
-    assert!(refused.len() < TRIES, "each time some were refused by errno: {refused:?}");
+/// Time of all cores so far, and how much of it a hypervisor gave to others (`steal`, proc_stat(5)).
+fn cores() -> [u64; 2] {
+    let text = std::fs::read_to_string("/proc/stat").expect("/proc/stat");
+    let fields = text.lines().next().into_iter().flat_map(|line| line.split_whitespace().skip(1).take(8));
+    let fields: Vec<u64> = fields.map(|field| field.parse().expect("ticks")).collect();
+    [fields.iter().sum(), fields[7]]
 }
 
-/// Who was refused, by errno; `None` where nobody was.
-fn refused_of_written() -> Option<BTreeMap<i32, u64>> {
+/// Both cores are taken whole, so that a try whose cores went to another machine's work says nothing against the agent: then
+/// it is repeated. With less stolen nobody is refused.
+fn written() {
+    const STOLEN: f64 = 0.03;
+    const TRIES: usize = 5;
+    for _ in 0..TRIES {
+        let (stolen, refused) = written_once();
+        if refused.is_empty() {
+            return;
+        }
+        assert!(
+            stolen > STOLEN,
+            "refused by errno: {refused:?}, with {:.1} % of both cores stolen",
+            100.0 * stolen
+        );
+        println!("{:.1} % of both cores were stolen: once more", 100.0 * stolen);
+    }
+    panic!("the machine's cores were stolen in each of {TRIES} tries: run it where nobody else does");
+}
+
+/// The share of the cores that was stolen meanwhile, and who was refused, by errno.
+fn written_once() -> (f64, BTreeMap<i32, u64>) {
     let rate = (bare_rate() * SHARE) as u32;
     let topology = Topology::new();
-    let mut refused = BTreeMap::new();
+    let mut met = None;
     relieved_while(&topology, || {
         let mut writer = Writer::new(&topology.gateway);
+        let before = cores();
         let reached = paced(&mut writer, rate, TOTAL, |writer, n| writer.create(&live(n)), |_| ());
+        let [all, stolen] = [0, 1].map(|i| (cores()[i] - before[i]) as f64);
         let idle = idle(&topology);
-        println!("{reached:.0} of {rate} a second; {idle} idle remain; refused {:?}", writer.refused);
-        refused = std::mem::take(&mut writer.refused);
+        println!(
+            "{reached:.0} of {rate} a second; {idle} idle remain; refused {:?}; {stolen} of {all} ticks stolen",
+            writer.refused
+        );
+        met = Some((stolen / all.max(1.0), std::mem::take(&mut writer.refused)));
     });
-    Some(refused).filter(|refused| !refused.is_empty())
+    met.expect("a try")
 }
 
 /// The same by packets: no writer waits for what a delete holds, and each connection makes three events, of which an

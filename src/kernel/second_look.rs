@@ -188,7 +188,7 @@ impl SecondLook {
             let same =
                 |now: &Entry| now.id == entry.id && now.zone == entry.zone && now.original == entry.original;
             match now.filter(same) {
-                Some(now) => match self.left(entry, &now) {
+                Some(now) => match self.left(entry, &now, batch.oldest.elapsed()) {
                     Some(left) => {
                         looked.silent.push((*entry, left));
                         looked.places.push(batch.first + i);
@@ -203,16 +203,16 @@ impl SecondLook {
         Ok(looked)
     }
 
-    /// However long ago something was seen, it is asked for: what has run down by as much as a few seconds and no more
-    /// has had no packet. With `still` not silence is asked for, but this.
+    /// However long ago something was seen, it is asked for: what has run down by as much as that and no more has had no
+    /// packet. With `still` not silence is asked for, but this.
     pub(super) fn be_patient(&mut self, still: Option<Still>) {
         (self.still, self.patient) = (still, true);
     }
 
-    /// Seconds left, if the entry may go.
-    fn left(&self, before: &Entry, now: &Entry) -> Option<u32> {
+    /// Seconds left, if the entry, which was seen so long ago, may go.
+    fn left(&self, before: &Entry, now: &Entry, ago: Duration) -> Option<u32> {
         match &self.still {
-            None => untouched(before, now),
+            None => untouched(before, now, ago),
             // Those in a flowtable have no time left.
             Some(still) => still(now).then_some(now.timeout_seconds.unwrap_or(0)),
         }
@@ -227,16 +227,20 @@ impl SecondLook {
     }
 }
 
-/// Whole seconds, a scheduler's whims included, that may pass between two looks.
-const SLACK_SECONDS: u32 = 3;
+/// By so much more than has passed between two looks may a time left have run down: both are told in whole seconds, and a
+/// chunk was filled a while before it was seen.
+const SLACK_SECONDS: u64 = 3;
 
-/// Seconds left now, if no packet came between two looks that lie milliseconds apart: the time left has run down by
-/// that much and no more. A packet may also have set a shorter one: data that is not acknowledged yet, a zero window, a
-/// RST.
-fn untouched(before: &Entry, now: &Entry) -> Option<u32> {
+/// Seconds left now, if no packet came since the look so long `ago`: the time left has run down by that much and no more.
+/// It may be long, where who has children is looked for first in a table of millions. A packet may also have set a shorter
+/// one: data that is not acknowledged yet, a zero window, a RST.
+fn untouched(before: &Entry, now: &Entry, ago: Duration) -> Option<u32> {
     let left = now.timeout_seconds?;
     let ran_down = before.timeout_seconds?.checked_sub(left)?;
-    (ran_down <= SLACK_SECONDS && before.tcp == now.tcp && before.status == now.status).then_some(left)
+    (u64::from(ran_down) <= ago.as_secs() + SLACK_SECONDS
+        && before.tcp == now.tcp
+        && before.status == now.status)
+        .then_some(left)
 }
 
 #[cfg(test)]
@@ -250,13 +254,22 @@ mod tests {
 
     #[test]
     fn only_time_may_have_passed_between_two_looks() {
-        assert_eq!(untouched(&left(100), &left(100)), Some(100));
-        assert_eq!(untouched(&left(100), &left(99)), Some(99));
+        let at_once = Duration::from_millis(10);
+        assert_eq!(untouched(&left(100), &left(100), at_once), Some(100));
+        assert_eq!(untouched(&left(100), &left(99), at_once), Some(99));
         for now in [101, 96, 0] {
-            assert_eq!(untouched(&left(100), &left(now)), None, "{now}");
+            assert_eq!(untouched(&left(100), &left(now), at_once), None, "{now}");
         }
         let changed = Entry { status: Status(Status::ASSURED), ..left(100) };
-        assert_eq!(untouched(&left(100), &changed), None);
-        assert_eq!(untouched(&left(100), &Entry::default()), None, "offloaded meanwhile");
+        assert_eq!(untouched(&left(100), &changed, at_once), None);
+        assert_eq!(untouched(&left(100), &Entry::default(), at_once), None, "offloaded meanwhile");
+    }
+
+    #[test]
+    fn who_had_to_wait_has_run_down_by_as_long() {
+        let ago = Duration::from_millis(20_900);
+        for (now, silent) in [(101, false), (100, true), (79, true), (77, true), (76, false), (0, false)] {
+            assert_eq!(untouched(&left(100), &left(now), ago).is_some(), silent, "{now}");
+        }
     }
 }

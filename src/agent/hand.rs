@@ -65,7 +65,7 @@ const ROUNDS: usize = 8;
 const DRIFT_SECONDS: f64 = 1.0;
 /// An act that the kernel refused is not tried again for so long.
 pub(super) const SULK_SECONDS: f64 = 60.0;
-/// Less than this is not owed from one sweep to the next.
+/// So much that deletions of the last sweep owe is waited for right before the next; with more to pay that comes later.
 pub(super) const DEBT: Duration = Duration::from_millis(50);
 /// A sweep that failed for another reason than permission is tried again after so long.
 pub(super) const BREATH_SECONDS: f64 = 0.5;
@@ -138,8 +138,11 @@ impl Acting {
                     watch: ground.watch.clone(),
                 }));
                 let numbers = ground.numbers.clone();
-                let deleting = Deleting::start(deleter, move || numbers.others_write.load(Relaxed))
-                    .map_err(|error| Error::unreachable("agent", error))?;
+                let rivals = move || {
+                    clock::boottime_seconds() as u64 <= numbers.others_wrote_seconds.load(Relaxed) + 1
+                };
+                let deleting =
+                    Deleting::start(deleter, rivals).map_err(|error| Error::unreachable("agent", error))?;
                 Box::new(KernelHand::new(gauge.values().clone(), deleting, Shortener::open()?))
             }
         };

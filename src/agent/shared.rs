@@ -40,6 +40,8 @@ pub struct Numbers {
     pub queue: Mutex<Queue>,
     /// Entries are there that another program made or changed, or may have: which, the agent alone knows.
     pub others_write: AtomicBool,
+    /// When another program was heard to write last, in whole seconds of the boottime clock.
+    pub others_wrote_seconds: AtomicU64,
     /// A sweep under way is to end: somebody wants a stop or a pause.
     pub halt: AtomicBool,
     /// Crossing this many entries upward wakes the hand at once; three marks, low, high and critical.

@@ -197,10 +197,11 @@ impl Watcher {
         let more_updates = self.foreign.drain(BATCHES, sightings, identify, numbers);
         let (sync, began) = (&mut self.sync, clock::running_seconds());
         let noted = &mut self.noted;
-        let mut any_foreign = read(sightings).any_foreign();
+        let (mut any_foreign, mut wrote) = (read(sightings).any_foreign(), false);
         let drained = self.listener.drain(BATCHES, |event| {
             let fingerprint = sync.event(event);
             regret.heard(event, clock::boottime_seconds);
+            wrote |= event.foreign;
             any_foreign |= event.foreign;
             if Sightings::concerns(event, any_foreign) {
                 noted.push(Sighting::of(event, fingerprint, identify));
@@ -211,6 +212,9 @@ impl Watcher {
             noted.drain(..).for_each(|seen| sightings.note(&seen));
         }
         numbers.others_write.store(read(sightings).others_write(), Relaxed);
+        if wrote {
+            numbers.others_wrote_seconds.store(clock::boottime_seconds() as u64, Relaxed);
+        }
         match drained {
             Ok(met) => {
                 self.backlog.taken(met.received, began, clock::running_seconds(), met.more);
@@ -322,7 +326,9 @@ impl Watcher {
         self.census_took = duration;
         if self.sync.tally().resyncs > 0 {
             let unheard = ledger.unknown_to(self.sync.ledger());
-            self.ground.sightings.write().unwrap_or_else(PoisonError::into_inner).unheard(unheard);
+            let mut sightings = self.ground.sightings.write().unwrap_or_else(PoisonError::into_inner);
+            sightings.unheard(unheard);
+            self.ground.numbers.others_write.store(sightings.others_write(), Relaxed);
         }
         if self.sync.adopt(ledger) {
             self.audit.resynced(clock::boottime_seconds(), duration.as_secs_f64());

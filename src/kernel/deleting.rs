@@ -43,7 +43,7 @@ pub struct Deleting {
 
 impl Deleting {
     /// Starts the thread, of the priority and in the namespace of its maker; it ends when this is dropped. `contended`: asked
-    /// before each batch, whether another program writes through ctnetlink too.
+    /// before each batch, whether another program writes through ctnetlink at this time.
     ///
     /// # Errors
     /// As clone(2).
@@ -69,7 +69,7 @@ impl Deleting {
     /// # Errors
     /// If the thread is gone.
     pub fn begin(&mut self, entries: Vec<Going>, hurry: bool) -> io::Result<()> {
-        // What can be told is taken first by the caller, who has room for all that may be under way.
+        // The channel back has room for all that may be under way.
         self.batches.send(Batch { entries, hurry, cpu: priority::cpu() }).map_err(|_| gone())?;
         self.under_way += 1;
         Ok(())

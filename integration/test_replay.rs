@@ -147,7 +147,7 @@ fn dry_and_real() {
             setup.acts().into_iter().filter(|act| act["event"] == "done" && act["action"] != "set-events");
         done.map(|act| (act["action"].clone(), act["dry_run"].clone())).take(2).collect()
     };
-    let names = |dry: bool| vec![("set-timeout".into(), dry.into()), ("flush".into(), dry.into())];
+    let names = |dry: bool| vec![("flush".into(), dry.into()), ("set-timeout".into(), dry.into())];
     assert_eq!((ended(&setups[0]), ended(&setups[1])), (names(false), names(true)));
 }
 

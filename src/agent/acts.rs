@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
-use std::time::Instant;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use super::chronicle::Fullest;
 use super::hand::{Acting, BREATH_SECONDS, DEBT, REPEAT_SECONDS, SULK_SECONDS};
@@ -48,33 +49,47 @@ impl Acting {
         self.chronicle.suspensions(plan);
     }
 
-    /// Does what the plan says, in its order; true if anything came of it. Where the table fills fast, timeouts are set
-    /// last: the record that one is put back by is waited for on disk (1.5 to 4.5 ms, 100 ms where that is slow), and
-    /// deletions are to wait for none.
+    /// Does what the plan says, in its order; true if anything came of it. At critical, and where the table fills fast,
+    /// timeouts are set last, unless somebody wants a stop by then: the record that one is put back by is waited for on disk
+    /// (1.5 to 4.5 ms, 100 ms where that is slow), and deletions are to wait for none.
     pub(super) fn perform(&mut self, plan: &Plan, snapshot: &Snapshot) -> bool {
         let plan = &*self.unsaid(plan, snapshot.now_seconds);
         if plan.actions.is_empty() {
             return false;
         }
         let mut acted = false;
-        let fast = policy::fills_fast(snapshot, &self.settings);
+        let hurry = plan.level == Level::Critical || policy::fills_fast(snapshot, &self.settings);
         let of_entries = |a: &Action| matches!(a.act, Act::Flush(_) | Act::SecondChance(_));
-        let later = |a: &Action| fast && matches!(a.act, Act::SetTimeout { .. });
+        let later = |a: &Action| hurry && matches!(a.act, Act::SetTimeout { .. });
         for action in plan.actions.iter().filter(|a| !of_entries(a) && !later(a)) {
             acted |= self.act(action, plan, snapshot);
         }
-        acted |= self.acts_on_entries(fast || plan.level == Level::Critical, plan, snapshot);
+        let flushed = self.acts_on_entries(plan, snapshot);
+        acted |= flushed;
+        // As full as the table is by then.
+        let since = if flushed { self.gauge.count().ok() } else { None };
+        let since = since.map(|entries| Snapshot { entries, ..snapshot.clone() });
         for action in plan.actions.iter().filter(|a| later(a)) {
-            acted |= self.act(action, plan, snapshot);
+            if self.ground.numbers.halt.load(Relaxed) {
+                break;
+            }
+            acted |= self.act(action, plan, since.as_ref().unwrap_or(snapshot));
         }
         acted && !self.hand.dry()
     }
 
-    /// Those that are due, as one; where that is `urgent`, old debts do not count.
-    fn acts_on_entries(&mut self, urgent: bool, plan: &Plan, snapshot: &Snapshot) -> bool {
+    /// Those that are due, as one. Where the table is about to be full within a second, old debts do not count.
+    fn acts_on_entries(&mut self, plan: &Plan, snapshot: &Snapshot) -> bool {
         let now = snapshot.now_seconds;
+        let growing = self.ground.numbers.growing_per_second.load(Relaxed);
+        let urgent = snapshot.entries.saturating_add(growing) >= plan.pace.urgent_at_entries;
+        let owed = Duration::try_from_secs_f64(self.deletions_due_seconds - now).unwrap_or_default();
+        let paid = urgent || owed <= DEBT;
+        if !urgent && paid && plan.actions.iter().any(|action| matches!(action.act, Act::Flush(_))) {
+            std::thread::sleep(owed);
+        }
         let due = |action: &&Action| match action.act {
-            Act::Flush(_) => urgent || now >= self.deletions_due_seconds,
+            Act::Flush(_) => paid,
             Act::SecondChance(_) => now >= self.chances_due_seconds,
             _ => false,
         };
@@ -254,9 +269,9 @@ impl Acting {
         if flushes.iter().any(|flush| flush.grace_seconds.is_some()) {
             self.chances_due_seconds = clock::boottime_seconds() + swept.chances_owed.as_secs_f64();
         }
-        // Less than it takes to come back here is not owed.
-        if swept.deletions_owed > DEBT {
-            self.deletions_due_seconds = clock::boottime_seconds() + swept.deletions_owed.as_secs_f64();
+        if !self.hand.dry() {
+            let due = clock::boottime_seconds() + swept.deletions_owed.as_secs_f64();
+            self.deletions_due_seconds = self.deletions_due_seconds.max(due);
         }
         if let Some(errno) = refused(swept, true) {
             tracing::warn!(errno, "the kernel refuses second chances");

@@ -139,6 +139,8 @@ impl Acting {
                         next start on";
         }
         self.settings = Arc::new(settings);
+        // What was owed was so at the old paces.
+        (self.deletions_due_seconds, self.chances_due_seconds) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
         self.sweeper.configure(&self.settings, self.gauge.look_at_host().clone());
         tracing::info!(netns = %self.netns.key(), "{message}");
         answer(reply, &message);

@@ -235,6 +235,9 @@ impl<'a> Sweeping<'a> {
         settle(&asked, self.hand, self.flushes, self.judge, &mut self.swept, &mut self.under_way)?;
         self.look();
         self.chances.owe(to_wait, self.count);
+        if to_go > 0 {
+            self.deletions.owe(to_go, self.count);
+        }
         // No time for a grace any more: that is for the policy to decide anew.
         if to_wait > 0 && self.count.is_some_and(|count| count >= self.pace.urgent_at_entries) {
             return Ok(true);
@@ -249,10 +252,7 @@ impl<'a> Sweeping<'a> {
         }
         match to_go {
             0 => self.chances.pause(),
-            _ => {
-                self.deletions.owe(to_go, self.count);
-                self.deletions.rest(self.count, self.judge);
-            }
+            _ => self.deletions.rest(self.count, self.judge),
         }
         Ok(false)
     }

@@ -111,7 +111,8 @@ impl<'a> Throttle<'a> {
     /// that the walk does not run away from its pace, with what is to go left behind; for a second altogether, so that
     /// there is an act to tell of.
     fn patience(&self) -> Duration {
-        match self.started.elapsed() < Deleter::OLD {
+        const ALTOGETHER: Duration = Duration::from_secs(1);
+        match self.started.elapsed() < ALTOGETHER {
             true => Deleter::OLD / 4,
             false => Deleter::FRESH / 2,
         }

@@ -71,7 +71,7 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     }
 }
 
-/// The table comes to be full soon, and faster than deletions at level high would keep it from that.
+/// The table comes to be full soon, by so many that deletions at level high have to be faster than they are by themselves.
 pub fn fills_fast(snapshot: &Snapshot, settings: &Settings) -> bool {
     2.0 * coming_soon(snapshot, settings) > settings.flush.per_second_high as f64
 }

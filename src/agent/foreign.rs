@@ -62,6 +62,9 @@ impl Foreign {
             return more;
         }
         let lost = self.listener.lost().unwrap_or(self.lost);
+        if !noted.is_empty() {
+            numbers.others_wrote();
+        }
         let mut sightings = sightings.write().unwrap_or_else(PoisonError::into_inner);
         for event in &noted {
             sightings.event(event, identify);

@@ -138,11 +138,8 @@ impl Acting {
                     watch: ground.watch.clone(),
                 }));
                 let numbers = ground.numbers.clone();
-                let rivals = move || {
-                    clock::boottime_seconds() as u64 <= numbers.others_wrote_seconds.load(Relaxed) + 1
-                };
-                let deleting =
-                    Deleting::start(deleter, rivals).map_err(|error| Error::unreachable("agent", error))?;
+                let deleting = Deleting::start(deleter, move || numbers.others_are_writing());
+                let deleting = deleting.map_err(|error| Error::unreachable("agent", error))?;
                 Box::new(KernelHand::new(gauge.values().clone(), deleting, Shortener::open()?))
             }
         };

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::End;
 use crate::control::{Refusal, Reply};
+use crate::kernel::clock;
 use crate::metrics::Acts;
 use crate::model::{Entry, EntryId, JournalRecord, Plan, Queue, Settings, Snapshot, SortBy, SourceKey};
 use crate::state::{Ledger, Picked};
@@ -46,6 +48,18 @@ pub struct Numbers {
     pub halt: AtomicBool,
     /// Crossing this many entries upward wakes the hand at once; three marks, low, high and critical.
     pub marks: [AtomicU64; 3],
+}
+
+impl Numbers {
+    /// Another program was heard to write just now.
+    pub fn others_wrote(&self) {
+        self.others_wrote_seconds.store(clock::boottime_seconds() as u64, Relaxed);
+    }
+
+    /// It was so within the last second or two.
+    pub fn others_are_writing(&self) -> bool {
+        clock::boottime_seconds() as u64 <= self.others_wrote_seconds.load(Relaxed) + 1
+    }
 }
 
 /// What the hand last saw and decided, copied for queries.

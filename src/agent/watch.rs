@@ -1,5 +1,6 @@
 //! The events thread: receives, decodes, counts. The only writer of state.
 
+mod census;
 mod questions;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -213,7 +214,7 @@ impl Watcher {
         }
         numbers.others_write.store(read(sightings).others_write(), Relaxed);
         if wrote {
-            numbers.others_wrote_seconds.store(clock::boottime_seconds() as u64, Relaxed);
+            numbers.others_wrote();
         }
         match drained {
             Ok(met) => {
@@ -234,6 +235,16 @@ impl Watcher {
                 tracing::warn!(%error, "the event stream cannot be read");
                 std::thread::sleep(TICK);
             }
+        }
+    }
+
+    /// Takes in what is queued, unless more comes all the time.
+    fn catch_up(&mut self) {
+        for _ in 0..1000 {
+            if !self.behind {
+                break;
+            }
+            self.drain();
         }
     }
 
@@ -302,57 +313,6 @@ impl Watcher {
             longest_stall_seconds: self.backlog.longest_stall_seconds(),
             most_per_second: self.backlog.most_per_second(),
         };
-    }
-
-    /// Only with an empty queue: an event that was queued before a loss tells of a birth whose end may be among what
-    /// was lost, and must not be taken for something that happened while the dump ran.
-    fn begin_census(&mut self) {
-        self.census_wanted = false;
-        self.lost_before_census = self.total_lost();
-        self.sync.begin();
-        if self.ground.hand.try_send(Order::Census).is_err() {
-            self.abandon(self.census_took);
-        }
-    }
-
-    fn adopt(&mut self, ledger: crate::state::Ledger, duration: Duration) {
-        // What happened while the dump ran is in the queue: take it all in before the merge.
-        self.drain();
-        self.catch_up();
-        let lost = self.total_lost();
-        if lost != self.lost_before_census || self.behind {
-            return self.abandon(duration);
-        }
-        self.census_took = duration;
-        if self.sync.tally().resyncs > 0 {
-            let unheard = ledger.unknown_to(self.sync.ledger());
-            let mut sightings = self.ground.sightings.write().unwrap_or_else(PoisonError::into_inner);
-            sightings.unheard(unheard);
-            self.ground.numbers.others_write.store(sightings.others_write(), Relaxed);
-        }
-        if self.sync.adopt(ledger) {
-            self.audit.resynced(clock::boottime_seconds(), duration.as_secs_f64());
-            if let Ok(count) = self.sysctls.count() {
-                self.audit.removed(count, self.sync.ledger().entries(), self.events_in_tick);
-            }
-        }
-        self.publish(lost);
-    }
-
-    /// Takes in what is queued, unless more comes all the time.
-    fn catch_up(&mut self) {
-        for _ in 0..1000 {
-            if !self.behind {
-                break;
-            }
-            self.drain();
-        }
-    }
-
-    fn abandon(&mut self, duration: Duration) {
-        self.census_took = duration;
-        self.sync.abandon();
-        self.audit.failed(clock::boottime_seconds(), duration.as_secs_f64());
     }
 
     /// Wakes the hand on the way up; on the way down nothing is urgent.

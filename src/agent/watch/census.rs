@@ -1,0 +1,53 @@
+//! Counts anew from a dump, merged with what happened while it ran.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::Watcher;
+use crate::agent::shared::Order;
+use crate::kernel::clock;
+use crate::state::Ledger;
+
+impl Watcher {
+    /// Only with an empty queue: an event that was queued before a loss tells of a birth whose end may be among what
+    /// was lost, and must not be taken for something that happened while the dump ran.
+    pub(super) fn begin_census(&mut self) {
+        self.census_wanted = false;
+        self.lost_before_census = self.total_lost();
+        self.sync.begin();
+        if self.ground.hand.try_send(Order::Census).is_err() {
+            self.abandon(self.census_took);
+        }
+    }
+
+    pub(super) fn adopt(&mut self, ledger: Ledger, duration: Duration) {
+        // What happened while the dump ran is in the queue: take it all in before the merge.
+        self.drain();
+        self.catch_up();
+        let lost = self.total_lost();
+        if lost != self.lost_before_census || self.behind {
+            return self.abandon(duration);
+        }
+        self.census_took = duration;
+        if self.sync.tally().resyncs > 0 {
+            let unheard = ledger.unknown_to(self.sync.ledger());
+            let mut sightings = self.ground.sightings.write().unwrap_or_else(PoisonError::into_inner);
+            sightings.unheard(unheard);
+            self.ground.numbers.others_write.store(sightings.others_write(), Relaxed);
+        }
+        if self.sync.adopt(ledger) {
+            self.audit.resynced(clock::boottime_seconds(), duration.as_secs_f64());
+            if let Ok(count) = self.sysctls.count() {
+                self.audit.removed(count, self.sync.ledger().entries(), self.events_in_tick);
+            }
+        }
+        self.publish(lost);
+    }
+
+    pub(super) fn abandon(&mut self, duration: Duration) {
+        self.census_took = duration;
+        self.sync.abandon();
+        self.audit.failed(clock::boottime_seconds(), duration.as_secs_f64());
+    }
+}

@@ -102,11 +102,10 @@ impl Hand for Chancy {
     }
 }
 
-#[derive(Default)]
-struct Told(Vec<(u32, u32, u32)>);
-
 /// Of a table that is looked at now and then, until a sweep is to end.
+#[derive(Default)]
 struct Onlooker {
+    told: Vec<(u32, u32, u32)>,
     counts: VecDeque<u64>,
     halted: bool,
 }
@@ -119,29 +118,15 @@ impl Judge for Onlooker {
         None
     }
     fn stays(&mut self) {}
+    fn given_grace(&mut self, entry: &Entry, idle_seconds: u32, grace_seconds: u32) {
+        self.told.push((entry.id, idle_seconds, grace_seconds));
+    }
     fn refresh(&mut self) {}
     fn count(&mut self) -> Option<u64> {
         self.counts.pop_front()
     }
     fn halted(&self) -> bool {
         self.halted
-    }
-}
-
-impl Judge for Told {
-    fn eligible(&mut self, _: &Entry) -> Option<(Class, u32)> {
-        None
-    }
-    fn idle_unprotected(&self) -> Option<u32> {
-        None
-    }
-    fn stays(&mut self) {}
-    fn given_grace(&mut self, entry: &Entry, idle_seconds: u32, grace_seconds: u32) {
-        self.0.push((entry.id, idle_seconds, grace_seconds));
-    }
-    fn refresh(&mut self) {}
-    fn count(&mut self) -> Option<u64> {
-        None
     }
 }
 
@@ -158,10 +143,10 @@ fn only_those_that_got_their_second_chance_are_told_of_and_what_was_short_was_no
     chances.iter().for_each(|(entry, _)| hand.give_grace(entry, Instant::now()));
     let flush = Flush { grace_seconds: Some(60), ..Flush::of(Class::Established, 7440, 10) };
     let closed = Flush::of(Class::Closed, 5, 10);
-    let (mut swept, mut told) = (swept(2), Told::default());
+    let (mut swept, mut told) = (swept(2), Onlooker::default());
     let asked = Asked { taken: vec![0, 0], chances: vec![Vec::new(), chances], hurry: false };
     settle(&asked, &mut hand, &[&closed, &flush], &mut told, &mut swept, &mut UnderWay::new(2)).unwrap();
-    assert_eq!(told.0, [(1, 8001, 60), (3, 8003, 60)]);
+    assert_eq!(told.told, [(1, 8001, 60), (3, 8003, 60)]);
     assert_eq!((swept.requested, swept.freed, swept.chances_given), (vec![0, 3], vec![0, 2], 2));
     assert_eq!((swept.chances.revived, swept.chances.set), (1, vec![]));
 }
@@ -199,7 +184,8 @@ fn the_rest_before_the_next_chunk_ends_where_the_table_comes_to_be_about_to_be_f
     let rests = |before: u64, counts: &[u64], halted| {
         let mut throttle = throttle(&pace);
         throttle.owe(3600, Some(90_000));
-        let mut onlooker = Onlooker { counts: counts.iter().copied().collect(), halted };
+        let mut onlooker =
+            Onlooker { counts: counts.iter().copied().collect(), halted, ..Onlooker::default() };
         throttle.rest(Some(before), &mut onlooker);
         (counts.len() - onlooker.counts.len(), throttle.due <= Instant::now())
     };
@@ -229,7 +215,7 @@ fn what_comes_goes_beyond_the_pace() {
     for coming in [0u64, 5_000, 50_000, 150_000, 400_000] {
         let came = (coming as f64 * throttle.started.elapsed().as_secs_f64()) as u64;
         assert!(throttle.ready(came));
-        let most = throttle.per_second();
+        let most = throttle.rate(false) as u64;
         assert!(most <= 20_000.max(2 * coming).min(200_000 + coming), "{most} where {coming} come");
         assert!(
             most >= 20_000.max(19 * coming / 10).min(200_000 + 9 * coming / 10),
@@ -288,7 +274,7 @@ impl Hand for Slow {
 
 #[test]
 fn what_is_under_way_counts_against_the_budget_and_none_is_left_untold_after_an_error() {
-    let (mut hand, mut swept, mut told) = (Slow::default(), swept(1), Told::default());
+    let (mut hand, mut swept, mut told) = (Slow::default(), swept(1), Onlooker::default());
     let flush = Flush::of(Class::Closed, 5, 30);
     let mut under_way = UnderWay::new(1);
     let ready = Ready { deletions: true, chances: true, portion: None, came: 0, hurry: false };

@@ -9,9 +9,6 @@ use crate::model::Pace;
 /// What may be owed before anybody sleeps: a chunk is some 0.5 ms of acts, and a sleep that short takes twice as long
 /// as it was meant to (measured: 0.4 to 1 ms).
 pub(super) const CREDIT: Duration = Duration::from_millis(5);
-/// What came is told as a rate over so long at least.
-const BEGINNING: Duration = Duration::from_millis(4);
-
 /// Keeps to so many a second, and lets go where the table is about to be full.
 pub(super) struct Throttle<'a> {
     pace: &'a Pace,
@@ -54,9 +51,9 @@ impl<'a> Throttle<'a> {
     }
 
     pub(super) fn coming_per_second(&self) -> f64 {
-        let passed = self.started.elapsed().max(BEGINNING);
-        let coming = self.came as f64 / passed.as_secs_f64();
-        if passed < 3 * BEGINNING { coming.max(self.expected) } else { coming }
+        let passed = self.started.elapsed().as_secs_f64().max(Pace::BEGINNING_SECONDS);
+        let coming = self.came as f64 / passed;
+        if passed < 3.0 * Pace::BEGINNING_SECONDS { coming.max(self.expected) } else { coming }
     }
 
     /// At the rate of this sweep the table is about to be full within a second.
@@ -65,13 +62,9 @@ impl<'a> Throttle<'a> {
         self.came > 0 && room.is_some_and(|room| self.coming_per_second() >= room as f64)
     }
 
-    /// What came since the sweep began counts too ([`Pace::keeping_up`]): the plan knew the rate of a moment before it.
-    pub(super) fn per_second(&self) -> u64 {
-        self.pace.keeping_up(self.per_second as f64, self.coming_per_second()) as u64
-    }
-
-    fn urgent_per_second(&self) -> u64 {
-        self.pace.urgent_per_second + self.coming_per_second() as u64
+    /// What came since the sweep began counts too: the plan knew the rate of a moment before it.
+    pub(super) fn rate(&self, urgent: bool) -> f64 {
+        self.pace.rate(self.per_second as f64, self.coming_per_second(), urgent)
     }
 
     fn urgent(&self, count: Option<u64>) -> bool {
@@ -80,9 +73,8 @@ impl<'a> Throttle<'a> {
 
     pub(super) fn owe(&mut self, done: u64, count: Option<u64>) {
         let urgent = self.urgent(count);
-        let per_second = if urgent { self.urgent_per_second() } else { self.per_second() };
         let from = if urgent { self.begun } else { self.due.max(self.begun) };
-        self.due = from + Duration::from_secs_f64(done as f64 / per_second.max(1) as f64);
+        self.due = from + Duration::from_secs_f64(done as f64 / self.rate(urgent).max(1.0));
     }
 
     /// The next chunk lies ready in the kernel and ages: half of the time that keeps it fresh at most.

@@ -90,56 +90,38 @@ pub fn stats_cpu(sequence: u32) -> Vec<u8> {
 
 /// The same of expectations (`ctnetlink_exp_stat_cpu_dump`), a subsystem of its own.
 pub fn expectation_stats_cpu(sequence: u32) -> Vec<u8> {
-    let inner = NetfilterMessageInner::Other {
-        subsys: NetfilterSubsystem::Other(NFNL_SUBSYS_CTNETLINK_EXP),
-        message_type: IPCTNL_MSG_EXP_GET_STATS_CPU,
-        attributes: Vec::new(),
-    };
-    encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
+    dump_of(NFNL_SUBSYS_CTNETLINK_EXP, IPCTNL_MSG_EXP_GET_STATS_CPU, Vec::new(), sequence)
 }
 
 /// The timeout policies of nfnetlink_cttimeout (`cttimeout_get_timeout`).
 pub fn timeout_policies(sequence: u32) -> Vec<u8> {
-    let inner = NetfilterMessageInner::Other {
-        subsys: NetfilterSubsystem::Other(CTTIMEOUT),
-        message_type: IPCTNL_MSG_TIMEOUT_GET,
-        attributes: Vec::new(),
-    };
-    encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
+    dump_of(CTTIMEOUT, IPCTNL_MSG_TIMEOUT_GET, Vec::new(), sequence)
 }
 
 /// The `ct timeout` objects of nftables (`nf_tables_dump_obj`).
 pub fn timeout_objects(sequence: u32) -> Vec<u8> {
     let kind = DefaultNla::new(NFTA_OBJ_TYPE, NFT_OBJECT_CT_TIMEOUT.to_be_bytes().to_vec());
-    let inner = NetfilterMessageInner::Other {
-        subsys: NetfilterSubsystem::Other(NFTABLES),
-        message_type: NFT_MSG_GETOBJ,
-        attributes: vec![kind],
-    };
-    encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
+    dump_of(NFTABLES, NFT_MSG_GETOBJ, vec![kind], sequence)
 }
 
 /// The flowtables of nftables (`nf_tables_dump_flowtable`).
 pub fn flowtables(sequence: u32) -> Vec<u8> {
-    nft_dump(NFT_MSG_GETFLOWTABLE, sequence)
+    dump_of(NFTABLES, NFT_MSG_GETFLOWTABLE, Vec::new(), sequence)
 }
 
 /// The chains of nftables (`nf_tables_dump_chains`).
 pub fn nft_chains(sequence: u32) -> Vec<u8> {
-    nft_dump(NFT_MSG_GETCHAIN, sequence)
+    dump_of(NFTABLES, NFT_MSG_GETCHAIN, Vec::new(), sequence)
 }
 
 /// The rules of nftables (`nf_tables_dump_rules`).
 pub fn nft_rules(sequence: u32) -> Vec<u8> {
-    nft_dump(NFT_MSG_GETRULE, sequence)
+    dump_of(NFTABLES, NFT_MSG_GETRULE, Vec::new(), sequence)
 }
 
-fn nft_dump(message_type: u8, sequence: u32) -> Vec<u8> {
-    let inner = NetfilterMessageInner::Other {
-        subsys: NetfilterSubsystem::Other(NFTABLES),
-        message_type,
-        attributes: Vec::new(),
-    };
+fn dump_of(subsystem: u8, message_type: u8, attributes: Vec<DefaultNla>, sequence: u32) -> Vec<u8> {
+    let subsys = NetfilterSubsystem::Other(subsystem);
+    let inner = NetfilterMessageInner::Other { subsys, message_type, attributes };
     encode(NetfilterProtoFamily::Unspec, inner, NLM_F_DUMP, sequence)
 }
 

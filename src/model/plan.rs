@@ -109,8 +109,20 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Deletions a second while so many come in: as planned, or twice what comes, at most `urgent_per_second` beyond that. To
-    /// hold to it where more comes would be to wait, with entries to spare, until the table is full.
+    /// What came since a sweep began is told as a rate over so long at least.
+    pub const BEGINNING_SECONDS: f64 = 0.004;
+
+    /// Deletions a second while so many come in: where that is urgent `urgent_per_second` beyond these, else
+    /// [`Pace::keeping_up`].
+    pub fn rate(&self, planned: f64, coming: f64, urgent: bool) -> f64 {
+        match urgent {
+            true => self.urgent_per_second as f64 + coming,
+            false => self.keeping_up(planned, coming),
+        }
+    }
+
+    /// As planned, or twice what comes, at most `urgent_per_second` beyond that. To hold to the plan where more comes would be
+    /// to wait, with entries to spare, until the table is full.
     pub fn keeping_up(&self, planned: f64, coming: f64) -> f64 {
         let most = planned.max(self.urgent_per_second as f64) + coming;
         planned.max(most.min(2.0 * coming))

@@ -9,9 +9,6 @@ use super::random::Random;
 use super::table::Table;
 use crate::model::{Costs, Flush, Pace, Settings, Share};
 
-/// What came is told as a rate over so long at least.
-const SHORTEST_SECONDS: f64 = 0.004;
-
 /// A sweep under way. Without flushes it is a scan.
 #[derive(Clone, Debug)]
 pub struct Sweep {
@@ -274,11 +271,8 @@ impl Sweep {
         let walk = entries * costs.scan_us_per_entry + table.buckets as f64 * costs.scan_us_per_bucket;
         let deeds = deletions * costs.delete_us_per_entry + chances * costs.update_us_per_entry;
         let urgent = table.entries() >= self.pace.urgent_at_entries;
-        let coming = self.came(table) as f64 / self.seconds(table.now).max(SHORTEST_SECONDS);
-        let per_second = match urgent {
-            true => self.pace.urgent_per_second as f64 + coming,
-            false => self.pace.keeping_up(self.pace.per_second as f64, coming),
-        };
+        let coming = self.came(table) as f64 / self.seconds(table.now).max(Pace::BEGINNING_SECONDS);
+        let per_second = self.pace.rate(self.pace.per_second as f64, coming, urgent);
         let paused = |n: f64, per_second: f64| n / per_second.max(1.0);
         // Both keep to their pace in the same walk.
         let pauses = paused(deletions, per_second).max(paused(chances, self.pace.chances_per_second as f64));

@@ -49,27 +49,25 @@ impl Acting {
         self.chronicle.suspensions(plan);
     }
 
-    /// Does what the plan says, in its order; true if anything came of it. At critical, and where the table fills fast,
-    /// timeouts are set last, unless somebody wants a stop by then: the record that one is put back by is waited for on disk
-    /// (1.5 to 4.5 ms, 100 ms where that is slow), and deletions are to wait for none.
+    /// Does what the plan says, in its order, those of entries as one in the place of the first; true if anything came of it.
+    /// They may take seconds: what comes after them is told of the table as it is then, and left where somebody wants a stop.
     pub(super) fn perform(&mut self, plan: &Plan, snapshot: &Snapshot) -> bool {
         let plan = &*self.unsaid(plan, snapshot.now_seconds);
         if plan.actions.is_empty() {
             return false;
         }
         let mut acted = false;
-        let hurry = plan.level == Level::Critical || policy::fills_fast(snapshot, &self.settings);
         let of_entries = |a: &Action| matches!(a.act, Act::Flush(_) | Act::SecondChance(_));
-        let later = |a: &Action| hurry && matches!(a.act, Act::SetTimeout { .. });
-        for action in plan.actions.iter().filter(|a| !of_entries(a) && !later(a)) {
+        let first = plan.actions.iter().position(of_entries).unwrap_or(plan.actions.len());
+        let (before, rest) = plan.actions.split_at(first);
+        for action in before {
             acted |= self.act(action, plan, snapshot);
         }
         let flushed = self.acts_on_entries(plan, snapshot);
         acted |= flushed;
-        // As full as the table is by then.
         let since = if flushed { self.gauge.count().ok() } else { None };
         let since = since.map(|entries| Snapshot { entries, ..snapshot.clone() });
-        for action in plan.actions.iter().filter(|a| later(a)) {
+        for action in rest.iter().filter(|a| !of_entries(a)) {
             if self.ground.numbers.halt.load(Relaxed) {
                 break;
             }

@@ -136,7 +136,7 @@ pub struct Plan {
     pub level: Level,
     /// What the policy sees, in sentences.
     pub reasons: Vec<String>,
-    /// What to do, gentlest first. Where that is urgent the agent sets timeouts last: they are waited for on disk.
+    /// What to do, in this order.
     pub actions: Vec<Action>,
     /// A scan is wanted before more can be decided; it reaps what has expired, too.
     pub scan: bool,

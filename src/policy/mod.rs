@@ -30,7 +30,6 @@ pub use ceiling::{Ceiling, ceiling, fullest_entries, outlook};
 pub use hands::OtherHand;
 pub use level::{least_level, refused};
 pub use protect::{OwnHost, Protected, Protection};
-pub use relief::fills_fast;
 pub use settle::{Flushed, WRITES_A_MINUTE};
 
 use serde::{Deserialize, Serialize};

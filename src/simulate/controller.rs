@@ -205,7 +205,7 @@ impl Controller {
         limit.is_some_and(|limit| table.entries() as f64 >= limit as f64 * percent / 100.0)
     }
 
-    /// Values first, then one sweep for flushes and second chances; a scan where one is wanted.
+    /// Values, in no time, and one sweep for flushes and second chances; a scan where one is wanted.
     fn perform(&mut self, plan: Plan, table: &mut Table, tally: &mut Tally) -> bool {
         let mut acted = false;
         let mut flushes: Vec<Flush> = Vec::new();

@@ -30,15 +30,6 @@ fn classes_go_in_order_and_only_as_many_as_are_too_many() {
 }
 
 #[test]
-fn timeouts_come_before_flushes() {
-    let plan = plan(96_000, all_classes());
-    let names: Vec<&str> = plan.actions.iter().map(|a| a.act.name()).collect();
-    let first_flush = names.iter().position(|name| *name == "flush").unwrap();
-    assert!(first_flush > 0 && names[..first_flush].iter().all(|name| *name == "set-timeout"), "{names:?}");
-    assert!(names[first_flush..].iter().all(|name| *name == "flush"), "{names:?}");
-}
-
-#[test]
 fn budgets_sum_to_the_excess() {
     for entries in [80_000, 84_000, 90_000, 94_000, 97_000, 120_000] {
         let plan = plan(entries, all_classes());

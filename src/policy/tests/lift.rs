@@ -32,7 +32,8 @@ fn at_critical_what_is_over_max_percent_loses_it_the_longest_idle_first() {
     let (plan, _) = plan(96_000, protecting(30_000, 30_000));
     // 26,000 are too many, but protection has a right to 20,000.
     assert_eq!(lifted(&plan), [(Class::Established, 65_536, 10_000)]);
-    let reason = &plan.actions.last().unwrap().reason;
+    let lift = plan.actions.iter().find(|a| matches!(&a.act, Act::Flush(flush) if flush.lifts_protection));
+    let reason = &lift.unwrap().reason;
     assert!(reason.starts_with("protection is lifted: 26000 entries are too many"), "{reason}");
     assert!(reason.contains("30000 entries (30.0 % of the limit, max_percent is 20)"), "{reason}");
 }

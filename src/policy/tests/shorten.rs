@@ -115,3 +115,24 @@ fn a_timeout_that_the_kernel_lacks_is_passed_over() {
     assert_eq!(shortened(&plan), []);
     assert_eq!(given_grace(&plan).len(), 1);
 }
+
+/// A timeout is waited for on disk.
+#[test]
+fn timeouts_come_before_what_is_there_unless_deletions_cannot_wait() {
+    let order = |entries, coming: f64| {
+        let growing = Snapshot {
+            new_per_second: Some(coming),
+            net_growth_per_second: Some(coming),
+            scan: Some(established()),
+            ..table(entries)
+        };
+        let plan = plan_of(&growing, &pinned());
+        let mut turns: Vec<bool> = plan.actions.iter().map(|a| a.act.name() == "set-timeout").collect();
+        turns.dedup();
+        turns
+    };
+    assert_eq!(order(80_000, 0.0), [true, false]);
+    assert_eq!(order(80_000, 9_000.0), [true, false], "deletions keep up");
+    assert_eq!(order(80_000, 11_000.0), [false, true]);
+    assert_eq!(order(96_000, 0.0), [false, true], "critical");
+}

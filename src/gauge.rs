@@ -1,11 +1,13 @@
 //! The kernel's numbers become a snapshot: the one place where facts are gathered, for the agent and for commands
 //! that read the kernel themselves.
 
+mod features;
 mod values;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
+use features::SeenFeatures;
 pub use values::NamespaceValues;
 
 use crate::error::Result;
@@ -59,7 +61,7 @@ pub struct Gauge {
     life_at_seconds: f64,
     life_took_seconds: f64,
     unheard_until_seconds: Option<u32>,
-    flowtables: bool,
+    features: SeenFeatures,
     /// The most entries that were counted, and when.
     fullest: Option<(u64, f64)>,
 }
@@ -78,6 +80,7 @@ impl Gauge {
     pub fn open(namespace: &Namespace, asking: Asking) -> Result<Self> {
         let values = NamespaceValues::open()?;
         let netlink = Netlink::open()?;
+        let features = SeenFeatures::new(&values);
         let mut gauge = Gauge {
             values,
             netlink,
@@ -97,7 +100,7 @@ impl Gauge {
             life_at_seconds: f64::NEG_INFINITY,
             life_took_seconds: 0.0,
             unheard_until_seconds: None,
-            flowtables: false,
+            features,
             fullest: None,
         };
         gauge.look_at_host();
@@ -129,7 +132,7 @@ impl Gauge {
         self.policies
             .extend(seen.policies.iter().filter(|p| !self.policies.contains(p)).cloned().collect::<Vec<_>>());
         self.unheard_until_seconds = self.unheard_until_seconds.max(seen.unheard_until_seconds);
-        self.flowtables |= seen.flowtables;
+        self.features.flowtables |= seen.flowtables;
     }
 
     /// All that was ever seen, for agents after this one.
@@ -144,7 +147,7 @@ impl Gauge {
                 .collect(),
             policies: self.policies.clone(),
             unheard_until_seconds: self.unheard_until_seconds,
-            flowtables: self.flowtables,
+            flowtables: self.features.flowtables,
             suspended: Default::default(),
         }
     }
@@ -323,13 +326,9 @@ impl Gauge {
         self.hear_policies();
         self.learn(listed.unwrap_or_default());
         // One that is gone by now may still have handed back what is in the table.
-        self.flowtables |= flowtable.unwrap_or(false);
-        let sysctls = &self.values.sysctls;
-        let flowtable: Vec<u32> = [sysctls.flowtable_tcp_timeout(), sysctls.flowtable_udp_timeout()]
-            .into_iter()
-            .flatten()
-            .collect();
-        let bases = known.then(|| Bases::new(&self.history, &self.policies, &flowtable));
+        self.features.flowtables |= flowtable.unwrap_or(false);
+        let features = self.features.look(&self.values);
+        let bases = known.then(|| Bases::new(&self.history, &self.policies, &features));
         let now = clock::boottime_seconds();
         let conntrackd = self.look_for_conntrackd(now as u32);
         if now - self.life_at_seconds > (20.0 * self.life_took_seconds).max(SOCKETS_SECONDS) {
@@ -341,7 +340,7 @@ impl Gauge {
             up_seconds: clock::boottime_seconds() as u32,
             unix_seconds: clock::unix_seconds(),
             unheard_until_seconds: self.unheard_until_seconds,
-            flowtables: self.flowtables,
+            flowtables: self.features.flowtables,
             life: self.life.clone(),
         }
     }

@@ -9,6 +9,7 @@ pub mod deleter;
 pub mod deleting;
 pub mod detail;
 pub mod event_listeners;
+pub mod flow_table;
 pub mod grace;
 pub mod heap;
 pub mod host_values;

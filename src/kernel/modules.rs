@@ -19,7 +19,7 @@ impl Modules {
         Self::at(Root::default(), release)
     }
 
-    fn at(root: Root, release: &str) -> Modules {
+    pub(super) fn at(root: Root, release: &str) -> Modules {
         let loaded = std::fs::read_to_string(root.join("proc/modules"));
         let image = Image::new(root.clone());
         let word = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
@@ -43,6 +43,11 @@ impl Modules {
     pub fn is_builtin(&self, name: &str) -> bool {
         let among = |names: &[String]| names.iter().any(|n| n == name);
         !self.loads || among(&self.builtin) || (among(&self.present) && !among(&self.loaded))
+    }
+
+    /// True if the kernel loads modules at all.
+    pub(super) fn loads(&self) -> bool {
+        self.loads
     }
 
     /// Those that are loaded now.

@@ -44,7 +44,7 @@ fn in_state(state: TcpState, left: u32) -> Entry {
 }
 
 fn grounds() -> Grounds {
-    let bases = Bases::new(&TimeoutHistory::default(), &[], &[]);
+    let bases = Bases::new(&TimeoutHistory::default(), &[], &Features::default());
     Grounds { bases: Some(bases), up_seconds: UP, unix_seconds: 2_000_000_000, ..Grounds::default() }
 }
 

@@ -1,6 +1,6 @@
 //! How the agent sees the modelled table: the same sieve that judges real entries judges one entry of each cohort.
 
-use crate::model::{Chances, Class, Event, EventKind, Scan, Settings, Timeout, Traffic};
+use crate::model::{Chances, Class, Event, EventKind, Features, Scan, Settings, Timeout, Traffic};
 use crate::policy::{OwnHost, Protection};
 use crate::sieve::{Grounds, Judged, SharedSightings, Sieve};
 use crate::state::{Bases, Identify, Observations, TimeoutHistory};
@@ -152,7 +152,7 @@ impl Eye {
         observations: &'a mut Observations,
     ) -> Sieve<'a> {
         let grounds = Grounds {
-            bases: Some(Bases::new(&self.history, &[], &[])),
+            bases: Some(Bases::new(&self.history, &[], &Features::default())),
             conntrackd: false,
             up_seconds: (UP_SECONDS + table.now) as u32,
             unix_seconds: 0,

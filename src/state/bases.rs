@@ -4,52 +4,11 @@
 //! base it was. All that it could have been are kept, and the least idleness that any of them allows is what is
 //! certain.
 
-use std::collections::BTreeMap;
-
+use super::history::{Since, TimeoutHistory};
 use crate::model::{
-    DCCP, Entry, GRE, ICMP, ICMPV6, SCTP, Status, TCP, TcpState, Timeout, TimeoutPolicy, TimeoutValues, UDP,
+    DCCP, Entry, Features, GRE, ICMP, ICMPV6, SCTP, Status, TCP, TcpState, Timeout, TimeoutPolicy, UDP,
     UDPLITE,
 };
-
-/// Since when a value has been in force at the earliest, in seconds since the host came up; `None`: nobody knows.
-type Since = Option<u32>;
-
-/// Every value that each timeout sysctl is known to have had: an entry keeps the base of its last packet, whatever
-/// the sysctl says by now. The kernel's compiled-in values belong to them, for the time before anyone looked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimeoutHistory(BTreeMap<Timeout, BTreeMap<u32, Since>>);
-
-impl Default for TimeoutHistory {
-    fn default() -> Self {
-        let default = |t: Timeout| (t, BTreeMap::from([(t.spec().kernel_default_seconds, None)]));
-        TimeoutHistory(Timeout::all().map(default).collect())
-    }
-}
-
-impl TimeoutHistory {
-    /// Remembers current values; one that is new was not there before `since`.
-    pub fn saw(&mut self, values: &TimeoutValues, since: Since) {
-        for (timeout, seconds) in values {
-            self.saw_one(*timeout, *seconds, since);
-        }
-    }
-
-    /// Remembers one value. What is known to be older stays so.
-    pub fn saw_one(&mut self, timeout: Timeout, seconds: u32, since: Since) {
-        let known = self.0.entry(timeout).or_default().entry(seconds).or_insert(since);
-        *known = known.and_then(|known| since.map(|since| known.min(since)));
-    }
-
-    /// Every value that was seen, by name.
-    pub fn all(&self) -> impl Iterator<Item = (Timeout, u32)> {
-        self.0.iter().flat_map(|(timeout, seconds)| seconds.keys().map(|s| (*timeout, *s)))
-    }
-
-    fn of(&self, name: &str) -> impl Iterator<Item = (u32, Since)> {
-        let values = Timeout::named(name).and_then(|t| self.0.get(&t));
-        values.into_iter().flatten().map(|(seconds, since)| (*seconds, *since))
-    }
-}
 
 /// A candidate base.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -67,7 +26,6 @@ pub struct Bases {
     udp_assured: Vec<Base>,
     icmp: Vec<Base>,
     icmpv6: Vec<Base>,
-    gre: Vec<Base>,
     sctp: Vec<Base>,
     dccp: Vec<Base>,
     generic: Vec<Base>,
@@ -87,54 +45,118 @@ const TCP_TIMEOUTS: [&str; 10] = [
     "tcp_timeout_syn_sent",
 ];
 
+/// What a flowtable leaves in an entry besides what the sysctls say (net/netfilter/nf_flow_table_core.c).
+mod flowtable {
+    /// A flow that goes into a flowtable has this much left (`NF_CT_DAY`), and nothing of it is given back while packets
+    /// come: it comes out with a day less its stay, however lately it spoke.
+    pub const DAY_SECONDS: u32 = 86_400;
+    /// The same of a connection that is being closed (`nf_flow_table_tcp_timeout`).
+    pub const CLOSING_SECONDS: u32 = 300;
+    /// `NF_FLOW_TIMEOUT`, where no sysctl says another.
+    pub const TIMEOUT_SECONDS: u32 = 30;
+    /// `NF_FLOWTABLE_TCP_PICKUP_TIMEOUT` and `NF_FLOWTABLE_UDP_PICKUP_TIMEOUT` of kernels before 5.14.
+    pub const TCP_PICKUP_SECONDS: u32 = 120;
+    pub const UDP_PICKUP_SECONDS: u32 = 30;
+}
+
+/// What makes lists of candidate bases.
+struct Lists<'a> {
+    history: &'a TimeoutHistory,
+    policies: &'a [TimeoutPolicy],
+    features: &'a Features,
+}
+
+impl Lists<'_> {
+    /// Of what is never in a flowtable.
+    fn plain(&self, protocols: &[u8], names: &[&str]) -> Vec<Base> {
+        self.with(protocols, names, &[], &[])
+    }
+
+    /// Of what may have been in a flowtable: `flow_offload_fixup_ct` takes `less` from the base of a flow that leaves one,
+    /// and `fixed` are bases of the flowtable's own. Of these a base above all others would turn what nobody knows into
+    /// silence: it is left out.
+    fn offloadable(&self, protocols: &[u8], names: &[&str], less: &[u32], fixed: &[u32]) -> Vec<Base> {
+        match (self.features.flowtables_possible, less.is_empty()) {
+            (false, _) => self.plain(protocols, names),
+            (true, true) => self.with(protocols, names, &[flowtable::TIMEOUT_SECONDS], fixed),
+            (true, false) => self.with(protocols, names, less, fixed),
+        }
+    }
+
+    fn with(&self, protocols: &[u8], names: &[&str], less: &[u32], fixed: &[u32]) -> Vec<Base> {
+        let own = names.iter().flat_map(|name| self.history.of(name));
+        let mut all: Vec<Base> = own.map(|(seconds, since)| Base { seconds, since }).collect();
+        let policies = self.policies.iter().filter(|policy| protocols.contains(&policy.protocol));
+        let policies = policies.flat_map(|policy| &policy.seconds);
+        let of_policies: Vec<Base> =
+            policies.map(|seconds| Base { seconds: *seconds, since: None }).collect();
+        let most = all.iter().map(|base| base.seconds).max().unwrap_or(0);
+        let fixed = fixed.iter().filter(|seconds| **seconds < most);
+        let fixed: Vec<Base> = fixed.map(|seconds| Base { seconds: *seconds, since: None }).collect();
+        for less in less {
+            let shorter: Vec<Base> = all.iter().map(|base| base.less(*less)).collect();
+            all.extend(shorter);
+        }
+        all.extend(of_policies.into_iter().chain(fixed));
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+impl Base {
+    fn less(self, seconds: u32) -> Base {
+        Base { seconds: self.seconds.saturating_sub(seconds), ..self }
+    }
+}
+
 impl Bases {
-    /// From what timeouts were and are, the timeout policies, and, where flowtables are in use, how much a flow that
-    /// leaves one loses (`flow_offload_fixup_ct`: base - `nf_flowtable_tcp_timeout`).
-    pub fn new(history: &TimeoutHistory, policies: &[TimeoutPolicy], flowtable_seconds: &[u32]) -> Self {
-        let list = |protocols: &[u8], names: &[&str]| -> Vec<Base> {
-            let own: Vec<Base> = names
-                .iter()
-                .flat_map(|name| history.of(name))
-                .map(|(seconds, since)| Base { seconds, since })
-                .collect();
-            let shortened = |base: &Base| {
-                let base = *base;
-                let less = move |f: &u32| Base { seconds: base.seconds.saturating_sub(*f), ..base };
-                flowtable_seconds.iter().map(less).collect::<Vec<_>>()
-            };
-            let policies =
-                policies.iter().filter(|p| protocols.contains(&p.protocol)).flat_map(|p| &p.seconds);
-            let mut all: Vec<Base> = own.iter().flat_map(shortened).collect();
-            all.extend(policies.map(|seconds| Base { seconds: *seconds, since: None }));
-            all.extend(own);
-            all.sort_unstable();
-            all.dedup();
-            all
-        };
+    /// From what timeouts were and are, the timeout policies, and what the kernel's features add.
+    pub fn new(history: &TimeoutHistory, policies: &[TimeoutPolicy], features: &Features) -> Self {
+        let lists = Lists { history, policies, features };
         let named = |prefix: &str| -> Vec<&'static str> {
             Timeout::all().map(Timeout::name).filter(|name| name.starts_with(prefix)).collect()
         };
-        let mut bases = Bases {
-            udp: list(&[UDP, UDPLITE], &["udp_timeout"]),
-            udp_replied: list(&[UDP, UDPLITE], &["udp_timeout", "udp_timeout_stream"]),
-            // A two-way UDP flow is ASSURED by the packet that first sets the stream's timeout
-            // (nf_conntrack_udp_packet), and no later packet sets another.
-            udp_assured: list(&[UDP, UDPLITE], &["udp_timeout_stream"]),
-            icmp: list(&[ICMP], &["icmp_timeout"]),
-            icmpv6: list(&[ICMPV6], &["icmpv6_timeout"]),
-            gre: list(&[GRE], &["gre_timeout", "gre_timeout_stream"]),
-            generic: list(&(0..=255).collect::<Vec<u8>>(), &["generic_timeout"]),
-            ..Bases::default()
+        let udp_answered = |names: &[&str]| {
+            let fixed = [flowtable::UDP_PICKUP_SECONDS];
+            lists.offloadable(&[UDP, UDPLITE], names, &features.flowtable_udp_seconds, &fixed)
         };
-        for (state, name) in TCP_TIMEOUTS.iter().enumerate().skip(1) {
-            // Data in flight, retransmissions and a zero window lend another base while the state stays; so does a
-            // RST that may be forged (nf_conntrack_tcp_packet).
-            let names = [name, "tcp_timeout_unacknowledged", "tcp_timeout_max_retrans", "tcp_timeout_close"];
-            bases.tcp[state] = list(&[TCP], &names);
+        let both = ["udp_timeout", "udp_timeout_stream"];
+        Bases {
+            tcp: std::array::from_fn(|state| Self::tcp(&lists, state)),
+            udp: lists.plain(&[UDP, UDPLITE], &both[..1]),
+            udp_replied: udp_answered(&both),
+            // A two-way UDP flow is ASSURED by the packet that first sets the stream's timeout
+            // (nf_conntrack_udp_packet), and no later packet sets another: since Linux 5.17.
+            udp_assured: udp_answered(if features.assured_udp_is_stream { &both[1..] } else { &both }),
+            icmp: lists.plain(&[ICMP], &["icmp_timeout"]),
+            icmpv6: lists.plain(&[ICMPV6], &["icmpv6_timeout"]),
+            sctp: lists.plain(&[SCTP], &named("sctp_timeout_")),
+            dccp: lists.plain(&[DCCP], &named("dccp_timeout_")),
+            generic: lists.plain(&(0..=255).collect::<Vec<u8>>(), &["generic_timeout"]),
         }
-        bases.sctp = list(&[SCTP], &named("sctp_timeout_"));
-        bases.dccp = list(&[DCCP], &named("dccp_timeout_"));
-        bases
+    }
+
+    fn tcp(lists: &Lists<'_>, state: usize) -> Vec<Base> {
+        let Some(name) = TCP_TIMEOUTS.get(state).filter(|name| !name.is_empty()) else { return Vec::new() };
+        // Data in flight, retransmissions and a zero window lend another base while the state stays. So does a RST that
+        // does not close: that of `tcp_timeout_close` (nf_conntrack_tcp_packet), and where it is out of the window, or
+        // a FIN is, that of `tcp_timeout_unacknowledged` (nf_tcp_handle_invalid).
+        let names = [name, "tcp_timeout_unacknowledged", "tcp_timeout_max_retrans", "tcp_timeout_close"];
+        let seconds = &lists.features.flowtable_tcp_seconds;
+        match TcpState::from_kernel(state as u8) {
+            // No flow goes into a flowtable before it is ESTABLISHED (nft_flow_offload_eval).
+            TcpState::SynSent | TcpState::SynRecv | TcpState::SynSent2 => lists.plain(&[TCP], &names),
+            // A kernel that can have flowtables may have had one that nobody saw.
+            TcpState::Established if !lists.features.flowtables_possible && !seconds.is_empty() => {
+                lists.with(&[TCP], &names, &[], &[flowtable::DAY_SECONDS])
+            }
+            TcpState::Established => {
+                let fixed = [flowtable::DAY_SECONDS, flowtable::TCP_PICKUP_SECONDS];
+                lists.offloadable(&[TCP], &names, seconds, &fixed)
+            }
+            _ => lists.offloadable(&[TCP], &names, seconds, &[flowtable::CLOSING_SECONDS]),
+        }
     }
 
     fn of(&self, entry: &Entry) -> &[Base] {
@@ -148,7 +170,9 @@ impl Bases {
             UDP | UDPLITE => &self.udp,
             ICMP => &self.icmp,
             ICMPV6 => &self.icmpv6,
-            GRE => &self.gre,
+            // The kernel keeps GRE's timeouts in the entry from its birth (`ct->proto.gre`): whatever was in force then
+            // is the base for life.
+            GRE => &[],
             SCTP => &self.sctp,
             DCCP => &self.dccp,
             _ => &self.generic,
@@ -202,115 +226,5 @@ fn silence_seconds(base: u32, left: u32) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{L4, TcpInfo, Tuple};
-
-    fn tcp(state: TcpState, left: u32) -> Entry {
-        let l4 = L4::Ports { source: 1, destination: 2 };
-        let original = Tuple { protocol: TCP, l4, ..Tuple::default() };
-        Entry {
-            original,
-            status: Status(Status::SEEN_REPLY | Status::ASSURED),
-            timeout_seconds: Some(left),
-            tcp: Some(TcpInfo { state, flags_original: 0, flags_reply: 0 }),
-            ..Entry::default()
-        }
-    }
-
-    const UP: u32 = 1_000_000;
-
-    fn stock() -> Bases {
-        Bases::new(&TimeoutHistory::default(), &[], &[])
-    }
-
-    #[test]
-    fn a_zero_window_is_not_five_days_of_silence() {
-        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 293), UP), Some(6));
-        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 424_000), UP), Some(7999));
-        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 180), UP), Some(119));
-    }
-
-    #[test]
-    fn more_left_than_any_base_is_unknown() {
-        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 432_001), UP), None);
-        assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Unknown(12), 1), UP), None);
-    }
-
-    #[test]
-    fn a_policy_and_an_older_sysctl_are_bases_too() {
-        let policy = TimeoutPolicy { protocol: TCP, seconds: vec![3600] };
-        let with = Bases::new(&TimeoutHistory::default(), &[policy], &[]);
-        assert_eq!(with.least_idle_seconds(&tcp(TcpState::Established, 3590), UP), Some(9));
-        let mut history = TimeoutHistory::default();
-        let established = Timeout::named("tcp_timeout_established").unwrap();
-        history.saw(&[(established, 86_400)].into(), None);
-        let changed = Bases::new(&history, &[], &[]);
-        assert_eq!(changed.least_idle_seconds(&tcp(TcpState::Established, 86_390), UP), Some(9));
-        assert_eq!(changed.least_idle_seconds(&tcp(TcpState::Established, 431_990), UP), Some(9));
-    }
-
-    #[test]
-    fn a_base_in_force_since_a_moment_explains_no_more_than_has_passed_since() {
-        let mut history = TimeoutHistory::default();
-        let time_wait = Timeout::named("tcp_timeout_time_wait").unwrap();
-        history.saw_one(time_wait, 64, Some(UP - 10));
-        let bases = Bases::new(&history, &[], &[]);
-        assert_eq!(
-            bases.least_idle_seconds(&tcp(TcpState::TimeWait, 20), UP),
-            Some(99),
-            "of 120: the old base"
-        );
-        assert_eq!(bases.least_idle_seconds(&tcp(TcpState::TimeWait, 58), UP), Some(5), "of 64, since then");
-        history.saw_one(time_wait, 64, None);
-        let bases = Bases::new(&history, &[], &[]);
-        assert_eq!(
-            bases.least_idle_seconds(&tcp(TcpState::TimeWait, 20), UP),
-            Some(43),
-            "nobody knows since when"
-        );
-    }
-
-    #[test]
-    fn what_others_write_is_told_from_what_has_run_down_by_how_little_is_left() {
-        let little = |left| stock().little_is_left(&tcp(TcpState::Established, left), UP);
-        // Of five days; of 300 s of data in flight; of the 10 s after a RST.
-        assert!(little(3600) && little(301) && !little(3601) && !little(424_000));
-        assert!(little(18) && little(11) && !little(19) && !little(180) && !little(300));
-        assert!(!little(1) && !little(10) && !little(432_001));
-        let mut history = TimeoutHistory::default();
-        history.saw_one(Timeout::named("tcp_timeout_established").unwrap(), 10_800, None);
-        let of_three_hours = Bases::new(&history, &[], &[]);
-        let little = |left| of_three_hours.little_is_left(&tcp(TcpState::Established, left), UP);
-        assert!(little(675) && !little(676) && !little(3360));
-    }
-
-    #[test]
-    fn what_packets_do_not_refresh_is_unknown() {
-        for status in
-            [Status::FIXED_TIMEOUT, Status::OFFLOAD, Status::HW_OFFLOAD, Status::HELPER, Status::EXPECTED]
-        {
-            let entry = Entry { status: Status(status), ..tcp(TcpState::Established, 100) };
-            assert_eq!(stock().least_idle_seconds(&entry, UP), None);
-        }
-        let offloaded = Entry { timeout_seconds: None, ..tcp(TcpState::Established, 0) };
-        assert_eq!(stock().least_idle_seconds(&offloaded, UP), None);
-    }
-
-    #[test]
-    fn a_flow_out_of_a_flowtable_lost_thirty_seconds_that_were_not_silence() {
-        let bases = Bases::new(&TimeoutHistory::default(), &[], &[30]);
-        assert_eq!(bases.least_idle_seconds(&tcp(TcpState::Established, 431_968), UP), Some(1));
-    }
-
-    #[test]
-    fn udp_depends_on_what_the_flow_has_been() {
-        let mut entry = tcp(TcpState::Established, 25);
-        entry.original.protocol = UDP;
-        entry.tcp = None;
-        let idle = |status: u32| stock().least_idle_seconds(&Entry { status: Status(status), ..entry }, UP);
-        assert_eq!(idle(0), Some(4));
-        assert_eq!(idle(Status::SEEN_REPLY), Some(4));
-        assert_eq!(idle(Status::SEEN_REPLY | Status::ASSURED), Some(94));
-    }
-}
+#[path = "bases_tests.rs"]
+mod tests;

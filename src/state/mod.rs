@@ -7,6 +7,7 @@ mod backlog;
 mod bases;
 mod chance;
 mod fingerprints;
+mod history;
 mod ledger;
 mod life;
 mod lines;
@@ -26,8 +27,9 @@ mod weighing;
 
 pub use audit::{Audit, Finding, Look};
 pub use backlog::Backlog;
-pub use bases::{Bases, TimeoutHistory};
+pub use bases::Bases;
 pub use chance::{SecondChances, Waiting};
+pub use history::TimeoutHistory;
 pub use ledger::{BuildAsIs, Count, Identify, Ledger};
 pub use life::LocalLife;
 pub use observations::Observations;

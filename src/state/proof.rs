@@ -26,7 +26,7 @@ pub struct Proofs<'a> {
     pub conntrackd: bool,
     /// Until when writers were at work that no event tells of, in seconds since the host came up.
     pub unheard_until_seconds: Option<u32>,
-    /// Flowtables are in use, or were: what comes out of one looks idle for as long as it was in it.
+    /// Flowtables are in use, or were: what comes out of one looks idle for as long as it was in it, or longer.
     pub flowtables: bool,
     /// For how long the host has been up: nothing has been idle for longer.
     pub up_seconds: u32,
@@ -118,8 +118,9 @@ impl Proofs<'_> {
         possible.then_some(idle)
     }
 
-    /// A flow that leaves a flowtable comes back with the time left that it went in with, hours of traffic ago:
-    /// `flow_offload_fixup_ct` only ever lowers it. Closing connections are past that.
+    /// A flow that leaves a flowtable comes back with a day less its stay, or on kernels before 6.12 with what it went in
+    /// with less its stay where that was more than half a day: `flow_offload_fixup_ct` only ever lowers it, and nothing
+    /// of it says when the last packet came. Closing connections are past that.
     fn may_return_stale(&self, entry: &Entry) -> bool {
         let flowtables = self.flowtables || self.sightings.offloading();
         flowtables
@@ -142,7 +143,7 @@ fn may_live(class: Class) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Event, EventKind, L4, TcpInfo, Tuple};
+    use crate::model::{Event, EventKind, Features, L4, TcpInfo, Tuple};
     use crate::state::{Identify, TimeoutHistory};
 
     fn entry(left: u32) -> Entry {
@@ -166,7 +167,7 @@ mod tests {
 
     impl Scene {
         fn new() -> Self {
-            let bases = Bases::new(&TimeoutHistory::default(), &[], &[]);
+            let bases = Bases::new(&TimeoutHistory::default(), &[], &Features::default());
             let (sightings, observations, identify) = Default::default();
             Scene { bases, sightings, observations, identify }
         }

@@ -26,7 +26,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (n(), ms(), any::<bool>()).prop_map(|(n, left, stays)| Op::Conntrackd(n, left + 1000, stays)),
         2 => (n(), unheard).prop_map(|(n, left)| Op::Unheard(n, left)),
         1 => Just(Op::Zeroed),
-        1 => n().prop_map(Op::Offload),
+        1 => (n(), any::<bool>()).prop_map(|(n, day)| Op::Offload(n, day)),
         1 => n().prop_map(Op::Return),
         1 => n().prop_map(Op::Fixed),
         1 => Just(Op::Restart),
@@ -36,7 +36,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// A silence that is proven, so that the property does not hold for want of claims.
 fn claims(mode: IdleProof, ops: &[Op]) -> Option<u32> {
-    let mut world = World::new([false, true, ops.iter().any(|op| matches!(op, Op::Offload(_)))], FLOWS);
+    let mut world = World::new([false, true, ops.iter().any(|op| matches!(op, Op::Offload(..)))], FLOWS);
     ops.iter().for_each(|op| world.act(op).expect("no false claim"));
     world.claims(mode)
 }
@@ -56,8 +56,13 @@ fn silence_is_proven_all_the_same() {
     assert_eq!(claims(IdleProof::Auto, &under), Some(3596), "beside conntrackd");
     let after = [Op::Conntrackd(0, 100 * hour, false), Op::Wait(hour)];
     assert_eq!(claims(IdleProof::Auto, &after), Some(3599), "since it was last seen");
-    let back =
-        [Op::Offload(0), Op::Wait(5 * hour), Op::Packet(0, After::Quiet), Op::Return(0), Op::Wait(1000)];
+    let back = [
+        Op::Offload(0, true),
+        Op::Wait(5 * hour),
+        Op::Packet(0, After::Quiet),
+        Op::Return(0),
+        Op::Wait(1000),
+    ];
     assert_eq!(claims(IdleProof::Auto, &back), None, "just out of a flowtable");
     let observed = [&back[..], &[scan(IdleProof::Auto), Op::Wait(hour)]].concat();
     assert_eq!(claims(IdleProof::Auto, &observed), Some(3596), "an hour after");

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use crate::model::{
-    Class, Entry, Event, EventKind, IdleProof, L4, Status, TCP, TcpInfo, TcpState, Timeout, TimeoutPolicy,
-    Tuple, UDP,
+    Class, Entry, Event, EventKind, Features, IdleProof, L4, Status, TCP, TcpInfo, TcpState, Timeout,
+    TimeoutPolicy, Tuple, UDP,
 };
 use crate::state::{Bases, Identify, Idle, Observations, Proofs, Sightings, TimeoutHistory};
 
@@ -66,7 +66,8 @@ pub(super) enum Op {
     Unheard(usize, u32),
     /// Counters are read and zeroed.
     Zeroed,
-    Offload(usize),
+    /// Into the flowtable, with a day left or with what it had.
+    Offload(usize, bool),
     /// Back from the flowtable, `flow_offload_fixup_ct`.
     Return(usize),
     Fixed(usize),
@@ -150,6 +151,15 @@ impl World {
         ];
         let since = self.looked_at.replace(self.up());
         self.history.saw(&values.into(), since);
+    }
+
+    fn features(&self) -> Features {
+        Features {
+            flowtable_tcp_seconds: vec![FLOWTABLE_SECONDS as u32],
+            flowtable_udp_seconds: vec![FLOWTABLE_SECONDS as u32],
+            flowtables_possible: self.flowtables,
+            ..Features::default()
+        }
     }
 
     fn base_seconds(&self, n: usize, after: After) -> u32 {
@@ -256,11 +266,15 @@ impl World {
                 self.flows.iter_mut().for_each(|flow| flow.packets = 0);
             }
             Op::Fixed(_) if self.zeroed => {}
-            Op::Offload(n) => {
+            Op::Offload(n, day) => {
                 // By a packet that conntrack still sees (`nft_flow_offload_eval`).
                 if self.flowtables && self.flows[n].kind != Kind::UdpOneWay {
                     self.packet(n, After::Quiet);
                     self.flows[n].offloaded = true;
+                    if day {
+                        // `nf_ct_refresh(flow->ct, NF_CT_DAY)` since 6.12; before, what it had is left to it.
+                        self.flows[n].expiry_ms = self.now_ms + 86_400_000;
+                    }
                     self.sightings.saw_offloaded();
                 }
             }
@@ -329,7 +343,7 @@ impl World {
             self.unheard_until = Some(self.up() + 1);
         }
         let policy = self.policies.then(|| TimeoutPolicy { protocol: TCP, seconds: vec![POLICY_SECONDS] });
-        let bases = Bases::new(&self.history, policy.as_slice(), &[FLOWTABLE_SECONDS as u32]);
+        let bases = Bases::new(&self.history, policy.as_slice(), &self.features());
         // The uptime of a sweep is up to a quarter of a second old.
         let up_seconds = ((self.now_ms - 250) / 1000) as u32;
         self.observations.begin();
@@ -364,7 +378,7 @@ impl World {
 
     /// What is said of the first flow now.
     pub(super) fn claims(&mut self, mode: IdleProof) -> Option<u32> {
-        let bases = Bases::new(&self.history, &[], &[]);
+        let bases = Bases::new(&self.history, &[], &Features::default());
         let entry = self.entry(0);
         let mut proofs = Proofs {
             bases: Some(&bases),

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use crate::agent::{Setup, limit};
 use crate::environment::Need;
 use crate::fill::{Writer, fill, paced};
@@ -17,6 +19,7 @@ const IDLE_SECONDS: u32 = 8000;
 
 pub const TESTS: &[Test] = &[
     test("pressure::a_quota_is_held_while_live_entries_come_at_30k_a_second", quota_held).needs(&[Need::Age]),
+    test("pressure::a_jump_from_empty_to_full_between_two_looks_is_relieved", jump).needs(&[Need::Age]),
     test("pressure::timeouts_shorten_to_no_less_than_their_floor", timeouts_shorten).needs(&[Need::Age]),
     test("pressure::below_high_nothing_is_touched", calm_is_untouched).needs(&[Need::Age]),
     test("pressure::nothing_new_is_refused_while_idle_entries_remain", nothing_refused)
@@ -89,6 +92,30 @@ fn quota_held() {
     });
     all_live(&topology, TOTAL);
     assert_eq!(agent.stop(), 0);
+}
+
+/// The last scan met an empty table, and the next look finds a full one: the agent had no CPU meanwhile, or the quota is so
+/// small that it fills between two looks.
+fn jump() {
+    // Entries that another program wrote are idle by what the agent saw itself: for so long.
+    let floors = "[flush]\nestablished_idle_floor_seconds = 5\nemergency_idle_floor_seconds = 5\n";
+    for (quota, stopped) in [(10_000, true), (400, false)] {
+        let topology = Topology::new();
+        let setup = Setup::new(&topology.gateway, &(limit(quota) + floors));
+        let agent = setup.start();
+        if stopped {
+            agent.signal(Signal::SIGSTOP);
+        }
+        fill(&topology.gateway, flow::established(quota as u32 * 115 / 100, 100, IDLE_SECONDS));
+        if stopped {
+            agent.signal(Signal::SIGCONT);
+        }
+        wait::until("the table to be at its target", Duration::from_secs(25), || {
+            let count = topology.count();
+            if count * 100 <= quota * 71 { Ok(()) } else { Err(format!("{count} of {quota} entries")) }
+        });
+        assert_eq!(agent.stop(), 0);
+    }
 }
 
 const ESTABLISHED: &str = "net/netfilter/nf_conntrack_tcp_timeout_established";

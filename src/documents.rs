@@ -103,6 +103,7 @@ pub fn plan(header: Header, snapshot: &Snapshot, plan: &Plan) -> PlanDocument {
         actions: plan.actions.iter().map(ActionRow::from).collect(),
         classes: snapshot.scan.as_ref().map(|scan| classes(scan, snapshot, plan)),
         classes_age_seconds: scan_age(snapshot),
+        scan: plan.scan,
         waiting: plan.waiting.clone(),
     }
 }

@@ -15,6 +15,7 @@ fn plan(inode: u64) -> PlanDocument {
         actions: Vec::new(),
         classes: None,
         classes_age_seconds: None,
+        scan: false,
         waiting: Vec::new(),
     }
 }

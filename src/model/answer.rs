@@ -214,6 +214,9 @@ pub struct PlanDocument {
     /// How long ago that was.
     #[serde(default)]
     pub classes_age_seconds: Option<f64>,
+    /// The table is looked at next, before more is decided.
+    #[serde(default)]
+    pub scan: bool,
     /// What has to wait, in sentences.
     #[serde(default)]
     pub waiting: Vec<String>,

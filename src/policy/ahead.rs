@@ -11,6 +11,12 @@ pub(super) fn keep_seconds(scan: &Scan) -> f64 {
     (20.0 * scan.duration_seconds).max(10.0)
 }
 
+/// Whether a scan ended no more than `seconds` ago. One from the future is of another boot, or of a broken record.
+pub(super) fn younger(snapshot: &Snapshot, scan: &Scan, seconds: f64) -> bool {
+    const SKEW_SECONDS: f64 = 1.0;
+    (-SKEW_SECONDS..=seconds).contains(&(snapshot.now_seconds - scan.at_seconds))
+}
+
 /// Asks for a scan where the last one would be too old at the crossing.
 pub(super) fn look(snapshot: &Snapshot, settings: &Settings, plan: &mut Plan) {
     let near = usage_percent(snapshot, settings) >= settings.pressure.low_percent;
@@ -19,7 +25,7 @@ pub(super) fn look(snapshot: &Snapshot, settings: &Settings, plan: &mut Plan) {
         return;
     }
     // A dump in doubt is no reason to dump again before there is pressure.
-    let young = |scan: &Scan| snapshot.now_seconds - scan.at_seconds <= keep_seconds(scan);
+    let young = |scan: &Scan| younger(snapshot, scan, keep_seconds(scan));
     plan.scan = !snapshot.scan.as_ref().is_some_and(young);
     if plan.scan {
         let low = settings.pressure.low_percent;

@@ -5,8 +5,8 @@
 //! after a scan would take; but the first goes within a millisecond, not after a tenth of a second at 65,000 entries
 //! and more than one at a million.
 
-use super::{Memory, limit, relief, seconds_to_full, usage_percent};
-use crate::model::{Act, Action, Class, Flush, Plan, Settings, Snapshot};
+use super::{Memory, ahead, limit, relief, seconds_to_full, usage_percent};
+use crate::model::{Act, Action, Class, Flush, Plan, Scan, Settings, Snapshot};
 
 /// A table that is full within so many seconds cannot wait for a scan: 1.2 us an entry to dump it, as much again for
 /// what is done on the way, and a second for what the scheduler makes of that.
@@ -14,17 +14,20 @@ const SCAN_SECONDS_PER_ENTRY: f64 = 2.4e-6;
 const SPARE_SECONDS: f64 = 1.0;
 /// So many hurried acts in a row that meet next to nothing are no chance: one may have met a part that was cleared.
 pub(super) const MEAGRE_ACTS: u32 = 3;
+/// A scan is a ground for urgency for so much longer than it is kept below critical: until the look ahead that replaces
+/// it has ended.
+const LONGER: f64 = 1.5;
 /// Parts are not all alike.
 const GENEROUS: f64 = 1.25;
 
 /// Whether there is no time for a scan.
 pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
     let flush = &settings.flush;
-    // Before the first scan nobody knows who has children. A dump in doubt is repeated; and where scans were barren or
-    // the last acts met next to nothing, nothing is there to be met: a scan is due, and at critical who holds the table.
+    // Where scans were barren or the last acts met next to nothing, nothing is there to be met: a scan is due, and at
+    // critical who holds the table.
     let spent = memory.barren.is_some() || memory.meagre.is_some_and(|(_, times)| times >= MEAGRE_ACTS);
-    let looked = snapshot.scan.as_ref().is_some_and(|scan| scan.trusted) && !spent;
-    if !flush.enabled || !snapshot.may_flush || memory.sharing || !looked {
+    if !flush.enabled || !snapshot.may_flush || memory.sharing || spent || there(snapshot, memory).is_empty()
+    {
         return false;
     }
     let scan = SPARE_SECONDS + snapshot.entries as f64 * SCAN_SECONDS_PER_ENTRY;
@@ -40,17 +43,31 @@ pub(super) fn room(snapshot: &Snapshot, settings: &Settings) -> f64 {
     limit(snapshot, settings).map_or(f64::INFINITY, |limit| limit.saturating_sub(snapshot.entries) as f64)
 }
 
-/// Adds a flush of each class at its floor, as far as the last scan met any of it.
-pub(super) fn flush(snapshot: &Snapshot, excess: u64, settings: &Settings, plan: &mut Plan) {
+/// The classes that may go as they are met: those that a scan met, if that scan is young, or if acts since then found what
+/// it had seen. A scan of long ago tells nothing of a table that has filled since, and before the first one nobody knows
+/// which entries have children. A dump in doubt is repeated.
+fn there(snapshot: &Snapshot, memory: &Memory) -> Vec<Class> {
+    let found = |seconds: f64| {
+        let lately = |at: f64| (0.0..=seconds).contains(&(snapshot.now_seconds - at));
+        memory.meagre.is_some_and(|(at, times)| times == 0 && lately(at))
+    };
+    let counts = |scan: &&Scan| {
+        let seconds = LONGER * ahead::keep_seconds(scan);
+        scan.trusted && (ahead::younger(snapshot, scan, seconds) || found(seconds))
+    };
+    let seen = snapshot.scan.as_ref().filter(counts).into_iter().flat_map(|scan| &scan.classes);
+    seen.filter(|seen| seen.entries > 0 && !memory.suspended.contains(&seen.class))
+        .map(|seen| seen.class)
+        .collect()
+}
+
+/// Adds a flush of each class that is there, at its floor.
+pub(super) fn flush(snapshot: &Snapshot, memory: &Memory, excess: u64, settings: &Settings, plan: &mut Plan) {
     let coming = relief::coming_soon(snapshot, settings) as u64;
     let share = (excess.saturating_add(coming)) as f64 / snapshot.entries.max(1) as f64;
     plan.scan = false;
     plan.pace.portion = Some((share * GENEROUS).min(1.0));
-    let there = |class: &Class| {
-        let scan = snapshot.scan.as_ref();
-        scan.is_none_or(|scan| scan.classes.iter().any(|seen| seen.class == *class && seen.entries > 0))
-    };
-    for class in Class::ALL.into_iter().filter(there) {
+    for class in there(snapshot, memory) {
         let floor = settings.flush.floor_seconds(class);
         let reason = format!(
             "{excess} entries are over target_percent {} and there is no time for a scan first: {class} entries go \

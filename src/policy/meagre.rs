@@ -25,7 +25,7 @@ impl Memory {
     }
 }
 
-/// Whether the next act waits, with a sentence that says so. It does not where more can be freed, where the table was
+/// Why the next act waits, and for how long, if it does. It does not where more can be freed, where the table was
 /// looked at after the last act, or where who holds it is still to be asked.
 pub(super) fn waits(
     snapshot: &Snapshot,
@@ -33,9 +33,9 @@ pub(super) fn waits(
     excess: u64,
     refused: bool,
     settings: &Settings,
-    plan: &mut Plan,
-) -> bool {
-    let Some((at, times)) = memory.meagre else { return false };
+    plan: &Plan,
+) -> Option<String> {
+    let (at, times) = memory.meagre?;
     let scan = snapshot.scan.as_ref().filter(|scan| scan.trusted);
     let classes = scan.iter().flat_map(|scan| &scan.classes);
     let free = classes.fold(0, |sum: u64, seen| sum.saturating_add(seen.would_free));
@@ -45,7 +45,7 @@ pub(super) fn waits(
     let asked = memory.weighed_seconds.is_some_and(|at| snapshot.now_seconds - at < HIGH_SECONDS);
     let to_share = plan.level == Level::Critical && settings.flush.fair_share && !asked;
     if looked || to_share || free.saturating_mul(share) >= excess {
-        return false;
+        return None;
     }
     let walk = scan.map_or(0.0, |scan| scan.duration_seconds);
     // By what comes in: what the agent deletes hides how fast the table grows.
@@ -58,12 +58,14 @@ pub(super) fn waits(
         (_, 0) => APART_SECONDS,
         (..) => (10.0 * walk).max(f64::from(times).min(HIGH_SECONDS)),
     };
-    let left = at + wait - snapshot.now_seconds;
-    if left > 0.0 {
-        let found = if times > 0 { "found next to nothing to free" } else { "was a moment ago" };
-        plan.reasons.push(format!(
-            "{excess} entries are over the target, but the last act {found}: the next one waits up to {wait:.1} s"
-        ));
+    let passed = snapshot.now_seconds - at;
+    if !(0.0..wait).contains(&passed) {
+        return None;
     }
-    left > 0.0
+    let found = if times > 0 { "found next to nothing to free" } else { "was a moment ago" };
+    Some(format!(
+        "{excess} entries are over the target, but the last act {found}: the next one waits {:.1} s more, {wait:.1} s in \
+         all",
+        wait - passed
+    ))
 }

@@ -6,9 +6,25 @@ use super::{
 };
 use crate::model::{Act, Action, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot};
 
-/// Adds what relieves to the plan.
+/// Adds what relieves to the plan. Over the target a plan has an act or a scan, or says until when it waits, and why.
 pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
-    let Some(before) = limit(snapshot, settings) else { return };
+    let Some(limit) = limit(snapshot, settings) else { return };
+    if let Some(why) = act(limit, snapshot, memory, settings, plan) {
+        plan.reasons.push(why.clone());
+        if plan.actions.is_empty() && !plan.scan {
+            plan.waiting.push(why);
+        }
+    }
+}
+
+/// Adds acts and scans. Where more is to go that waits, the sentence that says until when, and why.
+fn act(
+    before: u64,
+    snapshot: &Snapshot,
+    memory: &mut Memory,
+    settings: &Settings,
+    plan: &mut Plan,
+) -> Option<String> {
     memory.low_since_seconds = None;
     if memory.relieving {
         calm::relapse(snapshot, memory, settings);
@@ -32,25 +48,44 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     let refused = level::refused(snapshot, memory) > 0;
     let unseen = settle::unseen(snapshot, memory, refused);
     let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries).saturating_sub(unseen);
-    if unseen > 0 {
-        plan.reasons.push(format!("{unseen} entries went just now and the count does not show it yet"));
-    }
     let chance = grace::has_time(plan.level, snapshot, memory, excess, settings);
+    let unshown = (unseen > 0).then(|| {
+        let shows = settle::shows_seconds(snapshot, memory);
+        format!(
+            "{unseen} entries went just now and the count does not show it yet: they are not flushed twice; it is \
+             waited for {shows:.1} s more at most"
+        )
+    });
     if excess == 0 && !plan.actions.is_empty() {
-        return;
+        return unshown;
     }
-    if excess > 0 && memory.relieving && meagre::waits(snapshot, memory, excess, refused, settings, plan) {
-        return;
+    if excess > 0
+        && memory.relieving
+        && let Some(why) = meagre::waits(snapshot, memory, excess, refused, settings, plan)
+    {
+        return Some(why);
     }
-    let Some(scan) = trusted_scan(snapshot, memory, plan) else {
-        if memory.relieving && excess > 0 && hurry::needed(snapshot, memory, settings) {
-            hurry::flush(snapshot, excess, settings, plan);
+    let scan = match trusted_scan(snapshot, memory, plan) {
+        Ok(scan) => scan,
+        Err(why) => {
+            if memory.relieving && excess > 0 && hurry::needed(snapshot, memory, settings) {
+                hurry::flush(snapshot, memory, excess, settings, plan);
+                return unshown;
+            }
+            return Some(why);
         }
-        return;
     };
-    if excess == 0 || !memory.relieving {
-        return;
+    if excess == 0 {
+        return unshown;
     }
+    if !memory.relieving {
+        let (target, high) = (pressure.target_percent, pressure.high_percent);
+        return Some(format!(
+            "{excess} entries are over target_percent {target}, but usage is below high_percent {high}: until it is \
+             there no entry goes and no timeout is shortened"
+        ));
+    }
+    plan.reasons.extend(unshown);
     // A timeout is for entries to come, and the record that it is put back by is waited for on disk (1.5 to 4.5 ms, 100 ms
     // where that is slow): where there is no time for that, what is there goes first.
     let fast = plan.level == Level::Critical || fills_fast(snapshot, settings);
@@ -63,7 +98,7 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
         plan.reasons.push(reason);
     }
     let missing = excess - waiting;
-    let freed = flush(snapshot, scan, missing, chance, settings, plan);
+    let freed = flush(snapshot, memory, scan, missing, chance, settings, plan);
     let lifted = match waiting + freed {
         0 => lift::lift(snapshot, memory, scan, missing, settings, plan),
         _ => 0,
@@ -77,6 +112,10 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
     } else {
         memory.barren = None;
     }
+    let next = (keep_seconds(plan.level, memory, scan) - (snapshot.now_seconds - scan.at_seconds)).max(0.0);
+    (freed + lifted + shared == 0 && !plan.scan).then(|| {
+        format!("nothing more can go by what the last scan saw: the table is looked at again in {next:.1} s")
+    })
 }
 
 /// The table comes to be full soon, by so many that deletions at level high have to be faster than they are by themselves.
@@ -108,6 +147,10 @@ fn share_out(
         }
         None => {
             (plan.scan, plan.weigh) = (true, true);
+            plan.reasons.push(format!(
+                "{missing} entries are over the target and nothing gentler is left: the table is looked at once more, for who \
+                 holds how much of it"
+            ));
             0
         }
     }
@@ -119,28 +162,43 @@ pub(super) fn coming_soon(snapshot: &Snapshot, settings: &Settings) -> f64 {
     if soon { snapshot.new_per_second.unwrap_or(0.0).max(0.0) } else { 0.0 }
 }
 
-/// The last scan, if it is young enough to act on; otherwise asks for one. A scan is also a reap: the kernel frees
-/// what has expired but is still counted while it walks (`ctnetlink_dump_table`).
-fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) -> Option<&'a Scan> {
-    let now = snapshot.now_seconds;
-    let keep = |scan: &Scan| match (plan.level, memory.barren) {
+/// How long a scan is acted on.
+fn keep_seconds(level: Level, memory: &Memory, scan: &Scan) -> f64 {
+    match (level, memory.barren) {
         // Nothing was there to free: time makes entries idle, but looking all the time would cost a core.
         (_, Some((_, times))) => f64::from(times.min(10)).max(1.0).max(10.0 * scan.duration_seconds),
         (Level::Critical, None) => (4.0 * scan.duration_seconds).max(2.0),
         (_, None) => ahead::keep_seconds(scan),
-    };
-    let young = |scan: &&Scan| now - scan.at_seconds <= keep(scan);
+    }
+}
+
+/// The last scan, if it is young enough to act on; otherwise asks for one, or says when it will. A scan is also a reap: the
+/// kernel frees what has expired but is still counted while it walks (`ctnetlink_dump_table`).
+fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) -> Result<&'a Scan, String> {
+    let young = |scan: &&Scan| ahead::younger(snapshot, scan, keep_seconds(plan.level, memory, scan));
     let ran_out = |scan: &&Scan| plan.level == Level::High && grace::ran_out(snapshot, scan);
     match snapshot.scan.as_ref().filter(young).filter(|scan| !ran_out(scan)) {
-        Some(scan) if scan.trusted => Some(scan),
+        Some(scan) if scan.trusted => Ok(scan),
         // A dump in doubt (buckets resized meanwhile) is repeated, but not in a frenzy.
         Some(scan) => {
-            plan.scan = now - scan.at_seconds > (2.0 * scan.duration_seconds).max(0.2);
-            None
+            let rests = (2.0 * scan.duration_seconds).max(0.2);
+            let age = snapshot.now_seconds - scan.at_seconds;
+            plan.scan = age > rests;
+            Err(format!(
+                "the last scan may have missed entries or met them twice (the buckets were resized, or it saw far more or \
+                 fewer than are counted): the table is looked at again {:.1} s from now",
+                (rests - age).max(0.0)
+            ))
         }
         None => {
             (plan.scan, plan.weigh) = (true, memory.sharing);
-            None
+            Err(match &snapshot.scan {
+                None => "the table is looked at first: no scan of it has been made yet".into(),
+                Some(scan) => format!(
+                    "the table is looked at first: the last scan is {:.1} s old",
+                    (snapshot.now_seconds - scan.at_seconds).max(0.0)
+                ),
+            })
         }
     }
 }
@@ -149,6 +207,7 @@ fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) ->
 /// many that may free.
 fn flush(
     snapshot: &Snapshot,
+    memory: &Memory,
     scan: &Scan,
     excess: u64,
     chance: bool,
@@ -163,7 +222,7 @@ fn flush(
         return 0;
     }
     let mut left = excess;
-    for seen in &scan.classes {
+    for seen in scan.classes.iter().filter(|seen| !memory.suspended.contains(&seen.class)) {
         let chance = chance && grace::serves(seen.class);
         let act = match chance {
             true => Act::SecondChance(grace::give(seen, left, snapshot, settings)),

@@ -103,8 +103,14 @@ pub(super) fn unseen(snapshot: &Snapshot, memory: &mut Memory, refused: bool) ->
             }
         }
     }
-    unsettled.retain(|flushed| now < flushed.shows_seconds);
+    unsettled.retain(|flushed| now < flushed.shows_seconds && flushed.shows_seconds <= now + LAG_SECONDS);
     freed(unsettled)
+}
+
+/// For how many seconds acts that the count does not show are waited for at most.
+pub(super) fn shows_seconds(snapshot: &Snapshot, memory: &Memory) -> f64 {
+    let left = memory.unsettled.iter().map(|flushed| flushed.shows_seconds - snapshot.now_seconds);
+    left.fold(0.0, f64::max)
 }
 
 /// True if one more value may be written in this minute; counts it.

@@ -289,6 +289,7 @@ pub fn plan() -> PlanDocument {
             suspended: false,
         }]),
         classes_age_seconds: Some(0.125),
+        scan: false,
         waiting: vec!["max waits".into()],
     }
 }

@@ -26,7 +26,12 @@ pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style
     }
     writeln!(out)?;
     if plan.actions.is_empty() {
-        writeln!(out, "Nothing to do.")?;
+        let nothing = if plan.scan {
+            "The table is looked at, and nothing else is done yet."
+        } else {
+            "Nothing to do."
+        };
+        writeln!(out, "{nothing}")?;
     }
     for (at, action) in plan.actions.iter().enumerate() {
         let first = format!("{:>2}. ", at + 1);

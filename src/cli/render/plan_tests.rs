@@ -43,6 +43,7 @@ fn plan() -> PlanDocument {
         ],
         classes: None,
         classes_age_seconds: None,
+        scan: false,
         waiting: vec![],
     }
 }
@@ -99,6 +100,9 @@ fn nothing_to_do_is_said() {
         ..plan()
     };
     assert_eq!(drawn(None, &idle, 0), "Level: normal\nusage is 12 %\n\nNothing to do.\n");
+    let looks = PlanDocument { scan: true, ..idle };
+    let expected = "Level: normal\nusage is 12 %\n\nThe table is looked at, and nothing else is done yet.\n";
+    assert_eq!(drawn(None, &looks, 0), expected);
 }
 
 #[test]

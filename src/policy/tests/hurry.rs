@@ -4,12 +4,16 @@ use super::fixtures::*;
 use crate::model::*;
 use crate::policy::{Memory, decide};
 
-/// Scanned long ago.
+/// Scanned some seconds ago, too long for a plan by class.
 fn looked_at(entries: u64) -> Snapshot {
+    looked_at_before(entries, 12.0)
+}
+
+fn looked_at_before(entries: u64, seconds: f64) -> Snapshot {
     let classes = Class::ALL.map(|class| (class, [(1u32, 10u64)]));
     let classes: Vec<(Class, &[(u32, u64)])> =
         classes.iter().map(|(class, idle)| (*class, &idle[..])).collect();
-    let scan = Scan { at_seconds: NOW - 600.0, ..seen(&classes) };
+    let scan = Scan { at_seconds: NOW - seconds, ..seen(&classes) };
     Snapshot { scan: Some(scan), ..table(entries) }
 }
 
@@ -64,6 +68,50 @@ fn a_table_that_little_comes_into_has_time_until_it_is_full() {
     assert!(hurries(100_000, 0.0) && hurries(96_000, 3500.0) && hurries(99_900, 100.0));
 }
 
+/// The table has filled since then, with what nobody has looked at.
+#[test]
+fn a_scan_of_long_ago_or_one_that_met_nothing_is_no_ground_for_urgency() {
+    let empty = Snapshot { scan: Some(Scan { at_seconds: NOW - 3.0, ..seen(&[]) }), ..table(115_000) };
+    for snapshot in [looked_at_before(115_000, 600.0), looked_at_before(115_000, 15.1), empty] {
+        let plan = plan_of(&snapshot, &pinned());
+        assert!(plan.scan && plan.actions.is_empty() && plan.pace.portion.is_none(), "{plan:?}");
+        assert!(says(&plan, "the table is looked at first"), "{:?}", plan.reasons);
+    }
+}
+
+#[test]
+fn acts_that_find_what_is_there_go_on_without_a_scan() {
+    let hurries = |times, seconds| {
+        let memory = Memory { meagre: Some((NOW - seconds, times)), ..at_level(Level::Critical) };
+        let (plan, _) = decide(&looked_at_before(115_000, 600.0), &memory, &pinned());
+        assert_ne!(plan.pace.portion.is_some(), plan.scan);
+        plan.pace.portion.is_some()
+    };
+    assert!(hurries(0, 0.3));
+    assert!(!hurries(1, 0.3) && !hurries(0, 15.1));
+}
+
+#[test]
+fn suspended_classes_are_no_ground_for_urgency() {
+    let regret = vec![ClassRegret {
+        flushed: 100,
+        watched: 100,
+        regretted: 50,
+        recent_watched: 100,
+        recent_regretted: 50,
+        recent_heard: 50,
+        last_seconds: Some(NOW),
+        ..ClassRegret::none(Class::Udp)
+    }];
+    let scan = |classes| Some(Scan { at_seconds: NOW - 5.0, ..seen(classes) });
+    let both = scan(&[(Class::Udp, &[(1, 10)]), (Class::Established, &[(1, 10)])]);
+    let snapshot = Snapshot { regret, scan: both, ..table(96_000) };
+    assert_eq!(flushed(&plan_of(&snapshot, &pinned())), [(Class::Established, 7440, 26_000)]);
+    let one = scan(&[(Class::Udp, &[(1, 10)])]);
+    let plan = plan_of(&Snapshot { scan: one, ..snapshot }, &pinned());
+    assert!(plan.scan && plan.actions.is_empty(), "{plan:?}");
+}
+
 #[test]
 fn before_the_first_scan_nobody_knows_who_has_children() {
     let plan = plan_of(&table(100_000), &pinned());
@@ -72,7 +120,7 @@ fn before_the_first_scan_nobody_knows_who_has_children() {
 
 #[test]
 fn classes_that_are_not_there_are_not_named() {
-    let scan = Some(Scan { at_seconds: NOW - 600.0, ..seen(&[(Class::Udp, &[(1, 10)])]) });
+    let scan = Some(Scan { at_seconds: NOW - 5.0, ..seen(&[(Class::Udp, &[(1, 10)])]) });
     let plan = plan_of(&Snapshot { scan, ..table(96_000) }, &pinned());
     assert_eq!(flushed(&plan), [(Class::Udp, 120, 26_000)]);
 }

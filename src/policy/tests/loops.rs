@@ -33,6 +33,22 @@ fn a_step_is_answered_once_and_to_the_target() {
     }
 }
 
+/// The last scan met an empty table: that of an agent which came early at boot, or an hour before the flood.
+#[test]
+fn a_jump_from_an_empty_table_to_a_full_one_between_two_looks_is_answered() {
+    for seconds_before in [0.5, 3600.0] {
+        let mut world = World::new(0, 0, pinned());
+        let at_seconds = world.snapshot.now_seconds;
+        world.snapshot.scan = Some(Scan { at_seconds, ..seen(&[]) });
+        world.tick();
+        world.snapshot.now_seconds += seconds_before;
+        world.add(0, 115_000);
+        (0..seconds(1.0)).for_each(|_| world.tick());
+        assert_eq!(world.deleted, 45_000, "{seconds_before} s");
+        settled(&world);
+    }
+}
+
 #[test]
 fn a_step_that_max_can_take_deletes_nothing() {
     let mut world = World::new(30_000, 45_000, Settings::default());

@@ -86,6 +86,60 @@ proptest! {
     }
 
     #[test]
+    fn over_the_target_a_plan_acts_or_looks_or_says_until_when_it_waits(
+        s in snapshot(), m in memory(), c in settings(),
+    ) {
+        let (plan, after) = decide(&s, &m, &c);
+        let Some(limit) = crate::policy::limit(&s, &c) else { return Ok(()) };
+        let target = (limit as f64 * c.pressure.target_percent / 100.0) as u64;
+        if s.entries <= target || !plan.actions.is_empty() || plan.scan {
+            return Ok(());
+        }
+        if plan.level == Level::Normal {
+            prop_assert!(says(&plan, "below high_percent"), "{:?}", plan);
+        } else {
+            // A time, or the mark that is waited for; `status` shows it.
+            let told = |text: &String| {
+                let until = [" s more", " s from now", "again in ", "until it is there"];
+                until.iter().any(|words| text.contains(words)) && plan.reasons.contains(text)
+            };
+            prop_assert!(plan.waiting.iter().any(told), "{:?} {:?}", plan, after);
+        }
+    }
+
+    #[test]
+    fn however_it_came_to_be_a_table_at_critical_is_looked_at_or_relieved_again_and_again(
+        s in snapshot(), m in memory(), c in settings(), age in 0.0..5000.0f64, took in 0.0..2.0f64,
+    ) {
+        let mut s = Snapshot { entries: 115_000, max: MAX, owns_host_values: false, ..s };
+        let (mut m, mut c) = (m, c);
+        (c.capacity.limit, c.flush.enabled, s.may_flush) = (0, true, true);
+        s.scan.iter_mut().for_each(|scan| (scan.at_seconds, scan.duration_seconds) = (NOW - age, took));
+        let (mut last, mut longest) = (NOW, 0.0f64);
+        while s.now_seconds < NOW + 90.0 {
+            s.now_seconds += 0.25;
+            let (plan, after) = decide(&s, &m, &c);
+            m = after;
+            let flushes = !flushed(&plan).is_empty() || !given_grace(&plan).is_empty();
+            if flushes {
+                // They meet nothing.
+                m.flushed(&s, s.now_seconds, 0);
+                m.achieved(&s, &plan.pace, s.now_seconds, 0);
+            }
+            if plan.scan {
+                let scan = s.scan.clone().unwrap_or_default();
+                s.scan = Some(Scan { at_seconds: s.now_seconds, trusted: true, duration_seconds: took, ..scan });
+            }
+            if flushes || plan.scan {
+                longest = longest.max(s.now_seconds - last);
+                last = s.now_seconds;
+            }
+        }
+        longest = longest.max(s.now_seconds - last);
+        prop_assert!(longest <= (10.0 * took).max(10.0) + 0.5, "{longest} s: {:?}", decide(&s, &m, &c));
+    }
+
+    #[test]
     fn below_high_flushes_and_timeouts_need_a_relief_under_way(
         s in snapshot(), m in memory(), c in settings(),
     ) {

@@ -41,10 +41,10 @@ impl Acting {
             level = Level::Critical;
         }
         if plan.level != level {
-            self.chronicle.level(level, plan, usage);
+            self.chronicle.level(level, plan, usage, snapshot.now_seconds);
         }
         if self.memory.overprotected != overprotected {
-            self.chronicle.protection(!overprotected, plan, usage);
+            self.chronicle.protection(!overprotected, plan, usage, snapshot.now_seconds);
         }
         self.chronicle.suspensions(plan);
     }

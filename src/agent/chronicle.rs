@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::drifts::Drifts;
+use super::turns::Turns;
 use crate::journal::Journal;
 use crate::metrics::Acts;
 use crate::model::{
@@ -43,13 +44,16 @@ pub struct Chronicle {
     /// The act that said that too much is protected.
     protection: Option<u64>,
     drifts: Drifts,
+    levels: Turns,
+    protections: Turns,
 }
 
 impl Chronicle {
     /// Writes into `journal`.
     pub fn new(journal: Journal, netns: Netns, dry_run: bool) -> Self {
         let (acts, drifts) = Default::default();
-        Chronicle { journal, netns, dry_run, acts, protection: None, drifts }
+        let (levels, protections) = (Turns::of("the level"), Turns::of("what configuration protects"));
+        Chronicle { journal, netns, dry_run, acts, protection: None, drifts, levels, protections }
     }
 
     /// A number for an act.
@@ -96,14 +100,25 @@ impl Chronicle {
         }
     }
 
-    /// Tells of changes that were left out, as far as that is due.
-    pub fn drifts_over(&mut self, now_seconds: f64) {
-        self.drifts.over(now_seconds).into_iter().for_each(|draft| self.write(draft));
+    /// Tells of changes and turns that were left out, as far as that is due.
+    pub fn tell_left_out(&mut self, now_seconds: f64) {
+        let turned = [&mut self.levels, &mut self.protections].map(|turns| turns.over(now_seconds));
+        let drifted = self.drifts.over(now_seconds);
+        drifted.into_iter().chain(turned.into_iter().flatten()).for_each(|draft| self.write(draft));
     }
 
-    /// Tells of all of them.
-    pub fn drifts_end(&mut self, now_seconds: f64) {
-        self.drifts.end(now_seconds).into_iter().for_each(|draft| self.write(draft));
+    /// Tells of all of them: the agent ends.
+    pub fn tell_all_left_out(&mut self, now_seconds: f64) {
+        let turned = [&mut self.levels, &mut self.protections].map(Turns::end);
+        let drifted = self.drifts.end(now_seconds);
+        drifted.into_iter().chain(turned.into_iter().flatten()).for_each(|draft| self.write(draft));
+    }
+
+    /// A turn of the level: counted each time, told within bounds.
+    fn turned(&mut self, to: Level, draft: Draft, now_seconds: f64) {
+        self.acts.count(&Draft { dry_run: self.dry_run, ..draft.clone() });
+        let told = self.levels.take(to.name(), draft, now_seconds);
+        told.into_iter().for_each(|draft| self.write(draft));
     }
 
     /// A record that is on disk before this returns, unless the disk hangs.
@@ -112,10 +127,11 @@ impl Chronicle {
     }
 
     /// A level was left for another.
-    pub fn level(&mut self, before: Level, plan: &Plan, usage: f64) {
+    pub fn level(&mut self, before: Level, plan: &Plan, usage: f64, now_seconds: f64) {
         let why = plan.reasons.first().cloned().unwrap_or_default();
         let draft = Draft::new(0, RecordEvent::Level, format!("from {before} to {}: {why}", plan.level));
-        self.note(Draft { level: Some(plan.level), usage_before_percent: Some(usage), ..draft });
+        let draft = Draft { level: Some(plan.level), usage_before_percent: Some(usage), ..draft };
+        self.turned(plan.level, draft, now_seconds);
     }
 
     /// Classes whose flush is left out from now on, or no longer.
@@ -139,7 +155,7 @@ impl Chronicle {
 
     /// Configuration protects more than `max_percent` of the table, or no more. Keeping it within is put off until
     /// critical, and done when it is within again: two records of one act, which is no `flush`, for those are counted.
-    pub fn protection(&mut self, over: bool, plan: &Plan, usage: f64) {
+    pub fn protection(&mut self, over: bool, plan: &Plan, usage: f64, now_seconds: f64) {
         let (event, why) = match over {
             true => (
                 RecordEvent::Deferred,
@@ -152,7 +168,11 @@ impl Chronicle {
         let draft =
             Draft::new(id, event, why.unwrap_or_else(|| "what it protects is within max_percent".into()));
         let (action, level) = (Some("protect".into()), Some(plan.level));
-        self.note(Draft { action, level, usage_before_percent: Some(usage), ..draft });
+        let draft = Draft { action, level, usage_before_percent: Some(usage), ..draft };
+        self.acts.count(&Draft { dry_run: self.dry_run, ..draft.clone() });
+        let to = if over { "more than max_percent" } else { "within max_percent" };
+        let told = self.protections.take(to, draft, now_seconds);
+        told.into_iter().for_each(|draft| self.write(draft));
     }
 
     /// A value is about to be set.
@@ -219,7 +239,8 @@ impl Chronicle {
         );
         let draft = Draft::new(fullest.act, RecordEvent::Level, why);
         let usage_before_percent = Some(fullest.usage_percent);
-        self.note(Draft { level: Some(Level::Critical), usage_before_percent, ..draft });
+        let draft = Draft { level: Some(Level::Critical), usage_before_percent, ..draft };
+        self.turned(Level::Critical, draft, now_seconds);
     }
 
     /// What came of it.

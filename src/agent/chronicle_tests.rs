@@ -123,3 +123,31 @@ fn a_critical_level_within_an_act_is_told_with_its_time() {
          was 96.2 %, and 3 packets were dropped for want of room"
     );
 }
+
+/// 44 level records in 20 s were seen: what the agent did was pushed out of the ring, and of the files in the end.
+#[test]
+fn a_level_that_flaps_pushes_no_act_out() {
+    let mut desk = Desk::new();
+    desk.act(&[(Class::Closed, 7)], false);
+    for turn in 0..2000u32 {
+        let now = 1000.0 + f64::from(turn) * 0.25;
+        let (before, level) =
+            [(Level::High, Level::Critical), (Level::Critical, Level::High)][turn as usize % 2];
+        let plan = Plan { level, ..Plan::default() };
+        desk.chronicle.level(before, &plan, 95.0, now);
+        desk.chronicle.protection(turn % 2 == 0, &plan, 95.0, now);
+        desk.chronicle.tell_left_out(now);
+    }
+    desk.chronicle.tell_all_left_out(1500.0);
+    let records = desk.chronicle.journal.tail(usize::MAX);
+    assert_eq!(
+        told(&records[..2]),
+        [(Intend, Some(Class::Closed), Some(100)), (Done, Some(Class::Closed), Some(7))]
+    );
+    let levels: Vec<&JournalRecord> = records.iter().filter(|r| r.event == RecordEvent::Level).collect();
+    assert_eq!(levels.len(), 7);
+    let last = levels[6];
+    assert!(last.reason.starts_with("the level turned 1994 more times"), "{}", last.reason);
+    assert_eq!(last.level, Some(Level::High));
+    assert_eq!(records.len(), 2 + 7 + 7);
+}

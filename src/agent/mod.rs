@@ -24,6 +24,7 @@ mod service;
 mod shared;
 mod sweeper;
 mod told;
+mod turns;
 mod watch;
 
 use std::path::PathBuf;

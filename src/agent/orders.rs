@@ -217,7 +217,7 @@ impl Acting {
     }
 
     pub(super) fn stop(&mut self, end: End) {
-        self.chronicle.drifts_end(clock::boottime_seconds());
+        self.chronicle.tell_all_left_out(clock::boottime_seconds());
         let why = match (end, self.settings.agent.restore_on_exit) {
             (End::Restart, _) => Some("for a restart"),
             (End::Stop, RestoreOnExit::Never) => Some("restore_on_exit = \"never\""),

@@ -1,6 +1,7 @@
 //! Pressure while the table fills: nothing new is refused as long as something dead can go.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -8,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::agent::{Setup, limit};
 use crate::environment::Need;
 use crate::fill::{Writer, fill, paced};
-use crate::flow::{self, ESTABLISHED_SECONDS, Flow, source};
+use crate::flow::{self, ESTABLISHED_SECONDS, Flow, L4, source};
 use crate::hostwide::Restore;
 use crate::table::rows;
 use crate::topology::{SERVER4, Topology};
@@ -16,11 +17,18 @@ use crate::{Test, test, wait};
 
 const MAX: u32 = 65_536;
 const IDLE_SECONDS: u32 = 8000;
+/// enum sctp_conntrack.
+const SCTP_ESTABLISHED: u8 = 4;
 
 pub const TESTS: &[Test] = &[
     test("pressure::a_quota_is_held_while_live_entries_come_at_30k_a_second", quota_held).needs(&[Need::Age]),
     test("pressure::a_jump_from_empty_to_full_between_two_looks_is_relieved", jump).needs(&[Need::Age]),
     test("pressure::timeouts_shorten_to_no_less_than_their_floor", timeouts_shorten).needs(&[Need::Age]),
+    test(
+        "pressure::the_timeout_of_what_fills_the_table_is_shortened_and_no_other",
+        timeouts_of_what_is_there,
+    )
+    .needs(&[Need::Age]),
     test("pressure::below_high_nothing_is_touched", calm_is_untouched).needs(&[Need::Age]),
     test("pressure::nothing_new_is_refused_while_idle_entries_remain", nothing_refused)
         .needs(&[Need::HostWide, Need::Age]),
@@ -143,6 +151,42 @@ fn timeouts_shorten() {
     assert_eq!(topology.count(), 20_000, "shortening deletes nothing, and flushing is off");
     assert_eq!(agent.stop(), 0);
     assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), u64::from(ESTABLISHED_SECONDS), "put back");
+}
+
+/// By protocol and state: unanswered UDP stands under udp_timeout, GRE never under generic_timeout.
+fn timeouts_of_what_is_there() {
+    type Kind = (fn(u16) -> L4, bool, &'static str);
+    let kinds: [Kind; 4] = [
+        (|n| L4::Udp(1024 + n, 7777), false, "udp_timeout"),
+        (|n| L4::Gre(1024 + n, 7), true, "gre_timeout_stream"),
+        (L4::Echo, false, "icmp_timeout"),
+        (|n| L4::Sctp(1024 + n, 7777, SCTP_ESTABLISHED), true, "sctp_timeout_established"),
+    ];
+    for (kind, replied, name) in kinds {
+        let topology = Topology::new();
+        let path = format!("net/netfilter/nf_conntrack_{name}");
+        topology.gateway.set_sysctl(&path, 600);
+        let flow = |n| {
+            let flow = Flow::new(source(n), SERVER4, kind(n as u16), 500);
+            if replied { flow } else { flow.unreplied() }
+        };
+        fill(&topology.gateway, (0..97).map(flow));
+        let setup = Setup::new(&topology.gateway, &format!("{}[flush]\nenabled = false\n", limit(100)));
+        let agent = setup.start();
+        wait::until(&format!("a shorter {name}"), Duration::from_secs(10), || {
+            let now = topology.gateway.sysctl_number(&path);
+            if now < 600 { Ok(()) } else { Err("unchanged") }
+        });
+        assert_eq!(agent.stop(), 0);
+        let acts = setup.acts();
+        let set: BTreeSet<_> = acts
+            .iter()
+            .filter(|record| record["action"] == "set-timeout")
+            .filter_map(|record| record["name"].as_str())
+            .collect();
+        assert_eq!(set, BTreeSet::from([name]));
+        assert_eq!(topology.gateway.sysctl_number(&path), 600, "{name} is put back");
+    }
 }
 
 fn calm_is_untouched() {

@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::model::{
-    Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, IdleProof, Scan, Status, Verdict,
+    Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, IdleProof, Scan, Status, Timeout, Verdict,
 };
 use crate::policy::{Protected, Protection};
 use crate::state::{Bases, Identify, Idle, LocalLife, Observations, Proofs, Sightings, Weighing};
@@ -45,6 +45,8 @@ impl Grounds {
 pub struct Judged {
     /// Its protocol and state.
     pub group: GroupPlace,
+    /// The timeout that it stands under.
+    pub timeout: Option<Timeout>,
     /// Its class, if it is of one.
     pub class: Option<Class>,
     /// Why it stays whatever happens.
@@ -191,6 +193,7 @@ impl<'a> Sieve<'a> {
         let (group, held_by_protection) = (GroupPlace::of(entry), liftable && past);
         let judged = Judged {
             group,
+            timeout: Timeout::governing(entry),
             class,
             protected,
             idle_seconds,
@@ -247,7 +250,17 @@ impl<'a> Sieve<'a> {
         if let (true, Some(idle)) = (judged.held_by_protection, judged.idle_seconds) {
             seen.held_by_protection.add_many(idle, n);
         }
-        let (None, Some(idle)) = (judged.protected, judged.idle_seconds) else { return };
+        let idle = judged.idle_unprotected();
+        if let Some(timeout) = judged.timeout {
+            let governed = seen.governed(timeout);
+            governed.entries += n;
+            governed.may_go += if judged.eligible { n } else { 0 };
+            if let Some(idle) = idle {
+                governed.idle.add_many(idle, n);
+                governed.oldest_idle_seconds = governed.oldest_idle_seconds.max(idle);
+            }
+        }
+        let Some(idle) = idle else { return };
         seen.idle.add_many(idle, n);
         seen.oldest_idle_seconds = seen.oldest_idle_seconds.max(idle);
         let n = if judged.eligible { n } else { 0 };

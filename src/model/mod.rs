@@ -12,6 +12,7 @@ mod examined;
 mod features;
 mod filter;
 mod finding;
+mod governing;
 mod groups;
 mod level;
 mod lifeline;

@@ -8,7 +8,7 @@ use super::class::Class;
 use super::groups::Group;
 use super::regret::ClassRegret;
 use super::share::Weighed;
-use super::timeouts::TimeoutValues;
+use super::timeouts::{Timeout, TimeoutValues};
 
 /// The per-CPU statistics of the table, summed (`struct ip_conntrack_stat`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -98,6 +98,14 @@ impl Histogram {
         }
     }
 
+    /// Counts all values of another.
+    pub fn add_all(&mut self, other: &Histogram) {
+        if self.bins.len() < other.bins.len() {
+            self.bins.resize(other.bins.len(), 0);
+        }
+        self.bins.iter_mut().zip(&other.bins).for_each(|(bin, n)| *bin = bin.saturating_add(*n));
+    }
+
     /// All values.
     pub fn total(&self) -> u64 {
         self.bins.iter().fold(0, |sum, n| sum.saturating_add(*n))
@@ -121,6 +129,21 @@ impl Histogram {
     }
 }
 
+/// Entries of one class whose protocol and state stand under one timeout ([`Timeout::governing`]).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Governed {
+    /// The timeout.
+    pub timeout: Timeout,
+    /// Entries, protected ones and those of unknown idleness included.
+    pub entries: u64,
+    /// Entries idle for certain, past the class's floor and not protected, in a second chance or not.
+    pub may_go: u64,
+    /// The longest certain idleness, protected entries excluded.
+    pub oldest_idle_seconds: u32,
+    /// Certain idleness of the unprotected entries.
+    pub idle: Histogram,
+}
+
 /// What a scan saw of one class.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ClassScan {
@@ -140,6 +163,9 @@ pub struct ClassScan {
     /// Certain idleness past the floor of entries that nothing keeps but a protection that may be lifted.
     #[serde(default)]
     pub held_by_protection: Histogram,
+    /// The entries by the timeout that they stand under; those that stand under none are left out.
+    #[serde(default)]
+    pub by_timeout: Vec<Governed>,
 }
 
 impl ClassScan {
@@ -153,6 +179,31 @@ impl ClassScan {
             oldest_idle_seconds: 0,
             idle: Histogram::default(),
             held_by_protection: Histogram::default(),
+            by_timeout: Vec::new(),
+        }
+    }
+
+    /// What is counted of the entries that stand under a timeout.
+    pub fn governed(&mut self, timeout: Timeout) -> &mut Governed {
+        let place = self.by_timeout.iter().position(|governed| governed.timeout == timeout);
+        let place = place.unwrap_or_else(|| {
+            let idle = Histogram::default();
+            self.by_timeout.push(Governed { timeout, entries: 0, may_go: 0, oldest_idle_seconds: 0, idle });
+            self.by_timeout.len() - 1
+        });
+        &mut self.by_timeout[place]
+    }
+
+    /// `n` entries went since. Which of the timeouts they stood under is not known: of each as many as its share of what
+    /// may go.
+    fn freed_by_timeout(&mut self, n: u64) {
+        let all = self.by_timeout.iter().fold(0, |sum: u128, governed| sum + u128::from(governed.may_go));
+        for governed in &mut self.by_timeout {
+            let share = u128::from(governed.may_go) * u128::from(n) / all.max(1);
+            let share = u64::try_from(share).unwrap_or(u64::MAX);
+            governed.entries = governed.entries.saturating_sub(share);
+            governed.may_go = governed.may_go.saturating_sub(share);
+            governed.idle.remove_largest(share);
         }
     }
 }
@@ -201,6 +252,7 @@ impl Scan {
             seen.in_grace = seen.in_grace.saturating_sub(n.saturating_sub(seen.would_free));
             seen.would_free = seen.would_free.saturating_sub(n);
             seen.idle.remove_largest(n);
+            seen.freed_by_timeout(n);
         }
     }
 

@@ -100,6 +100,12 @@ impl Timeout {
         (0..TIMEOUTS.len() as u8).map(Timeout)
     }
 
+    /// At this place of [`TIMEOUTS`].
+    pub(super) const fn of_place(place: u8) -> Timeout {
+        assert!((place as usize) < TIMEOUTS.len());
+        Timeout(place)
+    }
+
     /// By its name (`tcp_timeout_established`).
     pub fn named(name: &str) -> Option<Timeout> {
         TIMEOUTS.iter().position(|t| t.name == name).map(|i| Timeout(i as u8))

@@ -81,6 +81,7 @@ pub(super) fn without_suspended<'a>(snapshot: &'a Snapshot, memory: &Memory) -> 
         for class in scan.classes.iter_mut().filter(held) {
             class.would_free = 0;
             class.held_by_protection = Histogram::default();
+            class.by_timeout.iter_mut().for_each(|governed| governed.may_go = 0);
         }
     }
     seen

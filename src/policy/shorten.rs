@@ -2,13 +2,77 @@
 
 use super::settle::{self, Write};
 use super::{Memory, hands};
-use crate::model::{Act, Action, Class, ClassScan, Level, Plan, Scan, Settings, Snapshot, Timeout};
+use crate::model::{
+    Act, Action, Class, ClassScan, Governed, Histogram, Level, Plan, Scan, Settings, Snapshot, Timeout,
+};
 
-/// A class that holds a tenth of the entries is one of those that fill the table.
+/// Entries under one timeout that are a tenth of all are among those that fill the table.
 const MUCH: u64 = 10;
+/// The timeouts of the states that make a class, in the order in which they are shortened: first those that keep what is
+/// long silent. No class has the states in which a flow is set up or half closed.
+const ORDER: [&str; 12] = [
+    "tcp_timeout_established",
+    "udp_timeout_stream",
+    "gre_timeout_stream",
+    "sctp_timeout_established",
+    "generic_timeout",
+    "tcp_timeout_time_wait",
+    "tcp_timeout_close",
+    "tcp_timeout_syn_sent",
+    "udp_timeout",
+    "icmp_timeout",
+    "icmpv6_timeout",
+    "gre_timeout",
+];
 
-/// Shortens the timeout of each class to the largest value that would cover the excess, never below its floor, once.
-/// It frees nothing of what is idle already: it is for the entries to come.
+/// What the last scan saw of the entries under one timeout.
+struct Under<'a> {
+    timeout: Timeout,
+    of: Vec<(Class, &'a Governed)>,
+    entries: u64,
+    idle: Histogram,
+}
+
+impl<'a> Under<'a> {
+    fn of(timeout: Timeout, scan: &'a Scan) -> Self {
+        let governed = |seen: &'a ClassScan| seen.by_timeout.iter().map(|governed| (seen.class, governed));
+        let of: Vec<(Class, &Governed)> = scan
+            .classes
+            .iter()
+            .flat_map(governed)
+            .filter(|(_, governed)| governed.timeout == timeout)
+            .collect();
+        let mut idle = Histogram::default();
+        of.iter().for_each(|(_, governed)| idle.add_all(&governed.idle));
+        let entries = of.iter().fold(0, |sum: u64, (_, governed)| sum.saturating_add(governed.entries));
+        Under { timeout, of, entries, idle }
+    }
+
+    /// Entries idle for `floor` seconds or more. What has no doubt past the flush's floor is past a lower one too,
+    /// wherever the bins of the histogram end.
+    fn covered(&self, floor: u32, settings: &Settings) -> u64 {
+        self.of.iter().fold(0, |sum: u64, (class, governed)| {
+            let certain = if settings.flush.floor_seconds(*class) >= floor { governed.may_go } else { 0 };
+            sum.saturating_add(governed.idle.at_least(floor).max(certain))
+        })
+    }
+
+    /// Their classes; with the protocol where a class has several.
+    fn name(&self) -> String {
+        let protocol = self.timeout.name().split("_timeout").next().unwrap_or_default();
+        let named = |(class, _): &(Class, &Governed)| match (class, protocol) {
+            (Class::Unreplied | Class::Other, "generic") => {
+                format!("{class} (of protocols without a tracker)")
+            }
+            (Class::Unreplied | Class::Other, protocol) => format!("{class} {protocol}"),
+            _ => class.to_string(),
+        };
+        self.of.iter().map(named).collect::<Vec<_>>().join(" and ")
+    }
+}
+
+/// Shortens each timeout under which the entries stand that fill the table, to the largest value that would cover the
+/// excess, never below its floor, once. It frees nothing of what is idle already: it is for the entries to come.
 pub(super) fn shorten(
     snapshot: &Snapshot,
     memory: &mut Memory,
@@ -20,35 +84,24 @@ pub(super) fn shorten(
     if !settings.timeouts.enabled || !snapshot.may_set_timeouts {
         return;
     }
-    let of = [
-        ("tcp_timeout_established", Class::Established),
-        ("udp_timeout_stream", Class::Udp),
-        ("generic_timeout", Class::Other),
-        ("tcp_timeout_time_wait", Class::Closed),
-        ("tcp_timeout_syn_sent", Class::Unreplied),
-    ];
     let may_go =
         |sum: u64, seen: &ClassScan| sum.saturating_add(seen.would_free).saturating_add(seen.in_grace);
     let spent = plan.level == Level::Critical && scan.classes.iter().fold(0, may_go) < excess;
-    for (name, class) in of {
-        let Some(timeout) = Timeout::named(name) else { continue };
+    for timeout in ORDER.into_iter().filter_map(Timeout::named) {
         let (Some(&now), Some(floor)) =
             (snapshot.timeouts.get(&timeout), settings.timeouts.floor_seconds(timeout))
         else {
             continue;
         };
-        let Some(seen) = scan.classes.iter().find(|c| c.class == class) else { continue };
-        // What has no doubt past the flush's floor is past a lower one too, wherever the bins of the histogram end.
-        let flushable = seen.would_free.saturating_add(seen.in_grace);
-        let certain = if settings.flush.floor_seconds(class) >= floor { flushable } else { 0 };
-        let covered = seen.idle.at_least(floor).max(certain);
-        // A class that has nothing past the floor is not the one that fills the table; but where flushing does not
-        // suffice at critical, one that holds much of it is, however young its entries are.
-        let fills = spent && seen.entries > 0 && seen.entries.saturating_mul(MUCH) >= scan.entries;
-        if now <= floor || (covered == 0 && !fills) {
+        let under = Under::of(timeout, scan);
+        let covered = under.covered(floor, settings);
+        // Where nothing is past the floor, these are not the entries that fill the table; but where flushing does not
+        // suffice at critical, they are, however young.
+        let fill = under.entries > 0 && under.entries.saturating_mul(MUCH) >= scan.entries;
+        if now <= floor || !fill || (covered == 0 && !spent) {
             continue;
         }
-        let to = match seen.idle.cut_for(excess, floor) {
+        let to = match under.idle.cut_for(excess, floor) {
             cut if covered >= excess => cut.max(floor),
             _ if plan.level == Level::Critical => floor,
             _ => continue,
@@ -58,7 +111,7 @@ pub(super) fn shorten(
         if to >= now || (held && !(plan.level == Level::Critical && to == floor)) {
             continue;
         }
-        if let Some(why) = hands::theirs(name, now.into(), snapshot, memory) {
+        if let Some(why) = hands::theirs(timeout.name(), now.into(), snapshot, memory) {
             plan.reasons.push(why);
             continue;
         }
@@ -66,11 +119,13 @@ pub(super) fn shorten(
             plan.reasons.push(settle::TOLD.into());
             return;
         }
+        let name = under.name();
+        let oldest = under.of.iter().map(|(_, governed)| governed.oldest_idle_seconds).max().unwrap_or(0);
         let idle = match covered {
             // Some are, and may not go: the class is suspended.
-            0 if seen.oldest_idle_seconds >= floor => format!("{} {class} entries are there", seen.entries),
-            0 => format!("none of {} {class} entries is idle for {floor} s", seen.entries),
-            n => format!("{n} {class} entries are idle for {floor} s or more"),
+            0 if oldest >= floor => format!("{} {name} entries are there", under.entries),
+            0 => format!("none of {} {name} entries is idle for {floor} s", under.entries),
+            n => format!("{n} {name} entries are idle for {floor} s or more"),
         };
         let reason = format!(
             "{idle} and {excess} entries are too many; \

@@ -69,6 +69,7 @@ pub fn seen(classes: &[(Class, &[(u32, u64)])]) -> Scan {
             seen.would_free += if seconds >= floors.floor_seconds(class) { n } else { 0 };
             seen.oldest_idle_seconds = seen.oldest_idle_seconds.max(seconds);
         }
+        stands_under(&mut seen, usual_timeout(class));
         seen
     };
     let classes: Vec<ClassScan> = Class::ALL.map(of).into();
@@ -80,6 +81,29 @@ pub fn seen(classes: &[(Class, &[(u32, u64)])]) -> Scan {
         classes,
         ..Scan::default()
     }
+}
+
+/// The timeout that most entries of a class stand under.
+pub fn usual_timeout(class: Class) -> &'static str {
+    match class {
+        Class::Closed => "tcp_timeout_time_wait",
+        Class::Unreplied => "tcp_timeout_syn_sent",
+        Class::UdpShort => "udp_timeout",
+        Class::Udp => "udp_timeout_stream",
+        Class::Other => "generic_timeout",
+        Class::Established | Class::FairShare => "tcp_timeout_established",
+    }
+}
+
+/// All entries of a class stand under this timeout.
+pub fn stands_under(seen: &mut ClassScan, name: &str) {
+    seen.by_timeout = vec![Governed {
+        timeout: timeout(name),
+        entries: seen.entries,
+        may_go: seen.would_free,
+        oldest_idle_seconds: seen.oldest_idle_seconds,
+        idle: seen.idle.clone(),
+    }];
 }
 
 pub fn plan_of(snapshot: &Snapshot, settings: &Settings) -> Plan {

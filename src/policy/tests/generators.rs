@@ -52,9 +52,23 @@ fn class_scan(class: Class) -> BoxedStrategy<ClassScan> {
     let in_grace = prop_oneof![4 => Just(0), 1 => 0..30_000u64, 1 => number()];
     let would_free = prop_oneof![1 => Just(Some(0)), 2 => of(number())];
     let held = prop_oneof![Just(Histogram::default()).boxed(), histogram().boxed()];
-    ((number(), would_free, in_grace), seconds(), (histogram(), held))
+    let governed =
+        (prop::sample::select(Timeout::all().collect::<Vec<_>>()), number(), of(number()), histogram());
+    let governed = governed.prop_map(|(timeout, entries, may_go, idle)| Governed {
+        timeout,
+        entries,
+        may_go: may_go.unwrap_or_else(|| idle.at_least(60)),
+        oldest_idle_seconds: 100,
+        idle,
+    });
+    let by_timeout = vec(governed, 0..4);
+    ((number(), would_free, in_grace), seconds(), (histogram(), held, by_timeout))
         .prop_map(
-            move |((entries, would_free, in_grace), oldest_idle_seconds, (idle, held_by_protection))| {
+            move |(
+                (entries, would_free, in_grace),
+                oldest_idle_seconds,
+                (idle, held_by_protection, by_timeout),
+            )| {
                 let would_free = would_free.unwrap_or_else(|| idle.at_least(60));
                 ClassScan {
                     class,
@@ -64,6 +78,7 @@ fn class_scan(class: Class) -> BoxedStrategy<ClassScan> {
                     oldest_idle_seconds,
                     idle,
                     held_by_protection,
+                    by_timeout,
                 }
             },
         )

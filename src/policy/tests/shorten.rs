@@ -76,6 +76,50 @@ fn each_class_has_its_timeout() {
     assert_eq!(shortened(&decide(&snapshot, &relieving(), &pinned()).0), expected);
 }
 
+/// Of each class whatever fills it; a few entries of something else are not what fills the table.
+#[test]
+fn the_timeout_of_the_protocol_and_state_that_is_there_is_shortened() {
+    for (class, name, floor) in [
+        (Class::Unreplied, "udp_timeout", 30),
+        (Class::Unreplied, "icmp_timeout", 60),
+        (Class::Unreplied, "icmpv6_timeout", 60),
+        (Class::Unreplied, "gre_timeout", 30),
+        (Class::Unreplied, "generic_timeout", 240),
+        (Class::UdpShort, "udp_timeout", 30),
+        (Class::Udp, "udp_timeout", 30),
+        (Class::Udp, "udp_timeout_stream", 120),
+        (Class::Other, "gre_timeout_stream", 180),
+        (Class::Other, "sctp_timeout_established", 210),
+        (Class::Other, "icmp_timeout", 60),
+        (Class::Closed, "tcp_timeout_close", 10),
+    ] {
+        for (idle, to) in [(1, floor), (10_000, floor.max(8192))] {
+            let mut scan = seen(&[(class, &[(idle, 90_000)]), (Class::Unreplied, &[(idle, 9_000)])]);
+            let place = Class::ALL.iter().position(|of| *of == class).unwrap();
+            // A few of another protocol: those keep theirs, at critical too.
+            scan.classes[1].by_timeout[0].entries = 9_000;
+            let few = scan.classes[1].by_timeout.clone();
+            stands_under(&mut scan.classes[place], name);
+            scan.classes[1].by_timeout.extend(few.into_iter().filter(|_| class == Class::Unreplied));
+            let mut snapshot = Snapshot { scan: Some(scan), ..table(99_000) };
+            snapshot.timeouts.insert(timeout(name), 20_000);
+            let plan = decide(&snapshot, &relieving(), &pinned()).0;
+            assert_eq!(shortened(&plan), [(name, to)], "{class} {name} {idle}");
+            let reason = &plan.actions.iter().find(|a| a.act.name() == "set-timeout").unwrap().reason;
+            assert!(reason.contains(class.name()) && reason.contains(&format!("{floor} s")), "{reason}");
+        }
+    }
+}
+
+#[test]
+fn what_went_is_not_counted_under_its_timeout_any_more() {
+    let mut scan = established();
+    scan.freed(Class::Established, 6_000);
+    let governed = &scan.classes[5].by_timeout[0];
+    assert_eq!((governed.entries, governed.may_go), (36_000, 6_000));
+    assert_eq!(governed.idle.at_least(20_000), 0);
+}
+
 #[test]
 fn a_timeout_is_written_once() {
     let mut snapshot = Snapshot { scan: Some(established()), ..table(76_000) };

@@ -7,6 +7,7 @@ fn an_entry_may_go_from_its_class_floor_on() {
     let mut scene = Scene::new();
     let at = |scene: &mut Scene, idle| scene.judge(&established(idle));
     let judged = Judged {
+        timeout: Timeout::named("tcp_timeout_established"),
         class: Some(Class::Established),
         protected: None,
         idle_seconds: Some(7440),

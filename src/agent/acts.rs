@@ -237,6 +237,10 @@ impl Acting {
             if let Some(more) = swept.freed[i].checked_sub(flushes[i].budget).filter(|more| *more > 0) {
                 action.reason += &format!("; {more} more went, for as many new ones came while it went on");
             }
+            let last_of_kind = flushes[i + 1..].iter().all(|later| later.grace_seconds.is_some() != chance);
+            if let Some(stale) = stale(&swept, chance).filter(|_| last_of_kind) {
+                action.reason += &stale;
+            }
             let outcome = Outcome {
                 action,
                 ended,
@@ -255,7 +259,9 @@ impl Acting {
             // A second chance frees nothing yet: what counts is what the kernel deleted.
             let now = clock::boottime_seconds();
             self.memory.flushed(snapshot, now, swept.deleted.gone());
-            self.memory.achieved(snapshot, &plan.pace, now, freed);
+            // What was too old to act on is there still: no reason to wait for something to free.
+            let there = swept.deleted.stale + swept.chances.stale;
+            self.memory.achieved(snapshot, &plan.pace, now, freed.saturating_add(there));
         }
         freed > 0
     }
@@ -309,6 +315,17 @@ fn refused(swept: &Swept, chance: bool) -> Option<i32> {
     }
 }
 
+/// Entries that stay for nothing but their age in this process, in words, of all deletions or of all second chances.
+fn stale(swept: &Swept, chance: bool) -> Option<String> {
+    let n = if chance { swept.chances.stale } else { swept.deleted.stale };
+    (n > 0).then(|| {
+        format!(
+            "; {n} of those asked for stay: they were stale, for this process had no CPU between the look at them and the act, \
+             and are met again by the next act"
+        )
+    })
+}
+
 /// What is done, to what, whatever the figures.
 fn saying(level: Level, action: &Action) -> String {
     let row = ActionRow::from(action);
@@ -320,5 +337,20 @@ pub(super) fn words(refused: &Refused) -> String {
     match refused {
         Refused::Changed(now) => format!("someone else set it to {now} meanwhile"),
         Refused::Kernel(why) => why.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::deleter::Deleted;
+
+    #[test]
+    fn what_was_too_old_to_act_on_is_told_with_its_count() {
+        let deleted = Deleted { sent: 1, stale: 17, ..Deleted::default() };
+        let swept = Swept { deleted, ..Swept::default() };
+        let told = stale(&swept, false).expect("a sentence");
+        assert!(told.contains("; 17 of those asked for stay: they were stale"), "{told}");
+        assert_eq!(stale(&swept, true), None);
     }
 }

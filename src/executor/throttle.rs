@@ -103,9 +103,10 @@ impl<'a> Throttle<'a> {
     /// that the walk does not run away from its pace, with what is to go left behind; for a second altogether, so that
     /// there is an act to tell of.
     fn patience(&self) -> Duration {
+        const LONGEST: Duration = Duration::from_millis(250);
         const ALTOGETHER: Duration = Duration::from_secs(1);
         match self.started.elapsed() < ALTOGETHER {
-            true => Deleter::OLD / 4,
+            true => LONGEST,
             false => Deleter::FRESH / 2,
         }
     }

@@ -47,7 +47,7 @@ pub struct Deleted {
     pub failed: u64,
     /// errno of the last failure.
     pub errno: Option<i32>,
-    /// Not sent: too long ago since the entry was seen.
+    /// Not sent: each time that the entry was asked for again, this thread had no CPU until the answer was old.
     pub stale: u64,
     /// Not sent: a packet came since it was seen.
     pub revived: u64,
@@ -85,9 +85,6 @@ impl Deleter {
     /// An entry that was seen longer ago than this is not deleted but asked for again: it may have revived.
     pub const FRESH: Duration = SecondLook::FRESH;
 
-    /// One that was seen longer ago than this is not asked for again either.
-    pub const OLD: Duration = SecondLook::OLD;
-
     /// Opens a socket of its own.
     ///
     /// # Errors
@@ -96,11 +93,10 @@ impl Deleter {
         Ok(Deleter { look: SecondLook::open()?, classes: Vec::new(), witness: None })
     }
 
-    /// The same, for what an operator wants gone: nothing is left out for having been seen too long ago, as everything
-    /// is in a table so sparse that the kernel walks all buckets for one chunk; it is asked for once more. With `still`
-    /// entries go though they are alive, while this holds of them as they are then.
+    /// The same, for what an operator wants gone: with `still` entries go though they are alive, while this holds of them
+    /// as they are then.
     pub fn for_an_operator(mut self, still: Option<Still>) -> Self {
-        self.look.be_patient(still);
+        self.look.ask_for(still);
         self
     }
 
@@ -183,11 +179,11 @@ impl Deleter {
             already_gone: seen.gone,
             failed: seen.refused,
             errno: seen.errno,
-            stale: seen.stale,
+            stale: 0,
             revived: seen.revived,
         };
         if seen.at.elapsed() > Self::FRESH {
-            deleted.stale += seen.silent.len() as u64;
+            deleted.stale = seen.silent.len() as u64;
             return Ok(deleted);
         }
         deleted.sent += seen.silent.len() as u64;

@@ -32,7 +32,7 @@ pub struct Shortened {
     pub revived: u64,
     /// As little left already: a time left is never raised.
     pub shorter_already: u64,
-    /// Not sent: too long ago since the entry was seen.
+    /// Not sent: this thread had no CPU until the second look at the entry was old.
     pub stale: u64,
     /// Any other answer; FIXED_TIMEOUT answers EPERM and is not even asked.
     pub failed: u64,
@@ -95,7 +95,7 @@ impl Shortener {
             already_gone: seen.gone,
             revived: seen.revived,
             shorter_already: 0,
-            stale: seen.stale,
+            stale: 0,
             failed: seen.refused,
             errno: seen.errno,
         };
@@ -112,7 +112,7 @@ impl Shortener {
         }
         if seen.at.elapsed() > SecondLook::FRESH {
             // Stopped in between (SIGSTOP): what was seen again is old by now as well.
-            shortened.stale += asked.len() as u64;
+            shortened.stale = asked.len() as u64;
             return Ok(shortened);
         }
         self.look.exchange(&requests, |message| {

@@ -1,6 +1,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use super::super::deleter::Deleter;
 use super::super::root::fixture::host_root;
 use super::super::socket::Netlink;
 use super::super::{event_listeners, listener, table};
@@ -86,13 +87,35 @@ fn who_spoke_has_gone_or_is_another_by_now_is_left_alone() {
     });
 }
 
+/// In a small namespace beside a huge one the kernel fills a chunk for seconds.
 #[test]
-fn what_was_seen_long_ago_or_has_a_fixed_timeout_is_not_even_asked() {
+fn what_was_seen_long_ago_is_asked_for_again_and_has_to_have_run_down_by_as_long() {
+    alone(|| {
+        create(1000, 8000);
+        create(1001, 8000);
+        let mut seen = entries();
+        seen[0].timeout_seconds = Some(8020);
+        let done = shorten(&seen, Instant::now() - Duration::from_secs(20));
+        assert_eq!((done.set.as_slice(), done.revived, done.stale), (&seen[..1], 1, 0));
+        let now = left();
+        assert!(now[0] <= 60 && now[1] > 7900, "{now:?}");
+        // So is what is to be deleted.
+        seen = entries();
+        seen[0].timeout_seconds = seen[0].timeout_seconds.map(|left| left + 20);
+        let mut deleter = Deleter::open().expect("a socket");
+        let long_ago = Instant::now() - Duration::from_secs(20);
+        seen.iter().for_each(|entry| deleter.push(entry, long_ago).expect("an identity"));
+        let done = deleter.flush().expect("the kernel's answers");
+        assert_eq!((done.gone(), done.revived, done.stale), (1, 1, 0));
+        assert_eq!(entries().len(), 1);
+    });
+}
+
+#[test]
+fn what_has_a_fixed_timeout_is_not_even_asked() {
     alone(|| {
         create(1000, 8000);
         let seen = entries();
-        let done = shorten(&seen, Instant::now() - 2 * SecondLook::OLD);
-        assert_eq!((done.set.len(), done.stale), (0, 1));
         let fixed = Entry { status: Status(Status::FIXED_TIMEOUT), ..seen[0] };
         assert!(Shortener::open().expect("a socket").push(&fixed, Instant::now()).is_err());
         assert!(left()[0] > 7900);

@@ -22,7 +22,6 @@ pub(super) struct SecondLook {
     batch: usize,
     queue: Queue,
     still: Option<Still>,
-    patient: bool,
 }
 
 /// Whether an entry, as it is now, is still what was meant.
@@ -60,22 +59,11 @@ pub(super) struct Looked {
     /// Not answered, or by another error, and the last of them.
     pub refused: u64,
     pub errno: Option<i32>,
-    /// Not asked for: too long ago since they were seen.
-    pub stale: u64,
 }
 
 impl Looked {
     fn begun(at: Instant) -> Self {
-        Looked {
-            at,
-            silent: Vec::new(),
-            places: Vec::new(),
-            revived: 0,
-            gone: 0,
-            refused: 0,
-            errno: None,
-            stale: 0,
-        }
+        Looked { at, silent: Vec::new(), places: Vec::new(), revived: 0, gone: 0, refused: 0, errno: None }
     }
 }
 
@@ -91,12 +79,10 @@ impl Queue {
 }
 
 impl SecondLook {
-    /// What was seen, or looked at again, longer ago than this is not acted on: it may have revived.
+    /// What was seen, or looked at again, longer ago than this is not acted on: it may have revived. It is asked for once
+    /// more, however long ago it was seen: the few entries of a small namespace beside millions of others come in chunks that
+    /// the kernel fills for seconds.
     pub(super) const FRESH: Duration = Duration::from_millis(50);
-
-    /// What was seen longer ago than this is not even asked for again: who it is was judged too long ago. On a machine
-    /// whose cores others hold for long, a tenth of a second goes by between a chunk and its turn.
-    pub(super) const OLD: Duration = Duration::from_secs(1);
 
     /// What was seen no longer ago than this is not asked for again: the question, its answer and the act after it take
     /// a batch as long.
@@ -111,7 +97,7 @@ impl SecondLook {
     pub(super) fn open() -> crate::error::Result<Self> {
         let netlink = Netlink::open()?;
         let batch = (netlink.reserve(2 << 20) / BYTES_PER_ANSWER).clamp(8, 256);
-        Ok(SecondLook { netlink, batch, queue: Queue::default(), still: None, patient: false })
+        Ok(SecondLook { netlink, batch, queue: Queue::default(), still: None })
     }
 
     /// Queues an entry that was seen after `seen`.
@@ -159,10 +145,6 @@ impl SecondLook {
     /// As sendto(2) and recvmsg(2).
     pub(super) fn again(&mut self, batch: &Batch<'_>) -> io::Result<Looked> {
         let mut looked = Looked::begun(Instant::now());
-        if !self.patient && batch.oldest.elapsed() > Self::OLD {
-            looked.stale = batch.entries.len() as u64;
-            return Ok(looked);
-        }
         // An answer carries its question's sequence number, and those of a batch follow each other.
         let mut questions = Vec::with_capacity(batch.entries.len() * 96);
         let mut first = None;
@@ -203,9 +185,9 @@ impl SecondLook {
         Ok(looked)
     }
 
-    /// However long ago something was seen, it is asked for: what has run down by as much as that has had no packet. With `still` not silence is asked for, but this.
-    pub(super) fn be_patient(&mut self, still: Option<Still>) {
-        (self.still, self.patient) = (still, true);
+    /// With `still` not silence is asked for, but this.
+    pub(super) fn ask_for(&mut self, still: Option<Still>) {
+        self.still = still;
     }
 
     /// Seconds left, if the entry, which was seen so long ago, may go.

@@ -30,7 +30,9 @@ pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) 
     {
         return false;
     }
-    let scan = SPARE_SECONDS + snapshot.entries as f64 * SCAN_SECONDS_PER_ENTRY;
+    // A dump goes through the entries of other namespaces as well: what the last one took is what the next one takes.
+    let last = snapshot.scan.as_ref().map_or(0.0, |scan| 2.0 * scan.duration_seconds);
+    let scan = SPARE_SECONDS + (snapshot.entries as f64 * SCAN_SECONDS_PER_ENTRY).max(last);
     let usage = usage_percent(snapshot, settings);
     // At critical by what comes in: what the agent deletes hides how fast the table grows.
     let comes = snapshot.new_per_second.is_none_or(|new| room(snapshot, settings) <= new * scan);

@@ -112,6 +112,17 @@ fn suspended_classes_are_no_ground_for_urgency() {
     assert!(plan.scan && plan.actions.is_empty(), "{plan:?}");
 }
 
+/// 1.8 s for 400 entries were seen beside a namespace of a million.
+#[test]
+fn a_dump_takes_as_long_as_the_last_one_did_whoever_the_entries_are_of() {
+    let hurries = |duration_seconds| {
+        let mut snapshot = Snapshot { new_per_second: Some(3000.0), ..looked_at(96_000) };
+        snapshot.scan.iter_mut().for_each(|scan| scan.duration_seconds = duration_seconds);
+        plan_of(&snapshot, &pinned()).pace.portion.is_some()
+    };
+    assert!(!hurries(0.1) && hurries(1.8));
+}
+
 #[test]
 fn before_the_first_scan_nobody_knows_who_has_children() {
     let plan = plan_of(&table(100_000), &pinned());

@@ -23,6 +23,7 @@ mod traffic;
 mod wait;
 
 mod test_ceiling;
+mod test_closing;
 mod test_collisions;
 mod test_counts;
 mod test_doctor;
@@ -111,6 +112,7 @@ fn tests() -> Vec<Test> {
     let mut all = [
         test_harness::TESTS,
         test_live::TESTS,
+        test_closing::TESTS,
         test_counts::TESTS,
         test_pressure::TESTS,
         test_fair_share::TESTS,

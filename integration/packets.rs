@@ -20,6 +20,7 @@ pub const NOBODY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 pub const PORT: u16 = 443;
 
 pub const SYN: u8 = 0x02;
+pub const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 /// Threads that send: one for each core of the smallest machine.
 const THREADS: u32 = 2;

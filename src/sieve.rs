@@ -53,15 +53,17 @@ pub struct Judged {
     pub protected: Option<&'static str>,
     /// Its certain idleness in seconds.
     pub idle_seconds: Option<u32>,
-    /// It may go: of a class, unprotected, idle for certain past the class's floor.
+    /// It may go: of a class, unprotected, idle for certain past its floor.
     pub eligible: bool,
+    /// It may go at level critical alone: unprotected, idle for certain past its class's floor, but not past its own.
+    pub only_critical: bool,
     /// It is gone within `grace_seconds` unless a packet comes: it was given a second chance, or has no more left.
     pub in_grace: bool,
     /// What protects it may be lifted.
     pub liftable: bool,
     /// It would be eligible, were what protects it lifted.
     pub held_by_protection: bool,
-    /// Idle for certain past its class's floor, whatever protects it.
+    /// Idle for certain past its own floor, whatever protects it.
     pub past_floor: bool,
 }
 
@@ -71,7 +73,7 @@ impl Judged {
         Verdict {
             class: self.class,
             idle_seconds: self.idle_seconds,
-            floor_seconds: self.class.map(|class| settings.floor_seconds(class)),
+            floor_seconds: self.class.map(|class| settings.floor_of_seconds(class, entry)),
             protected: self.protected,
             past_floor: self.past_floor,
             in_grace: self.in_grace,
@@ -79,7 +81,7 @@ impl Judged {
         }
     }
 
-    /// Certain idleness of an entry that nothing protects, past its class's floor or not.
+    /// Certain idleness of an entry that nothing protects, past its floor or not.
     pub fn idle_unprotected(&self) -> Option<u32> {
         self.idle_seconds.filter(|_| self.protected.is_none())
     }
@@ -185,10 +187,13 @@ impl<'a> Sieve<'a> {
             }
         });
         let in_grace = self.in_grace(entry, class);
-        let past = |class| idle_seconds.is_some_and(|seconds| seconds >= self.settings.floor_seconds(class));
-        let past = class.is_some_and(past);
+        let past = |floor| idle_seconds.is_some_and(|seconds| seconds >= floor);
+        let past_class = class.is_some_and(|class| past(self.settings.floor_seconds(class)));
+        let past =
+            past_class && class.is_some_and(|class| past(self.settings.floor_of_seconds(class, entry)));
         let liftable = protected.is_some_and(|protected| protected.liftable);
         let eligible = protected.is_none() && past;
+        let only_critical = protected.is_none() && past_class && !past;
         let protected = protected.map(|protected| protected.reason);
         let (group, held_by_protection) = (GroupPlace::of(entry), liftable && past);
         let judged = Judged {
@@ -198,13 +203,15 @@ impl<'a> Sieve<'a> {
             protected,
             idle_seconds,
             eligible,
+            only_critical,
             in_grace,
             liftable,
             held_by_protection,
             past_floor: past,
         };
         if let Some(weighing) = &mut self.weighing {
-            let by_class = eligible && class.is_some_and(|class| weighing.leaves_to_class(class));
+            let by_class =
+                (eligible || only_critical) && class.is_some_and(|class| weighing.leaves_to_class(class));
             if !by_class {
                 weighing.see(entry, judged.idle_unprotected());
             }
@@ -261,8 +268,12 @@ impl<'a> Sieve<'a> {
             }
         }
         let Some(idle) = idle else { return };
-        seen.idle.add_many(idle, n);
         seen.oldest_idle_seconds = seen.oldest_idle_seconds.max(idle);
+        if judged.only_critical {
+            seen.only_critical.add_many(idle, n);
+            return;
+        }
+        seen.idle.add_many(idle, n);
         let n = if judged.eligible { n } else { 0 };
         match judged.in_grace {
             true => seen.in_grace += n,

@@ -318,7 +318,9 @@ fn ended(id: u64, outcome: &Outcome, level: Level) -> Draft {
 /// A class with the idleness from which on it goes.
 fn floor_of(action: &&Action) -> Option<String> {
     let (Act::Flush(flush) | Act::SecondChance(flush)) = &action.act else { return None };
-    Some(format!("{} entries from {} s of idleness on", flush.class, flush.idle_over_seconds))
+    let time_wait = flush.time_wait_over_seconds.filter(|seconds| *seconds != flush.idle_over_seconds);
+    let time_wait = time_wait.map_or(String::new(), |seconds| format!(" (TIME_WAIT from {seconds} s on)"));
+    Some(format!("{} entries from {} s of idleness on{time_wait}", flush.class, flush.idle_over_seconds))
 }
 
 #[cfg(test)]

@@ -238,6 +238,11 @@ impl Judge for Eye<'_, '_> {
         Some((judged.class?, judged.idle_seconds?))
     }
 
+    fn only_critical(&self) -> Option<(Class, u32)> {
+        let (judged, _) = self.last.filter(|(judged, _)| judged.only_critical)?;
+        Some((judged.class?, judged.idle_seconds?))
+    }
+
     fn stays(&mut self) {
         let Some((judged, candidate)) = self.last.take() else { return };
         self.sieve.count(&judged);

@@ -183,7 +183,14 @@ const FLUSH: &[Key] = &[
     key!(
         flush.closed_idle_floor_seconds,
         |v| seconds(v),
-        "TIME_WAIT and CLOSE: idle for at least this (the kernel's own tcp_timeout_close is 10)."
+        "CLOSE, after a RST: idle for at least this (the kernel's own tcp_timeout_close is 10)."
+    ),
+    key!(
+        flush.time_wait_idle_floor_seconds,
+        |v| seconds(v),
+        "TIME_WAIT, and CLOSE after a FIN: longer than servers think. A FIN that is sent twice gives TIME_WAIT while the\n\
+         other side may still answer, and a dump does not tell that from an end. At level critical these too go after\n\
+         closed_idle_floor_seconds."
     ),
     key!(
         flush.unreplied_idle_floor_seconds,
@@ -193,7 +200,8 @@ const FLUSH: &[Key] = &[
     key!(
         flush.udp_short_ports,
         |v| ports(v),
-        "Services of one question and one answer. RFC 4787 REQ-5 a) lets ports below 1024 end earlier than 2 min."
+        "Services of one question and one answer. RFC 4787 REQ-5 a) lets ports below 1024 end earlier than 2 min. A flow\n\
+         that has packets in both directions for longer than 2 s (ASSURED) counts as other UDP."
     ),
     key!(
         flush.udp_short_idle_floor_seconds,

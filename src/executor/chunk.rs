@@ -89,8 +89,9 @@ pub(super) fn ask(
         seen += 1;
         let eligible = judge.eligible(&entry);
         let (idle_unprotected, in_grace) = (judge.idle_unprotected(), judge.in_grace());
+        let only_critical = judge.only_critical();
         // What is protected goes by no flush but one that lifts protection.
-        let (lifts, named) = match eligible {
+        let (lifts, named) = match eligible.or(only_critical) {
             None => (true, judge.held_by_protection()),
             named => (false, named),
         };
@@ -102,7 +103,8 @@ pub(super) fn ask(
                     ready.chances && !in_grace && entry.timeout_seconds.is_some_and(|left| left > grace)
                 }
             };
-            let meant = flush.share.is_some() || flush.lifts_protection == lifts;
+            let late = only_critical.is_none_or(|(_, idle)| flush.takes_only_critical(idle));
+            let meant = flush.share.is_some() || (flush.lifts_protection == lifts && late);
             let more = if i + 1 == flushes && flush.grace_seconds.is_none() { ready.came } else { 0 };
             let spent = match ready.portion {
                 // Protection has a right to its share: no more than was planned is lifted, whatever comes.

@@ -23,6 +23,10 @@ pub trait Judge {
     fn held_by_protection(&self) -> Option<(Class, u32)> {
         None
     }
+    /// The same of the entry judged last, where it may go at level critical alone.
+    fn only_critical(&self) -> Option<(Class, u32)> {
+        None
+    }
     /// The entry judged last stays.
     fn stays(&mut self);
     /// The entry judged last is gone within the grace anyway, unless a packet comes.

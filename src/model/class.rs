@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, Status, TcpState};
+use super::entry::{Entry, Status, TcpInfo, TcpState};
 use super::tuple::{TCP, UDP, UDPLITE};
 
 /// A class of entries, in the order in which they are given up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
-    /// TCP in CLOSE or TIME_WAIT.
+    /// TCP in CLOSE or TIME_WAIT, with everything acknowledged that either side sent.
     Closed,
     /// Never answered.
     Unreplied,
-    /// Answered UDP to a short-lived service (DNS, NTP).
+    /// Answered UDP to a short-lived service (DNS, NTP), not ASSURED.
     UdpShort,
     /// Other answered UDP.
     Udp,
@@ -56,11 +56,20 @@ impl Class {
 
     /// The class of an entry; `None` for what is never given up (a handshake that was answered, a half-closed
     /// connection: a server that thinks after the client's FIN sits in CLOSE_WAIT) and for what is not understood.
+    ///
+    /// TIME_WAIT and CLOSE with unacknowledged data are not closed: a FIN that is sent twice while the peer's link loses
+    /// everything gives TIME_WAIT, and the retransmissions still come.
+    ///
+    /// UDP that is ASSURED is a stream, whatever its port: the kernel has seen packets in both directions for longer
+    /// than 2 s (`nf_conntrack_udp_packet`), which no single question and answer takes.
     pub fn of(entry: &Entry, udp_short_ports: &[u16]) -> Option<Class> {
         let replied = entry.status.seen_reply();
         match entry.original.protocol {
             TCP => match entry.tcp?.state {
-                TcpState::Close | TcpState::TimeWait => Some(Class::Closed),
+                TcpState::Close | TcpState::TimeWait => {
+                    let acknowledged = !entry.tcp?.any(TcpInfo::UNACKNOWLEDGED);
+                    acknowledged.then_some(Class::Closed)
+                }
                 TcpState::SynSent | TcpState::SynSent2 if !replied => Some(Class::Unreplied),
                 TcpState::Established => Some(Class::Established),
                 _ => None,
@@ -69,7 +78,8 @@ impl Class {
             UDP | UDPLITE => {
                 let port = entry.original.destination_port();
                 let short = port.is_some_and(|p| udp_short_ports.contains(&p));
-                Some(if short && !entry.status.any(Status::EXPECTED) { Class::UdpShort } else { Class::Udp })
+                let stream = entry.status.any(Status::ASSURED | Status::EXPECTED);
+                Some(if short && !stream { Class::UdpShort } else { Class::Udp })
             }
             _ => Some(Class::Other),
         }

@@ -146,8 +146,28 @@ pub struct TcpInfo {
 }
 
 impl TcpInfo {
-    /// `IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED`.
+    /// `IP_CT_TCP_FLAG_CLOSE_INIT`: this direction sent the first FIN.
+    pub const CLOSE_INIT: u8 = 0x04;
+    /// `IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED`: data or a FIN of this direction has not been acknowledged.
     pub const UNACKNOWLEDGED: u8 = 0x10;
+
+    /// True if a flag of `mask` is set in either direction.
+    pub fn any(self, mask: u8) -> bool {
+        (self.flags_original | self.flags_reply) & mask != 0
+    }
+
+    /// True if one direction may still send, though the state is TIME_WAIT or CLOSE.
+    ///
+    /// LAST_ACK and TIME_WAIT follow a FIN that one side sends twice as well as the FINs of both sides. A RST makes CLOSE
+    /// of a connection that has seen a FIN without a check of its sequence number (`nf_conntrack_tcp_packet`,
+    /// `tcp_can_early_drop`), so an endpoint may have ignored it. Only a RST before any FIN is checked.
+    pub fn may_be_half_open(self) -> bool {
+        match self.state {
+            TcpState::TimeWait => true,
+            TcpState::Close => self.any(Self::CLOSE_INIT),
+            _ => false,
+        }
+    }
 }
 
 /// An entry of the table. Copied, never allocated.

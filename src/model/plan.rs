@@ -23,6 +23,9 @@ pub struct Flush {
     pub class: Class,
     /// Only what is idle for certain at least this long.
     pub idle_over_seconds: u32,
+    /// Of class closed alone: TIME_WAIT only if it is idle for certain at least this long; `None`: as long as its own
+    /// floor says. Under that floor at level critical alone.
+    pub time_wait_over_seconds: Option<u32>,
     /// At most so many.
     pub budget: u64,
     /// Fair share alone: the level that every payer is cut to.
@@ -43,6 +46,7 @@ impl Flush {
         Flush {
             class,
             idle_over_seconds,
+            time_wait_over_seconds: None,
             budget,
             share_level: None,
             payers: None,
@@ -50,6 +54,11 @@ impl Flush {
             grace_seconds: None,
             lifts_protection: false,
         }
+    }
+
+    /// Whether it takes entries of this idleness in seconds that level critical alone may take.
+    pub fn takes_only_critical(&self, idle_seconds: u32) -> bool {
+        self.time_wait_over_seconds.is_some_and(|over| idle_seconds >= over)
     }
 }
 
@@ -187,6 +196,9 @@ pub struct ActionRow {
     pub to: Option<u64>,
     pub class: Option<Class>,
     pub idle_over_seconds: Option<u32>,
+    /// Of class closed alone: how long TIME_WAIT has to be idle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_wait_idle_over_seconds: Option<u32>,
     pub budget: Option<u64>,
     pub share_level: Option<u64>,
     pub payers: Option<Vec<Payer>>,
@@ -215,6 +227,7 @@ impl From<&Action> for ActionRow {
             Act::Flush(flush) | Act::SecondChance(flush) => ActionRow {
                 class: Some(flush.class),
                 idle_over_seconds: Some(flush.idle_over_seconds),
+                time_wait_idle_over_seconds: flush.time_wait_over_seconds,
                 budget: Some(flush.budget),
                 share_level: flush.share_level,
                 payers: flush.payers.clone(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::entry::{Entry, TcpInfo};
 use super::mark::Mark;
 
 use super::timeouts::{TIMEOUTS, Timeout};
@@ -137,6 +138,8 @@ pub struct FlushSettings {
     pub source_weights: Vec<(IpNet, f64)>,
     /// Floor of class closed.
     pub closed_idle_floor_seconds: u32,
+    /// Floor below level critical of what is closed and may still be half open ([`TcpInfo::may_be_half_open`]).
+    pub time_wait_idle_floor_seconds: u32,
     /// Floor of class unreplied.
     pub unreplied_idle_floor_seconds: u32,
     /// Ports of class udp-short.
@@ -299,6 +302,7 @@ impl Default for FlushSettings {
             source_prefix: (32, 64),
             source_weights: Vec::new(),
             closed_idle_floor_seconds: 5,
+            time_wait_idle_floor_seconds: 60,
             unreplied_idle_floor_seconds: 35,
             udp_short_ports: vec![53, 123],
             udp_short_idle_floor_seconds: 10,
@@ -312,7 +316,7 @@ impl Default for FlushSettings {
 }
 
 impl FlushSettings {
-    /// The least idleness at which an entry of `class` may go, in seconds.
+    /// The least idleness in seconds at which any entry of `class` may go. At level critical it holds for all of them.
     pub fn floor_seconds(&self, class: super::Class) -> u32 {
         use super::Class::*;
         match class {
@@ -324,6 +328,19 @@ impl FlushSettings {
             Established => self.established_idle_floor_seconds,
             FairShare => self.emergency_idle_floor_seconds,
         }
+    }
+
+    /// The least idleness in seconds at which this entry of `class` may go below level critical.
+    pub fn floor_of_seconds(&self, class: super::Class, entry: &Entry) -> u32 {
+        match class == super::Class::Closed && entry.tcp.is_some_and(TcpInfo::may_be_half_open) {
+            true => self.half_open_floor_seconds(),
+            false => self.floor_seconds(class),
+        }
+    }
+
+    /// The floor in seconds of TIME_WAIT below level critical: never under that of the rest of its class.
+    pub fn half_open_floor_seconds(&self) -> u32 {
+        self.time_wait_idle_floor_seconds.max(self.closed_idle_floor_seconds)
     }
 }
 

@@ -151,15 +151,19 @@ pub struct ClassScan {
     pub class: Class,
     /// Entries of the class, protected ones and those of unknown idleness included.
     pub entries: u64,
-    /// Entries idle for certain, past the class's floor and not protected: what a flush of it would free.
+    /// Entries idle for certain, past their floor and not protected: what a flush of it would free.
     pub would_free: u64,
     /// Past the floor as well, but gone within `grace_seconds` unless a packet comes: a second chance was given, or
     /// as little is left anyway. Not in `would_free`.
     pub in_grace: u64,
     /// The longest certain idleness, protected entries excluded.
     pub oldest_idle_seconds: u32,
-    /// Certain idleness of the unprotected entries.
+    /// Certain idleness of the unprotected entries, without `only_critical`.
     pub idle: Histogram,
+    /// Certain idleness of the unprotected entries that are past their class's floor and not past their own
+    /// (TIME_WAIT): what a flush at level critical would free besides `would_free`.
+    #[serde(default)]
+    pub only_critical: Histogram,
     /// Certain idleness past the floor of entries that nothing keeps but a protection that may be lifted.
     #[serde(default)]
     pub held_by_protection: Histogram,
@@ -178,6 +182,7 @@ impl ClassScan {
             in_grace: 0,
             oldest_idle_seconds: 0,
             idle: Histogram::default(),
+            only_critical: Histogram::default(),
             held_by_protection: Histogram::default(),
             by_timeout: Vec::new(),
         }
@@ -249,6 +254,8 @@ impl Scan {
         }
         if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
             seen.entries = seen.entries.saturating_sub(n);
+            seen.only_critical
+                .remove_largest(n.saturating_sub(seen.would_free.saturating_add(seen.in_grace)));
             seen.in_grace = seen.in_grace.saturating_sub(n.saturating_sub(seen.would_free));
             seen.would_free = seen.would_free.saturating_sub(n);
             seen.idle.remove_largest(n);

@@ -6,7 +6,7 @@
 //! and more than one at a million.
 
 use super::{Memory, ahead, limit, relief, seconds_to_full, usage_percent};
-use crate::model::{Act, Action, Class, Flush, Plan, Scan, Settings, Snapshot};
+use crate::model::{Act, Action, Class, Flush, Level, Plan, Scan, Settings, Snapshot};
 
 /// A table that is full within so many seconds cannot wait for a scan: 1.2 us an entry to dump it, as much again for
 /// what is done on the way, and a second for what the scheduler makes of that.
@@ -77,7 +77,11 @@ pub(super) fn flush(snapshot: &Snapshot, memory: &Memory, excess: u64, settings:
              of all classes together",
             settings.pressure.target_percent
         );
-        let flush = Flush::of(class, floor, excess);
+        let time_wait_over_seconds = (class == Class::Closed).then(|| match plan.level {
+            Level::Critical => floor,
+            _ => settings.flush.half_open_floor_seconds(),
+        });
+        let flush = Flush { time_wait_over_seconds, ..Flush::of(class, floor, excess) };
         plan.actions.push(Action { act: Act::Flush(flush), reason });
     }
 }

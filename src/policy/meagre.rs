@@ -1,9 +1,9 @@
 //! Meagre acts: where next to nothing is left to free, an act at every look would walk the whole table each time, for a
 //! handful of entries that have just become idle.
 
-use super::Memory;
 use super::hurry::{MEAGRE_ACTS, room};
-use crate::model::{Level, Pace, Plan, Settings, Snapshot};
+use super::{Memory, relief};
+use crate::model::{ClassScan, Level, Pace, Plan, Settings, Snapshot};
 
 /// An act that frees less than this share of what was too many is meagre.
 const SHARE: u64 = 50;
@@ -38,7 +38,8 @@ pub(super) fn waits(
     let (at, times) = memory.meagre?;
     let scan = snapshot.scan.as_ref().filter(|scan| scan.trusted);
     let classes = scan.iter().flat_map(|scan| &scan.classes);
-    let free = classes.fold(0, |sum: u64, seen| sum.saturating_add(seen.would_free));
+    let may_go = |seen: &ClassScan| seen.would_free.saturating_add(relief::only_critical(seen, plan.level));
+    let free = classes.fold(0, |sum: u64, seen| sum.saturating_add(may_go(seen)));
     let share = if times > 0 { SHARE } else { 2 };
     let looked = scan.is_some_and(|scan| scan.at_seconds > at);
     // Every flush of the whole table is a scan that did not weigh: that alone is no reason to ask at once again.

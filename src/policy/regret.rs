@@ -80,6 +80,7 @@ pub(super) fn without_suspended<'a>(snapshot: &'a Snapshot, memory: &Memory) -> 
         let held = |class: &&mut ClassScan| memory.suspended.contains(&class.class);
         for class in scan.classes.iter_mut().filter(held) {
             class.would_free = 0;
+            class.only_critical = Histogram::default();
             class.held_by_protection = Histogram::default();
             class.by_timeout.iter_mut().for_each(|governed| governed.may_go = 0);
         }

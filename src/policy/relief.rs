@@ -4,7 +4,7 @@ use super::{
     Memory, ahead, calm, fair_share, grace, hurry, level, lift, limit, meagre, raise, seconds_to_full,
     settle, share, shorten,
 };
-use crate::model::{Act, Action, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot};
+use crate::model::{Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot};
 
 /// Adds what relieves to the plan. Over the target a plan has an act or a scan, or says until when it waits, and why.
 pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
@@ -226,7 +226,7 @@ fn flush(
         let chance = chance && grace::serves(seen.class);
         let act = match chance {
             true => Act::SecondChance(grace::give(seen, left, snapshot, settings)),
-            false => Act::Flush(flush_of(seen, left, settings)),
+            false => Act::Flush(flush_of(seen, left, plan.level, settings)),
         };
         let (Act::Flush(flush) | Act::SecondChance(flush)) = &act else { continue };
         if flush.budget > 0 {
@@ -248,12 +248,28 @@ fn flush(
     excess - left
 }
 
-/// Of a class, those in a second chance included: there is no time left for it.
-fn flush_of(seen: &ClassScan, missing: u64, settings: &Settings) -> Flush {
+/// Of a class, those in a second chance included: there is no time left for it. At level critical TIME_WAIT that is not
+/// past its own floor too, as far as the rest does not suffice.
+fn flush_of(seen: &ClassScan, missing: u64, level: Level, settings: &Settings) -> Flush {
     let floor = settings.flush.floor_seconds(seen.class);
     let may_go = seen.would_free.saturating_add(seen.in_grace);
     let idle_over_seconds = if may_go > missing { seen.idle.cut_for(missing, floor) } else { floor };
-    Flush::of(seen.class, idle_over_seconds, may_go.min(missing))
+    let flush = Flush::of(seen.class, idle_over_seconds, may_go.min(missing));
+    if seen.class != Class::Closed {
+        return flush;
+    }
+    let (short, of_short) = (missing.saturating_sub(may_go), only_critical(seen, level));
+    let time_wait_over_seconds = Some(match short.min(of_short) {
+        0 => idle_over_seconds.max(settings.flush.half_open_floor_seconds()),
+        n if n < of_short => seen.only_critical.cut_for(n, floor),
+        _ => floor,
+    });
+    Flush { time_wait_over_seconds, budget: flush.budget.saturating_add(of_short).min(missing), ..flush }
+}
+
+/// Entries of a class that may go at this level and not at those below it.
+pub(super) fn only_critical(seen: &ClassScan, level: Level) -> u64 {
+    if level == Level::Critical { seen.only_critical.total() } else { 0 }
 }
 
 fn why(seen: &ClassScan, flush: &Flush, missing: u64, settings: &Settings) -> String {
@@ -267,6 +283,17 @@ fn why(seen: &ClassScan, flush: &Flush, missing: u64, settings: &Settings) -> St
          longest for {} s",
         settings.pressure.target_percent, seen.oldest_idle_seconds
     );
+    if let Some(time_wait) = flush.time_wait_over_seconds {
+        let own = settings.flush.half_open_floor_seconds();
+        return match time_wait < own {
+            true => format!(
+                "{facts}; at level critical TIME_WAIT goes from {time_wait} s on, before its own {own} s, and {} more \
+                 are idle for as long",
+                seen.only_critical.at_least(time_wait)
+            ),
+            false => format!("{facts} (TIME_WAIT from {time_wait} s on)"),
+        };
+    }
     match flush.grace_seconds {
         Some(grace) => {
             format!("{facts}; {grace} s are left to them, and the next packet puts the full timeout back")
@@ -276,7 +303,10 @@ fn why(seen: &ClassScan, flush: &Flush, missing: u64, settings: &Settings) -> St
 }
 
 fn barren(snapshot: &Snapshot, memory: &mut Memory, scan: &Scan, plan: &mut Plan, excess: u64) {
-    let none = scan.classes.iter().all(|seen| seen.would_free == 0 && seen.in_grace == 0);
+    let may_go = |seen: &ClassScan| {
+        seen.would_free.saturating_add(seen.in_grace).saturating_add(only_critical(seen, plan.level))
+    };
+    let none = scan.classes.iter().all(|seen| may_go(seen) == 0);
     plan.reasons.extend(none.then(|| format!(
         "{excess} entries are over the target, but of {} none is idle for certain past its floor and unprotected \
          ({} are protected{}): they count as live and stay; `ctctl top-sources` says whose they are",

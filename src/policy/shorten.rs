@@ -1,7 +1,7 @@
 //! Timeouts come down, for the entries to come.
 
 use super::settle::{self, Write};
-use super::{Memory, hands};
+use super::{Memory, hands, relief};
 use crate::model::{
     Act, Action, Class, ClassScan, Governed, Histogram, Level, Plan, Scan, Settings, Snapshot, Timeout,
 };
@@ -84,8 +84,11 @@ pub(super) fn shorten(
     if !settings.timeouts.enabled || !snapshot.may_set_timeouts {
         return;
     }
-    let may_go =
-        |sum: u64, seen: &ClassScan| sum.saturating_add(seen.would_free).saturating_add(seen.in_grace);
+    let level = plan.level;
+    let may_go = |sum: u64, seen: &ClassScan| {
+        let late = relief::only_critical(seen, level);
+        sum.saturating_add(seen.would_free).saturating_add(seen.in_grace).saturating_add(late)
+    };
     let spent = plan.level == Level::Critical && scan.classes.iter().fold(0, may_go) < excess;
     for timeout in ORDER.into_iter().filter_map(Timeout::named) {
         let (Some(&now), Some(floor)) =

@@ -42,6 +42,8 @@ pub struct Seen {
     pub idle_unprotected: Option<u32>,
     /// The class by which they may go.
     pub class: Option<Class>,
+    /// By that class they may go at level critical alone.
+    pub only_critical: bool,
     /// They are gone within `grace_seconds` unless a packet comes.
     pub in_grace: bool,
 }
@@ -60,7 +62,8 @@ impl Seen {
             count: cohort.count,
             left_seconds,
             idle_unprotected: judged.idle_unprotected(),
-            class: judged.class.filter(|_| judged.eligible),
+            class: judged.class.filter(|_| judged.eligible || judged.only_critical),
+            only_critical: judged.only_critical,
             in_grace: judged.in_grace,
         }
     }

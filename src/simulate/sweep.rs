@@ -194,6 +194,10 @@ impl Sweep {
             (None, Some(grace)) => {
                 seen.class == Some(flush.class) && !seen.in_grace && seen.left_seconds > grace
             }
+            (None, None) if seen.only_critical => {
+                seen.class == Some(flush.class)
+                    && seen.idle_unprotected.is_some_and(|idle| flush.takes_only_critical(idle))
+            }
             (None, None) => seen.class == Some(flush.class),
         }
     }

@@ -66,8 +66,12 @@ fn sentence(action: &ActionRow) -> String {
     };
     let class = action.class.map_or(String::new(), |class| format!(" {class}"));
     let noun = if action.budget == Some(1) { "entry" } else { "entries" };
-    let idle =
+    let mut idle =
         action.idle_over_seconds.map_or(String::new(), |s| format!(" idle over {}", duration(s.into())));
+    if let Some(seconds) = action.time_wait_idle_over_seconds.filter(|s| action.idle_over_seconds != Some(*s))
+    {
+        idle += &format!(" (TIME_WAIT over {})", duration(seconds.into()));
+    }
     let share = action.share_level.map_or(String::new(), |level| format!(", each payer down to {level}"));
     format!("{verb}{budget}{class} {noun}{idle}{share}")
 }

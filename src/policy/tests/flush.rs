@@ -107,3 +107,52 @@ fn at_critical_no_plan_names_a_payer_yet_or_a_second_chance() {
         }
     }
 }
+
+/// TIME_WAIT that is past its own floor, TIME_WAIT that only level critical may take, and CLOSE past its floor.
+fn closing(past: u64, only_critical: &[(u32, u64)], close: u64) -> Scan {
+    let mut scan = seen(&[(Class::Closed, &[(8, close), (64, past)])]);
+    let closed = &mut scan.classes[0];
+    for (seconds, n) in only_critical {
+        closed.only_critical.add_many(*seconds, *n);
+        closed.entries += n;
+    }
+    scan
+}
+
+fn closed_flush(entries: u64, scan: Scan) -> Option<(u32, Option<u32>, u64, String)> {
+    let plan = plan(entries, scan);
+    plan.actions.iter().find_map(|action| match &action.act {
+        Act::Flush(flush) if flush.class == Class::Closed => {
+            let cuts = (flush.idle_over_seconds, flush.time_wait_over_seconds);
+            Some((cuts.0, cuts.1, flush.budget, action.reason.clone()))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn time_wait_has_a_floor_of_its_own_below_critical() {
+    // 15,000 are too many, and 30,000 TIME_WAIT entries are too young at high.
+    let young: &[(u32, u64)] = &[(8, 20_000), (40, 10_000)];
+    assert_eq!(closed_flush(85_000, closing(0, young, 0)), None);
+    let (close, time_wait, _, reason) = closed_flush(85_000, closing(3000, young, 2000)).unwrap();
+    assert_eq!((close, time_wait), (5, Some(60)));
+    assert!(reason.contains("5000 closed entries") && reason.contains("TIME_WAIT from 60 s on"), "{reason}");
+    let (close, time_wait, budget, _) = closed_flush(85_000, closing(20_000, young, 9000)).unwrap();
+    assert_eq!((close, time_wait, budget), (64, Some(64), 15_000), "the longest idle first");
+}
+
+#[test]
+fn at_critical_the_oldest_time_wait_goes_before_its_floor_and_only_what_is_missing() {
+    let young: &[(u32, u64)] = &[(8, 20_000), (40, 10_000)];
+    // 26,000 are too many at 96,000 entries.
+    let enough = closed_flush(96_000, closing(30_000, young, 0)).unwrap();
+    assert_eq!((enough.1, enough.2), (Some(64), 26_000), "what is past its own floor suffices");
+    let some = closed_flush(96_000, closing(18_000, young, 0)).unwrap();
+    assert_eq!((some.0, some.1, some.2), (5, Some(40), 26_000));
+    assert!(some.3.contains("before its own 60 s") && some.3.contains("10000 more"), "{}", some.3);
+    let all = closed_flush(96_000, closing(1000, young, 0)).unwrap();
+    assert_eq!((all.0, all.1, all.2), (5, Some(8), 26_000));
+    let none_left = closed_flush(99_000, closing(0, &[(8, 9000)], 0)).unwrap();
+    assert_eq!((none_left.0, none_left.1), (5, Some(5)));
+}

@@ -62,12 +62,13 @@ fn class_scan(class: Class) -> BoxedStrategy<ClassScan> {
         idle,
     });
     let by_timeout = vec(governed, 0..4);
-    ((number(), would_free, in_grace), seconds(), (histogram(), held, by_timeout))
+    let early = if class == Class::Closed { histogram().boxed() } else { Just(Histogram::default()).boxed() };
+    ((number(), would_free, in_grace), seconds(), (histogram(), early, held, by_timeout))
         .prop_map(
             move |(
                 (entries, would_free, in_grace),
                 oldest_idle_seconds,
-                (idle, held_by_protection, by_timeout),
+                (idle, only_critical, held_by_protection, by_timeout),
             )| {
                 let would_free = would_free.unwrap_or_else(|| idle.at_least(60));
                 ClassScan {
@@ -77,6 +78,7 @@ fn class_scan(class: Class) -> BoxedStrategy<ClassScan> {
                     in_grace,
                     oldest_idle_seconds,
                     idle,
+                    only_critical,
                     held_by_protection,
                     by_timeout,
                 }
@@ -298,7 +300,7 @@ pub fn settings() -> BoxedStrategy<Settings> {
     let grace = prop_oneof![3 => Just(60), 1 => 0..600u32, 1 => Just(u32::MAX)];
     let proof = prop::sample::select(vec![IdleProof::Auto, IdleProof::Arithmetic, IdleProof::Observed]);
     let floor = prop_oneof![3 => 1..10_000u32, 1 => Just(u32::MAX)];
-    let flush = (yes(), vec(floor, 6), any::<bool>(), grace, proof, 0.0..=100.0f64);
+    let flush = (yes(), vec(floor, 7), any::<bool>(), grace, proof, 0.0..=100.0f64);
     let floors = btree_map(0..TIMEOUTS.len(), 1..=u32::MAX, 0..6);
     (pressure(), capacity, flush, yes(), floors)
         .prop_map(|(pressure, capacity, flush, enabled, floors)| {
@@ -314,6 +316,7 @@ pub fn settings() -> BoxedStrategy<Settings> {
             if flush.2 {
                 (f.closed_idle_floor_seconds, f.unreplied_idle_floor_seconds) = (flush.1[0], flush.1[1]);
                 (f.udp_short_idle_floor_seconds, f.udp_idle_floor_seconds) = (flush.1[2], flush.1[3]);
+                f.time_wait_idle_floor_seconds = flush.1[6];
                 (f.other_idle_floor_seconds, f.established_idle_floor_seconds) = (flush.1[4], flush.1[5]);
             }
             let all: Vec<Timeout> = Timeout::all().collect();

@@ -153,6 +153,18 @@ proptest! {
     }
 
     #[test]
+    fn time_wait_goes_before_its_own_floor_at_critical_alone(s in snapshot(), m in memory(), c in settings()) {
+        let (plan, _) = decide(&s, &m, &c);
+        for action in &plan.actions {
+            let Act::Flush(flush) = &action.act else { continue };
+            let Some(over) = flush.time_wait_over_seconds else { continue };
+            prop_assert_eq!(flush.class, Class::Closed);
+            prop_assert!(over >= c.flush.floor_seconds(Class::Closed));
+            prop_assert!(plan.level == Level::Critical || over >= c.flush.half_open_floor_seconds());
+        }
+    }
+
+    #[test]
     fn flushes_free_no_more_than_is_too_much(s in snapshot(), m in memory(), c in settings()) {
         let (plan, _) = decide(&s, &m, &c);
         let flushes = [flushed(&plan), given_grace(&plan)].concat();

@@ -12,6 +12,7 @@ fn an_entry_may_go_from_its_class_floor_on() {
         protected: None,
         idle_seconds: Some(7440),
         eligible: true,
+        only_critical: false,
         in_grace: false,
         liftable: false,
         held_by_protection: false,
@@ -35,10 +36,87 @@ fn half_closed_and_half_open_connections_are_of_no_class() {
     assert!(!Scene::new().judge(&unknown).eligible);
 }
 
+/// A closed connection with `left` seconds and these flags of its two directions.
+fn closed(state: TcpState, left: u32, flags_original: u8, flags_reply: u8) -> Entry {
+    Entry { tcp: Some(TcpInfo { state, flags_original, flags_reply }), ..in_state(state, left) }
+}
+
 #[test]
-fn closed_connections_go_after_seconds() {
+fn reset_connections_go_after_seconds() {
     let mut scene = Scene::new();
-    assert!(scene.judge(&in_state(TcpState::TimeWait, 114)).eligible);
-    assert!(!scene.judge(&in_state(TcpState::TimeWait, 115)).eligible);
-    assert_eq!(scene.judge(&in_state(TcpState::Close, 5)).class, Some(Class::Closed));
+    scene.settings.closed_idle_floor_seconds = 5;
+    let judged = scene.judge(&closed(TcpState::Close, 4, 0x20, 0x20));
+    assert_eq!((judged.class, judged.eligible, judged.only_critical), (Some(Class::Closed), true, false));
+    assert!(!scene.judge(&closed(TcpState::Close, 5, 0x20, 0x20)).eligible);
+}
+
+#[test]
+fn time_wait_and_a_reset_after_a_fin_have_a_floor_above_what_servers_think() {
+    let mut scene = Scene::new();
+    // (left of 120 s, may go, may go at level critical)
+    for (left, eligible, only_critical) in
+        [(115, false, false), (114, false, true), (60, false, true), (59, true, false)]
+    {
+        for flags in [(0x20, 0x24), (0x24, 0x20), (0, 0)] {
+            let judged = scene.judge(&closed(TcpState::TimeWait, left, flags.0, flags.1));
+            let what = format!("{left} s left, flags {flags:?}");
+            assert_eq!((judged.class, judged.eligible), (Some(Class::Closed), eligible), "{what}");
+            assert_eq!((judged.past_floor, judged.only_critical), (eligible, only_critical), "{what}");
+        }
+    }
+    let reset = scene.judge(&closed(TcpState::Close, 1, 0x24, 0x20));
+    assert_eq!((reset.eligible, reset.only_critical), (false, true));
+    let verdict = reset.verdict(&closed(TcpState::Close, 1, 0x24, 0x20), &scene.settings);
+    assert_eq!(
+        (verdict.floor_seconds, verdict.to_string()),
+        (Some(60), "stays: idle for less than 1m".into())
+    );
+    // A floor of its own never lowers that of its class.
+    scene.settings.closed_idle_floor_seconds = 90;
+    assert!(!scene.judge(&in_state(TcpState::TimeWait, 59)).eligible);
+    assert!(scene.judge(&in_state(TcpState::TimeWait, 29)).eligible);
+}
+
+#[test]
+fn closing_with_unacknowledged_data_is_of_no_class() {
+    for state in [TcpState::TimeWait, TcpState::Close] {
+        for flags in [(0x20, 0x34), (0x34, 0x20), (0x30, 0x24), (0x10, 0)] {
+            let judged = Scene::new().judge(&closed(state, 1, flags.0, flags.1));
+            assert_eq!(
+                (judged.class, judged.eligible, judged.only_critical),
+                (None, false, false),
+                "{flags:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_critical_is_counted_apart() {
+    let mut scene = Scene::new();
+    let mut sieve = scene.sieve();
+    for left in [119, 100, 70, 50, 20] {
+        let judged = sieve.judge(&in_state(TcpState::TimeWait, left));
+        sieve.count(&judged);
+    }
+    let scan = sieve.finish(UP.into(), 0.1, true, true);
+    let closed = &scan.classes[0];
+    assert_eq!((closed.entries, closed.would_free, closed.oldest_idle_seconds), (5, 2, 99));
+    assert_eq!((closed.idle.total(), closed.only_critical.total()), (3, 2));
+}
+
+#[test]
+fn an_assured_stream_to_a_short_port_is_no_question_and_answer() {
+    for (status, class) in [
+        (Status::SEEN_REPLY, Class::UdpShort),
+        (Status::SEEN_REPLY | Status::ASSURED, Class::Udp),
+        (Status::SEEN_REPLY | Status::EXPECTED, Class::Udp),
+        (0, Class::Unreplied),
+    ] {
+        for port in [53, 123] {
+            let original = tuple(UDP, 1, 2, port);
+            let entry = Entry { original, status: Status(status), tcp: None, ..established(20) };
+            assert_eq!(Class::of(&entry, &[53, 123]), Some(class), "{status:#x}");
+        }
+    }
 }

@@ -40,7 +40,8 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     let state = of(0..12u8);
     let rare = (prop::bool::weighted(0.1), prop::option::weighted(0.1, any_tuple()), of(any::<u64>()));
     let who = (any::<u32>(), 0..7u16, any_tuple(), of(any_tuple()), 0..64u32);
-    (who, status, left, state, rare).prop_map(|(who, status, left, state, rare)| Entry {
+    let flags = prop_oneof![Just((0x20, 0x24)), any::<(u8, u8)>()];
+    (who, status, left, (state, flags), rare).prop_map(|(who, status, left, (state, flags), rare)| Entry {
         id: who.0,
         zone: who.1,
         original: who.2,
@@ -50,8 +51,8 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         timeout_seconds: left,
         tcp: state.map(|state| TcpInfo {
             state: TcpState::from_kernel(state),
-            flags_original: 0,
-            flags_reply: 0,
+            flags_original: flags.0,
+            flags_reply: flags.1,
         }),
         helper: rare.0,
         master: rare.1,
@@ -89,10 +90,11 @@ proptest! {
                 sieve.count(&judged);
                 prop_assert_eq!(judged.class, Class::of(entry, &settings.udp_short_ports));
                 let past = match (judged.class, judged.idle_seconds) {
-                    (Some(class), Some(idle)) => idle >= settings.floor_seconds(class),
+                    (Some(class), Some(idle)) => idle >= settings.floor_of_seconds(class, entry),
                     _ => false,
                 };
                 prop_assert_eq!(judged.eligible, past && judged.protected.is_none());
+                prop_assert!(!judged.only_critical || (!past && judged.class == Some(Class::Closed)));
                 prop_assert!(!judged.eligible || judged.idle_seconds.unwrap() <= up);
                 let stays = entry.zone == 5 || entry.mark & 3 == 3 || entry.helper || entry.master.is_some();
                 prop_assert!(!stays || judged.protected.is_some());
@@ -105,7 +107,8 @@ proptest! {
             prop_assert_eq!(scan.protected, protected);
             prop_assert_eq!(scan.classes.iter().map(|c| c.would_free).sum::<u64>(), eligible);
             for seen in &scan.classes {
-                prop_assert!(seen.would_free <= seen.idle.total() && seen.idle.total() <= seen.entries);
+                let certain = seen.idle.total() + seen.only_critical.total();
+                prop_assert!(seen.would_free <= seen.idle.total() && certain <= seen.entries);
             }
         }
     }

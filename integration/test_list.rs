@@ -102,21 +102,34 @@ fn like_conntrack() {
     assert_eq!(lines as u64, topology.count());
     // Zones of one direction alone, as policy routing makes them.
     let zones = "table inet z { chain p { type filter hook prerouting priority -300; \
-        udp dport 4000 ct original zone set 9; udp dport 4001 ct zone set 10\n}\n}";
+        udp dport 4000 ct original zone set 9; udp dport 4001 ct zone set 10; udp dport 4002 ct reply zone set 11\n}\n}";
     topology.gateway.must("nft", &["-f", "-"], zones);
     let send = |to: (IpAddr, u16)| {
         let socket = topology.client.enter(|| std::net::UdpSocket::bind("0.0.0.0:0").expect("a socket"));
         socket.send_to(b"x", to).expect("sent");
     };
     send((SERVER4.into(), 4000));
+    send((SERVER4.into(), 4002));
     send((SERVER4.into(), 4001));
-    wait::until("both to be tracked", PATIENCE, || {
+    wait::until("all to be tracked", PATIENCE, || {
         let zones: BTreeSet<u16> = table::rows(&topology.gateway).iter().map(|row| row.zone).collect();
         if zones.contains(&10) { Ok(()) } else { Err(format!("zones {zones:?}")) }
     });
     assert!(same_lines(&topology, &setup, &[], &[]) > lines);
     let listed = conntrack(&topology, &[]).into_iter().collect::<String>();
-    assert!(listed.contains("zone-orig=9") && listed.contains("zone=10"), "both are in the list");
+    for zone in ["zone-orig=9", "zone=10", "zone-reply=11"] {
+        assert!(listed.contains(zone), "{zone} is in the list");
+    }
+    for (zone, one) in [("0", false), ("9", false), ("10", true), ("11", false)] {
+        let lines = same_lines(&topology, &setup, &["-w", zone], &["-w", zone]);
+        assert!(zone == "0" || lines == usize::from(one), "{lines} lines of zone {zone}");
+    }
+    // A zone of one direction is found again by it, and each goes by itself.
+    for port in ["4000", "4001", "4002"] {
+        let before = topology.count();
+        let flushed = setup.json(&["flush", "-d", &SERVER4.to_string(), "--dport", port, "--yes"]);
+        assert_eq!((&flushed["deleted"], before - topology.count()), (&1.into(), 1), "{port}: {flushed}");
+    }
 }
 
 fn filters() {

@@ -152,7 +152,7 @@ impl<'a> Sieve<'a> {
     /// Judges one entry.
     pub fn judge(&mut self, entry: &Entry) -> Judged {
         if let Some(master) = &entry.master {
-            let master = self.identify.tuple(master, entry.zone);
+            let master = self.identify.tuple(master, entry.zone_id());
             self.sightings.write().unwrap_or_else(PoisonError::into_inner).saw_master(master);
         }
         let class = Class::of(entry, &self.settings.udp_short_ports);
@@ -161,8 +161,8 @@ impl<'a> Sieve<'a> {
         }
         let sightings = self.sightings.read().unwrap_or_else(PoisonError::into_inner);
         // Where there is none, as nearly everywhere, to know it is cheaper than to hash each tuple.
-        let has_children =
-            sightings.any_masters() && sightings.master(self.identify.tuple(&entry.original, entry.zone));
+        let has_children = sightings.any_masters()
+            && sightings.master(self.identify.tuple(&entry.original, entry.zone_id()));
         let living = self.grounds.life.holds(entry);
         let protected = match self.protection.of(entry, has_children) {
             Some(protected) => Some(Protected { liftable: protected.liftable && !living, ..protected }),

@@ -45,7 +45,14 @@ fn arguments() -> Vec<Arg> {
             idle_over,
         ),
         valued("mark", "VALUE[/MASK]", "mark, decimal or hexadecimal", mark).short('m'),
-        number("zone", "N", "conntrack zone; 0 is the default one", Wanted::Zone).short('w'),
+        number("zone", "N", "zone of both directions; 0, the default, if one alone has a zone", Wanted::Zone)
+            .short('w'),
+        number(
+            "source-zone",
+            "N",
+            "zone of the original direction, as the source is counted in",
+            Wanted::SourceZone,
+        ),
         valued("family", "FAMILY", "address family", FAMILIES).short('f'),
     ]
 }

@@ -134,6 +134,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
         prop_oneof![Just(Family::Ipv4), Just(Family::Ipv6)].prop_map(Wanted::Family),
         any::<u8>().prop_map(Wanted::Protocol),
         any::<u16>().prop_map(Wanted::Zone),
+        any::<u16>().prop_map(Wanted::SourceZone),
         (any::<u32>(), 1u32..).prop_map(|(value, mask)| Wanted::Mark(Mark { value: value & mask, mask })),
         Just(Wanted::Unreplied),
         Just(Wanted::Assured),

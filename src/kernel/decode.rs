@@ -40,13 +40,13 @@ pub fn event(message: &Message<'_>) -> Result<Option<Event>, Malformed> {
 fn walk(attributes: Attributes<'_>) -> Result<Entry, Malformed> {
     let mut entry = Entry::default();
     let mut original = None;
-    let mut tuple_zone = None;
+    let (mut original_zone, mut reply_zone) = (None, None);
     let mut whole_zone = None;
     for attribute in attributes {
         let (kind, value) = attribute?;
         match kind {
-            1 => (original, tuple_zone) = tuple(value).map(|(t, z)| (Some(t), z))?,
-            2 => entry.reply = Some(tuple(value)?.0),
+            1 => (original, original_zone) = tuple(value).map(|(t, z)| (Some(t), z))?,
+            2 => (entry.reply, reply_zone) = tuple(value).map(|(t, z)| (Some(t), z))?,
             3 => entry.status = Status(be32(value)?),
             4 => entry.tcp = protoinfo(value)?.or(entry.tcp),
             5 => entry.helper = true,
@@ -61,8 +61,11 @@ fn walk(attributes: Attributes<'_>) -> Result<Entry, Malformed> {
         }
     }
     entry.original = original.ok_or(Malformed("no CTA_TUPLE_ORIG"))?;
-    // A zone that holds for both directions is CTA_ZONE; one of the original direction alone is inside its tuple.
-    entry.zone = whole_zone.or(tuple_zone).unwrap_or(0);
+    // A zone of both directions is CTA_ZONE; one of a single direction is inside its tuple, and the other is in zone 0.
+    (entry.zone, entry.reply_zone) = match (whole_zone, original_zone.unwrap_or(0), reply_zone.unwrap_or(0)) {
+        (Some(zone), ..) => (zone, None),
+        (None, original, reply) => (original, (reply != original).then_some(reply)),
+    };
     Ok(entry)
 }
 

@@ -175,8 +175,10 @@ impl TcpInfo {
 pub struct Entry {
     /// `CTA_ID`.
     pub id: u32,
-    /// Zone of the original direction (`CTA_ZONE`, or the zone inside `CTA_TUPLE_ORIG`).
+    /// Zone of the original direction (`CTA_ZONE`, or the zone inside `CTA_TUPLE_ORIG`): the kernel finds the entry by it.
     pub zone: u16,
+    /// Zone of the reply direction, if it is another than `zone` (`ct original zone set`, `ct reply zone set`).
+    pub reply_zone: Option<u16>,
     /// Original direction.
     pub original: Tuple,
     /// Reply direction.
@@ -200,6 +202,22 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Zones of the original and the reply direction; 0 is the default zone.
+    pub fn zones(&self) -> [u16; 2] {
+        [self.zone, self.reply_zone.unwrap_or(self.zone)]
+    }
+
+    /// The entry's zone in whichever direction it holds. A child is in the zone of its master by this alone, each in
+    /// directions of its own (`nf_ct_zone_equal_any`), and names no zone with its master's tuple.
+    pub fn zone_id(&self) -> u16 {
+        if self.zone != 0 { self.zone } else { self.reply_zone.unwrap_or(0) }
+    }
+
+    /// Zone of both directions, as `conntrack -w` compares it (`CTA_ZONE`): 0 where only one direction has a zone.
+    pub fn common_zone(&self) -> u16 {
+        if self.reply_zone.is_none() { self.zone } else { 0 }
+    }
+
     /// Who this entry is counted for.
     pub fn source_key(&self) -> SourceKey {
         SourceKey { address: self.original.source, zone: self.zone }

@@ -32,8 +32,10 @@ pub enum Wanted {
     Family(Family),
     /// IP protocol number.
     Protocol(u8),
-    /// Zone of the original direction.
+    /// Zone of both directions, as `conntrack -w`.
     Zone(u16),
+    /// Zone of the original direction, whatever that of the reply is: by it entries are counted for their source.
+    SourceZone(u16),
     /// Mark under a mask.
     Mark(Mark),
     /// No packet of the reply direction was seen: not SEEN_REPLY.
@@ -88,7 +90,8 @@ impl Wanted {
         match self {
             Wanted::Family(family) => original.source.is_ipv4() == (*family == Family::Ipv4),
             Wanted::Protocol(number) => original.protocol == *number,
-            Wanted::Zone(zone) => entry.zone == *zone,
+            Wanted::Zone(zone) => entry.common_zone() == *zone,
+            Wanted::SourceZone(zone) => entry.zone == *zone,
             Wanted::Mark(mark) => mark.matches(entry.mark),
             Wanted::Unreplied => !entry.status.seen_reply(),
             Wanted::Assured => entry.status.assured(),
@@ -155,7 +158,7 @@ impl Filters {
         let positive = |wanted| Filter { negated: false, wanted };
         let replaced = |filter: &Filter| match filter.wanted {
             Wanted::Source(_) => !filter.negated,
-            Wanted::Zone(_) => !filter.negated && zone.is_some(),
+            Wanted::SourceZone(_) => !filter.negated && zone.is_some(),
             _ => false,
         };
         let (given, mut filters): (Vec<Filter>, Vec<Filter>) = self.sorted.iter().partition(|f| replaced(f));
@@ -170,16 +173,16 @@ impl Filters {
             _ => None,
         });
         let shared: Vec<IpNet> = if sources.count() == 0 { vec![source] } else { shared.collect() };
-        let zones = || given.iter().filter(|filter| matches!(filter.wanted, Wanted::Zone(_)));
+        let zones = || given.iter().filter(|filter| matches!(filter.wanted, Wanted::SourceZone(_)));
         let no_zone = zone.is_some_and(|zone| {
-            zones().count() > 0 && !zones().any(|filter| filter.wanted == Wanted::Zone(zone))
+            zones().count() > 0 && !zones().any(|filter| filter.wanted == Wanted::SourceZone(zone))
         });
         if shared.is_empty() || no_zone {
             // A filter and its negation: nothing matches.
             filters.extend([false, true].map(|negated| Filter { negated, wanted: Wanted::Source(source) }));
         }
         filters.extend(shared.into_iter().map(Wanted::Source).map(positive));
-        filters.extend(zone.map(Wanted::Zone).map(positive));
+        filters.extend(zone.map(Wanted::SourceZone).map(positive));
         Filters::new(filters)
     }
 
@@ -201,10 +204,11 @@ impl Filters {
         })
     }
 
-    /// The one zone that all that can match is in, if one filter alone says so.
+    /// The one zone that the original direction of all that can match is in, if one filter alone says so. Zone 0 of both
+    /// directions does not: with it goes what has a zone in one of them.
     pub fn only_zone(&self) -> Option<u16> {
         self.only(|wanted| match wanted {
-            Wanted::Zone(zone) => Some(*zone),
+            Wanted::Zone(zone @ 1..) | Wanted::SourceZone(zone) => Some(*zone),
             _ => None,
         })
     }
@@ -266,6 +270,7 @@ impl fmt::Display for Wanted {
                 None => write!(f, "--proto {number}"),
             },
             Wanted::Zone(zone) => write!(f, "--zone {zone}"),
+            Wanted::SourceZone(zone) => write!(f, "--source-zone {zone}"),
             Wanted::Mark(mark) => write!(f, "--mark {mark}"),
             Wanted::Unreplied => write!(f, "--unreplied"),
             Wanted::Assured => write!(f, "--assured"),

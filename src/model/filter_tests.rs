@@ -60,6 +60,30 @@ fn one_zone_is_told_where_one_filter_alone_says_it() {
     assert_eq!(filters(&[one, Wanted::Protocol(TCP)]).only_zone(), Some(7));
     assert_eq!((filters(&[one, other]).only_zone(), filters(&[]).only_zone()), (None, None));
     assert_eq!(Filters::new(vec![Filter { negated: true, wanted: one }]).only_zone(), None);
+    assert_eq!(
+        filters(&[Wanted::Zone(0)]).only_zone(),
+        None,
+        "with it goes what has a zone in one direction"
+    );
+    assert_eq!(filters(&[Wanted::SourceZone(0)]).only_zone(), Some(0));
+}
+
+#[test]
+fn a_zone_of_one_direction_alone_is_zone_0_to_conntracks_w_and_its_own_to_its_source() {
+    let of = |zone, reply_zone| Entry { zone, reply_zone, ..entry("10.0.0.1", "192.0.2.9") };
+    // (entry, `-w` that lists it, zone of its source, zones that protect it), as conntrack 1.4.7 and Linux 6.18 have them.
+    for (entry, listed, source, zones) in [
+        (of(0, None), 0, 0, [0, 0]),
+        (of(5, None), 5, 5, [5, 5]),
+        (of(2, Some(0)), 0, 2, [2, 0]),
+        (of(0, Some(3)), 0, 0, [0, 3]),
+    ] {
+        let matching = |wanted: fn(u16) -> Wanted| {
+            (0..9).filter(|n| filters(&[wanted(*n)]).matches(&entry, None)).collect::<Vec<u16>>()
+        };
+        assert_eq!((matching(Wanted::Zone), matching(Wanted::SourceZone)), (vec![listed], vec![source]));
+        assert_eq!(entry.zones(), zones);
+    }
 }
 
 #[test]
@@ -184,6 +208,7 @@ fn any_wanted() -> impl Strategy<Value = Wanted> {
         any::<u8>().prop_map(Wanted::Protocol),
         prop_oneof![Just(6), Just(17), Just(58)].prop_map(Wanted::Protocol),
         (0u16..3).prop_map(Wanted::Zone),
+        (0u16..3).prop_map(Wanted::SourceZone),
         mark,
         Just(Wanted::Unreplied),
         Just(Wanted::Assured),
@@ -223,6 +248,15 @@ fn any_tuple() -> impl Strategy<Value = Tuple> {
     })
 }
 
+/// Zones as the kernel has them: of both directions, or of one.
+fn any_zones() -> impl Strategy<Value = (u16, Option<u16>)> {
+    (0u16..3, 0u8..3).prop_map(|(zone, directions)| match (zone, directions) {
+        (0, _) | (_, 0) => (zone, None),
+        (_, 1) => (zone, Some(0)),
+        _ => (0, Some(zone)),
+    })
+}
+
 fn any_entry() -> impl Strategy<Value = Entry> {
     let tcp = (0u8..11).prop_map(|state| TcpInfo {
         state: TcpState::from_kernel(state),
@@ -230,14 +264,15 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         flags_reply: 0,
     });
     let (reply, tcp) = (proptest::option::of(any_tuple()), proptest::option::of(tcp));
-    (any_tuple(), reply, tcp, any::<u32>(), any::<u32>(), 0u16..3).prop_map(
-        |(original, reply, tcp, status, mark, zone)| Entry {
+    (any_tuple(), reply, tcp, any::<u32>(), any::<u32>(), any_zones()).prop_map(
+        |(original, reply, tcp, status, mark, (zone, reply_zone))| Entry {
             original,
             reply,
             tcp,
             status: Status(status),
             mark,
             zone,
+            reply_zone,
             ..Entry::default()
         },
     )

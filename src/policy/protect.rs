@@ -71,7 +71,7 @@ impl Protection {
         if settings.helpers && (entry.master.is_some() || status.any(Status::EXPECTED)) {
             return Some("it is the child of another connection");
         }
-        if settings.zones.contains(&entry.zone) {
+        if entry.zones().iter().any(|zone| settings.zones.contains(zone)) {
             return Some("[protect] zones");
         }
         if settings.marks.iter().any(|mark| mark.matches(entry.mark)) {

@@ -49,13 +49,15 @@ fn entry() -> impl Strategy<Value = Entry> {
         Status(on.fold(Status::SEEN_REPLY | Status::ASSURED, |all, bit| all | bit))
     });
     let rare = (prop::bool::weighted(0.1), prop::option::weighted(0.1, tuple()));
-    (tuple(), of(tuple()), status, 0..4u16, 0..16u32, rare).prop_map(
-        |(original, reply, status, zone, mark, (helper, master))| Entry {
+    let zones = (0..4u16, of(0..4u16));
+    (tuple(), of(tuple()), status, zones, 0..16u32, rare).prop_map(
+        |(original, reply, status, (zone, reply_zone), mark, (helper, master))| Entry {
             // Both directions of an entry are of one protocol.
             reply: reply.map(|reply| Tuple { protocol: original.protocol, ..reply }),
             original,
             status,
             zone,
+            reply_zone,
             mark,
             helper,
             master,
@@ -121,6 +123,7 @@ proptest! {
         ends.extend(entry.reply.map(|reply| reply.source));
         let listed = (settings.helpers && helped)
             || settings.zones.contains(&entry.zone)
+            || entry.reply_zone.is_some_and(|zone| settings.zones.contains(&zone))
             || settings.marks.iter().any(|mark| entry.mark & mark.mask == mark.value & mark.mask)
             || inside(&settings.sources, entry.original.source)
             || ends.iter().any(|end| inside(&settings.destinations, *end))

@@ -93,8 +93,9 @@ fn fields<'a>(protocol: u8, words: impl Iterator<Item = &'a str>) -> Result<Entr
             "id" => entry.id = number(value)?,
             "packets" => entry.packets = Some(entry.packets.unwrap_or(0).saturating_add(number(value)?)),
             "mark" => entry.mark = number(value)?,
-            // One that holds for the reply alone (`zone-reply`) is nobody's source's.
-            "zone" | "zone-orig" => entry.zone = number(value)?,
+            "zone" => entry.zone = number(value)?,
+            "zone-orig" => (entry.zone, entry.reply_zone) = (number(value)?, Some(0)),
+            "zone-reply" => entry.reply_zone = Some(number(value)?),
             "helper" => entry.helper = true,
             "use" => whole = true,
             _ => {}

@@ -62,6 +62,7 @@ fn keys_unknown_protocols_offloaded_flows_and_zones_of_one_direction() {
         sport=2 dport=1 zone-reply=4 [OFFLOAD] mark=0 use=2";
     let offloaded = read(line);
     assert_eq!((offloaded.timeout_seconds, offloaded.zone), (None, 3));
+    assert_eq!(offloaded.reply_zone, Some(4));
     assert!(offloaded.status.any(Status::OFFLOAD));
 }
 

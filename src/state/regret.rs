@@ -170,7 +170,7 @@ impl Vigil {
         }
         tally.watched += 1 << weight;
         tally.spans[0][0] += 1 << weight;
-        let reply = entry.reply.map_or(original, |reply| identify.tuple(&reply, entry.zone));
+        let reply = entry.reply.map_or(original, |reply| identify.tuple(&reply, entry.zones()[1]));
         let keys = [original, reply];
         let asked = matches!(entry.original.protocol, UDP | UDPLITE)
             && (class == Class::UdpShort || class != Class::Udp && !entry.status.assured());

@@ -32,7 +32,7 @@ pub struct Sighting {
 impl Sighting {
     /// Of an event about the entry with this fingerprint.
     pub fn of(event: &Event, fingerprint: u64, identify: &Identify) -> Self {
-        let master = event.entry.master.as_ref().map(|master| identify.tuple(master, event.entry.zone));
+        let master = event.entry.master.as_ref().map(|master| identify.tuple(master, event.entry.zone_id()));
         Sighting { kind: event.kind, foreign: event.foreign, fingerprint, master }
     }
 }

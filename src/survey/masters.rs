@@ -64,7 +64,7 @@ fn look(netlink: &mut Netlink, identify: &Identify, sightings: &SharedSightings)
     let mut unreadable = None;
     let mut each = |chunk: &Chunk<'_>| {
         for entry in chunk.entries() {
-            match entry.map(|entry| entry.master.map(|master| identify.tuple(&master, entry.zone))) {
+            match entry.map(|entry| entry.master.map(|master| identify.tuple(&master, entry.zone_id()))) {
                 Ok(None) => {}
                 Ok(Some(master)) => {
                     sightings.write().unwrap_or_else(PoisonError::into_inner).saw_master(master);

@@ -147,9 +147,10 @@ fn datagram_flows() -> Vec<Entry> {
         flow(tuple(C6, S6, UDP, ports(5003, 53)), ANSWERED, 30, 2),
         flow(tuple(C, S, UDPLITE, ports(5004, 53)), ANSWERED, 30, 2),
         Entry { zone: 7, ..flow(to(5005, 7001), ANSWERED, 30, 2) },
-        Entry { zone: 8, ..flow(to(5006, 7002), MADE, 30, 1) },
+        // Zone 8 of the original direction alone.
+        Entry { zone: 8, reply_zone: Some(0), ..flow(to(5006, 7002), MADE, 30, 1) },
         // Zone 9 of the reply direction alone: the original one is in the default zone.
-        flow(to(5007, 7003), MADE, 30, 1),
+        Entry { reply_zone: Some(9), ..flow(to(5007, 7003), MADE, 30, 1) },
         Entry { mark: 0x2a, ..flow(to(5008, 6001), MADE, 30, 1) },
         flow(to(5009, 6002), MADE, 30, 1),
         Entry {
@@ -230,7 +231,7 @@ fn an_attribute_that_nobody_reads_changes_nothing() {
         reply.is_some_and(|(_, nest)| Attributes(nest).flatten().any(|a| a == (3, &[0, 9][..])))
     });
     let entry = reply_zone.map(|m| decode::entry(&m)).expect("a zone").expect("readable").expect("entry");
-    assert_eq!((entry.zone, entry.original.source_port()), (0, Some(5007)));
+    assert_eq!((entry.zone, entry.reply_zone, entry.original.source_port()), (0, Some(9), Some(5007)));
 }
 
 /// What the stream said of one flow, in order.
@@ -249,8 +250,8 @@ fn the_stream_tells_every_birth_once_and_who_caused_it() {
         assert_eq!(story[0].foreign, expected.original.source.to_string() == I, "{expected:?}");
         let born = settled(&story[0].entry, None);
         assert_eq!(
-            (born.zone, born.original, born.reply),
-            (expected.zone, expected.original, expected.reply)
+            (born.zones(), born.original, born.reply),
+            (expected.zones(), expected.original, expected.reply)
         );
         assert_eq!((born.mark, born.master), (expected.mark, expected.master));
         assert_eq!((born.packets, born.started_unix_seconds), (None, None), "only the end has them");

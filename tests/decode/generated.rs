@@ -98,6 +98,24 @@ pub fn typed_tuple(tuple: &Tuple, zone: Option<u16>) -> Vec<TypedTuple> {
 pub enum ZoneIn {
     Whole,
     Original,
+    Reply,
+}
+
+/// The zones that the tuples of its two directions have of their own, where one is told there.
+fn own_zones(zone: u16, zone_in: ZoneIn) -> [Option<u16>; 2] {
+    let of = |direction| (zone != 0 && zone_in == direction).then_some(zone);
+    [of(ZoneIn::Original), of(ZoneIn::Reply)]
+}
+
+/// An entry as it is read where its zone is told so. What is told of the reply alone needs a reply.
+pub fn read_back(entry: Entry, zone_in: ZoneIn) -> Entry {
+    match zone_in {
+        _ if entry.zone == 0 => entry,
+        ZoneIn::Whole => entry,
+        ZoneIn::Original => Entry { reply_zone: Some(0), ..entry },
+        ZoneIn::Reply if entry.reply.is_none() => Entry { zone: 0, ..entry },
+        ZoneIn::Reply => Entry { zone: 0, reply_zone: Some(entry.zone), ..entry },
+    }
 }
 
 /// Everything that an entry says, as the kernel nests it.
@@ -106,9 +124,9 @@ pub fn attributes(entry: &Entry, zone_in: ZoneIn) -> Vec<ConntrackAttribute> {
         CtaMark, CtaProtoInfo, CtaStatus, CtaTimeout, CtaTupleOrig, CtaTupleReply, Other,
     };
     const NESTED: u16 = 0x8000;
-    let own = (entry.zone != 0 && zone_in == ZoneIn::Original).then_some(entry.zone);
+    let [own, of_reply] = own_zones(entry.zone, zone_in);
     let mut all = vec![CtaTupleOrig(typed_tuple(&entry.original, own))];
-    all.extend(entry.reply.map(|reply| CtaTupleReply(typed_tuple(&reply, None))));
+    all.extend(entry.reply.map(|reply| CtaTupleReply(typed_tuple(&reply, of_reply))));
     all.push(CtaStatus(TypedStatus::from_bits_retain(entry.status.0)));
     all.extend(entry.timeout_seconds.map(CtaTimeout));
     all.push(CtaMark(entry.mark));
@@ -156,9 +174,9 @@ fn shuffled<T: Clone + std::fmt::Debug>(values: Vec<T>) -> impl Strategy<Value =
 
 /// An entry and its attributes in any order, the parts of its original tuple too, with unknown ones in between.
 pub fn told() -> impl Strategy<Value = (Entry, Vec<ConntrackAttribute>)> {
-    let zone_in = prop::sample::select(&[ZoneIn::Whole, ZoneIn::Original][..]);
+    let zone_in = prop::sample::select(&[ZoneIn::Whole, ZoneIn::Original, ZoneIn::Reply][..]);
     (entry(), unknown(), zone_in).prop_flat_map(|(entry, unknown, zone_in)| {
-        let own = (entry.zone != 0 && zone_in == ZoneIn::Original).then_some(entry.zone);
+        let [own, _] = own_zones(entry.zone, zone_in);
         let parts = typed_tuple(&entry.original, own).into_iter().map(|part| match part {
             TypedTuple::Proto(p) => shuffled(p).prop_map(TypedTuple::Proto).boxed(),
             TypedTuple::Ip(p) => shuffled(p).prop_map(TypedTuple::Ip).boxed(),
@@ -169,7 +187,7 @@ pub fn told() -> impl Strategy<Value = (Entry, Vec<ConntrackAttribute>)> {
             let mut all = attributes(&entry, zone_in);
             all[0] = ConntrackAttribute::CtaTupleOrig(parts);
             all.extend(unknown.clone());
-            (Just(entry), shuffled(all))
+            (Just(read_back(entry, zone_in)), shuffled(all))
         })
     })
 }

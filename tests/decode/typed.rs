@@ -114,14 +114,17 @@ fn tcp(infos: &[ProtoInfo]) -> Option<TcpInfo> {
 /// The entry that the typed attributes make; `None` without a whole original tuple.
 pub fn entry(attributes: &[ConntrackAttribute]) -> Option<Entry> {
     let mut entry = Entry::default();
-    let (mut original, mut tuple_zone, mut whole_zone) = (None, None, None);
+    let (mut original, mut whole_zone, mut zones) = (None, None, [None; 2]);
     for attribute in attributes {
         match attribute {
             ConntrackAttribute::CtaTupleOrig(nest) => {
                 let (read, zone) = tuple(nest)?;
-                (original, tuple_zone) = (Some(read), zone);
+                (original, zones[0]) = (Some(read), zone);
             }
-            ConntrackAttribute::CtaTupleReply(nest) => entry.reply = Some(tuple(nest)?.0),
+            ConntrackAttribute::CtaTupleReply(nest) => {
+                let (read, zone) = tuple(nest)?;
+                (entry.reply, zones[1]) = (Some(read), zone);
+            }
             ConntrackAttribute::CtaStatus(status) => entry.status = Status(status.bits()),
             ConntrackAttribute::CtaTimeout(seconds) => entry.timeout_seconds = Some(*seconds),
             ConntrackAttribute::CtaMark(mark) => entry.mark = *mark,
@@ -149,6 +152,8 @@ pub fn entry(attributes: &[ConntrackAttribute]) -> Option<Entry> {
         }
     }
     entry.original = original?;
-    entry.zone = whole_zone.or(tuple_zone).unwrap_or(0);
+    let [original_zone, reply_zone] = zones.map(|zone| whole_zone.or(zone).unwrap_or(0));
+    entry.zone = original_zone;
+    entry.reply_zone = Some(reply_zone).filter(|zone| *zone != original_zone);
     Some(entry)
 }

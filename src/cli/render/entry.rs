@@ -50,8 +50,11 @@ pub fn write_flow(out: &mut dyn Write, entry: &Entry) -> io::Result<()> {
     if let Some(to) = translated_destination(entry) {
         write!(out, "  dnat {to}")?;
     }
-    if entry.zone != 0 {
-        write!(out, "  zone {}", entry.zone)?;
+    match (entry.zone, entry.reply_zone) {
+        (0, None) => {}
+        (zone, None) => write!(out, "  zone {zone}")?,
+        (zone @ 1.., _) => write!(out, "  zone-orig {zone}")?,
+        (_, Some(zone)) => write!(out, "  zone-reply {zone}")?,
     }
     if entry.mark != 0 {
         write!(out, "  mark {:#x}", entry.mark)?;
@@ -204,7 +207,10 @@ pub struct FlowRow {
     reply: Option<TupleRow>,
     source_nat: Option<String>,
     destination_nat: Option<String>,
+    /// Of the original direction.
     zone: u16,
+    /// Of the reply direction.
+    zone_reply: u16,
     mark: u32,
     id: u32,
     status: Vec<&'static str>,
@@ -227,6 +233,7 @@ impl FlowRow {
             source_nat: translated_source(entry),
             destination_nat: translated_destination(entry),
             zone: entry.zone,
+            zone_reply: entry.zones()[1],
             mark: entry.mark,
             id: entry.id,
             status: STATUS.iter().filter(|(bit, _)| entry.status.any(*bit)).map(|(_, name)| *name).collect(),

@@ -101,9 +101,11 @@ mod tests {
             words.iter().filter_map(|word| word.to_str()).collect::<Vec<&str>>().join(" ")
         };
         let before = "--color never --netns blue --socket /s flush --dry-run";
-        assert_eq!(words(&Filters::default()), format!("{before} --zone 7 --source 10.0.0.0/24"));
+        assert_eq!(words(&Filters::default()), format!("{before} --source-zone 7 --source 10.0.0.0/24"));
         let filters = super::super::filters_of("10.0.0.0/8 -p udp --not --unreplied -w 7 -w 8");
-        let expected = format!("{before} --proto udp --zone 7 --source 10.0.0.0/24 --not --unreplied");
+        let expected = format!(
+            "{before} --proto udp --zone 7 --zone 8 --source-zone 7 --source 10.0.0.0/24 --not --unreplied"
+        );
         assert_eq!(words(&filters.expect("filters")), expected);
     }
 }

@@ -39,11 +39,13 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     let left = of(prop_oneof![0..600u32, 0..432_001u32, any::<u32>()]);
     let state = of(0..12u8);
     let rare = (prop::bool::weighted(0.1), prop::option::weighted(0.1, any_tuple()), of(any::<u64>()));
-    let who = (any::<u32>(), 0..7u16, any_tuple(), of(any_tuple()), 0..64u32);
+    let zones = (0..7u16, prop::option::weighted(0.2, 0..7u16));
+    let who = (any::<u32>(), zones, any_tuple(), of(any_tuple()), 0..64u32);
     let flags = prop_oneof![Just((0x20, 0x24)), any::<(u8, u8)>()];
     (who, status, left, (state, flags), rare).prop_map(|(who, status, left, (state, flags), rare)| Entry {
         id: who.0,
-        zone: who.1,
+        zone: who.1.0,
+        reply_zone: who.1.1,
         original: who.2,
         reply: who.3,
         mark: who.4,
@@ -96,7 +98,7 @@ proptest! {
                 prop_assert_eq!(judged.eligible, past && judged.protected.is_none());
                 prop_assert!(!judged.only_critical || (!past && judged.class == Some(Class::Closed)));
                 prop_assert!(!judged.eligible || judged.idle_seconds.unwrap() <= up);
-                let stays = entry.zone == 5 || entry.mark & 3 == 3 || entry.helper || entry.master.is_some();
+                let stays = entry.zones().contains(&5) || entry.mark & 3 == 3 || entry.helper || entry.master.is_some();
                 prop_assert!(!stays || judged.protected.is_some());
                 prop_assert!(known || judged.idle_seconds.is_none() || up > UP, "nothing to go by yet");
                 eligible += u64::from(judged.eligible);

@@ -17,6 +17,26 @@ fn a_child_protects_itself_and_its_master() {
 }
 
 #[test]
+fn a_child_protects_its_master_whatever_the_directions_of_their_zone() {
+    // (zone, zone of the reply) of the master and of its child: the kernel compares the number alone.
+    for (master, child) in
+        [((2, Some(0)), (0, Some(2))), ((0, Some(2)), (2, None)), ((2, None), (2, Some(0)))]
+    {
+        let mut scene = Scene::new();
+        let mut sieve = scene.sieve();
+        let of = |entry, (zone, reply_zone)| Entry { zone, reply_zone, ..entry };
+        let control = of(Entry { original: tuple(TCP, 1, 2, 21), ..established(100_000) }, master);
+        assert!(sieve.judge(&control).eligible);
+        sieve.judge(&of(Entry { master: Some(control.original), ..established(0) }, child));
+        assert_eq!(
+            sieve.judge(&control).protected,
+            Some("it is the master of another connection"),
+            "{master:?}"
+        );
+    }
+}
+
+#[test]
 fn what_the_operator_protects_stays() {
     let protect = ProtectSettings {
         sources: vec!["10.0.0.7/32".parse().unwrap()],
@@ -38,6 +58,8 @@ fn what_the_operator_protects_stays() {
         (with(tuple(TCP, 1, 254, 8443), 0, 0), "[protect] ports"),
         (with(tuple(TCP, 1, 254, 22), 0, 0), "an SSH session with the gateway itself"),
         (with(plain, 0, 0x1f), "[protect] marks"),
+        (Entry { reply_zone: Some(0), ..with(plain, 5, 0) }, "[protect] zones"),
+        (Entry { reply_zone: Some(5), ..with(plain, 0, 0) }, "[protect] zones"),
         (with(plain, 5, 0), "[protect] zones"),
     ] {
         let judged = scene.judge(&entry);

@@ -211,9 +211,10 @@ fn verdicts() {
             Flow::established(source(2), to, 2, 100),
             Flow { zone: 7, ..Flow::established(source(3), to, 3, 8000) },
             Flow::new(source(4), to, L4::Tcp(4, 443, 5), 50),
-            Flow::new(source6(5), SERVER6, L4::Tcp(5, 443, 7), 60),
+            Flow::new(source6(5), SERVER6, L4::Tcp(5, 443, 7), 50),
             Flow::new(source(6), to, L4::Udp(6, 53), 40).unreplied(),
-            Flow::new(source(7), to, L4::Udp(7, 53), 100),
+            Flow { status: IPS_CONFIRMED | IPS_SEEN_REPLY, ..Flow::new(source(7), to, L4::Udp(7, 53), 100) },
+            Flow::new(source(8), to, L4::Udp(8, 53), 100),
         ],
     );
     let setup = Setup::new(&topology.gateway, &(limit(1000) + "[protect]\nzones = [7]\n"));
@@ -238,9 +239,11 @@ fn verdicts() {
     check(source(2).into(), "established", Some(100..130), false, "stays: idle for less than 2h4m");
     check(source(3).into(), "established", Some(8000..8030), false, "stays: [protect] zones");
     assert_eq!(of(source(4).into())["class"], Value::Null);
-    check(source6(5).into(), "closed", Some(60..90), true, "may go");
+    check(source6(5).into(), "closed", Some(69..100), true, "may go: idle for 1m");
     check(source(6).into(), "unreplied", None, false, "nobody can tell");
-    check(source(7).into(), "udp-short", Some(20..50), true, "may go: idle for 10s");
+    check(source(7).into(), "udp-short", Some(19..50), true, "may go: idle for 10s");
+    // A stream to the same port: the kernel has seen it speak for longer than two seconds.
+    check(source(8).into(), "udp", Some(19..50), false, "stays: idle for less than 2m");
     for line in &listed {
         assert_eq!((&line["schema"], &line["netns"]["inode"]), (&1.into(), &topology.gateway.inode().into()));
     }

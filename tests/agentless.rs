@@ -11,13 +11,13 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Seven entries of which three are TIME_WAIT and idle for about 60 s: with every TCP timeout at 120 s, 60 s left
+/// Seven entries of which three are TIME_WAIT and idle for about 70 s: with every TCP timeout at 120 s, 50 s left
 /// tell so without doubt.
 const FILL: &str = "
     for file in /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_*; do echo 120 >$file; done
     insert() { conntrack -I \"$@\" >/dev/null 2>&1 || { echo cannot insert an entry >&2; exit 99; }; }
     for port in 1001 1002 1003; do
-        insert -p tcp -s 10.0.0.1 -d 10.9.0.1 --sport $port --dport 80 --state TIME_WAIT -t 60 -u SEEN_REPLY,ASSURED
+        insert -p tcp -s 10.0.0.1 -d 10.9.0.1 --sport $port --dport 80 --state TIME_WAIT -t 50 -u SEEN_REPLY,ASSURED
     done
     for port in 1001 1002; do insert -p udp -s 10.0.0.2 -d 10.9.0.1 --sport $port --dport 53 -t 29; done
     insert -p icmp -s 10.0.0.3 -d 10.9.0.1 --icmp-type 8 --icmp-code 0 --icmp-id 7 -t 29

@@ -8,7 +8,10 @@ mod cleanup;
 mod environment;
 mod fill;
 mod flow;
+mod frames;
 mod hostwide;
+#[path = "../src/state/tests/kernel_rules.rs"]
+mod kernel_rules;
 mod living;
 mod namespace;
 mod netlink;
@@ -45,6 +48,7 @@ mod test_operator;
 mod test_pacing;
 mod test_persist;
 mod test_pressure;
+mod test_proofs;
 mod test_protect;
 mod test_rate;
 mod test_regret;
@@ -120,6 +124,7 @@ fn tests() -> Vec<Test> {
         test_pacing::TESTS,
         test_hands::TESTS,
         test_replay::TESTS,
+        test_proofs::TESTS,
         test_protect::TESTS,
         test_local_life::TESTS,
         test_observed::TESTS,

@@ -82,7 +82,7 @@ pub fn open(topology: &Topology) {
     ip(format!("route add 10.160.0.0/12 via {CLIENT4}"));
 }
 
-fn mac(namespace: &Namespace, device: &str) -> String {
+pub fn mac(namespace: &Namespace, device: &str) -> String {
     let shown = must("ip", &["-n", &namespace.name, "-br", "link", "show", device], "");
     shown.split_whitespace().nth(2).expect("an address").to_owned()
 }

@@ -31,6 +31,8 @@ pub enum Need {
     SecondUser,
     /// An agent that believes the host to be up for long: idleness longer than that is no proof.
     Age,
+    /// conntrackd, which few hosts have.
+    Conntrackd,
 }
 
 /// Why something cannot be run here; `Ok` where it can.
@@ -43,6 +45,7 @@ pub struct Environment {
     host_wide: Allowed,
     second_user: Allowed,
     age: Allowed,
+    conntrackd: Allowed,
 }
 
 impl Environment {
@@ -52,6 +55,7 @@ impl Environment {
             Need::HostWide => self.host_wide.clone(),
             Need::SecondUser => self.second_user.clone(),
             Need::Age => self.age.clone(),
+            Need::Conntrackd => self.conntrackd.clone(),
         })
     }
 
@@ -68,12 +72,13 @@ impl Environment {
             },
             second_user: if inside { ordinary("changing to another user") } else { Ok(()) },
             age: age(),
+            conntrackd: conntrackd(),
         }
     }
 
     fn nothing(reason: String) -> Self {
         let no = || Err(reason.clone());
-        Environment { namespaces: no(), host_wide: no(), second_user: no(), age: no() }
+        Environment { namespaces: no(), host_wide: no(), second_user: no(), age: no(), conntrackd: no() }
     }
 }
 
@@ -106,6 +111,10 @@ fn age() -> Allowed {
                 .into())
         }
     }
+}
+
+fn conntrackd() -> Allowed {
+    find("conntrackd").map(drop).ok_or_else(|| "conntrackd is missing: apt-get install conntrackd".into())
 }
 
 fn is_root() -> bool {

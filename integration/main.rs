@@ -28,6 +28,7 @@ mod wait;
 mod test_ceiling;
 mod test_closing;
 mod test_collisions;
+mod test_conntrackd;
 mod test_counts;
 mod test_doctor;
 mod test_dry_run;
@@ -47,6 +48,7 @@ mod test_observed;
 mod test_operator;
 mod test_pacing;
 mod test_persist;
+mod test_policies;
 mod test_pressure;
 mod test_proofs;
 mod test_protect;
@@ -121,6 +123,8 @@ fn tests() -> Vec<Test> {
         test_pressure::TESTS,
         test_fair_share::TESTS,
         test_foreign_update::TESTS,
+        test_conntrackd::TESTS,
+        test_policies::TESTS,
         test_pacing::TESTS,
         test_hands::TESTS,
         test_replay::TESTS,

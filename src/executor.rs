@@ -50,6 +50,14 @@ pub trait Hand {
     /// As sendto(2) and recvmsg(2).
     fn settle_chances(&mut self, grace_seconds: u32) -> io::Result<Shortened>;
 
+    /// Tells whoever listens of entries that spoke in their grace.
+    ///
+    /// # Errors
+    /// As sendto(2) and recvmsg(2).
+    fn announce(&mut self, _spoke: &[Entry]) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Nothing is changed by this one.
     fn dry(&self) -> bool;
 }
@@ -162,6 +170,10 @@ impl<V: Values> Hand for KernelHand<V> {
 
     fn settle_chances(&mut self, grace_seconds: u32) -> io::Result<Shortened> {
         self.shortener.flush(grace_seconds)
+    }
+
+    fn announce(&mut self, spoke: &[Entry]) -> io::Result<()> {
+        self.shortener.announce(spoke)
     }
 
     fn dry(&self) -> bool {

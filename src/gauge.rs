@@ -2,31 +2,33 @@
 //! that read the kernel themselves.
 
 mod features;
+mod lookout;
+mod policies;
 mod values;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use features::SeenFeatures;
+use lookout::{Lookout, Seen};
+use policies::Policies;
 pub use values::NamespaceValues;
 
 use crate::error::Result;
 use crate::journal::TimeoutsSeen;
 use crate::kernel::modules::Asking;
-use crate::kernel::netns::{self, Namespace};
+use crate::kernel::netns::Namespace;
 use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::{Netlink, explain};
-use crate::kernel::timeout_policies::{self, PolicyListener};
-use crate::kernel::{address, clock, event_listeners, memory, sock_diag, table};
-use crate::model::{MemoryFacts, Snapshot, TCP, Timeout, TimeoutPolicy, TimeoutValues, UDP};
+use crate::kernel::timeout_policies;
+use crate::kernel::{address, clock, memory, sock_diag, table};
+use crate::model::{MemoryFacts, Snapshot, TCP, Timeout, TimeoutValues, UDP};
 use crate::policy::OwnHost;
 use crate::sieve::Grounds;
 use crate::state::{Bases, LocalLife, TimeoutHistory};
 
 /// Seconds for which /proc/meminfo holds, a read of 20 to 200 us.
 const MEMORY_SECONDS: f64 = 1.0;
-/// The same for the list of netlink sockets: 20 us with few of them, more with many.
-const LISTENERS_SECONDS: f64 = 1.0;
 /// How often it is tried what may be written: what is refused meanwhile is told as a failed act.
 const RIGHTS_SECONDS: f64 = 1.0;
 /// The same for slabinfo, which takes the kernel's slab lock.
@@ -34,8 +36,6 @@ const SLAB_SECONDS: f64 = 10.0;
 /// Sockets are listed at the start of each sweep (0.2 s for 100,000 of them, and no more than a tenth of the time)
 /// and, in one that lasts, again after so long: below the least floor of idleness.
 const SOCKETS_SECONDS: f64 = 4.0;
-/// The same for the other namespaces: every process of the host is looked at.
-const NAMESPACES_SECONDS: f64 = 60.0;
 
 /// Gathers facts of one namespace; lives on a thread that has entered it.
 pub struct Gauge {
@@ -44,16 +44,14 @@ pub struct Gauge {
     asking: Asking,
     inode: u64,
     memory: MemoryFacts,
-    /// When memory, slab and namespaces were looked at.
-    looked_at_seconds: [f64; 3],
+    /// When memory and slab were looked at.
+    looked_at_seconds: [f64; 2],
     history: TimeoutHistory,
     timeouts_at_seconds: Option<u32>,
-    /// Who listens to updates, and when that was read.
-    update_listeners: (f64, u64),
+    lookout: Lookout,
     /// When it was tried whether max and timeouts may be written, and whether they may.
     rights: (f64, [bool; 2]),
-    policies: Vec<TimeoutPolicy>,
-    policy_listener: Option<PolicyListener>,
+    policies: Policies,
     capabilities: Capabilities,
     own: OwnHost,
     life: Arc<LocalLife>,
@@ -84,16 +82,15 @@ impl Gauge {
         let mut gauge = Gauge {
             values,
             netlink,
-            policy_listener: PolicyListener::open(&asking),
+            policies: Policies::open(&asking),
             asking,
             inode: namespace.netns().inode,
             memory: MemoryFacts::default(),
-            looked_at_seconds: [f64::NEG_INFINITY; 3],
+            looked_at_seconds: [f64::NEG_INFINITY; 2],
             history: TimeoutHistory::default(),
             timeouts_at_seconds: None,
-            update_listeners: (f64::NEG_INFINITY, 0),
+            lookout: Lookout::new(namespace.netns().inode),
             rights: (f64::NEG_INFINITY, [false; 2]),
-            policies: Vec::new(),
             capabilities: process::capabilities(),
             own: OwnHost::default(),
             life: Arc::default(),
@@ -105,6 +102,25 @@ impl Gauge {
         };
         gauge.look_at_host();
         Ok(gauge)
+    }
+
+    /// From here on a thread looks for what takes time in proportion to the host's processes, and nothing here waits
+    /// for it.
+    ///
+    /// # Errors
+    /// As pthread_create(3); then it is looked for here.
+    pub fn watch_neighbours(&mut self) -> std::io::Result<()> {
+        self.lookout.watch()
+    }
+
+    /// True once after changes of nftables were lost, so that timeout policies may have come and gone unheard.
+    pub fn policies_were_lost(&mut self) -> bool {
+        self.policies.take_were_lost()
+    }
+
+    /// Somebody else listens to updates of entries.
+    pub fn heard_by_others(&mut self) -> bool {
+        self.lookout.seen().update_listeners > 0
     }
 
     /// The values behind it.
@@ -129,8 +145,7 @@ impl Gauge {
                 self.history.saw_one(timeout, *seconds, None);
             }
         }
-        self.policies
-            .extend(seen.policies.iter().filter(|p| !self.policies.contains(p)).cloned().collect::<Vec<_>>());
+        self.policies.learn(seen.policies.iter().cloned());
         self.unheard_until_seconds = self.unheard_until_seconds.max(seen.unheard_until_seconds);
         self.features.flowtables |= seen.flowtables;
     }
@@ -145,7 +160,7 @@ impl Gauge {
                 .all()
                 .map(|(timeout, seconds)| (timeout.name().to_owned(), seconds))
                 .collect(),
-            policies: self.policies.clone(),
+            policies: self.policies.known().to_vec(),
             unheard_until_seconds: self.unheard_until_seconds,
             flowtables: self.features.flowtables,
             suspended: Default::default(),
@@ -241,6 +256,9 @@ impl Gauge {
         let buckets = self.buckets()?;
         let drops = table::drops(&mut self.netlink).map_err(|e| explain("conntrack statistics", &e))?;
         self.look_at_memory(now_seconds, entries);
+        let seen = self.look_at_neighbours(now_seconds);
+        self.memory.other_namespaces = seen.other_namespaces;
+        self.look_at_policies(now_seconds);
         let timeouts = self.look_at_timeouts();
         let [owns_host_values, may_set_timeouts] = self.look_at_rights(now_seconds);
         Ok(Snapshot {
@@ -254,18 +272,11 @@ impl Gauge {
             may_set_timeouts,
             may_flush: self.capabilities.net_admin,
             may_give_grace: self.capabilities.net_admin,
-            update_listeners: self.look_at_listeners(now_seconds),
+            update_listeners: seen.update_listeners,
+            conntrackd: seen.conntrackd,
             timeouts,
             ..Snapshot::default()
         })
-    }
-
-    /// Where the list cannot be read there may be one.
-    fn look_at_listeners(&mut self, now: f64) -> u64 {
-        if now - self.update_listeners.0 >= LISTENERS_SECONDS {
-            self.update_listeners = (now, event_listeners::of_updates().unwrap_or(1));
-        }
-        self.update_listeners.1
     }
 
     /// Whether max and timeouts may be written: each is a file that is opened and closed.
@@ -285,58 +296,46 @@ impl Gauge {
     }
 
     fn look_at_memory(&mut self, now: f64, entries: u64) {
-        let [memory_at, slab_at, namespaces_at] = &mut self.looked_at_seconds;
+        let [memory_at, slab_at] = &mut self.looked_at_seconds;
         if now - *slab_at >= SLAB_SECONDS {
-            let other_namespaces = self.memory.other_namespaces;
-            self.memory = MemoryFacts { other_namespaces, ..memory::facts(entries) };
+            self.memory = memory::facts(entries);
             (*slab_at, *memory_at) = (now, now);
         } else if now - *memory_at >= MEMORY_SECONDS {
             memory::refresh(&mut self.memory);
             *memory_at = now;
         }
-        if now - *namespaces_at >= NAMESPACES_SECONDS {
-            self.memory.other_namespaces = netns::others();
-            *namespaces_at = now;
-        }
     }
 
-    /// True if timeout policies were made since the last look that are not known yet. One small system call.
+    /// True if timeout policies were made since the last look that are not known yet, or may have been. Two small system
+    /// calls.
     pub fn hear_policies(&mut self) -> bool {
-        let heard = self.policy_listener.as_mut().map(PolicyListener::heard).unwrap_or_default();
-        self.learn(heard)
+        self.policies.hear()
     }
 
-    /// A policy that is gone by now may still be some entry's base.
-    fn learn(&mut self, policies: Vec<TimeoutPolicy>) -> bool {
-        let known = self.policies.len();
-        for policy in policies {
-            if !self.policies.contains(&policy) {
-                self.policies.push(policy);
-            }
-        }
-        self.policies.len() > known
+    fn look_at_policies(&mut self, now: f64) {
+        let unheard_until = self.policies.look(&mut self.netlink, &self.asking, now);
+        self.unheard_until_seconds = self.unheard_until_seconds.max(unheard_until);
     }
 
     /// What makes time left into idleness, right now.
     pub fn grounds(&mut self) -> Grounds {
         self.look_at_timeouts();
-        let listed = timeout_policies::list(&mut self.netlink, &self.asking);
+        let listed = self.policies.list(&mut self.netlink, &self.asking);
         let flowtable = timeout_policies::any_flowtable(&mut self.netlink, &self.asking);
         let known = listed.is_ok() && flowtable.is_ok();
-        self.hear_policies();
-        self.learn(listed.unwrap_or_default());
+        self.unheard_until_seconds = self.unheard_until_seconds.max(listed.unwrap_or(None));
         // One that is gone by now may still have handed back what is in the table.
         self.features.flowtables |= flowtable.unwrap_or(false);
         let features = self.features.look(&self.values);
-        let bases = known.then(|| Bases::new(&self.history, &self.policies, &features));
+        let bases = known.then(|| Bases::new(&self.history, self.policies.known(), &features));
         let now = clock::boottime_seconds();
-        let conntrackd = self.look_for_conntrackd(now as u32);
+        let neighbours = self.look_at_neighbours(now);
         if now - self.life_at_seconds > (20.0 * self.life_took_seconds).max(SOCKETS_SECONDS) {
             self.look_at_sockets();
         }
         Grounds {
             bases,
-            conntrackd,
+            conntrackd: neighbours.unknown || neighbours.conntrackd.sync(),
             up_seconds: clock::boottime_seconds() as u32,
             unix_seconds: clock::unix_seconds(),
             unheard_until_seconds: self.unheard_until_seconds,
@@ -345,17 +344,17 @@ impl Gauge {
         }
     }
 
-    /// Its updates of entries make no event that is heard here: what it may have touched, it may have touched until
-    /// the end of the ten minutes in which it was seen last, so that this is on disk without being written all the
-    /// time.
-    fn look_for_conntrackd(&mut self, now: u32) -> bool {
+    /// Of entries that are older than nf_conntrack_events and a listener conntrackd's updates make no event: what it
+    /// may have touched, it may have touched until the end of the ten minutes in which it was seen last, so that this is
+    /// on disk without being written all the time.
+    fn look_at_neighbours(&mut self, now: f64) -> Seen {
         const STEP_SECONDS: u32 = 600;
-        let runs = !process::conntrackd_pids(self.inode).is_empty();
-        if runs {
-            self.unheard_until_seconds =
-                Some((now / STEP_SECONDS).saturating_add(1).saturating_mul(STEP_SECONDS));
+        let seen = self.lookout.seen();
+        if seen.conntrackd.sync() {
+            let step = now as u32 / STEP_SECONDS;
+            self.unheard_until_seconds = Some(step.saturating_add(1).saturating_mul(STEP_SECONDS));
         }
-        runs
+        seen
     }
 
     /// What this process may do, in the words of `status`.

@@ -23,7 +23,8 @@ pub struct Grounds {
     pub up_seconds: u32,
     /// Seconds of the Unix epoch.
     pub unix_seconds: u64,
-    /// Until when writers were at work that no event tells of (conntrackd), in seconds since the host came up.
+    /// Until when writers were at work that no event tells of (conntrackd), or timeout policies that were not heard of, in
+    /// seconds since the host came up.
     pub unheard_until_seconds: Option<u32>,
     /// The namespace has flowtables.
     pub flowtables: bool,
@@ -59,6 +60,8 @@ pub struct Judged {
     pub only_critical: bool,
     /// It is gone within `grace_seconds` unless a packet comes: it was given a second chance, or has no more left.
     pub in_grace: bool,
+    /// It was given a second chance, and a packet came since.
+    pub spoke: bool,
     /// What protects it may be lifted.
     pub liftable: bool,
     /// It would be eligible, were what protects it lifted.
@@ -168,6 +171,7 @@ impl<'a> Sieve<'a> {
             Some(protected) => Some(Protected { liftable: protected.liftable && !living, ..protected }),
             None => living.then_some(Protected { reason: "a socket of this host", liftable: false }),
         };
+        let had_chance = self.has_chance(entry);
         // Whoever holds an end of it may speak at any time: however long it has been silent, it is not idle.
         let idle_seconds = class.filter(|_| !living).and_then(|class| {
             let mut proofs = Proofs {
@@ -205,6 +209,7 @@ impl<'a> Sieve<'a> {
             eligible,
             only_critical,
             in_grace,
+            spoke: had_chance && !self.has_chance(entry),
             liftable,
             held_by_protection,
             past_floor: past,
@@ -228,8 +233,12 @@ impl<'a> Sieve<'a> {
 
     fn in_grace(&self, entry: &Entry, class: Option<Class>) -> bool {
         let short = entry.timeout_seconds.is_some_and(|left| left <= self.settings.grace_seconds);
-        class == Some(Class::Established)
-            && (short || self.observations.chances.holds(self.identify.entry(entry)))
+        class == Some(Class::Established) && (short || self.has_chance(entry))
+    }
+
+    fn has_chance(&self, entry: &Entry) -> bool {
+        let chances = &self.observations.chances;
+        !chances.is_empty() && chances.holds(self.identify.entry(entry))
     }
 
     /// An entry that was judged idle for `idle_seconds` has been given a second chance just now.

@@ -22,6 +22,23 @@ impl Acting {
         }
     }
 
+    /// Relief waits for no look at the host's processes.
+    pub(super) fn watch_neighbours(&mut self) {
+        if let Err(error) = self.gauge.watch_neighbours() {
+            tracing::warn!(%error, "no thread looks for conntrackd, so that relief waits for that");
+        }
+    }
+
+    pub(super) fn tell_lost_policies(&mut self) {
+        if self.gauge.policies_were_lost() {
+            tracing::warn!(
+                netns = %self.netns.key(),
+                "changes of nftables were lost: a `ct timeout` policy may have come and gone unheard, so that time left \
+                 proves no silence that reaches back before this"
+            );
+        }
+    }
+
     /// What turned with this decision: the level, the share of protection (`before`), classes that are suspended.
     /// `refused`: packets that found no room since the decision before this one.
     pub(super) fn tell_turns(

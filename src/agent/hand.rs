@@ -183,6 +183,7 @@ impl Acting {
             ground,
         };
         acting.tell_unknown_sockets();
+        acting.watch_neighbours();
         for note in notes {
             acting.chronicle.note(note);
         }
@@ -367,6 +368,7 @@ impl Acting {
         let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values && !self.hand.dry());
         self.heed(&now, snapshot.now_seconds);
         self.chronicle.tell_left_out(snapshot.now_seconds);
+        self.tell_lost_policies();
         self.save_seen();
     }
 

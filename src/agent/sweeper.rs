@@ -143,8 +143,19 @@ impl Sweeper {
         if !may_ask || !shorter_to_ask(candidates.len() as u64, before, walk_seconds) {
             asks.clear();
         }
-        let mut eye =
-            Eye { sieve, gauge, census, candidates, asks, numbers, new_before, last: None, seen: 0 };
+        let announces = gauge.heard_by_others();
+        let mut eye = Eye {
+            announces,
+            sieve,
+            gauge,
+            census,
+            candidates,
+            asks,
+            numbers,
+            new_before,
+            last: None,
+            seen: 0,
+        };
         let swept = executor::sweep(hand, flushes, pace, left, &mut eye);
         let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
         let Eye { sieve, gauge, seen, .. } = eye;
@@ -200,6 +211,8 @@ fn shorter_to_ask(candidates: u64, entries: u64, walk_seconds: f64) -> bool {
 }
 
 struct Eye<'a, 'b> {
+    /// Somebody listens to updates.
+    announces: bool,
     sieve: Sieve<'a>,
     gauge: &'b mut Gauge,
     census: Option<&'b mut CensusTaker>,
@@ -253,6 +266,10 @@ impl Judge for Eye<'_, '_> {
 
     fn in_grace(&self) -> bool {
         self.last.is_some_and(|(judged, _)| judged.in_grace)
+    }
+
+    fn spoke(&self) -> bool {
+        self.announces && self.last.is_some_and(|(judged, _)| judged.spoke)
     }
 
     fn given_grace(&mut self, entry: &Entry, idle_seconds: u32, grace_seconds: u32) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::{
-    FileLine, KernelMessage, MemoryFacts, NotExamined, Ruleset, Statistics, SysctlFile, TrackingUser,
+    FileLine, KernelMessage, MemoryFacts, NotExamined, Ruleset, Statistics, SysctlFile, TimeoutPolicy,
+    TrackingUser,
 };
 
 /// Everything that was gathered.
@@ -82,6 +83,19 @@ pub struct Runtime {
     pub other_users: Vec<TrackingUser>,
     /// Programs that manage conntrack's values or entries: process id and name.
     pub programs: Vec<(u32, String)>,
+    /// Timeout policies by what an operator knows them by.
+    pub policies: Vec<(String, TimeoutPolicy)>,
+    /// Who hears conntrack's events, but for agents of this program.
+    pub listeners: Vec<EventListener>,
+}
+
+/// A socket that hears conntrack's events.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EventListener {
+    /// The process that holds it, and its name; nothing where that may not be looked at.
+    pub holder: Option<(u32, String)>,
+    /// Events that found no room in its buffer so far.
+    pub lost: u64,
 }
 
 impl Runtime {

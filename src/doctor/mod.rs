@@ -10,6 +10,7 @@ pub mod gather;
 mod lines;
 mod modules;
 mod names;
+mod neighbours;
 mod options;
 mod order;
 mod services;
@@ -20,17 +21,18 @@ mod usage;
 mod value;
 mod writers;
 
-pub use facts::{Facts, Files, Runtime, Service, Side, TableFacts};
+pub use facts::{EventListener, Facts, Files, Runtime, Service, Side, TableFacts};
 
 use crate::model::{DoctorDocument, Finding, Header};
 
 /// Every check, in the order in which findings of one severity are shown.
-const CHECKS: [fn(&Facts) -> Vec<Finding>; 9] = [
+const CHECKS: [fn(&Facts) -> Vec<Finding>; 10] = [
     lines::check,
     order::check,
     modules::check,
     services::check,
     writers::check,
+    neighbours::check,
     size::check,
     timeouts::check,
     counters::check,

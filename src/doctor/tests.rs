@@ -1,5 +1,6 @@
 //! Findings of a running kernel, on facts made by hand: a healthy gateway has none, each change of it one.
 
+mod neighbours;
 mod rules;
 
 use super::*;

@@ -29,7 +29,7 @@ pub struct TimeoutsSeen {
     pub sysctls: Vec<(String, u32)>,
     /// Timeout policies that were there.
     pub policies: Vec<TimeoutPolicy>,
-    /// Until when conntrackd was seen at work, in seconds since the host came up.
+    /// Until when conntrackd was seen at work, or changes of timeout policies were lost, in seconds since the host came up.
     #[serde(default)]
     pub unheard_until_seconds: Option<u32>,
     /// Flowtables were seen in use.

@@ -88,6 +88,25 @@ impl Shortener {
         Ok(shortened)
     }
 
+    /// Has the kernel tell all listeners of these entries as they are now: the packet that put a full timeout back told
+    /// nobody (`__nf_ct_refresh_acct`), and conntrackd's peer still has the short one. Nothing is written.
+    ///
+    /// # Errors
+    /// As sendto(2) and recvmsg(2).
+    pub fn announce(&mut self, entries: &[Entry]) -> io::Result<()> {
+        for batch in entries.chunks(256) {
+            let mut requests = Vec::with_capacity(batch.len() * 112);
+            for entry in batch {
+                let sequence = self.look.next_sequence();
+                // What cannot be told apart was given no second chance.
+                requests.extend(request::update_nothing(entry, sequence).unwrap_or_default());
+            }
+            // ENOENT: it has ended, which the kernel told.
+            self.look.exchange(&requests, |_| ())?;
+        }
+        Ok(())
+    }
+
     fn shorten(&mut self, batch: &Batch<'_>, seconds: u32) -> io::Result<Shortened> {
         let seen = self.look.again(batch)?;
         let mut shortened = Shortened {

@@ -4,6 +4,7 @@ pub mod address;
 mod ahead;
 pub mod attribute;
 pub mod clock;
+pub mod conntrackd;
 pub mod decode;
 pub mod deleter;
 pub mod deleting;

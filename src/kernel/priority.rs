@@ -16,6 +16,12 @@ pub fn raise() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }
 
+/// Lets the calling thread run as an ordinary process does, whatever the niceness of the thread that started it.
+pub fn lower() {
+    // SAFETY: as in `raise`.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 0) };
+}
+
 /// The CPU that the calling thread runs on at this moment (getcpu(2)).
 pub fn cpu() -> Option<usize> {
     sched_getcpu().ok()

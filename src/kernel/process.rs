@@ -1,30 +1,13 @@
-//! Other processes that write the table, and what this one may do.
+//! Other processes, and what this one may do.
 
+use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::MetadataExt;
 
+use super::event_listeners::inodes;
 use super::root::Root;
 
-/// Processes called `conntrackd` in the network namespace with this inode. One whose namespace may not be read
-/// counts as well: taking a foreign one for ours costs proofs of idleness, the reverse would cost live flows.
-pub fn conntrackd_pids(netns_inode: u64) -> Vec<u32> {
-    conntrackd_pids_at(&Root::default(), netns_inode)
-}
-
-fn conntrackd_pids_at(root: &Root, netns_inode: u64) -> Vec<u32> {
-    let is_ours = |pid: &u32| {
-        root.text(&format!("proc/{pid}/comm")).trim_end() == "conntrackd"
-            && match std::fs::metadata(root.join(format!("proc/{pid}/ns/net"))) {
-                Ok(m) => m.ino() == netns_inode,
-                // NotFound: it has ended meanwhile.
-                Err(e) => e.kind() != std::io::ErrorKind::NotFound,
-            }
-    };
-    let mut found: Vec<u32> = pids(root).filter(is_ours).collect();
-    found.sort_unstable();
-    found
-}
-
-/// Processes with one of these names in the network namespace with this inode, as [`conntrackd_pids`]: id and name.
+/// Processes with one of these names in the network namespace with this inode, or in one that may not be looked at: id and
+/// name.
 pub fn named(names: &[&str], netns_inode: u64) -> Vec<(u32, String)> {
     let root = Root::default();
     let of = |pid: u32| {
@@ -35,6 +18,24 @@ pub fn named(names: &[&str], netns_inode: u64) -> Vec<(u32, String)> {
         here.then_some((pid, name))
     };
     pids(&root).filter_map(of).collect()
+}
+
+/// Of each of these sockets, by its inode, the process that holds it, and its name. Reads the descriptors of every process
+/// of the host; of those that may not be looked at nothing is told.
+pub fn holders(sockets: &HashSet<u64>) -> BTreeMap<u64, (u32, String)> {
+    let root = Root::default();
+    let mut found = BTreeMap::new();
+    if sockets.is_empty() {
+        return found;
+    }
+    for pid in pids(&root) {
+        let held = inodes(&root, &pid.to_string()).unwrap_or_default();
+        for socket in held.intersection(sockets) {
+            let name = root.text(&format!("proc/{pid}/comm")).trim_end().to_owned();
+            found.entry(*socket).or_insert((pid, name));
+        }
+    }
+    found
 }
 
 /// The processes that can be seen.
@@ -76,36 +77,7 @@ fn parse_status(status: &str) -> Capabilities {
 
 #[cfg(test)]
 mod tests {
-    use super::super::root::fixture::Tree;
     use super::*;
-
-    #[test]
-    fn only_conntrackd_of_this_namespace_counts() {
-        let tree = Tree::new(&[
-            ("proc/10/comm", "conntrackd\n"),
-            ("proc/10/ns/net", ""),
-            ("proc/11/comm", "conntrackd-gui\n"),
-            ("proc/12/comm", "conntrackd\n"),
-            ("proc/12/ns/net", ""),
-            ("proc/13/comm", "conntrackd\n"),
-            ("proc/self/comm", "conntrackd\n"),
-        ]);
-        tree.link("proc/10/ns/net", "proc/11/ns/net");
-        tree.link("proc/10/ns/net", "proc/9/ns/net");
-        tree.put("proc/9/comm", "conntrackd");
-        let inode = std::fs::metadata(tree.root().join("proc/10/ns/net")).expect("metadata").ino();
-        assert_eq!(conntrackd_pids_at(&tree.root(), inode), [9, 10]);
-        assert!(conntrackd_pids_at(&tree.root(), 0).is_empty());
-    }
-
-    #[test]
-    fn a_conntrackd_whose_namespace_is_hidden_counts() {
-        let tree = Tree::new(&[("proc/10/comm", "conntrackd\n")]);
-        let path = tree.root().join("proc/10/ns");
-        // Any error but NotFound: ELOOP, which root gets as well.
-        std::os::unix::fs::symlink(&path, &path).expect("loop");
-        assert_eq!(conntrackd_pids_at(&tree.root(), 1), [10]);
-    }
 
     #[test]
     fn effective_capabilities_are_read_not_permitted_ones() {

@@ -142,6 +142,17 @@ pub fn update_timeout(entry: &Entry, seconds: u32, sequence: u32) -> Result<Vec<
     Ok(bytes)
 }
 
+/// An update that changes nothing of an entry. The kernel tells listeners of it all the same, with the time that the entry
+/// has left at that moment (`ctnetlink_new_conntrack`, `ctnetlink_conntrack_event`).
+///
+/// # Errors
+/// If the entry cannot be told apart with certainty.
+pub fn update_nothing(entry: &Entry, sequence: u32) -> Result<Vec<u8>, Malformed> {
+    let bytes = encode(family(&entry.original), ConntrackMessage::New(identity(entry)), 0, sequence);
+    same_identity(&bytes, entry)?;
+    Ok(bytes)
+}
+
 fn identity(entry: &Entry) -> Vec<ConntrackAttribute> {
     let mut attributes = vec![
         ConntrackAttribute::CtaTupleOrig(tuple(&entry.original)),

@@ -2,48 +2,93 @@
 
 use std::io;
 
-use super::attribute::{Attributes, Messages, be32, byte};
+use super::attribute::{Attributes, Message, Messages, be32, byte};
 use super::modules::Asking;
 use super::question;
 use super::socket::Netlink;
 use crate::model::TimeoutPolicy;
+
+/// A policy, and what makes it known to its operator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedPolicy {
+    /// `ct timeout slow of table inet filter`, or `nfct timeout slow`.
+    pub name: String,
+    /// What it sets.
+    pub policy: TimeoutPolicy,
+}
 
 /// The policies of nfnetlink_cttimeout and the `ct timeout` objects of nftables.
 ///
 /// # Errors
 /// As [`Netlink::ask`], but for a kernel that has neither, where there are none.
 pub fn list(netlink: &mut Netlink, asking: &Asking) -> io::Result<Vec<TimeoutPolicy>> {
-    let mut found = Vec::new();
-    // Without their modules there are none.
-    if asking.may("nfnetlink_cttimeout") {
-        found.extend(of_cttimeout(netlink)?);
-    }
+    Ok(named(netlink, asking)?.into_iter().map(|named| named.policy).collect())
+}
+
+/// The same with their names.
+///
+/// # Errors
+/// As [`list`].
+pub fn named(netlink: &mut Netlink, asking: &Asking) -> io::Result<Vec<NamedPolicy>> {
+    let mut found = of_cttimeout(netlink, asking)?;
+    // Without its module there are none.
     if asking.may("nf_tables") {
         found.extend(objects(netlink)?);
     }
     Ok(found)
 }
 
-fn of_cttimeout(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>> {
+/// Those of nfnetlink_cttimeout alone, which tells nobody of changes: for a look once a second.
+///
+/// # Errors
+/// As [`list`].
+pub fn of_cttimeout(netlink: &mut Netlink, asking: &Asking) -> io::Result<Vec<NamedPolicy>> {
     let mut found = Vec::new();
+    if !asking.may("nfnetlink_cttimeout") {
+        return Ok(found);
+    }
     let sequence = netlink.next_sequence();
-    // CTA_TIMEOUT_L4PROTO 3, CTA_TIMEOUT_DATA 4.
     let asked = netlink.ask(&question::timeout_policies(sequence), sequence, |message| {
-        found.extend(message.attributes().ok().and_then(|a| policy(a, 3, 4)));
+        // CTA_TIMEOUT_NAME 1, CTA_TIMEOUT_L4PROTO 3, CTA_TIMEOUT_DATA 4.
+        let policy = message.attributes().ok().and_then(|attributes| policy(attributes, 3, 4));
+        let name = format!("nfct timeout {}", texts(message, [1])[0]);
+        found.extend(policy.map(|policy| NamedPolicy { name, policy }));
     });
     absent_is_none(asked).map(|()| found)
 }
 
-fn objects(netlink: &mut Netlink) -> io::Result<Vec<TimeoutPolicy>> {
+fn objects(netlink: &mut Netlink) -> io::Result<Vec<NamedPolicy>> {
     let mut found = Vec::new();
     let sequence = netlink.next_sequence();
-    // NFTA_OBJ_DATA 4 holds NFTA_CT_TIMEOUT_L4PROTO 2 and NFTA_CT_TIMEOUT_DATA 3.
     let asked = netlink.ask(&question::timeout_objects(sequence), sequence, |message| {
-        for (_, data) in message.attributes().into_iter().flatten().flatten().filter(|(kind, _)| *kind == 4) {
-            found.extend(policy(Attributes(data), 2, 3));
-        }
+        let policy = message.attributes().ok().and_then(object);
+        found.extend(policy.map(|policy| NamedPolicy { name: object_name(message), policy }));
     });
     absent_is_none(asked).map(|()| found)
+}
+
+/// NFTA_OBJ_TABLE 1 and NFTA_OBJ_NAME 2, with the family of `struct nfgenmsg`.
+fn object_name(message: &Message<'_>) -> String {
+    let family = match message.payload.first() {
+        Some(1) => "inet",
+        Some(2) => "ip",
+        Some(5) => "netdev",
+        Some(7) => "bridge",
+        Some(10) => "ip6",
+        _ => "?",
+    };
+    let [table, name] = texts(message, [1, 2]);
+    format!("ct timeout {name} of table {family} {table}")
+}
+
+fn texts<const N: usize>(message: &Message<'_>, kinds: [u16; N]) -> [String; N] {
+    let mut found = [const { String::new() }; N];
+    for (kind, value) in message.attributes().into_iter().flatten().flatten() {
+        if let Some(place) = kinds.iter().position(|k| *k == kind) {
+            found[place] = String::from_utf8_lossy(value).trim_end_matches('\0').to_owned();
+        }
+    }
+    found
 }
 
 /// True if the namespace has a flowtable of nftables.
@@ -62,9 +107,26 @@ pub fn any_flowtable(netlink: &mut Netlink, asking: &Asking) -> io::Result<bool>
 
 /// Hears of `ct timeout` objects as they are made, so that one that is gone before the next listing is known all the
 /// same: flows under it keep its base.
-pub struct PolicyListener(Netlink);
+pub struct PolicyListener {
+    netlink: Netlink,
+    /// The kernel's count of what was lost, as far as it was told.
+    lost: u32,
+}
+
+/// What was heard since the last call.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct HeardPolicies {
+    /// Those that were made.
+    pub made: Vec<TimeoutPolicy>,
+    /// Others may have been made and removed unheard.
+    pub lost: bool,
+}
 
 impl PolicyListener {
+    /// Room for the change of a ruleset of some 40,000 rules: each change is a message, whatever it is about, and one
+    /// transaction sends all of its messages at once. It is a bound: only what waits takes memory.
+    const ROOM_BYTES: usize = 32 << 20;
+
     /// Subscribes to nftables' changes, if the kernel has them and this user may.
     pub fn open(asking: &Asking) -> Option<Self> {
         const NFNLGRP_NFTABLES: u32 = 7;
@@ -72,24 +134,48 @@ impl PolicyListener {
             return None;
         }
         let netlink = Netlink::open().ok()?;
-        netlink.reserve(1 << 20);
+        netlink.reserve(Self::ROOM_BYTES);
         netlink.set_no_enobufs().ok()?;
         netlink.join(NFNLGRP_NFTABLES).ok()?;
-        Some(PolicyListener(netlink))
+        Some(PolicyListener { netlink, lost: 0 })
     }
 
-    /// Those made since the last call; without waiting.
-    pub fn heard(&mut self) -> Vec<TimeoutPolicy> {
+    /// Messages that found no room since it was opened; it has still to be told what they were lost from.
+    pub fn lost(&self) -> u32 {
+        self.netlink.lost().unwrap_or(u32::MAX)
+    }
+
+    /// Those made since the last call; without waiting. Two small system calls where nothing was changed.
+    pub fn heard(&mut self) -> HeardPolicies {
         const NFT_MSG_NEWOBJ: u8 = 18;
-        let mut found = Vec::new();
-        while let Ok(bytes) = self.0.receive(libc::MSG_DONTWAIT) {
-            for message in Messages(bytes).flatten() {
+        let mut heard = HeardPolicies::default();
+        loop {
+            let bytes = match self.netlink.receive(libc::MSG_DONTWAIT) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // One that does not fit its room is gone; the next may be there.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    heard.lost = true;
+                    continue;
+                }
+                Err(_) => {
+                    heard.lost = true;
+                    break;
+                }
+            };
+            for message in Messages(bytes) {
+                let Ok(message) = message else {
+                    heard.lost = true;
+                    break;
+                };
                 if message.kind == u16::from_be_bytes([question::NFTABLES, NFT_MSG_NEWOBJ]) {
-                    found.extend(message.attributes().ok().and_then(object));
+                    heard.made.extend(message.attributes().ok().and_then(object));
                 }
             }
         }
-        found
+        let lost = self.lost();
+        heard.lost |= std::mem::replace(&mut self.lost, lost) != lost;
+        heard
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class::Class;
 use super::groups::Group;
+use super::neighbour::Conntrackds;
 use super::regret::ClassRegret;
 use super::share::Weighed;
 use super::timeouts::{Timeout, TimeoutValues};
@@ -87,6 +88,13 @@ impl Histogram {
             .enumerate()
             .filter(|(bin, _)| Self::edge(*bin) >= seconds)
             .fold(0, |sum, (_, n)| sum.saturating_add(*n))
+    }
+
+    /// What the largest value under `floor` may lack to it at least; `None` where there is none.
+    pub fn least_missing_to(&self, floor: u32) -> Option<u32> {
+        let under = |bin: &usize| self.bins[*bin] > 0 && Self::edge(*bin) < floor;
+        let bin = (0..self.bins.len()).rev().find(under)?;
+        Some(floor.saturating_sub(Self::edge(bin + 1).saturating_sub(1)))
     }
 
     /// Takes `n` values away, the largest first.
@@ -325,6 +333,8 @@ pub struct Snapshot {
     pub chances: Chances,
     /// Other sockets of the namespace that get an event for each update of an entry (conntrackd, `conntrack -E`).
     pub update_listeners: u64,
+    /// The conntrackd of the namespace.
+    pub conntrackd: Conntrackds,
     /// What deletions came to; empty where none was ever made.
     #[serde(default)]
     pub regret: Vec<ClassRegret>,

@@ -1,7 +1,7 @@
 //! The second chance: at level high, ESTABLISHED entries that are idle past their floor are not deleted. They are left
 //! `grace_seconds`, and the next packet puts the full timeout back.
 
-use super::{Memory, seconds_to_full};
+use super::{Memory, ahead, seconds_to_full};
 use crate::model::{Class, ClassScan, Flush, Level, Plan, Scan, Settings, Snapshot};
 
 /// Growth is not steady, and what has run out is counted until the scan after it.
@@ -61,6 +61,23 @@ pub(super) fn ran_out(snapshot: &Snapshot, scan: &Scan) -> bool {
     let over_at = chances.first_ends_seconds + RUN_OUT_SECONDS;
     let rested = snapshot.now_seconds - scan.at_seconds >= (4.0 * scan.duration_seconds).max(1.0);
     chances.waiting > 0 && over_at <= snapshot.now_seconds && scan.at_seconds < over_at && rested
+}
+
+/// Asks for a scan in calm where somebody listens to updates. A packet that revives an entry makes no event, so that
+/// conntrackd's peer would keep the short time for a flow that lives, and commit it at a failover: scans find who spoke,
+/// and have the kernel tell the time that is left to each.
+pub(super) fn find_who_spoke(snapshot: &Snapshot, plan: &mut Plan) {
+    let chances = &snapshot.chances;
+    if chances.waiting == 0 || snapshot.update_listeners == 0 {
+        return;
+    }
+    let over_at = chances.last_ends_seconds + RUN_OUT_SECONDS;
+    let due = |scan: &Scan| {
+        let unseen = over_at <= snapshot.now_seconds && scan.at_seconds < over_at;
+        let at_once = (4.0 * scan.duration_seconds).max(1.0);
+        snapshot.now_seconds - scan.at_seconds >= if unseen { at_once } else { ahead::keep_seconds(scan) }
+    };
+    plan.scan |= snapshot.scan.as_ref().is_none_or(due);
 }
 
 /// For so many of a class, the longest idle first. Those that are in their grace are longer idle, and stay out of it.

@@ -2,7 +2,7 @@
 //! handful of entries that have just become idle.
 
 use super::hurry::{MEAGRE_ACTS, room};
-use super::{Memory, relief};
+use super::{Memory, observe, relief};
 use crate::model::{ClassScan, Level, Pace, Plan, Settings, Snapshot};
 
 /// An act that frees less than this share of what was too many is meagre.
@@ -59,6 +59,9 @@ pub(super) fn waits(
         (_, 0) => APART_SECONDS,
         (..) => (10.0 * walk).max(f64::from(times).min(HIGH_SECONDS)),
     };
+    // Where scans alone prove idleness, an act is the second look at what the last one met first.
+    let by_scans = scan.filter(|scan| scan.by_observation);
+    let wait = by_scans.map_or(wait, |scan| wait.min(observe::until_next_seconds(scan, settings)));
     let passed = snapshot.now_seconds - at;
     if !(0.0..wait).contains(&passed) {
         return None;

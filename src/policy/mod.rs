@@ -15,6 +15,7 @@ mod level;
 mod lift;
 mod max_min;
 mod meagre;
+mod neighbours;
 mod observe;
 mod protect;
 mod raise;
@@ -153,10 +154,12 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
         calm::step_back(snapshot, &mut memory, settings, &mut plan);
         ahead::look(snapshot, settings, &mut plan);
         observe::observe(snapshot, settings, &mut plan);
+        grace::find_who_spoke(snapshot, &mut plan);
     }
     lift::meter(snapshot, &mut memory, settings, &mut plan);
     calm::tell_waiting(snapshot, &memory, settings, &mut plan);
     grace::tell_waiting(snapshot, &mut plan);
+    neighbours::tell(snapshot, &mut plan);
     regret::withhold(&memory, &mut plan);
     memory.drops = Some(snapshot.drops);
     (plan, memory)

@@ -1,8 +1,8 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
 use super::{
-    Memory, ahead, calm, fair_share, grace, hurry, level, lift, limit, meagre, raise, seconds_to_full,
-    settle, share, shorten,
+    Memory, ahead, calm, fair_share, grace, hurry, level, lift, limit, meagre, observe, raise,
+    seconds_to_full, settle, share, shorten,
 };
 use crate::model::{Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot};
 
@@ -65,7 +65,7 @@ fn act(
     {
         return Some(why);
     }
-    let scan = match trusted_scan(snapshot, memory, plan) {
+    let scan = match trusted_scan(snapshot, memory, settings, plan) {
         Ok(scan) => scan,
         Err(why) => {
             if memory.relieving && excess > 0 && hurry::needed(snapshot, memory, settings) {
@@ -112,7 +112,8 @@ fn act(
     } else {
         memory.barren = None;
     }
-    let next = (keep_seconds(plan.level, memory, scan) - (snapshot.now_seconds - scan.at_seconds)).max(0.0);
+    let next = (keep_seconds(plan.level, memory, scan, settings) - (snapshot.now_seconds - scan.at_seconds))
+        .max(0.0);
     (freed + lifted + shared == 0 && !plan.scan).then(|| {
         format!("nothing more can go by what the last scan saw: the table is looked at again in {next:.1} s")
     })
@@ -163,8 +164,10 @@ pub(super) fn coming_soon(snapshot: &Snapshot, settings: &Settings) -> f64 {
 }
 
 /// How long a scan is acted on.
-fn keep_seconds(level: Level, memory: &Memory, scan: &Scan) -> f64 {
+fn keep_seconds(level: Level, memory: &Memory, scan: &Scan, settings: &Settings) -> f64 {
     match (level, memory.barren) {
+        // Two scans prove what time left does not: the second comes as soon as it can tell anything.
+        (_, Some(_)) if scan.by_observation => observe::until_next_seconds(scan, settings),
         // Nothing was there to free: time makes entries idle, but looking all the time would cost a core.
         (_, Some((_, times))) => f64::from(times.min(10)).max(1.0).max(10.0 * scan.duration_seconds),
         (Level::Critical, None) => (4.0 * scan.duration_seconds).max(2.0),
@@ -174,8 +177,14 @@ fn keep_seconds(level: Level, memory: &Memory, scan: &Scan) -> f64 {
 
 /// The last scan, if it is young enough to act on; otherwise asks for one, or says when it will. A scan is also a reap: the
 /// kernel frees what has expired but is still counted while it walks (`ctnetlink_dump_table`).
-fn trusted_scan<'a>(snapshot: &'a Snapshot, memory: &Memory, plan: &mut Plan) -> Result<&'a Scan, String> {
-    let young = |scan: &&Scan| ahead::younger(snapshot, scan, keep_seconds(plan.level, memory, scan));
+fn trusted_scan<'a>(
+    snapshot: &'a Snapshot,
+    memory: &Memory,
+    settings: &Settings,
+    plan: &mut Plan,
+) -> Result<&'a Scan, String> {
+    let young =
+        |scan: &&Scan| ahead::younger(snapshot, scan, keep_seconds(plan.level, memory, scan, settings));
     let ran_out = |scan: &&Scan| plan.level == Level::High && grace::ran_out(snapshot, scan);
     match snapshot.scan.as_ref().filter(young).filter(|scan| !ran_out(scan)) {
         Some(scan) if scan.trusted => Ok(scan),

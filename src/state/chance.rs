@@ -85,6 +85,11 @@ impl SecondChances {
         })
     }
 
+    /// Nobody is.
+    pub fn is_empty(&self) -> bool {
+        self.entries.len() == 0
+    }
+
     /// It is in its grace, as far as is known.
     pub fn holds(&self, fingerprint: u64) -> bool {
         self.entries.len() > 0 && self.entries.get(lines::key(fingerprint)).is_some()
@@ -95,10 +100,11 @@ impl SecondChances {
         self.entries.iter_mut().for_each(|chance| chance.given &= !SEEN);
     }
 
-    /// It is over; what it did not see is gone if it saw the `whole` table, and what has run out by `now` is gone or
-    /// had a packet whatever it saw.
+    /// It is over; what it did not see is gone if it saw the `whole` table. What has run out by `now` is gone or had a
+    /// packet; only a scan of the whole table has met the latter, and has told of each that it spoke.
     pub(super) fn scan_ends(&mut self, whole: bool, now: u32) {
-        let over = |chance: &Chance| chance.expiry.saturating_add(Self::SLACK_SECONDS) < now;
+        let kept = if whole { Self::SLACK_SECONDS } else { Self::FORGOTTEN_SECONDS };
+        let over = |chance: &Chance| chance.expiry.saturating_add(kept) < now;
         self.entries.retain(|chance| !over(chance) && (chance.given & SEEN != 0 || !whole));
     }
 
@@ -171,9 +177,15 @@ mod tests {
     fn nothing_is_kept_beyond_its_grace() {
         let mut chances = given();
         chances.scan_begins();
-        chances.scan_ends(false, NOW + 62);
+        chances.scan_ends(false, NOW + 70);
+        assert!(chances.holds(1), "a scan of the whole table is to find it, should it have spoken");
+        chances.scan_ends(false, NOW + 71);
+        assert!(!chances.holds(1));
+        let mut chances = given();
+        chances.see(1, Some(0), NOW + 60);
+        chances.scan_ends(true, NOW + 62);
         assert!(chances.holds(1));
-        chances.scan_ends(false, NOW + 63);
+        chances.scan_ends(true, NOW + 63);
         assert_eq!(
             chances.facts(NOW + 63),
             Chances { room: SecondChances::BOUND as u64, ..Chances::default() }

@@ -24,7 +24,7 @@ pub struct Proofs<'a> {
     pub mode: IdleProof,
     /// conntrackd runs in the namespace: any entry may be its.
     pub conntrackd: bool,
-    /// Until when writers were at work that no event tells of, in seconds since the host came up.
+    /// Until when writers or timeout policies were at work that no event told of, in seconds since the host came up.
     pub unheard_until_seconds: Option<u32>,
     /// Flowtables are in use, or were: what comes out of one looks idle for as long as it was in it, or longer.
     pub flowtables: bool,

@@ -10,7 +10,7 @@ use ctctl::kernel::modules::Asking;
 use ctctl::kernel::request;
 use ctctl::kernel::socket::Netlink;
 use ctctl::kernel::table;
-use ctctl::kernel::timeout_policies::{self, PolicyListener};
+use ctctl::kernel::timeout_policies::{self, HeardPolicies, PolicyListener};
 use ctctl::model::{
     Class, DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpInfo, TcpState, TimeoutPolicy, Tuple,
     UDP, UDPLITE,
@@ -410,10 +410,22 @@ fn a_timeout_policy_that_lives_for_a_moment_is_heard() {
         };
         let object = "ct timeout brief { protocol tcp; l3proto ip; policy = { established : 4321 }; }";
         if nft(&format!("table ip brief {{ {object}; }}")) && nft("delete table ip brief") {
-            let heard = listener.heard();
-            assert_eq!(heard.len(), 1, "{heard:?}");
-            assert_eq!((heard[0].protocol, heard[0].seconds.contains(&4321)), (TCP, true));
-            assert_eq!(listener.heard(), []);
+            let HeardPolicies { made, lost } = listener.heard();
+            assert_eq!((made.len(), lost), (1, false), "{made:?}");
+            assert_eq!((made[0].protocol, made[0].seconds.contains(&4321)), (TCP, true));
+            assert_eq!(listener.heard(), HeardPolicies::default());
+        }
+        // More changes than there is room for: what of them is lost may have been policies.
+        let rules: String =
+            (0..20_000).map(|n| format!("add rule ip many many tcp dport {n} accept\n")).collect();
+        let lost = (0..20).any(|_| {
+            let made = nft(&format!("add table ip many\nadd chain ip many many\n{rules}"));
+            !made || !nft("delete table ip many") || listener.lost() > 0
+        });
+        assert!(lost, "no room is without an end");
+        if listener.lost() > 0 {
+            assert!(listener.heard().lost);
+            assert_eq!(listener.heard(), HeardPolicies::default(), "told once");
         }
     });
 }

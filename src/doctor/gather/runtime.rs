@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use super::super::cure::quoted;
 use super::super::usage::worth_a_rule;
-use super::super::{Runtime, Side};
+use super::super::{EventListener, Runtime, Side};
 use super::{Question, table};
 use crate::error::{Error, Result};
 use crate::journal::Baseline;
-use crate::kernel::modules::Modules;
+use crate::kernel::event_listeners::{self, NetfilterSocket};
+use crate::kernel::modules::{Asking, Modules};
 use crate::kernel::netns;
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::sysctl;
-use crate::kernel::{clock, kernel_log, memory, nft_rules, process, statistics, x_tables};
+use crate::kernel::{clock, kernel_log, memory, nft_rules, process, statistics, timeout_policies, x_tables};
 use crate::lifeline::{self, Way};
-use crate::model::{KernelMessage, NotExamined, Ruleset, TrackingUser};
+use crate::model::{KernelMessage, NotExamined, Ruleset, TimeoutPolicy, TrackingUser};
 
 /// Programs that write conntrack's values.
 const MANAGERS: [&str; 1] = ["kube-proxy"];
@@ -77,6 +78,8 @@ pub fn gather(
         runtime.rules = rules(modules, &mut skip);
         runtime.other_users = other_users(modules);
         runtime.in_the_way = in_the_way(&runtime, modules);
+        runtime.policies = policies(modules, &mut skip);
+        runtime.listeners = listeners();
         runtime.programs = process::named(&MANAGERS, question.target.netns().inode);
     }
     let sample = Duration::from_secs(question.sample_seconds);
@@ -113,6 +116,33 @@ fn look<T>(
         None => error.why,
     };
     ask().map_err(|error| skip(what, why(error), true)).ok()
+}
+
+/// Without their modules there are none.
+fn policies(modules: &Modules, skip: &mut impl FnMut(&str, String, bool)) -> Vec<(String, TimeoutPolicy)> {
+    let asking = Asking::Only(modules.clone());
+    let listed = Netlink::open().and_then(|mut netlink| {
+        let named = timeout_policies::named(&mut netlink, &asking);
+        named.map_err(|error| explain("timeout policies", &error))
+    });
+    let listed = listed.unwrap_or_else(|error| {
+        skip("timeout policies", error.why, true);
+        Vec::new()
+    });
+    listed.into_iter().map(|named| (named.name, named.policy)).collect()
+}
+
+/// Agents of this program make room for what they do themselves.
+fn listeners() -> Vec<EventListener> {
+    let heard = event_listeners::of_others().unwrap_or_default();
+    let heard: Vec<_> = heard.into_iter().filter(|socket| socket.hears_conntrack()).collect();
+    let holders = process::holders(&heard.iter().map(|socket| socket.inode).collect());
+    let listener = |socket: &NetfilterSocket| EventListener {
+        holder: holders.get(&socket.inode).cloned(),
+        lost: socket.drops,
+    };
+    let listeners = heard.iter().map(listener);
+    listeners.filter(|l| !l.holder.as_ref().is_some_and(|(_, name)| name == "ctctl")).collect()
 }
 
 /// No module of nf_tables, no rules of it.

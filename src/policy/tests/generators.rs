@@ -164,6 +164,15 @@ fn regret() -> impl Strategy<Value = Vec<ClassRegret>> {
     }).boxed()]
 }
 
+/// Mostly none.
+fn conntrackds() -> impl Strategy<Value = Conntrackds> {
+    use ConntrackdRole::{Stats, Sync, Unknown};
+    let role =
+        prop_oneof![3 => Just(None), 1 => Just(Some(Stats)), 1 => Just(Some(Sync)), 1 => Just(Some(Unknown))];
+    let one = |role| Conntrackd { pid: 7, role, why: None };
+    role.prop_map(move |role| Conntrackds(role.into_iter().map(one).collect()))
+}
+
 pub fn snapshot() -> BoxedStrategy<Snapshot> {
     let entries = prop_oneof![4 => 60_000..130_000u64, 2 => number()];
     let size = (entries, prop_oneof![4 => Just(MAX), 2 => number()], number());
@@ -171,7 +180,7 @@ pub fn snapshot() -> BoxedStrategy<Snapshot> {
     let timeouts = btree_map(0..TIMEOUTS.len(), seconds(), 0..TIMEOUTS.len());
     let yes = || prop::bool::weighted(0.8);
     let may = (prop::bool::weighted(0.7), yes(), yes(), yes());
-    let grace = (chances(), 0..3u64);
+    let grace = (chances(), 0..3u64, conntrackds());
     let seen = (of(scan()), regret());
     (size, drops(), memory_facts(), timeouts, growth, seen, may, grace)
         .prop_map(|((entries, max, buckets), drops, memory, changed, growth, (scan, regret), may, grace)| {
@@ -195,6 +204,7 @@ pub fn snapshot() -> BoxedStrategy<Snapshot> {
                 may_give_grace: may.3,
                 chances: grace.0,
                 update_listeners: grace.1,
+                conntrackd: grace.2,
                 ..Snapshot::default()
             }
         })

@@ -99,6 +99,43 @@ fn beside_listeners_the_pace_is_modest_and_takes_its_time() {
     assert_eq!(plan_of(&slower, &settings).pace.chances_per_second, 300);
 }
 
+/// A packet that revives an entry makes no event: a peer of conntrackd would keep the short time.
+#[test]
+fn who_spoke_is_found_in_calm_too_where_somebody_listens() {
+    let scan = |at_seconds: f64| Some(Scan { at_seconds, ..seen(&[]) });
+    let chances = Chances { waiting: 3, first_ends_seconds: NOW, last_ends_seconds: NOW + 30.0, room: 9 };
+    let calm = |seconds: f64, scanned: f64, update_listeners: u64| {
+        let (now_seconds, scan) = (NOW + seconds, scan(NOW + scanned));
+        plan_of(&Snapshot { now_seconds, chances, update_listeners, scan, ..table(10_000) }, &pinned()).scan
+    };
+    assert!(!calm(9.9, 0.0, 1) && calm(10.0, 0.0, 1), "within ten seconds");
+    assert!(
+        !calm(31.9, 30.0, 1) && calm(32.0, 30.0, 1) && !calm(33.0, 32.0, 1),
+        "and once they have run out"
+    );
+    assert!(!calm(32.0, 0.0, 0), "nobody is told");
+    let none = Snapshot { update_listeners: 1, scan: scan(NOW - 100.0), ..table(10_000) };
+    assert!(!plan_of(&none, &pinned()).scan);
+}
+
+#[test]
+fn a_conntrackd_is_named_with_what_it_changes() {
+    let says = |role, why: Option<&str>| {
+        let one = Conntrackd { pid: 42, role, why: why.map(str::to_owned) };
+        let snapshot = Snapshot { conntrackd: Conntrackds(vec![one]), ..table(10_000) };
+        plan_of(&snapshot, &pinned()).waiting.join("|")
+    };
+    let stats = says(ConntrackdRole::Stats, None);
+    assert_eq!(stats, "conntrackd (process 42, Stats) writes no entry, and changes nothing here");
+    let changes =
+        "time left proves nobody idle, so that an entry goes only once scans saw it silent for its floor";
+    let sync = says(ConntrackdRole::Sync, None);
+    assert_eq!(sync, format!("conntrackd (process 42, Sync) writes entries of its peer: {changes}"));
+    let unknown = says(ConntrackdRole::Unknown, Some("/gone cannot be read"));
+    let counts = "conntrackd (process 42) counts as one that syncs, for /gone cannot be read";
+    assert_eq!(unknown, format!("{counts}: {changes}"));
+}
+
 #[test]
 fn what_waits_is_not_missing_twice() {
     let mut memory = fresh();

@@ -2,6 +2,7 @@
 
 use super::fixtures::*;
 use crate::model::*;
+use crate::policy::{Memory, decide};
 
 fn scans(mode: IdleProof, scan: Option<Scan>, change: impl FnOnce(&mut Settings)) -> bool {
     let mut settings = pinned();
@@ -49,4 +50,62 @@ fn arithmetic_needs_none_and_auto_where_it_cannot_be_had_does() {
     assert!(scans(IdleProof::Auto, by_observation(), |_| ()));
     assert!(!scans(IdleProof::Arithmetic, by_observation(), |_| ()));
     assert!(!scans(IdleProof::Observed, aged(1e6), |settings| settings.flush.enabled = false));
+}
+
+/// Of closed entries, whose floor is 5 s.
+fn closed(entries: u64, idle: &[(u32, u64)]) -> Scan {
+    Scan { by_observation: true, ..seen(&[(Class::Closed, idle)]) }.of(entries)
+}
+
+trait Of {
+    fn of(self, entries: u64) -> Scan;
+}
+
+impl Of for Scan {
+    fn of(mut self, entries: u64) -> Scan {
+        self.classes
+            .iter_mut()
+            .filter(|seen| seen.class == Class::Closed)
+            .for_each(|seen| seen.entries = entries);
+        self
+    }
+}
+
+/// Scans that met nothing were 1, 2, 3 and up to 10 s apart, whatever came to be past its floor meanwhile.
+#[test]
+fn under_pressure_the_second_scan_comes_as_soon_as_it_can_prove_anything() {
+    let mut settings = pinned();
+    settings.flush.closed_idle_floor_seconds = 5;
+    let met = |scan: Scan, settings: &Settings, barren: u32| {
+        let memory = Memory { barren: Some((NOW, barren)), ..at_level(Level::Critical) };
+        let due = |after: f64| {
+            let scan = Some(Scan { at_seconds: NOW, weighed: Some(Default::default()), ..scan.clone() });
+            let now_seconds = NOW + after;
+            decide(&Snapshot { now_seconds, scan, ..table(96_000) }, &memory, settings).0.scan
+        };
+        (1..400).map(|tenth| f64::from(tenth) / 10.0).find(|after| due(*after)).expect("a scan")
+    };
+    for barren in [1, 3, 10, 1000] {
+        let at = met(closed(96_000, &[]), &settings, barren);
+        assert!((1.0..=1.1).contains(&at), "{at} after {barren}");
+    }
+    settings.flush.closed_idle_floor_seconds = 40;
+    assert!((8.0..=8.1).contains(&met(closed(96_000, &[]), &settings, 10)), "a fifth of the floor");
+    let nearly = closed(96_000, &[(38, 10)]);
+    assert!((2.5..=2.6).contains(&met(nearly, &settings, 10)), "what was met before comes to its floor");
+    let slow = Scan { duration_seconds: 0.5, ..closed(96_000, &[]) };
+    assert!(
+        (5.0..=5.1).contains(&met(
+            slow,
+            &Settings {
+                flush: FlushSettings { closed_idle_floor_seconds: 5, ..settings.flush.clone() },
+                ..settings.clone()
+            },
+            1
+        )),
+        "a tenth of a core"
+    );
+    let by_arithmetic = Scan { by_observation: false, ..closed(96_000, &[]) };
+    let at = met(by_arithmetic, &settings, 10);
+    assert!((10.0..=10.1).contains(&at), "{at}: time left told all");
 }

@@ -75,14 +75,16 @@ proptest! {
             let back = matches!(action.act, Act::LowerMax { .. } | Act::RestoreTimeout { .. });
             prop_assert_eq!(back, plan.level == Level::Normal, "{:?}", action);
         }
-        // Looking is no act; where the table is near high it is done ahead, and in calm where only looks prove anything.
+        // Looking is no act; where the table is near high it is done ahead, and in calm where only looks prove anything, or
+        // find who spoke in its grace.
         let far = usage_percent(&s, &c) < c.pressure.low_percent;
         let observes = match c.flush.idle_proof {
             IdleProof::Observed => true,
             IdleProof::Auto => s.scan.as_ref().is_some_and(|scan| scan.by_observation),
             IdleProof::Arithmetic => false,
         };
-        prop_assert!(!(plan.scan && plan.level == Level::Normal && far) || (observes && c.flush.enabled));
+        let tells = s.chances.waiting > 0 && s.update_listeners > 0;
+        prop_assert!(!(plan.scan && plan.level == Level::Normal && far) || (observes && c.flush.enabled) || tells);
     }
 
     #[test]

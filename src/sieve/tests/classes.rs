@@ -14,6 +14,7 @@ fn an_entry_may_go_from_its_class_floor_on() {
         eligible: true,
         only_critical: false,
         in_grace: false,
+        spoke: false,
         liftable: false,
         held_by_protection: false,
         past_floor: true,

@@ -53,6 +53,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("ctctl_resyncs", "counter"),
     ("ctctl_synced", "gauge"),
     ("ctctl_journal_ok", "gauge"),
+    ("ctctl_log_lines_dropped", "counter"),
     ("ctctl_dry_run", "gauge"),
     ("ctctl_build_info", "gauge"),
 ];

@@ -4,19 +4,26 @@
 //! `CTCTL_ACTION`, `class` `CTCTL_CLASS`, `id` `CTCTL_ID`), as names without one belong to systemd
 //! (systemd.journal-fields(7)); so `journalctl CTCTL_NETNS=gw1` finds one namespace.
 //! A line that cannot be written is lost and nothing else happens: the agent does not end because its
-//! reader did.
+//! reader did, and it does not wait for one that does not read: a thread of its own writes the lines (see [`queue`]).
+
+mod patient;
+mod queue;
 
 use std::env;
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 
 use nix::sys::stat::fstat;
 use tracing::level_filters::LevelFilter;
 use tracing_journald::{Priority, PriorityMappings};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::model::LogFormat;
+
+pub use queue::{Pending, dropped};
 
 /// The variable that sets levels by target, over `-v` and `-q`: `debug`, `warn,ctctl::journal=trace`.
 pub const FILTER_VARIABLE: &str = "CTCTL_LOG";
@@ -25,22 +32,29 @@ type Output = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// Sends the events of this process where `format` says, from now on. `verbosity` 0 shows info and above;
 /// each step up shows one level more (debug, trace), each step down one less (warn, error, nothing).
-/// Only the first call of a process has an effect.
+/// Only the first call of a process has an effect. Lines are written by another thread: dropping the value that is
+/// returned waits for those that are still queued, for half a second at most.
 ///
 /// Without the journal's socket `journald` becomes text with a warning, and a filter in [`FILTER_VARIABLE`]
 /// that cannot be read is set aside with a warning.
-pub fn init(format: LogFormat, verbosity: i8) {
+#[must_use = "lines that are queued when the process ends are lost"]
+pub fn init(format: LogFormat, verbosity: i8) -> Pending {
     let (output, no_journal) = output(format);
     let (filter, bad_filter) = filter(env::var(FILTER_VARIABLE).ok().as_deref(), verbosity);
-    if tracing_subscriber::registry().with(output).with(filter).try_init().is_err() {
-        return;
+    let (lines, unwritten) = queue::queue();
+    let pending = lines.pending();
+    if tracing_subscriber::registry().with(lines).with(filter).try_init().is_err() {
+        return Pending::default();
     }
+    // Not a dispatcher of its own: a second one would make callsites ask both whether a level is wanted.
+    unwritten.write_to(tracing_subscriber::registry().with(output));
     if let Some(error) = no_journal {
         tracing::warn!(%error, "the journal cannot be reached; logging to standard error");
     }
     if let Some(error) = bad_filter {
         tracing::warn!(%error, "{FILTER_VARIABLE} is no filter; it is ignored");
     }
+    pending
 }
 
 fn output(format: LogFormat) -> (Output, Option<io::Error>) {
@@ -73,13 +87,20 @@ fn journal() -> io::Result<Output> {
 // Errors of writing are not shown: eprintln! panics where standard error is closed.
 fn text() -> Output {
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).log_internal_errors(false);
-    layer.with_ansi(io::stderr().is_terminal() && !no_color).boxed()
+    let layer = tracing_subscriber::fmt::layer().with_writer(stderr()).log_internal_errors(false);
+    layer.with_timer(queue::Occurrence).with_ansi(io::stderr().is_terminal() && !no_color).boxed()
 }
 
 fn json() -> Output {
-    let layer = tracing_subscriber::fmt::layer().json().with_ansi(false);
-    layer.with_writer(io::stderr).log_internal_errors(false).boxed()
+    let layer = tracing_subscriber::fmt::layer().json().with_ansi(false).with_timer(queue::Occurrence);
+    layer.with_writer(stderr()).log_internal_errors(false).boxed()
+}
+
+fn stderr() -> BoxMakeWriter {
+    match io::stderr().as_fd().try_clone_to_owned() {
+        Ok(descriptor) => BoxMakeWriter::new(patient::Stderr::new(descriptor)),
+        Err(_) => BoxMakeWriter::new(io::stderr),
+    }
 }
 
 /// The variable's filter; the level of `verbosity` where there is none, or with the reason where it is bad.

@@ -104,6 +104,7 @@ const MAY_IMPORT: &[Row] = &[
             "gauge",
             "journal",
             "kernel",
+            "log",
             "metrics",
             "model",
             "policy",

@@ -17,6 +17,7 @@ use crate::documents;
 use crate::error::Error;
 use crate::journal;
 use crate::kernel::clock;
+use crate::log;
 use crate::metrics::{Reading, Steady};
 use crate::model::{
     AgentStatus, Basis, Class, EntriesOfSource, EntryRow, Netns, Scan, SortBy, SourceCount, StatusDocument,
@@ -164,6 +165,7 @@ impl Answers {
             regret_percent: regret_percent(&view.snapshot.regret).map(documents::rounded),
             others_update: numbers.others_write.load(Relaxed),
             queue: Some(*numbers.queue.lock().unwrap_or_else(PoisonError::into_inner)),
+            log_lines_dropped: log::dropped(),
             capabilities: view.capabilities.clone(),
         });
         status

@@ -10,7 +10,7 @@ use crate::{agent, config, log};
 /// The configuration's and the agent's.
 pub fn run(global: &Global, options: &args::Agent) -> Result<u8> {
     let (settings, config) = config::load(global.config.as_deref())?;
-    log::init(settings.log.format, global.verbosity());
+    let _pending = log::init(settings.log.format, global.verbosity());
     agent::run(agent::Options {
         netns: global.netns.clone(),
         socket: global.socket.clone(),

@@ -1,7 +1,7 @@
 //! A subscriber belongs to a process, so each test runs this very test program again as [`child`], with the
 //! environment and the standard error that it is about.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::*;
@@ -22,13 +22,24 @@ fn child() {
         _ => LogFormat::Auto,
     };
     let verbosity = env::var("LOG_TEST_VERBOSITY").ok().and_then(|v| v.parse().ok()).unwrap_or(0);
-    init(format, verbosity);
-    init(LogFormat::Json, 9);
+    let pending = init(format, verbosity);
+    drop(init(LogFormat::Json, 9));
     tracing::error!("an error");
     tracing::warn!("a warning");
     tracing::info!(netns = "gw1", class = "closed", id = 7, "an info");
     tracing::debug!("a debug");
     tracing::trace!("a trace");
+    let many = env::var("LOG_TEST_LINES").ok().and_then(|lines| lines.parse::<u64>().ok()).unwrap_or(0);
+    for n in 0..many {
+        tracing::info!(n, "{}", "x".repeat(100));
+    }
+    if many > 0 {
+        println!("dropped {}", dropped());
+        // Whoever started this reads on, or does not.
+        let _ = io::stdin().read_line(&mut String::new());
+        tracing::info!("after");
+    }
+    drop(pending);
 }
 
 fn command(environment: &[(&str, &str)]) -> Command {
@@ -102,6 +113,71 @@ fn a_reader_that_left_is_no_error() {
         let status: ExitStatus = command(&environment).stderr(writer).status().unwrap();
         assert!(status.success(), "{format}: {status}");
     }
+}
+
+/// A child that logs ten times what the queue holds into a pipe that nobody reads, and has said how much it dropped.
+fn unread(format: &str) -> (std::process::Child, io::PipeReader, impl Read) {
+    let (reader, writer) = io::pipe().unwrap();
+    let mut command = command(&[("LOG_TEST_FORMAT", format), ("LOG_TEST_LINES", "10000")]);
+    command.stderr(writer).stdout(Stdio::piped()).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let mut said = io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("dropped ") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "it says how much it dropped");
+    }
+    let dropped: u64 = line.trim_end().strip_prefix("dropped ").and_then(|n| n.parse().ok()).unwrap();
+    assert!(dropped > 5000, "{format}: {dropped} of 10000");
+    (child, reader, said)
+}
+
+/// All that it says once it is read at last.
+fn read_on(mut child: std::process::Child, reader: io::PipeReader) -> Vec<String> {
+    let mut lines = io::BufReader::new(reader).lines().map(Result::unwrap);
+    let mut read: Vec<String> = Vec::new();
+    while !read.last().is_some_and(|line| line.contains("log lines have been dropped")) {
+        read.push(lines.next().expect("it says that lines were dropped"));
+    }
+    drop(child.stdin.take());
+    read.extend(lines);
+    assert!(child.wait().unwrap().success());
+    read
+}
+
+#[test]
+fn a_reader_that_does_not_read_keeps_nobody_and_what_was_dropped_is_counted() {
+    for format in ["text", "json"] {
+        let (child, reader, _said) = unread(format);
+        let lines = read_on(child, reader);
+        let whole = lines.iter().filter(|line| line.contains(&"x".repeat(100))).count() as u64;
+        let told =
+            lines.iter().filter_map(|line| line.split_once(" log lines have been dropped")).next_back();
+        let number = told.and_then(|(before, _)| before.rsplit(['"', ' ']).next()).expect("it is said");
+        assert_eq!(whole + number.parse::<u64>().unwrap(), 10_000, "{format}: each is written or counted");
+        assert!(lines.iter().any(|line| line.contains("after")), "{format}: it goes on");
+    }
+}
+
+#[test]
+fn a_reader_that_does_not_read_does_not_hold_up_the_end() {
+    let (mut child, reader, _said) = unread("text");
+    let began = std::time::Instant::now();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    drop(reader);
+}
+
+#[test]
+fn lines_have_the_time_at_which_they_happened() {
+    let (child, reader, _said) = unread("text");
+    let read_from = format!("{:.6}", jiff::Timestamp::now());
+    let lines = read_on(child, reader);
+    let queued: Vec<&String> = lines.iter().filter(|line| line.contains("xxx")).collect();
+    let late = queued.iter().filter(|line| line.split(' ').next().unwrap() > read_from.as_str()).count();
+    assert!(late == 0 && queued.len() > 500, "{late} of {}", queued.len());
 }
 
 #[test]

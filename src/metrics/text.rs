@@ -234,6 +234,10 @@ impl Page<'_> {
         agent!(counter "ctctl_resyncs", "Dumps that the counts were taken from.", resyncs);
         agent!(gauge "ctctl_synced", "1 while the counts are the table's.", synced);
         agent!(gauge "ctctl_journal_ok", "1 while the journal can be written.", journal_ok);
+        let help = "Log lines that were dropped because nobody read those before them.";
+        self.counter("ctctl_log_lines_dropped", help, |r| {
+            r.status.agent.as_ref().map(|agent| agent.log_lines_dropped)
+        });
         agent!(gauge "ctctl_paused", "1 while the agent watches and changes nothing.", paused);
         agent!(gauge "ctctl_dry_run", "1 for an agent that decides and changes nothing.", dry_run);
         self.family("ctctl_build_info", "gauge", "The agent's version.", |reading, family| {

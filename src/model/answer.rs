@@ -165,6 +165,9 @@ pub struct AgentStatus {
     /// Events that wait to be counted.
     #[serde(default)]
     pub queue: Option<Queue>,
+    /// Log lines of the agent's process that were dropped because nobody read those before them.
+    #[serde(default)]
+    pub log_lines_dropped: u64,
     pub capabilities: Vec<String>,
 }
 

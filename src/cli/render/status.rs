@@ -113,6 +113,10 @@ impl Page<'_> {
         if agent.journal_ok {
             self.more("journal written")?;
         }
+        if agent.log_lines_dropped > 0 {
+            let lines = counted(agent.log_lines_dropped, "log line", "log lines");
+            self.more(&format!("{lines} dropped: those before were not read in time"))?;
+        }
         if let Some(regret) = agent.regret_percent {
             self.more(&format!("regret {}", percent(regret)))?;
         }

@@ -141,6 +141,11 @@ impl Setup {
     pub fn spawn(&self, args: &[&str]) -> Agent<'_> {
         let log = self.dir.join(format!("log-{}", unique()));
         let file = File::create(&log).expect("a log");
+        self.spawn_into(args, file, log)
+    }
+
+    /// The same, with its outputs going into `file`.
+    pub fn spawn_into(&self, args: &[&str], file: File, log: PathBuf) -> Agent<'_> {
         let mut command = if self.aged { aged() } else { Command::new(CTCTL) };
         command.args(self.options()).arg("agent").args(args).stdin(Stdio::null());
         command.stdout(file.try_clone().expect("a log")).stderr(file);

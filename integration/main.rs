@@ -30,6 +30,7 @@ mod test_closing;
 mod test_collisions;
 mod test_conntrackd;
 mod test_counts;
+mod test_disk;
 mod test_doctor;
 mod test_dry_run;
 mod test_edges;
@@ -146,6 +147,7 @@ fn tests() -> Vec<Test> {
         test_rescue::TESTS,
         test_rate::TESTS,
         test_restore::TESTS,
+        test_disk::TESTS,
         test_second_chance::TESTS,
         test_ceiling::TESTS,
         test_simulate::TESTS,

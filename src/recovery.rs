@@ -3,16 +3,19 @@
 
 mod host;
 mod notice;
+mod prepare;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::executor::Values;
-use crate::journal::{Baseline, Held, Loaded, trail};
+use crate::journal::{Baseline, Held, Loaded, Records, trail};
 use crate::model::{Draft, Netns, RecordEvent, RevertRow};
 use host::HostBaseline;
 pub use notice::Noticed;
+use prepare::Prepared;
+pub use prepare::Readiness;
 
 /// Resizing the hash holds every packet for about half a microsecond an entry (`nf_conntrack_hash_resize`): up to here
 /// that is 20 ms.
@@ -29,6 +32,12 @@ pub struct Keeper {
     displaced: BTreeMap<String, Held>,
     /// Max and buckets, for the next owner of them.
     host: HostBaseline,
+    /// Who writes the files of an agent; none: this one writes them itself.
+    records: Option<Records>,
+    /// Values that are recorded as about to be written, and were not yet.
+    prepared: BTreeMap<String, Prepared>,
+    /// Why the baseline in the state directory was not taken.
+    set_aside: Option<String>,
 }
 
 impl Keeper {
@@ -85,7 +94,7 @@ impl Keeper {
         for (name, held) in held.filter(|(name, _)| !values.contains_key(*name)) {
             baseline.values.insert(name.clone(), *held);
         }
-        let keeper = Keeper { dir: dir.to_owned(), baseline, dry, displaced: BTreeMap::new(), host };
+        let keeper = Keeper { dry, host, ..Self::with(dir, baseline) };
         if !dry {
             keeper.baseline.save(dir)?;
             keeper.host.save(&keeper.baseline.values);
@@ -104,13 +113,12 @@ impl Keeper {
             // Gone or broken: what the journal says of this boot and namespace is all that is known.
             Loaded::None => Ok(Self::followed(dir, boot_id, netns)),
             Loaded::SetAside { path, why } => {
-                let keeper = Self::followed(dir, boot_id, netns);
+                let mut keeper = Self::followed(dir, boot_id, netns);
+                let why = format!("the baseline was set aside as {}: {why}", path.display());
                 if keeper.is_clear() {
-                    return Err(Error::no(
-                        "revert",
-                        format!("the baseline was set aside as {}: {why}", path.display()),
-                    ));
+                    return Err(Error::no("revert", why));
                 }
+                keeper.set_aside = Some(format!("{why}; what the journal says was put back instead"));
                 Ok(keeper)
             }
         }
@@ -124,7 +132,21 @@ impl Keeper {
 
     fn with(dir: &Path, baseline: Baseline) -> Keeper {
         let host = HostBaseline::new(None, &baseline.boot_id);
-        Keeper { dir: dir.to_owned(), baseline, dry: false, displaced: BTreeMap::new(), host }
+        Keeper {
+            dir: dir.to_owned(),
+            baseline,
+            dry: false,
+            displaced: BTreeMap::new(),
+            host,
+            records: None,
+            prepared: BTreeMap::new(),
+            set_aside: None,
+        }
+    }
+
+    /// Why the baseline in the state directory was not taken, and what was done instead.
+    pub fn set_aside(&self) -> Option<&str> {
+        self.set_aside.as_deref()
     }
 
     /// The same, with what an owner of max and buckets left in `host_dir`: it goes with the values that it is of.
@@ -148,12 +170,14 @@ impl Keeper {
     /// # Errors
     /// If that cannot be recorded; the value may be written all the same, for the baseline is on disk already.
     pub fn will_write(&mut self, name: &str, from: u64, to: u64) -> Result<()> {
+        self.prepared.remove(name);
         self.baseline.will_write(name, from, to);
         self.save()
     }
 
     /// The value is back, or was never changed.
     pub fn released(&mut self, name: &str) {
+        self.prepared.remove(name);
         if let Some(held) = self.baseline.values.get_mut(name) {
             held.written = None;
         }
@@ -162,6 +186,7 @@ impl Keeper {
 
     /// The value was not written after all: it is as it was before.
     pub fn unwritten(&mut self, name: &str, from: u64) {
+        self.prepared.remove(name);
         if let Some(held) = self.baseline.values.get_mut(name) {
             held.written = (from != held.found).then_some(from);
         }
@@ -170,6 +195,10 @@ impl Keeper {
 
     fn save(&self) -> Result<()> {
         if self.dry {
+            return Ok(());
+        }
+        if let Some(records) = &self.records {
+            self.want(records);
             return Ok(());
         }
         self.host.save(&self.baseline.values);
@@ -209,9 +238,15 @@ impl Keeper {
     }
 
     /// Removes a baseline that holds nothing.
-    pub fn close(&self) {
-        if !self.dry && self.is_clear() {
-            let _ = Baseline::remove(&self.dir);
+    pub fn close(&mut self) {
+        self.prepared.clear();
+        if self.dry || !self.is_clear() {
+            let _ = self.save();
+            return;
+        }
+        match &self.records {
+            Some(records) => drop(records.remove(&Baseline::path(&self.dir))),
+            None => drop(Baseline::remove(&self.dir)),
         }
     }
 }

@@ -200,7 +200,9 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
             journal.append(Draft::reverted(id, row));
         }
     }
-    Ok(documents::reverted(header(target), rows))
+    let mut document = documents::reverted(header(target), rows);
+    document.waiting.extend(keeper.set_aside().map(str::to_owned));
+    Ok(document)
 }
 
 /// One whole scan, each entry handed to `each` once. A dump during which the buckets were resized is repeated.

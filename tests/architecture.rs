@@ -172,6 +172,7 @@ const CRATE_IN: &[(&str, &[&str])] = &[
     ("terminal_size", &["cli"]),
     ("toml", &["config"]),
     ("tracing", &["agent", "control", "journal", "log"]),
+    ("crc32fast", &["journal"]),
     ("tracing_journald", &["log"]),
     ("tracing_subscriber", &["log"]),
 ];

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::chronicle::Fullest;
+use super::chronicle::{Fullest, intended};
 use super::hand::{Acting, BREATH_SECONDS, DEBT, REPEAT_SECONDS, SULK_SECONDS};
 use crate::error::Result;
 use crate::executor::{Refused, Swept, Values};
@@ -134,16 +134,9 @@ impl Acting {
         self.sulking.get(what).is_some_and(|until| now < *until)
     }
 
-    /// Sets one value: recorded first, then written, then told.
+    /// Sets one value: recorded first, then written, then told. Where the record is not on disk yet, it is put off.
     pub(super) fn act(&mut self, action: &Action, plan: &Plan, snapshot: &Snapshot) -> bool {
-        let (name, from, to) = match action.act {
-            Act::RaiseMax { from, to } | Act::LowerMax { from, to } => ("max", from, to),
-            Act::ResizeBuckets { from, to } => ("buckets", from, to),
-            Act::SetTimeout { timeout, from, to } | Act::RestoreTimeout { timeout, from, to } => {
-                (timeout.name(), from.into(), to.into())
-            }
-            Act::Flush(_) | Act::SecondChance(_) => return false,
-        };
+        let Some((name, from, to)) = action.act.value() else { return false };
         if self.sulks(name, snapshot.now_seconds) {
             return false;
         }
@@ -159,17 +152,21 @@ impl Acting {
             }
             return false;
         }
+        let action = &self.as_recorded(action);
+        let to = action.act.value().map_or(to, |(.., to)| to);
+        let mut seen = None;
         if let Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } = action.act
             && !self.hand.dry()
         {
             let since = Some(snapshot.now_seconds as u32);
             self.gauge.history().saw_one(timeout, to, since);
-            self.save_seen();
+            seen = self.saved_seen();
         }
         let usage = policy::usage_percent(snapshot, &self.settings);
-        let id = self.chronicle.intend(action, plan.level, usage);
-        // A dry run holds nothing, not even on paper.
-        let recorded = if self.hand.dry() { Ok(()) } else { self.keeper.will_write(name, from, to) };
+        let Some(id) = self.recorded(intended(action, plan.level, usage), seen) else {
+            self.memory.put_off(&action.act, &self.memory_before);
+            return false;
+        };
         let started = Instant::now();
         let set = self.hand.set(name, from, to);
         let ended = match &set {
@@ -182,14 +179,11 @@ impl Acting {
             }
         };
         match &set {
-            // The kernel rounds buckets up: what it kept is what was written.
-            Ok(Some(kept)) if *kept != to => drop(self.keeper.will_write(name, from, *kept)),
             Ok(Some(now)) if self.keeper.baseline().get(name) == Some(now) => self.keeper.released(name),
-            Ok(_) => {}
+            // The kernel may round: what it kept is what was written.
+            Ok(Some(kept)) => drop(self.keeper.will_write(name, from, *kept)),
+            Ok(None) => {}
             Err(_) => self.keeper.unwritten(name, from),
-        }
-        if let Err(error) = recorded {
-            tracing::warn!(%error, "the baseline could not be brought up to date");
         }
         let done = set.is_ok();
         let after = self.usage_now(snapshot);

@@ -1,18 +1,13 @@
 //! What was decided and what came of it, to the journal and to the log, in the same words.
 
-use std::time::Duration;
-
 use super::drifts::Drifts;
 use super::turns::Turns;
-use crate::journal::Journal;
+use crate::journal::{Journal, Ring};
 use crate::metrics::Acts;
 use crate::model::{
     Act, Action, ActionRow, Draft, Ended, JournalRecord, Level, Netns, Outcome, Plan, PressureSettings,
     RecordEvent, Turn,
 };
-
-/// Before a value is set its intent is on disk, but a disk that hangs holds up nothing for longer than this.
-const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The fullest that the table was seen while a flush was under way.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -64,6 +59,11 @@ impl Chronicle {
     /// False while records cannot be written.
     pub fn ok(&self) -> bool {
         self.journal.ok()
+    }
+
+    /// The journal's last records, for other threads.
+    pub fn records(&self) -> Ring {
+        self.journal.ring()
     }
 
     /// What was done, counted.
@@ -121,9 +121,9 @@ impl Chronicle {
         told.into_iter().for_each(|draft| self.write(draft));
     }
 
-    /// A record that is on disk before this returns, unless the disk hangs.
-    pub fn durably(&mut self, draft: Draft) {
-        self.journal.append_durably(Draft { dry_run: self.dry_run, ..draft }, PATIENCE);
+    /// A value is about to be set.
+    pub fn intended(&mut self, draft: Draft) {
+        self.journal.append(Draft { dry_run: self.dry_run, ..draft });
     }
 
     /// A level was left for another.
@@ -173,13 +173,6 @@ impl Chronicle {
         let to = if over { "more than max_percent" } else { "within max_percent" };
         let told = self.protections.take(to, draft, now_seconds);
         told.into_iter().for_each(|draft| self.write(draft));
-    }
-
-    /// A value is about to be set.
-    pub fn intend(&mut self, action: &Action, level: Level, usage: f64) -> u64 {
-        let id = self.next_id();
-        self.durably(draft(id, RecordEvent::Intend, action, level, usage));
-        id
     }
 
     /// Entries are about to be deleted: that cannot be undone, so it waits for no disk. A number for each; where they
@@ -275,6 +268,11 @@ impl Chronicle {
             _ => tracing::info!(netns, action, name, id, from, to, dry_run, "{event}: {reason}"),
         }
     }
+}
+
+/// The record of an act that is about to be done; it has no number yet.
+pub fn intended(action: &Action, level: Level, usage: f64) -> Draft {
+    draft(0, RecordEvent::Intend, action, level, usage)
 }
 
 fn draft(id: u64, event: RecordEvent, action: &Action, level: Level, usage: f64) -> Draft {

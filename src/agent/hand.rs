@@ -4,19 +4,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use super::acts::words;
 use super::chronicle::{Chronicle, Fullest};
 use super::host_lease::HostLease;
 use super::owned::{holds_host, owned_values};
+use super::recording::{Disks, Recording};
 use super::remembering::Remembering;
 use super::rest::Rest;
 use super::shared::{Numbers, Order, SharedView, Watch};
 use super::sweeper::Sweeper;
 use crate::error::{Error, Result};
-use crate::executor::{DryHand, Hand, KernelHand, Values};
+use crate::executor::{DryHand, Hand, KernelHand};
 use crate::gauge::Gauge;
 use crate::journal::{Journal, TimeoutsSeen};
 use crate::kernel::deleter::Deleter;
@@ -25,7 +25,7 @@ use crate::kernel::grace::Shortener;
 use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
 use crate::kernel::{clock, sysctl_files};
-use crate::model::{Draft, EventsSetting, Level, Netns, Plan, RecordEvent, Settings, Snapshot, Timeout};
+use crate::model::{Level, Netns, Settings, Snapshot, Timeout};
 use crate::policy::{self, Memory};
 use crate::recovery::{Keeper, Noticed};
 use crate::sieve::SharedSightings;
@@ -57,10 +57,16 @@ pub struct Ground {
     pub watch: Watch,
     /// What is asked of this one.
     pub orders: Receiver<Order>,
+    /// The other end of that, for what this one waits for.
+    pub wake: SyncSender<Order>,
+    /// Who writes the journal, and who writes the other files.
+    pub disks: Disks,
 }
 
 /// How many decisions in a row are made before orders and the interval have their turn.
 const ROUNDS: usize = 8;
+/// A value whose record is not on disk after so long is left alone until it is, and other acts do what they can.
+pub(super) const RECORD: Duration = Duration::from_millis(20);
 /// How often other hands on the values are looked for.
 const DRIFT_SECONDS: f64 = 1.0;
 /// An act that the kernel refused is not tried again for so long.
@@ -77,7 +83,7 @@ pub struct Acting {
     pub(super) ground: Ground,
     pub(super) netns: Netns,
     pub(super) boot_id: String,
-    /// As it is on disk.
+    /// As it is on disk, or on its way there.
     pub(super) seen: TimeoutsSeen,
     pub(super) settings: Arc<Settings>,
     pub(super) gauge: Gauge,
@@ -86,6 +92,10 @@ pub struct Acting {
     pub(super) keeper: Keeper,
     pub(super) chronicle: Chronicle,
     pub(super) memory: Memory,
+    /// What the running round began with.
+    pub(super) memory_before: Memory,
+    /// Acts whose record is on its way to the disk.
+    pub(super) recording: Recording,
     pub(super) rates: Rates,
     pub(super) paused_until_seconds: Option<f64>,
     /// Since when a census has been asked for.
@@ -121,7 +131,8 @@ impl Acting {
         let owned = owned_values(&gauge, &snapshot, owns_host);
         let host_dir = ground.host.baseline_dir();
         let places = (ground.state_dir.as_path(), Some(host_dir.as_path()));
-        let (keeper, notes) = Keeper::take(places, &boot_id, &netns, &owned, ground.dry_run)?;
+        let (mut keeper, notes) = Keeper::take(places, &boot_id, &netns, &owned, ground.dry_run)?;
+        keeper.entrust(ground.disks.records(ground.wake.clone())?);
         for (name, found) in keeper.baseline() {
             // What timeouts were before an earlier agent shortened them may still be some entry's base.
             if let (Some(timeout), Ok(seconds)) = (Timeout::named(&name), u32::try_from(found)) {
@@ -143,7 +154,7 @@ impl Acting {
                 Box::new(KernelHand::new(gauge.values().clone(), deleting, Shortener::open()?))
             }
         };
-        let journal = Journal::open(&ground.state_dir, &boot_id, netns.clone());
+        let journal = Journal::open_on(&ground.disks.journal, &ground.state_dir, &boot_id, netns.clone());
         let chronicle = Chronicle::new(journal, netns.clone(), ground.dry_run);
         let memory = Memory {
             baseline: keeper.baseline(),
@@ -169,6 +180,8 @@ impl Acting {
             keeper,
             chronicle,
             memory,
+            memory_before: Memory::default(),
+            recording: Recording::default(),
             rates: Rates::default(),
             paused_until_seconds: None,
             census_since: None,
@@ -202,49 +215,6 @@ impl Acting {
         ))
     }
 
-    fn begin(&mut self, snapshot: &Snapshot) {
-        self.set_marks(snapshot);
-        if self.settings.agent.events == EventsSetting::On {
-            self.set_events();
-        }
-        let mut snapshot = snapshot.clone();
-        snapshot.owns_host_values &= self.holds_host(&snapshot);
-        if let Some(action) = policy::buckets_at_start(&snapshot, &self.settings) {
-            self.act(&action, &Plan::default(), &snapshot);
-        }
-    }
-
-    /// Entries that are born while `nf_conntrack_events` is 2 and nobody listens end without an event
-    /// (`nf_ct_ecache_ext_add`).
-    fn set_events(&mut self) {
-        let Ok(now) = self.gauge.values().read("events") else { return };
-        if now == 1 {
-            return;
-        }
-        let reason =
-            "entries that are born while nobody listens end without an event unless nf_conntrack_events is 1";
-        let draft = Draft {
-            action: Some("set-events".into()),
-            name: Some("events".into()),
-            from: Some(now),
-            to: Some(1),
-            ..Draft::new(self.chronicle.next_id(), RecordEvent::Intend, reason)
-        };
-        if !self.hand.dry() {
-            let _ = self.keeper.will_write("events", now, 1);
-        }
-        self.chronicle.durably(draft.clone());
-        let event = match self.hand.set("events", now, 1) {
-            Ok(_) => RecordEvent::Done,
-            Err(refused) => {
-                self.keeper.released("events");
-                self.notes.push(format!("nf_conntrack_events stays at {now}: {}", words(&refused)));
-                RecordEvent::Failed
-            }
-        };
-        self.chronicle.note(Draft { event, ..draft });
-    }
-
     /// Runs until told to stop.
     pub fn run(mut self) {
         loop {
@@ -269,6 +239,8 @@ impl Acting {
             self.census_if_due();
             self.sweeper.rest();
             let interval = Duration::from_millis(self.settings.agent.interval_ms);
+            let soon = self.recording.waits && !self.keeper.hangs_back(RECORD);
+            let interval = if soon { interval.min(RECORD) } else { interval };
             match self.ground.orders.recv_timeout(interval) {
                 Ok(order) => {
                     if !self.obey_all(Some(order)) {
@@ -310,10 +282,12 @@ impl Acting {
         let before = (self.memory.level, self.memory.overprotected);
         let paused = self.paused(snapshot.now_seconds);
         // What a dry run decides is not done either.
-        self.memory = match paused || self.hand.dry() {
+        let memory = match paused || self.hand.dry() {
             true => memory.without_acts_since(&self.memory),
             false => memory,
         };
+        self.memory_before = std::mem::replace(&mut self.memory, memory);
+        self.withdraw(if paused { &[] } else { &plan.actions });
         self.tell_turns(before, refused, &plan, &snapshot);
         if self.suspended() != self.seen.suspended && !self.hand.dry() {
             self.save_seen();
@@ -323,6 +297,7 @@ impl Acting {
         if paused {
             return Ok(false);
         }
+        self.acts_of_start(&snapshot);
         let acted = self.perform(&plan, &snapshot);
         if plan.scan {
             self.sweeper.weighing = plan.weigh.then(|| self.weighing(snapshot.now_seconds));
@@ -339,6 +314,7 @@ impl Acting {
         let writable = snapshot.owns_host_values;
         snapshot.owns_host_values &= self.holds_host(&snapshot);
         snapshot.host_values_owner = self.ground.host.owner().filter(|_| writable && !self.hand.dry());
+        self.allow_for_records(&mut snapshot);
         self.rates.sample(snapshot.now_seconds, snapshot.entries, self.ground.numbers.new.load(Relaxed));
         snapshot.new_per_second =
             self.rates.new_per_second().map(|smooth| smooth.max(self.rates.new_now_per_second()));
@@ -351,7 +327,7 @@ impl Acting {
     }
 
     /// Asks for max and buckets; where they became another namespace's, they are no longer this one's to put back.
-    fn holds_host(&mut self, snapshot: &Snapshot) -> bool {
+    pub(super) fn holds_host(&mut self, snapshot: &Snapshot) -> bool {
         let holds = holds_host(&mut self.ground, snapshot, &self.settings, self.memory.level);
         if !holds && self.keeper.give_up_host() {
             self.memory.baseline = self.keeper.baseline();

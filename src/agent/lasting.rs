@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::hand::Acting;
-use crate::journal::TimeoutsSeen;
+use crate::journal::{Ticket, TimeoutsSeen};
 use crate::model::Class;
 
 impl Acting {
@@ -17,8 +17,20 @@ impl Acting {
     /// Timeouts that were in force outlive this agent, for the proofs of the next; and so do classes whose proofs failed.
     pub(super) fn save_seen(&mut self) {
         let seen = TimeoutsSeen { suspended: self.suspended(), ..self.gauge.seen(&self.boot_id) };
-        if seen != self.seen && seen.save(&self.ground.state_dir).is_ok() {
+        if seen != self.seen {
             self.seen = seen;
+            self.record_seen();
         }
+    }
+
+    /// Has it written where it is not on disk yet; the ticket for that.
+    fn record_seen(&self) -> Option<Ticket> {
+        self.keeper.record(&TimeoutsSeen::path(&self.ground.state_dir), self.seen.text())
+    }
+
+    /// [`Acting::save_seen`], with the ticket for what is to be on disk before a timeout is written.
+    pub(super) fn saved_seen(&mut self) -> Option<Ticket> {
+        self.save_seen();
+        self.record_seen()
     }
 }

@@ -18,6 +18,7 @@ mod notify;
 mod orders;
 mod owned;
 mod pipeline;
+mod recording;
 mod remembering;
 mod rest;
 mod service;
@@ -34,7 +35,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::control;
 use crate::error::{Error, Result};
-use crate::kernel::heap;
+use crate::journal;
+use crate::kernel::{heap, stop};
 use crate::model::Settings;
 use pipeline::Pipeline;
 
@@ -76,10 +78,12 @@ pub fn run(options: Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     // Signals are caught before anything is changed: one that comes early still finds everything put back.
     let signals = runtime.block_on(async { Signals::catch() }).map_err(failed)?;
+    // Before there are threads and sockets, which are none of theirs.
+    let disks = recording::Disks::start();
     let mut pipelines = Vec::new();
     let mut started = Ok(());
     for netns in namespaces {
-        match Pipeline::start(netns.as_deref(), &options) {
+        match Pipeline::start(netns.as_deref(), &options, &disks) {
             Ok(pipeline) => pipelines.push(pipeline),
             Err(error) => started = started.and(Err(error)),
         }
@@ -89,7 +93,23 @@ pub fn run(options: Options) -> Result<()> {
     manager.stopping();
     let end = *served.as_ref().unwrap_or(&End::Stop);
     pipelines.into_iter().for_each(|pipeline| pipeline.stop(end));
+    // A reader of the journal may wait for its disk.
+    runtime.shutdown_background();
     served.map(drop)
+}
+
+/// The argument with which this program becomes a process that writes files for an agent.
+pub const FILES: &str = "keep-files";
+
+/// That process: does what the agent asks for on its standard input until the agent ends. Signals are the agent's to
+/// answer: a service manager sends them to both.
+///
+/// # Errors
+/// Where the two do not understand each other.
+pub fn keep_files() -> Result<()> {
+    let failed = |error: std::io::Error| Error::unreachable("files", error);
+    stop::ignore().map_err(failed)?;
+    journal::serve(std::io::stdin().lock(), std::io::stdout().lock()).map_err(failed)
 }
 
 /// Why the agent ends.

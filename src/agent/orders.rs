@@ -223,7 +223,9 @@ impl Acting {
             (End::Stop, RestoreOnExit::Never) => Some("restore_on_exit = \"never\""),
             (End::Stop, RestoreOnExit::Stop) => None,
         };
+        self.withdraw(&[]);
         if let Some(why) = why {
+            self.end_records();
             tracing::info!(netns = %self.netns.key(), "stopped; values stay as they are ({why})");
             return;
         }
@@ -237,8 +239,19 @@ impl Acting {
             tracing::warn!(netns = %self.netns.key(), "{waiting}");
         }
         self.keeper.close();
+        self.end_records();
         let restored = document.values.iter().filter(|row| row.result == "restored").count();
         tracing::info!(netns = %self.netns.key(), restored, waiting = document.waiting.len(), "stopped");
+    }
+}
+
+impl Acting {
+    /// What is not on disk by now stays as it is there: the next start holds it against what the kernel has.
+    fn end_records(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        if let Err(why) = self.keeper.finish(PATIENCE) {
+            tracing::warn!(netns = %self.netns.key(), "the records are not as they should be at the end: {why}");
+        }
     }
 }
 

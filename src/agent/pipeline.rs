@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use super::endpoint::Trouble;
 use super::host_lease::HostLease;
 use super::lease::{self, Lease};
+use super::recording::Disks;
 use super::service::Answers;
 use super::shared::{Command, Numbers, Order, SharedView, Watch};
 use super::{End, Options, hand, watch};
@@ -45,7 +46,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// Exit 3 where something is missing or another agent runs.
-    pub fn start(spec: Option<&str>, options: &Options) -> Result<Pipeline> {
+    pub fn start(spec: Option<&str>, options: &Options, disks: &Disks) -> Result<Pipeline> {
         let settings = &options.settings;
         let namespace = Namespace::resolve(spec)?;
         let netns = namespace.netns().clone();
@@ -93,6 +94,8 @@ impl Pipeline {
             view: view.clone(),
             watch: watch.clone(),
             orders,
+            wake: hand.clone(),
+            disks: disks.clone(),
         };
         // The listener stands before the hand looks: what is created from now on is heard.
         let watcher = spawn("events", move || watch::Watcher::open(watching), watch::Watcher::run)?;

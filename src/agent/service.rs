@@ -20,8 +20,8 @@ use crate::kernel::clock;
 use crate::log;
 use crate::metrics::{Reading, Steady};
 use crate::model::{
-    AgentStatus, Basis, Class, EntriesOfSource, EntryRow, Netns, Scan, SortBy, SourceCount, StatusDocument,
-    TopSources, regret_percent,
+    AgentStatus, Basis, Class, EntriesOfSource, EntryRow, JournalRecord, Netns, Scan, SortBy, SourceCount,
+    StatusDocument, TopSources, regret_percent,
 };
 use crate::policy;
 
@@ -30,6 +30,8 @@ use crate::policy;
 const SCAN_SECONDS: f64 = 30.0;
 /// A copy of the hand's facts that is older is brought up to date with what the events thread counts.
 const STALE_SECONDS: f64 = 0.3;
+/// How long `history` waits for the disk.
+const DISK: Duration = Duration::from_secs(2);
 /// How long `status` waits for a scan: a million entries take half of it.
 const LOOK: Duration = Duration::from_millis(2500);
 
@@ -261,9 +263,29 @@ impl Answers {
         };
         let directory = self.state_dir.clone();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        // What is in memory is whole enough where the disk is not to be relied on: a thread that waits for a dead one
+        // would keep the process from ending.
+        let remembered = |view: &View| {
+            let all = view.records.tail(usize::MAX);
+            let after = |record: &JournalRecord| {
+                since.is_none_or(|since| record.at.parse::<jiff::Timestamp>().is_ok_and(|at| at >= since))
+            };
+            let mut records: Vec<JournalRecord> = all.into_iter().filter(after).collect();
+            let most = if limit == 0 { usize::MAX } else { limit };
+            records.drain(..records.len().saturating_sub(most));
+            Ok(Reply::History(records))
+        };
+        let view = self.view();
+        if let Some(view) = view.as_deref().filter(|view| view.disk_hangs || !view.journal_ok) {
+            return remembered(view);
+        }
         let warn = |why: String| tracing::warn!("{why}");
         let read = tokio::task::spawn_blocking(move || journal::read(&directory, limit, since, warn));
-        let records = read.await.map_err(|error| Refusal::failed(error.to_string()))?;
+        let records = match (tokio::time::timeout(DISK, read).await, view.as_deref()) {
+            (Ok(read), _) => read.map_err(|error| Refusal::failed(error.to_string()))?,
+            (Err(_), Some(view)) => return remembered(view),
+            (Err(_), None) => return Err(Refusal::busy("the journal's disk does not answer")),
+        };
         Ok(Reply::History(records.map_err(Refusal::from)?))
     }
 }

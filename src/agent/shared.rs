@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::End;
 use crate::control::{Refusal, Reply};
+use crate::journal::Ring;
 use crate::kernel::clock;
 use crate::metrics::Acts;
 use crate::model::{Entry, EntryId, JournalRecord, Plan, Queue, Settings, Snapshot, SortBy, SourceKey};
@@ -77,6 +78,10 @@ pub struct View {
     pub last_actions: Vec<JournalRecord>,
     pub acts: Acts,
     pub notes: Vec<String>,
+    /// Files of the state directory cannot be written just now, or nothing is heard of their disk.
+    pub disk_hangs: bool,
+    /// The journal's last records.
+    pub records: Ring,
 }
 
 /// The last view, if there is one yet.

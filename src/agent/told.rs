@@ -31,7 +31,9 @@ impl Acting {
             capabilities: self.gauge.capabilities(),
             last_actions: self.chronicle.last_actions(10),
             acts: self.chronicle.acts().clone(),
-            notes: self.notes.clone(),
+            notes: self.notes.iter().cloned().chain(self.waits_for_disk()).collect(),
+            disk_hangs: self.keeper.trouble().is_some(),
+            records: self.chronicle.records(),
         };
         *self.ground.view.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view));
     }

@@ -20,3 +20,11 @@ pub fn run(global: &Global, options: &args::Agent) -> Result<u8> {
     })?;
     Ok(0)
 }
+
+/// Becomes the process that writes an agent's files.
+///
+/// # Errors
+/// Where it was not started by an agent.
+pub fn keep_files() -> Result<u8> {
+    agent::keep_files().map(|()| 0)
+}

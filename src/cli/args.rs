@@ -83,6 +83,9 @@ pub enum Command {
     /// Run the agent in the foreground: subscribe, count, decide, act, journal
     #[command(after_help = "Examples:\n  ctctl agent --dry-run -v\n  ctctl --netns blue agent")]
     Agent(Agent),
+    /// Write files for an agent, which starts this by itself
+    #[command(hide = true, after_help = "Example:\n  ctctl keep-files")]
+    KeepFiles,
     /// Usage, level, bounds, timeouts, drops, the agent's health, what waits, last actions
     #[command(after_help = "Examples:\n  ctctl status\n  ctctl status --check\n  ctctl status --json\n\n\
         Exit code of --check: 0 normal, 1 high, 2 critical, 3 anything else.")]

@@ -72,6 +72,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
     let place = || Place::find(global);
     match &arguments.command {
         Command::Agent(options) => agent::run(global, options),
+        Command::KeepFiles => agent::keep_files(),
         Command::Status(options) => status::run(&place()?, options),
         Command::TopSources(options) => top_sources::run(global, options),
         Command::Top(options) => top::run(global, options),

@@ -1,7 +1,7 @@
 //! `baseline.json`: the values that the agent found before it changed them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::model::Netns;
 
-use super::file::make_dir;
+use super::checksum::{sealed, verify};
+use super::disk::replace;
 
 const FILE: &str = "baseline.json";
 /// Baselines set aside that are kept.
@@ -98,7 +99,8 @@ impl Baseline {
         (baseline.boot_id == boot_id && baseline.netns.inode == inode).then_some(baseline)
     }
 
-    /// Reads the baseline of a state directory. One of another boot or namespace inode, or a broken one, is renamed
+    /// Reads the baseline of a state directory. One of another boot or namespace inode, or a broken one (by its checksum
+    /// too; one without a checksum is of an earlier version, and is taken), is renamed
     /// to `baseline.json.BOOTID-N` or `baseline.json.broken-N`, and the newest four of those are kept.
     pub fn load(dir: &Path, boot_id: &str, inode: u64) -> Loaded {
         let path = dir.join(FILE);
@@ -153,17 +155,19 @@ impl Baseline {
         fs::remove_file(dir.join(FILE))
     }
 
+    /// Where the baseline of a state directory lies.
+    pub fn path(dir: &Path) -> PathBuf {
+        dir.join(FILE)
+    }
+
+    /// What the file holds, its checksum included.
+    pub fn text(&self) -> String {
+        // A map with text for keys, numbers and text: that is always JSON.
+        sealed(self).unwrap_or_default()
+    }
+
     fn store(&self, dir: &Path, sync: bool) -> io::Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
-        bytes.push(b'\n');
-        make_dir(dir)?;
-        let beside = dir.join(format!("{FILE}.tmp"));
-        let written = write_file(&beside, &bytes, sync).and_then(|()| fs::rename(&beside, dir.join(FILE)));
-        if written.is_err() {
-            let _ = fs::remove_file(&beside);
-        }
-        written?;
-        if sync { File::open(dir)?.sync_all() } else { Ok(()) }
+        replace(&dir.join(FILE), &self.text(), sync).map(drop)
     }
 }
 
@@ -194,6 +198,7 @@ fn parse(bytes: &[u8]) -> std::result::Result<Baseline, String> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(format!("it is longer than {MAX_BYTES} bytes"));
     }
+    verify(bytes)?;
     let baseline: Baseline = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if baseline.schema != 1 {
         return Err(format!("its schema is {}, and this version knows 1", baseline.schema));

@@ -43,11 +43,6 @@ impl RotatingFile {
         RotatingFile { dir: dir.into(), max_bytes }
     }
 
-    /// Whether the file can be opened for writing; makes what is missing.
-    pub(super) fn probe(&self) -> io::Result<()> {
-        self.open().map(drop)
-    }
-
     /// The file and its size. O_NONBLOCK: a FIFO of that name is an error, and never hangs.
     fn open(&self) -> io::Result<(File, u64)> {
         let path = part(&self.dir, 0);
@@ -97,6 +92,10 @@ impl Sink for RotatingFile {
         }
         bytes.extend_from_slice(line);
         file.write_all(&bytes).map_err(|error| named(&part(&self.dir, 0), error))
+    }
+
+    fn probe(&mut self) -> io::Result<()> {
+        self.open().map(drop)
     }
 }
 

@@ -3,14 +3,21 @@
 //! Three files in the state directory: `journal.jsonl` (one record a line, see [`JournalRecord`]), `baseline.json`
 //! (see [`Baseline`]) and `timeouts-seen.json` (see [`TimeoutsSeen`]).
 //!
+//! [`Records`] keeps the last two as the agent wants them; all of them are written by [`SharedDisk`], so that no thread
+//! of the agent's waits for a disk in a way that cannot be ended.
+//!
 //! What has to last, and how long. A sysctl's value does not outlive a reboot, so nothing here needs to outlive the
 //! loss of power: what a record could lead to undoing is gone then, too. The page cache outlives the process, so a
 //! plain write(2) before the act is enough against SIGKILL. fsync serves one end only: that no half-written baseline
 //! follows a power cut. Deletions cannot be undone and never wait for a disk: [`Journal::append`] only queues.
 
 mod baseline;
+mod checksum;
+mod disk;
+mod disk_process;
 mod file;
 mod read;
+mod records;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -25,26 +32,28 @@ use jiff::Timestamp;
 use crate::model::{Draft, JournalRecord, Netns};
 
 pub use baseline::{Baseline, Held, Loaded};
+pub use disk::{SharedDisk, serve};
 pub use read::read;
+pub use records::{Recorded, Records, Ticket};
 pub use seen::TimeoutsSeen;
 pub use trail::trail;
 
-use file::RotatingFile;
-#[cfg(test)]
-use writer::Sink;
-use writer::Writer;
+pub use writer::Ring;
+use writer::{DiskSink, Sink, Writer};
 
 /// Records that are kept in memory.
 pub const RING: usize = 256;
 /// How long a journal that ends waits for what is queued.
-const DRAIN: Duration = Duration::from_secs(1);
+const DRAIN: Duration = Duration::from_millis(500);
+/// How long one that begins waits to hear whether it can be written.
+const PROBE: Duration = Duration::from_secs(1);
 /// Bytes of a reason, at most: a record stays far below the length that [`read`] skips.
 const REASON_BYTES: usize = 16 * 1024;
 
 /// The agent's journal: numbers records, keeps the last [`RING`] of them, and has a thread write them.
 ///
 /// One thread uses it, and none of its calls waits for the disk, except [`Journal::append_durably`] as long as it is
-/// told to. Dropping it writes what is queued, for one second at most.
+/// told to. Dropping it writes what is queued, for half a second at most.
 pub struct Journal {
     writer: Writer,
     next_seq: u64,
@@ -61,16 +70,18 @@ impl Journal {
     ///
     /// It never fails: where nothing can be written, [`Journal::ok`] is false and the records stay in memory.
     pub fn open(dir: &Path, boot_id: &str, netns: Netns) -> Journal {
-        Self::open_with(RotatingFile::new(dir), dir, boot_id, netns)
+        Self::open_on(&SharedDisk::of_this_process(), dir, boot_id, netns)
     }
 
-    fn open_with(file: RotatingFile, dir: &Path, boot_id: &str, netns: Netns) -> Journal {
-        let probe = file.probe();
+    /// As [`Journal::open`], with all that is written going through `disk`.
+    pub fn open_on(disk: &SharedDisk, dir: &Path, boot_id: &str, netns: Netns) -> Journal {
+        Self::open_with(DiskSink::new(disk.clone(), dir), dir, boot_id, netns)
+    }
+
+    fn open_with(sink: impl Sink, dir: &Path, boot_id: &str, netns: Netns) -> Journal {
         let (seq, id, tail) = read::last(dir);
-        let writer = Writer::start(file, boot_id, &netns, tail);
-        if let Err(error) = probe {
-            writer.failing(&error.to_string());
-        }
+        let writer = Writer::start(sink, boot_id, &netns, tail);
+        writer.wait_for_probe(Instant::now() + PROBE);
         Journal {
             writer,
             next_seq: seq + 1,
@@ -121,6 +132,11 @@ impl Journal {
     /// The last `n` records, oldest first, [`RING`] at most.
     pub fn tail(&self, n: usize) -> Vec<JournalRecord> {
         self.writer.tail(n)
+    }
+
+    /// The last records, for other threads.
+    pub fn ring(&self) -> Ring {
+        self.writer.ring()
     }
 
     /// The record, and whether it is on its way to the disk.

@@ -6,14 +6,12 @@
 //! idle for days. So what was seen outlives the agent, and is void with the boot, as the entries are.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::baseline::{read_file, write_file};
-use super::file::make_dir;
+use super::baseline::read_file;
+use super::checksum::{sealed, verify};
 use crate::model::{Class, TimeoutPolicy};
 
 const FILE: &str = "timeouts-seen.json";
@@ -44,20 +42,24 @@ pub struct TimeoutsSeen {
 impl TimeoutsSeen {
     /// What a state directory holds for this boot and namespace; nothing where it holds nothing that can be read.
     pub fn load(dir: &Path, boot_id: &str, inode: u64) -> Self {
-        let read = || serde_json::from_slice::<TimeoutsSeen>(&read_file(&dir.join(FILE)).ok()?).ok();
+        let read = || {
+            let bytes = read_file(&dir.join(FILE)).ok()?;
+            verify(&bytes).ok()?;
+            serde_json::from_slice::<TimeoutsSeen>(&bytes).ok()
+        };
         let nothing = TimeoutsSeen { boot_id: boot_id.into(), inode, ..TimeoutsSeen::default() };
         read().filter(|seen| seen.boot_id == boot_id && seen.inode == inode).unwrap_or(nothing)
     }
 
-    /// Writes it whole: a file beside it, then rename. No fsync: it is void after a power cut.
-    ///
-    /// # Errors
-    /// What the disk said.
-    pub fn save(&self, dir: &Path) -> io::Result<()> {
-        make_dir(dir)?;
-        let beside = dir.join(format!("{FILE}.tmp"));
-        write_file(&beside, &serde_json::to_vec(self)?, false)?;
-        fs::rename(&beside, dir.join(FILE))
+    /// Where it lies in a state directory.
+    pub fn path(dir: &Path) -> PathBuf {
+        dir.join(FILE)
+    }
+
+    /// What the file holds, its checksum included.
+    pub fn text(&self) -> String {
+        // Numbers and text: that is always JSON.
+        sealed(self).unwrap_or_default()
     }
 }
 
@@ -77,11 +79,14 @@ mod tests {
             flowtables: true,
             suspended: [(Class::Udp, 70)].into(),
         };
-        seen.save(dir.path()).expect("saved");
+        let file = TimeoutsSeen::path(dir.path());
+        std::fs::write(&file, seen.text()).expect("saved");
         assert_eq!(TimeoutsSeen::load(dir.path(), "b", 7), seen);
         assert!(TimeoutsSeen::load(dir.path(), "c", 7).sysctls.is_empty());
         assert!(TimeoutsSeen::load(dir.path(), "b", 8).sysctls.is_empty());
-        std::fs::write(dir.path().join(FILE), b"{\"boot_id\": \"b\", ").expect("half a file");
+        std::fs::write(&file, seen.text().replace("600", "900")).expect("a changed digit");
+        assert!(TimeoutsSeen::load(dir.path(), "b", 7).sysctls.is_empty());
+        std::fs::write(&file, b"{\"boot_id\": \"b\", ").expect("half a file");
         assert!(TimeoutsSeen::load(dir.path(), "b", 7).sysctls.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! What the journal alone says is still held: for when the baseline is gone or broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::Held;
@@ -11,18 +11,23 @@ use crate::model::{JournalRecord, RecordEvent};
 /// Nothing where there is no journal.
 pub fn trail(dir: &Path, boot_id: &str, inode: u64) -> BTreeMap<String, Held> {
     let records = read(dir, 0, None, |_| {}).unwrap_or_default();
-    let mut held = BTreeMap::new();
+    let (mut held, mut doubtful) = (BTreeMap::new(), BTreeSet::new());
     for record in records.iter().filter(|r| r.boot_id == boot_id && r.netns.inode == inode && !r.dry_run) {
-        follow(&mut held, record);
+        follow(&mut held, &mut doubtful, record);
     }
+    held.retain(|name, _| !doubtful.contains(name));
     held
 }
 
-fn follow(held: &mut BTreeMap<String, Held>, record: &JournalRecord) {
+/// An act that does not go on from where the last one ended is not to be followed: a record is missing or wrong.
+fn follow(held: &mut BTreeMap<String, Held>, doubtful: &mut BTreeSet<String>, record: &JournalRecord) {
     let (Some(name), Some(from), Some(to)) = (&record.name, record.from, record.to) else { return };
     match record.event {
         RecordEvent::Done => {
             let value = held.entry(name.clone()).or_insert(Held::found(from));
+            if value.written.is_some_and(|written| written != from) {
+                doubtful.insert(name.clone());
+            }
             value.written = Some(to);
             if value.found == to {
                 held.remove(name);
@@ -30,6 +35,7 @@ fn follow(held: &mut BTreeMap<String, Held>, record: &JournalRecord) {
         }
         RecordEvent::Reverted | RecordEvent::Drift => {
             held.remove(name);
+            doubtful.remove(name);
         }
         _ => {}
     }
@@ -62,6 +68,8 @@ mod tests {
         act(RecordEvent::Done, "udp_timeout_stream", 300, 200);
         act(RecordEvent::Done, "udp_timeout_stream", 200, 300);
         act(RecordEvent::Failed, "generic_timeout", 600, 240);
+        act(RecordEvent::Done, "udp_timeout", 30, 20);
+        act(RecordEvent::Done, "udp_timeout", 25, 10);
         drop(journal);
         let held = trail(dir.path(), "b", 7);
         assert_eq!(held.keys().collect::<Vec<_>>(), ["max"]);

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crate::model::{Draft, JournalRecord, Netns, RecordEvent};
 
+use super::disk::{Request, SharedDisk};
 use super::{RING, record};
 
 /// Records that may wait for the disk; some 1 MiB.
@@ -17,6 +19,34 @@ pub(super) const QUEUE: usize = 1024;
 pub(super) trait Sink: Send + 'static {
     /// Writes one line, which ends in a newline, or says why not.
     fn write_line(&mut self, line: &[u8]) -> io::Result<()>;
+
+    /// Whether lines can be written, before the first.
+    fn probe(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The journal of a directory.
+pub(super) struct DiskSink {
+    disk: SharedDisk,
+    dir: PathBuf,
+}
+
+impl DiskSink {
+    pub(super) fn new(disk: SharedDisk, dir: &Path) -> DiskSink {
+        DiskSink { disk, dir: dir.to_owned() }
+    }
+}
+
+impl Sink for DiskSink {
+    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+        let line = String::from_utf8_lossy(line).into_owned();
+        self.disk.ask(&Request::Append { dir: self.dir.clone(), line }).map(drop)
+    }
+
+    fn probe(&mut self) -> io::Result<()> {
+        self.disk.ask(&Request::Probe { dir: self.dir.clone() }).map(drop)
+    }
 }
 
 struct Job {
@@ -32,6 +62,8 @@ struct State {
     /// The last record that was written, or given up.
     handled_seq: u64,
     ok: bool,
+    /// Whether anything can be written is known.
+    probed: bool,
     /// Records that no record on disk tells of yet, and the last reason.
     lost: u64,
     why: String,
@@ -65,6 +97,24 @@ impl Shared {
     }
 }
 
+/// The last records, whether they are on disk or not.
+#[derive(Clone)]
+pub struct Ring(Arc<Shared>);
+
+impl Ring {
+    /// The last `n` of them, oldest first.
+    pub fn tail(&self, n: usize) -> Vec<JournalRecord> {
+        let state = self.0.lock();
+        state.ring.iter().skip(state.ring.len().saturating_sub(n)).cloned().collect()
+    }
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ring")
+    }
+}
+
 /// The agent's end of the queue.
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -79,6 +129,7 @@ impl Writer {
             ring: tail.into(),
             handled_seq: 0,
             ok: true,
+            probed: false,
             lost: 0,
             why: String::new(),
             closing: None,
@@ -141,9 +192,12 @@ impl Writer {
         self.shared.lock().handled_seq
     }
 
-    /// Nothing can be written now.
-    pub(super) fn failing(&self, why: &str) {
-        self.shared.failed(self.shared.lock(), 0, why);
+    /// Waits until it is known whether anything can be written.
+    pub(super) fn wait_for_probe(&self, until: Instant) {
+        let state = self.wait(until, |state| state.probed || state.ended);
+        if !state.probed && !state.ended {
+            self.shared.failed(state, 0, "the disk does not answer");
+        }
     }
 
     pub(super) fn ok(&self) -> bool {
@@ -156,8 +210,11 @@ impl Writer {
     }
 
     pub(super) fn tail(&self, n: usize) -> Vec<JournalRecord> {
-        let state = self.shared.lock();
-        state.ring.iter().skip(state.ring.len().saturating_sub(n)).cloned().collect()
+        self.ring().tail(n)
+    }
+
+    pub(super) fn ring(&self) -> Ring {
+        Ring(self.shared.clone())
     }
 
     /// Ends the thread after what is queued. A thread that hangs on its disk past `until` is left to itself.
@@ -196,6 +253,15 @@ struct Pen<S> {
 impl<S: Sink> Pen<S> {
     fn run(&mut self) {
         let end = End(self.shared.clone());
+        let probe = self.sink.probe();
+        let mut state = self.shared.lock();
+        state.probed = true;
+        self.shared.progress.notify_all();
+        if let Err(error) = probe {
+            self.shared.failed(state, 0, &error.to_string());
+        } else {
+            drop(state);
+        }
         while let Some(job) = self.next() {
             let result = self.tell_losses(job.note_seq).and_then(|()| self.write(&job.record));
             self.handled(job.record.seq, result);

@@ -60,6 +60,19 @@ pub enum Woken {
     ReaderGone,
 }
 
+/// Ignores the signals that ask a process to end or to read its configuration again.
+///
+/// # Errors
+/// As sigaction(2).
+pub fn ignore() -> io::Result<()> {
+    let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1] {
+        // SAFETY: no handler is installed.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
+}
+
 impl Stop {
     /// From now on.
     ///

@@ -88,6 +88,18 @@ impl Act {
             Act::Flush(_) => "flush",
         }
     }
+
+    /// The value that it sets, by its contract name, with what it is and what it is to be; none for acts on entries.
+    pub fn value(&self) -> Option<(&'static str, u64, u64)> {
+        Some(match self {
+            Act::RaiseMax { from, to } | Act::LowerMax { from, to } => ("max", *from, *to),
+            Act::ResizeBuckets { from, to } => ("buckets", *from, *to),
+            Act::SetTimeout { timeout, from, to } | Act::RestoreTimeout { timeout, from, to } => {
+                (timeout.name(), (*from).into(), (*to).into())
+            }
+            Act::Flush(_) | Act::SecondChance(_) => return None,
+        })
+    }
 }
 
 /// One thing to do, and why.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Memory;
-use crate::model::Snapshot;
+use crate::model::{Act, Snapshot};
 
 /// Values written in any minute, whatever happens. Hardly more than four timeouts have a tenth of the table each; they are
 /// shortened, once to what covers and once to the floor, and given back: 12, with two to spare. max needs six: raised by half each, that is elevenfold, and where the table is full
@@ -68,6 +68,22 @@ impl Flushed {
 }
 
 impl Memory {
+    /// An act was not done after all, and may be decided again at once. `before`: the memory that it was decided with.
+    pub fn put_off(&mut self, act: &Act, before: &Memory) {
+        match act {
+            Act::RaiseMax { .. } => self.raised_at_seconds = before.raised_at_seconds,
+            Act::LowerMax { .. } => {
+                self.lowered_at_seconds = before.lowered_at_seconds;
+                self.peak_entries = self.peak_entries.max(before.peak_entries);
+            }
+            _ => {}
+        }
+        let timeout = matches!(act, Act::SetTimeout { .. } | Act::RestoreTimeout { .. });
+        if let Some(counted) = self.writes.iter().rposition(|(_, of_timeout)| *of_timeout == timeout) {
+            self.writes.remove(counted);
+        }
+    }
+
     /// A flush that was decided on `snapshot` has freed so many entries by now.
     pub fn flushed(&mut self, snapshot: &Snapshot, now_seconds: f64, freed: u64) {
         let flushed = Flushed {

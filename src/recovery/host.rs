@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::journal::{Baseline, Held, Loaded};
+use crate::journal::{Baseline, Held, Loaded, Records, Ticket};
 use crate::model::{Draft, Netns, RecordEvent};
 
 /// Names of the host's values.
@@ -20,13 +20,16 @@ pub(super) fn is_hosts(name: &str) -> bool {
 pub(super) struct HostBaseline {
     dir: Option<PathBuf>,
     boot_id: String,
+    /// RFC 3339, UTC.
+    taken_at: String,
     /// This agent holds the lease.
     pub(super) owned: bool,
 }
 
 impl HostBaseline {
     pub(super) fn new(dir: Option<&Path>, boot_id: &str) -> Self {
-        HostBaseline { dir: dir.map(Path::to_owned), boot_id: boot_id.into(), owned: false }
+        let taken_at = Baseline::new(boot_id, Netns { name: None, inode: 0 }).taken_at;
+        HostBaseline { dir: dir.map(Path::to_owned), boot_id: boot_id.into(), taken_at, owned: false }
     }
 
     /// What an earlier holder of the lease left, and what there is to say about the file.
@@ -62,13 +65,35 @@ impl HostBaseline {
     /// namespace's own baseline, which has the same values.
     pub(super) fn save(&self, values: &BTreeMap<String, Held>) {
         let Some(dir) = self.dir.as_ref().filter(|_| self.owned) else { return };
+        let _ = match self.image(values) {
+            Some(image) => image.save_before_write(dir).is_ok(),
+            None => Baseline::remove(dir).is_ok(),
+        };
+    }
+
+    /// The same by `records`.
+    pub(super) fn want(&self, records: &Records, values: &BTreeMap<String, Held>) -> Option<Ticket> {
+        let path = Baseline::path(self.dir.as_ref().filter(|_| self.owned)?);
+        Some(match self.image(values) {
+            Some(image) => records.put(&path, image.text()),
+            None => records.remove(&path),
+        })
+    }
+
+    /// The file is another's from now on.
+    pub(super) fn forget(&self, records: Option<&Records>) {
+        if let (Some(records), Some(dir)) = (records, &self.dir) {
+            records.forget(&Baseline::path(dir));
+        }
+    }
+
+    /// What is held, if anything is.
+    fn image(&self, values: &BTreeMap<String, Held>) -> Option<Baseline> {
         let held = values.iter().filter(|(name, held)| is_hosts(name) && held.written.is_some());
         let held: BTreeMap<String, Held> = held.map(|(name, held)| (name.clone(), *held)).collect();
-        if held.is_empty() {
-            let _ = Baseline::remove(dir);
-            return;
-        }
         let netns = Netns { name: Some("host".into()), inode: 0 };
-        let _ = Baseline { values: held, ..Baseline::new(&self.boot_id, netns) }.save_before_write(dir);
+        // The same values are the same file: it has no time of its own.
+        let baseline = Baseline { taken_at: self.taken_at.clone(), ..Baseline::new(&self.boot_id, netns) };
+        (!held.is_empty()).then_some(Baseline { values: held, ..baseline })
     }
 }

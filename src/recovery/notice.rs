@@ -69,6 +69,8 @@ impl Keeper {
         let stays = |held: &Held, name: &str| held.written.is_some() && !left.contains_key(name);
         self.baseline.values.retain(|name, held| !hosts(name) || stays(held, name));
         self.displaced.retain(|name, _| !hosts(name));
+        self.prepared.retain(|name, _| !hosts(name));
+        self.host.forget(self.records.as_ref());
         let _ = self.save();
         true
     }

@@ -137,3 +137,16 @@ fn a_baseline_that_cannot_be_read_is_not_taken_for_none() {
     assert!(matches!(Baseline::load(dir.path(), BOOT, INODE), Loaded::Unreadable(_)));
     assert!(fs::symlink_metadata(&path).is_ok());
 }
+
+#[test]
+fn one_changed_digit_is_refused_and_a_file_of_an_earlier_version_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    taken().save(dir.path()).unwrap();
+    let good = fs::read_to_string(dir.path().join("baseline.json")).unwrap();
+    fs::write(dir.path().join("baseline.json"), good.replace("432000", "432001")).unwrap();
+    assert_eq!(Baseline::peek(dir.path(), BOOT, INODE), None);
+    expect_aside(dir.path(), BOOT, INODE, "baseline.json.broken-1", "checksum does not match");
+    let earlier = serde_json::to_string_pretty(&taken()).unwrap();
+    fs::write(dir.path().join("baseline.json"), earlier).unwrap();
+    assert!(matches!(Baseline::load(dir.path(), BOOT, INODE), Loaded::Ours(_)));
+}

@@ -1,0 +1,234 @@
+//! No value is written before the record of it is on disk. The act is put off until it is, and this thread waits for
+//! no disk: the thread that writes records wakes it.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use super::acts::words;
+use super::hand::{Acting, RECORD};
+use super::shared::Order;
+use crate::error::{Error, Result};
+use crate::executor::Values;
+use crate::journal::{Records, SharedDisk, Ticket};
+use crate::model::{Act, Action, Draft, EventsSetting, Level, Plan, RecordEvent, Snapshot};
+use crate::policy;
+use crate::recovery::Readiness;
+
+/// How long the start waits for the disk before it goes on without the values that are set at start.
+const START: Duration = Duration::from_secs(1);
+/// An act that waits for its record for longer than this is journalled as deferred.
+const SILENT: Duration = Duration::from_secs(1);
+
+/// Who writes the files: the journal has its own, so that neither waits for the other.
+#[derive(Clone)]
+pub struct Disks {
+    /// For the journal.
+    pub journal: SharedDisk,
+    records: SharedDisk,
+}
+
+impl Disks {
+    /// Two processes that do nothing else: a thread that waits for a dead disk keeps its process from ending.
+    pub fn start() -> Disks {
+        let disk = || {
+            SharedDisk::of_another_process(super::FILES).unwrap_or_else(|error| {
+                tracing::warn!(%error, "no process for the files: if their disk hangs, the agent cannot end");
+                SharedDisk::of_this_process()
+            })
+        };
+        Disks { journal: disk(), records: disk() }
+    }
+
+    /// What keeps the files of one namespace.
+    pub(super) fn records(&self, wake: SyncSender<Order>) -> Result<Records> {
+        // A queue that is full wakes as well.
+        let records = Records::start(self.records.clone(), move || drop(wake.try_send(Order::Wake)));
+        records.map_err(|error| Error::unreachable("agent", error))
+    }
+}
+
+/// Acts whose record is on its way.
+#[derive(Debug, Default)]
+pub(super) struct Recording {
+    intents: BTreeMap<String, Intent>,
+    /// An act was put off in this round.
+    pub(super) waits: bool,
+    /// nf_conntrack_events is to be set, as at each start.
+    events: bool,
+    /// The buckets are to be sized.
+    buckets: bool,
+}
+
+/// An act that was journalled as intended.
+#[derive(Debug)]
+struct Intent {
+    id: u64,
+    action: String,
+    level: Option<Level>,
+    /// That it waits was journalled.
+    told: bool,
+}
+
+impl Acting {
+    /// What is set at start, once its record is on disk.
+    pub(super) fn begin(&mut self, snapshot: &Snapshot) {
+        self.set_marks(snapshot);
+        self.recording.events = self.settings.agent.events == EventsSetting::On;
+        self.recording.buckets = true;
+        let mut snapshot = snapshot.clone();
+        snapshot.owns_host_values &= self.holds_host(&snapshot);
+        self.acts_of_start(&snapshot);
+        if self.recording.waits {
+            self.keeper.settle(START);
+            self.acts_of_start(&snapshot);
+        }
+    }
+
+    /// As far as they were put off.
+    pub(super) fn acts_of_start(&mut self, snapshot: &Snapshot) {
+        self.recording.waits = false;
+        if self.recording.events {
+            self.set_events();
+        }
+        if self.recording.buckets && !self.keeper.hangs_back(RECORD) {
+            if let Some(action) = policy::buckets_at_start(snapshot, &self.settings) {
+                self.act(&action, &Plan::default(), snapshot);
+            }
+            self.recording.buckets = self.keeper.prepared("buckets", snapshot.buckets).is_some();
+        }
+    }
+
+    /// Entries that are born while `nf_conntrack_events` is 2 and nobody listens end without an event
+    /// (`nf_ct_ecache_ext_add`).
+    fn set_events(&mut self) {
+        let Ok(now) = self.gauge.values().read("events") else { return };
+        if now == 1 {
+            self.recording.events = false;
+            return;
+        }
+        let reason =
+            "entries that are born while nobody listens end without an event unless nf_conntrack_events is 1";
+        let draft = Draft {
+            action: Some("set-events".into()),
+            name: Some("events".into()),
+            from: Some(now),
+            to: Some(1),
+            ..Draft::new(0, RecordEvent::Intend, reason)
+        };
+        let Some(id) = self.recorded(draft.clone(), None) else { return };
+        self.recording.events = false;
+        let draft = Draft { id, ..draft };
+        let event = match self.hand.set("events", now, 1) {
+            Ok(None) => RecordEvent::Done,
+            Ok(Some(_)) => {
+                let _ = self.keeper.will_write("events", now, 1);
+                RecordEvent::Done
+            }
+            Err(refused) => {
+                self.keeper.released("events");
+                self.notes.push(format!("nf_conntrack_events stays at {now}: {}", words(&refused)));
+                RecordEvent::Failed
+            }
+        };
+        self.chronicle.note(Draft { event, ..draft });
+    }
+
+    /// The number of the act that `intent` is the record of, if it may be done now: its record is on disk, or it puts
+    /// back what was found, which is as good as done in every record. Else the act is put off. `also`: what has to be on
+    /// disk as well.
+    pub(super) fn recorded(&mut self, intent: Draft, also: Option<Ticket>) -> Option<u64> {
+        let (Some(name), Some(from), Some(to)) = (intent.name.clone(), intent.from, intent.to) else {
+            return None;
+        };
+        if !self.recording.intents.contains_key(&name) {
+            let id = self.chronicle.next_id();
+            let action = intent.action.clone().unwrap_or_default();
+            let kept = Intent { id, action, level: intent.level, told: false };
+            self.recording.intents.insert(name.clone(), kept);
+            self.chronicle.intended(Draft { id, ..intent.clone() });
+        }
+        let goes_back = self.keeper.baseline().get(&name) == Some(&to);
+        let readiness = match self.hand.dry() || goes_back {
+            true => Readiness::Ready,
+            false => self.keeper.prepare(&name, (from, to), also),
+        };
+        let why = match readiness {
+            Readiness::Ready => return self.recording.intents.remove(&name).map(|intent| intent.id),
+            Readiness::Waits(since) if since < SILENT => None,
+            Readiness::Waits(since) => {
+                Some(format!("the disk has not answered for {:.1} s", since.as_secs_f64()))
+            }
+            Readiness::Failed(why) => Some(why),
+        };
+        self.recording.waits = true;
+        if let (Some(why), Some(kept)) = (why, self.recording.intents.get_mut(&name))
+            && !kept.told
+        {
+            kept.told = true;
+            let reason = format!(
+                "{name} stays at {from} until the record of what it was is on disk ({why}); wanted: {}",
+                intent.reason
+            );
+            self.chronicle.note(Draft { id: kept.id, event: RecordEvent::Deferred, reason, ..intent });
+        }
+        None
+    }
+
+    /// A raise, or a shorter timeout, as it was recorded: where the figures change from one look to the next, the record
+    /// of the last ones would never be on disk in time.
+    pub(super) fn as_recorded(&self, action: &Action) -> Action {
+        let mut action = action.clone();
+        match &mut action.act {
+            Act::RaiseMax { from, to } => {
+                let recorded = self.keeper.prepared("max", *from);
+                *to = recorded.filter(|recorded| *recorded > *from && recorded <= to).unwrap_or(*to);
+            }
+            Act::SetTimeout { timeout, from, to } => {
+                let recorded = self.keeper.prepared(timeout.name(), (*from).into());
+                let recorded = recorded.and_then(|seconds| u32::try_from(seconds).ok());
+                *to = recorded.filter(|recorded| *recorded < *from && recorded >= to).unwrap_or(*to);
+            }
+            _ => {}
+        }
+        action
+    }
+
+    /// Records of acts that are not wanted any more, by the time they are on disk, are taken back.
+    pub(super) fn withdraw(&mut self, actions: &[Action]) {
+        let of_start = (self.recording.events, self.recording.buckets);
+        let wanted = |name: &str| {
+            let of_start = (of_start.0 && name == "events") || (of_start.1 && name == "buckets");
+            of_start || actions.iter().any(|action| action.act.value().is_some_and(|(of, ..)| of == name))
+        };
+        for name in self.keeper.withdraw(wanted) {
+            let Some(intent) = self.recording.intents.remove(&name) else { continue };
+            let reason = format!("by the time its record was on disk, {name} was not to be changed any more");
+            let draft = Draft::new(intent.id, RecordEvent::Deferred, reason);
+            self.chronicle.note(Draft {
+                action: Some(intent.action),
+                level: intent.level,
+                name: Some(name),
+                ..draft
+            });
+        }
+    }
+
+    /// Where no record gets to the disk, max is as good as not this agent's: the policy decides what else there is.
+    pub(super) fn allow_for_records(&self, snapshot: &mut Snapshot) {
+        if snapshot.owns_host_values && self.keeper.hangs_back(RECORD) {
+            snapshot.owns_host_values = false;
+            snapshot.host_values_owner = Some("the record of what it is now is not on disk yet".into());
+        }
+    }
+
+    /// What waits for the disk, for `status`.
+    pub(super) fn waits_for_disk(&self) -> Option<String> {
+        let trouble = self.keeper.trouble()?;
+        let names: Vec<&str> = self.recording.intents.keys().map(String::as_str).collect();
+        Some(match names.is_empty() {
+            true => trouble,
+            false => format!("{trouble}; until then these stay as they are: {}", names.join(", ")),
+        })
+    }
+}

@@ -31,7 +31,7 @@ fn came_and_went() {
     nft("delete table ip many");
     nft("table ip slow {
   ct timeout slow { protocol tcp; l3proto ip; policy = { established : 20000 }; }
-  chain all { type filter hook prerouting priority 0; ct timeout set \"slow\"; }
+  chain every { type filter hook prerouting priority 0; ct timeout set \"slow\"; }
 }");
     let mut tcp = Tcp::talking(&topology, Family::V4);
     nft("delete table ip slow");

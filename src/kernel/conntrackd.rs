@@ -15,6 +15,8 @@ use crate::model::{Conntrackd, ConntrackdRole};
 
 /// Where conntrackd looks without `-C` (its `DEFAULT_CONFIGFILE`).
 const CONFIGURATION: &str = "/etc/conntrackd/conntrackd.conf";
+/// The boot's time and the start after it are both cut to whole seconds, and the boot's moves as the clock is slewed.
+const CUT_SECONDS: i64 = 2;
 /// A configuration that is longer is not read.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -65,7 +67,7 @@ fn role(root: &Root, pid: u32) -> Result<ConntrackdRole, String> {
     let seen = root.join(seen);
     let unread = |error: io::Error| format!("{path} cannot be read: {error}");
     let metadata = std::fs::metadata(&seen).map_err(unread)?;
-    if started_unix_seconds(root, pid).is_none_or(|started| metadata.ctime() > started) {
+    if started_unix_seconds(root, pid).is_none_or(|started| metadata.ctime() > started + CUT_SECONDS) {
         return Err(format!("{path} has changed since it was started"));
     }
     let text = read(&seen, &metadata).map_err(unread)?;
@@ -96,7 +98,6 @@ fn started_unix_seconds(root: &Root, pid: u32) -> Option<i64> {
     let ticks: i64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
     let system = root.text("proc/stat");
     let booted: i64 = system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    // Both are cut to whole seconds, so that it began up to one later.
     Some(booted + ticks / TICKS_PER_SECOND)
 }
 

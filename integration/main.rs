@@ -58,6 +58,7 @@ mod test_regret;
 mod test_remembering;
 mod test_replay;
 mod test_rescue;
+mod test_resizes;
 mod test_restore;
 mod test_second_chance;
 mod test_simulate;
@@ -145,6 +146,7 @@ fn tests() -> Vec<Test> {
         test_collisions::TESTS,
         test_regret::TESTS,
         test_rescue::TESTS,
+        test_resizes::TESTS,
         test_rate::TESTS,
         test_restore::TESTS,
         test_disk::TESTS,

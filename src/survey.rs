@@ -10,6 +10,7 @@ mod masters;
 mod meter;
 mod ranking;
 mod victims;
+mod whole;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -36,7 +37,7 @@ use crate::model::{
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::Keeper;
 use crate::sieve::{Judged, SharedSightings, Sieve};
-use crate::state::{Identify, Observations, SecondChances, Weighing};
+use crate::state::{Completeness, Dumped, Identify, Observations, SecondChances, Weighing};
 
 pub use crate::kernel::stop::{ask_to_stop, until_continued};
 pub use events::{Told, events};
@@ -168,14 +169,11 @@ fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
     if let Some(masters) = Masters::look(identify.clone(), sightings.clone(), Duration::ZERO)? {
         masters.wait()?;
     }
-    let mut scan =
-        |weighing| scan(&mut gauge, settings, weighing, &identify, sightings.clone(), &mut |_, _| {});
-    snapshot.scan = Some(scan(None)?);
+    let mut scan = |weigh| scan(&mut gauge, settings, weigh, &identify, &sightings, &mut Unheeded);
+    snapshot.scan = Some(scan(false)?);
     snapshot.chances.room = SecondChances::BOUND as u64;
     if policy::decide(&snapshot, &Memory::default(), settings).0.weigh {
-        // Without an agent nobody knows which sources are new: all are as good as old.
-        let weighing = Some(Weighing::new(&settings.flush, HashSet::new()));
-        snapshot.scan = Some(scan(weighing)?);
+        snapshot.scan = Some(scan(true)?);
     }
     Ok(snapshot)
 }
@@ -205,30 +203,74 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
     Ok(document)
 }
 
-/// One whole scan, each entry handed to `each` once. A dump during which the buckets were resized is repeated.
-/// `sightings`: what is known of entries before, by how `identify` names them.
+/// Who is told of the entries of a scan.
+trait Heed {
+    /// A dump begins; what was told so far is told again.
+    fn begins(&mut self);
+    /// One entry, once.
+    fn entry(&mut self, entry: &Entry, judged: &Judged);
+}
+
+/// A scan for its sums alone.
+struct Unheeded;
+
+impl Heed for Unheeded {
+    fn begins(&mut self) {}
+    fn entry(&mut self, _: &Entry, _: &Judged) {}
+}
+
+/// One whole scan. A dump from which entries may be missing is repeated; after a few of them the last is handed on as
+/// not trusted. `sightings`: what is known of entries before, by how `identify` names them.
 fn scan(
     gauge: &mut Gauge,
     settings: &Settings,
-    weighing: Option<Weighing>,
+    weigh: bool,
     identify: &Identify,
-    sightings: SharedSightings,
-    each: &mut dyn FnMut(&Entry, &Judged),
+    sightings: &SharedSightings,
+    heed: &mut dyn Heed,
 ) -> Result<Scan> {
+    let mut completeness = Completeness::default();
+    for attempt in 1.. {
+        let (mut scan, dumped) = scan_once(gauge, settings, weigh, identify, sightings, heed)?;
+        let whole = completeness.reached_by(dumped);
+        scan.trusted &= whole;
+        if whole || attempt == Completeness::ATTEMPTS {
+            return Ok(scan);
+        }
+    }
+    unreachable!("the attempts end");
+}
+
+fn scan_once(
+    gauge: &mut Gauge,
+    settings: &Settings,
+    weigh: bool,
+    identify: &Identify,
+    sightings: &SharedSightings,
+    heed: &mut dyn Heed,
+) -> Result<(Scan, Dumped)> {
     let mut observations = Observations::none();
     let protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
     let started = Instant::now();
-    let buckets = gauge.buckets()?;
     let grounds = gauge.grounds();
     let flush = &settings.flush;
-    let mut sieve = Sieve::new(flush, &protection, identify, sightings, &mut observations, grounds);
-    if let Some(weighing) = weighing {
-        sieve.weigh(weighing);
+    let mut sieve = Sieve::new(flush, &protection, identify, sightings.clone(), &mut observations, grounds);
+    if weigh {
+        // Without an agent nobody knows which sources are new: all are as good as old.
+        sieve.weigh(Weighing::new(&settings.flush, HashSet::new()));
     }
-    let mut reader = Reader { sieve, recent: Recent::new(identify), each, last: None };
-    let swept = sweep(&mut reader).map_err(|error| explain("conntrack dump", &error))?;
-    let trusted = gauge.buckets()? == buckets && swept.unreadable == 0;
-    Ok(reader.sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), true, trusted))
+    heed.begins();
+    let watch = gauge.values().watch_buckets()?;
+    let mut dumped = Dumped::begins(gauge.count()?);
+    let mut reader = Reader { sieve, recent: Recent::new(identify), heed, last: None, met: 0 };
+    let swept = sweep(&mut reader);
+    dumped.was_resized(whole::resized(watch));
+    let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
+    dumped.meets(reader.met);
+    dumped.counts(gauge.count()?);
+    let trusted = swept.unreadable == 0;
+    let took_seconds = started.elapsed().as_secs_f64();
+    Ok((reader.sieve.finish(clock::boottime_seconds(), took_seconds, true, trusted), dumped))
 }
 
 fn sweep(reader: &mut Reader<'_, '_>) -> io::Result<Swept> {
@@ -241,18 +283,21 @@ fn sweep(reader: &mut Reader<'_, '_>) -> io::Result<Swept> {
 struct Reader<'a, 'b> {
     sieve: Sieve<'a>,
     recent: Recent<'a>,
-    each: &'b mut dyn FnMut(&Entry, &Judged),
+    heed: &'b mut dyn Heed,
     last: Option<Judged>,
+    /// Entries that the dump handed over.
+    met: u64,
 }
 
 impl Judge for Reader<'_, '_> {
     fn eligible(&mut self, entry: &Entry) -> Option<(Class, u32)> {
         self.last = None;
+        self.met += 1;
         if !self.recent.is_new(entry) {
             return None;
         }
         let judged = self.sieve.judge(entry);
-        (self.each)(entry, &judged);
+        self.heed.entry(entry, &judged);
         self.last = Some(judged);
         None
     }

@@ -137,6 +137,10 @@ fn report(place: &Place, options: &args::Flush, preview: &Preview, flushed: &Flu
         let error = Error::unreachable("flush", format!("{entries} could not be deleted: {why}"));
         return Err(error.hint("run it again; deleting needs CAP_NET_ADMIN over the network namespace"));
     }
+    if flushed.part_only {
+        let why = "part only: the table was resized again and again, and entries that match may be left";
+        return Err(Error::unreachable("flush", why).hint("run it again: what is left will be found"));
+    }
     if flushed.interrupted {
         return Err(
             Error::unreachable("flush", "interrupted before the end").hint("run it again for the rest")

@@ -43,7 +43,13 @@ pub fn run(global: &Global, options: &args::TopSources) -> Result<u8> {
     name_rows(&mut ranking, resolver.as_mut());
     let origin = Origin::of(without);
     output::print(|out| show(out, &ranking, &origin, place.json, &place.style))?;
-    Ok(0)
+    match ranking.part_only {
+        true => {
+            let why = "part only: the table was resized again and again, and entries may be missing";
+            Err(Error::unreachable("top-sources", why).hint("run it again"))
+        }
+        false => Ok(0),
+    }
 }
 
 /// What is asked, where it goes together.

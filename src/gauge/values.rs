@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::error::Result;
 use crate::executor::Values;
+use crate::kernel::bucket_watch::BucketWatch;
 use crate::kernel::host_values::HostValues;
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
@@ -40,6 +41,14 @@ impl NamespaceValues {
         let first = Namespace::first();
         let sysctls = ConntrackSysctls::open()?;
         Ok(Rc::new(NamespaceValues { sysctls, host: HostValues::open(first.as_ref())? }))
+    }
+
+    /// Watches from now on whether the table is resized.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel does not tell how many buckets there are.
+    pub fn watch_buckets(&self) -> Result<BucketWatch> {
+        self.sysctls.watch_buckets()
     }
 
     /// Whether a value may be written.

@@ -3,6 +3,7 @@
 pub mod address;
 mod ahead;
 pub mod attribute;
+pub mod bucket_watch;
 pub mod clock;
 pub mod conntrackd;
 pub mod decode;

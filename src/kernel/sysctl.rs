@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::bucket_watch::BucketWatch;
 use super::netns::Identity;
 use super::root::Root;
 use crate::error::{Error, Result};
@@ -87,6 +88,14 @@ impl ConntrackSysctls {
     /// Buckets of the one table of all namespaces.
     pub fn buckets(&self) -> Result<u64> {
         self.get("buckets")
+    }
+
+    /// Watches from now on whether the hash table is resized.
+    ///
+    /// Errors: the buckets cannot be read, or there is no thread to be had; exit 3.
+    pub fn watch_buckets(&self) -> Result<BucketWatch> {
+        let kept = self.kept.get("buckets").map_or_else(|| self.open_file("buckets"), File::try_clone);
+        kept.and_then(|file| BucketWatch::begin(move || read_number(&file))).map_err(|e| failed("buckets", e))
     }
 
     fn get(&self, name: &str) -> Result<u64> {

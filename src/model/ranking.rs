@@ -180,6 +180,8 @@ pub struct Ranking {
     pub names: Option<Vec<Option<String>>>,
     /// Lines of a file that are no entries, where it was a file.
     pub unreadable_lines: Option<u64>,
+    /// Counted from a dump from which entries may be missing. Not printed: `synced` is false then, and the exit code 3.
+    pub part_only: bool,
 }
 
 impl From<TopSources> for Ranking {
@@ -194,6 +196,7 @@ impl From<TopSources> for Ranking {
             rows: top.sources,
             names: None,
             unreadable_lines: None,
+            part_only: false,
         }
     }
 }

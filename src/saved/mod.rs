@@ -64,6 +64,7 @@ pub fn ranking(
         rows: counted.rows,
         names: None,
         unreadable_lines: Some(broken),
+        part_only: false,
     };
     Ok(Reading { ranking, first_broken })
 }

@@ -76,6 +76,15 @@ impl Census {
         bump(&mut counts.idle, idle);
     }
 
+    /// Counts entries anew. What began while somebody listened stays counted.
+    pub fn recount(&mut self) {
+        self.entries = 0;
+        self.groups.retain(|_, counts| {
+            *counts = Counts { born: counts.born, ..Counts::default() };
+            counts.born > 0
+        });
+    }
+
     /// An entry began while somebody listened; whether it is there is another question.
     pub fn born(&mut self, entry: &Entry) {
         let counts = self.groups.entry(GroupKey::of(entry, &self.question)).or_default();

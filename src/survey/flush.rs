@@ -10,12 +10,15 @@ use super::Target;
 use super::known::Known;
 use super::look::{Looker, Walked};
 use super::victims::{MostRecent, Victims};
-use crate::error::{Error, Result};
+use super::whole::partial;
+use crate::error::Result;
 use crate::executor::Taker;
 use crate::kernel::deleter::{Deleted, Still};
 use crate::kernel::socket::explain;
 use crate::kernel::stop::Stop;
+use crate::kernel::table::Part;
 use crate::model::{Entry, Filters, Settings, SourceKey, Verdict};
+use crate::state::Completeness;
 
 /// What is wanted gone.
 #[derive(Clone, Copy, Debug)]
@@ -111,19 +114,22 @@ pub struct Flushed {
     pub errno: Option<i32>,
     /// A signal came before the end.
     pub interrupted: bool,
+    /// The table was resized in each of its walks: entries that match may be left.
+    pub part_only: bool,
 }
 
 impl Flushed {
     /// Who was shown is asked for by identity: who does not answer is gone, and who is not `handed` on has changed.
-    fn of(deleted: Deleted, walked: Walked, handed: u64, stop: &Stop) -> Self {
+    fn of(deleted: Deleted, (asked, there): (u64, u64), handed: u64, stop: &Stop) -> Self {
         Flushed {
             deleted: deleted.gone(),
-            already_gone: deleted.already_gone + walked.asked.saturating_sub(walked.there),
-            revived: deleted.revived + walked.there.saturating_sub(handed),
+            already_gone: deleted.already_gone + asked.saturating_sub(there),
+            revived: deleted.revived + there.saturating_sub(handed),
             not_met: 0,
             failed: deleted.failed + deleted.stale,
             errno: deleted.errno,
             interrupted: stop.asked(),
+            part_only: false,
         }
     }
 
@@ -181,23 +187,35 @@ impl<'a> Flush<'a> {
     /// # Errors
     /// Exit 3 where the kernel cannot be read, or the table was resized meanwhile.
     pub fn preview(target: &Target, settings: &'a Settings, wish: Wish<'a>) -> Result<(Flush<'a>, Preview)> {
-        let mut looker = wish.looker(target, settings)?;
-        let (mut met, mut victims) = (Met::default(), Victims::new(wish.limit));
-        let each = |entry: &Entry, verdict: &Verdict, _| {
-            if met.goes(&wish, entry, verdict) {
-                victims.add(entry, verdict);
+        let mut walks = Walks::default();
+        while walks.another() {
+            let mut looker = wish.looker(target, settings)?;
+            let (mut met, mut victims) = (Met::default(), Victims::new(wish.limit));
+            let each = |entry: &Entry, verdict: &Verdict, _| {
+                if met.goes(&wish, entry, verdict) {
+                    victims.add(entry, verdict);
+                }
+            };
+            let walked = looker.entries(wish.these(), each, || true)?;
+            walked.trusted()?;
+            // What is shown need not be all for certain: what goes is met again.
+            if walks.ended_with(&walked, 0, 0) {
+                let (most_recent, chosen) = (victims.most_recent(), victims.knows_all());
+                return Ok((
+                    Flush { looker, wish, victims },
+                    Preview { most_recent, chosen, ..met.preview() },
+                ));
             }
-        };
-        looker.entries(wish.these(), each, || true)?.trusted()?;
-        let (most_recent, chosen) = (victims.most_recent(), victims.knows_all());
-        Ok((Flush { looker, wish, victims }, Preview { most_recent, chosen, ..met.preview() }))
+        }
+        Err(partial())
     }
 
-    /// Goes through the table once and deletes what is meant as it is met; tells what that was, and what came of it.
-    /// `progress` is told now and then how many went. No limit holds: who was heard of last is known at the end alone.
+    /// Goes through the table and deletes what is meant as it is met; tells what that was, and what came of it. Where
+    /// entries may have been missed, for the table was resized meanwhile, it goes through it again, a few times at most.
+    /// `progress` is told now and then how many went. No limit holds: which were active last is known at the end alone.
     ///
     /// # Errors
-    /// Exit 3 where the kernel cannot be read, or refuses, and where the table was resized meanwhile.
+    /// Exit 3 where the kernel cannot be read, or refuses.
     pub fn at_once(
         target: &Target,
         settings: &'a Settings,
@@ -205,27 +223,38 @@ impl<'a> Flush<'a> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(Preview, Flushed)> {
         let stop = Stop::catch().map_err(|error| explain("signals", &error))?;
-        let mut looker = wish.looker(target, settings)?;
         let (mut met, mut recent) = (Met::default(), MostRecent::default());
-        let goes = |entry: &Entry, verdict: &Verdict| {
-            let goes = met.goes(&wish, entry, verdict);
-            if goes {
-                recent.add(entry, verdict);
-            }
-            goes
-        };
+        // Its socket belongs to the namespace in which it is opened.
+        target.namespace().enter()?;
         let mut taker = Taker::open(wish.still())?;
-        let walked = delete(&mut looker, wish.these(), &mut taker, goes, &stop, progress)?;
-        walked.trusted()?;
-        // Nobody was shown who had ended before he was met.
-        let walked = Walked { asked: 0, there: 0, ..walked };
+        let mut walks = Walks::default();
+        let (mut whole, mut protected) = (false, 0);
+        while !whole && !stop.asked() && walks.another() {
+            let mut looker = wish.looker(target, settings)?;
+            let (matched, before) = (met.matched, taker.done());
+            let goes = |entry: &Entry, verdict: &Verdict| {
+                let goes = met.goes(&wish, entry, verdict);
+                if goes {
+                    recent.add(entry, verdict);
+                }
+                goes
+            };
+            let walked = delete(&mut looker, wish.these(), &mut taker, goes, &stop, progress)?;
+            walked.trusted()?;
+            let missed = taker.done().already_gone - before.already_gone;
+            whole = walks.ended_with(&walked, met.matched - matched, missed);
+            // What stays is met in every walk.
+            protected = std::mem::take(&mut met.protected).max(protected);
+        }
+        met.protected = protected;
         let preview = Preview { most_recent: recent.all(), chosen: true, ..met.preview() };
-        Ok((preview, Flushed::of(taker.done(), walked, 0, &stop)))
+        let part_only = walks.partial && !stop.asked();
+        Ok((preview, Flushed { part_only, ..Flushed::of(taker.done(), (0, 0), 0, &stop) }))
     }
 
     /// Deletes what was met and is still meant, as it is now. Where that was more than is kept, the table is gone
-    /// through again, and what is meant goes as it is met, `limit` entries at most. `progress` is told now and then how
-    /// many went.
+    /// through again, and once more where entries may have been missed, and what is meant goes as it is met, `limit`
+    /// entries at most. `progress` is told now and then how many went.
     ///
     /// # Errors
     /// Exit 3 where the kernel cannot be read, or refuses.
@@ -233,14 +262,25 @@ impl<'a> Flush<'a> {
         let stop = Stop::catch().map_err(|error| explain("signals", &error))?;
         let mut taker = Taker::open(self.wish.still())?;
         let (wish, mut left) = (self.wish, limit);
-        let goes = |_: &Entry, verdict: &Verdict| {
-            let goes = left > 0 && wish.fate(verdict) == Fate::Goes;
-            left -= u64::from(goes);
-            goes
-        };
         let these = self.victims.kept();
-        let walked = delete(&mut self.looker, these.as_deref(), &mut taker, goes, &stop, progress)?;
-        Ok(Flushed::of(taker.done(), walked, limit - left, &stop))
+        let mut walks = Walks::default();
+        let (mut whole, mut asked) = (false, (0, 0));
+        while !whole && left > 0 && !stop.asked() && walks.another() {
+            let (left_before, before) = (left, taker.done());
+            let goes = |_: &Entry, verdict: &Verdict| {
+                let goes = left > 0 && wish.fate(verdict) == Fate::Goes;
+                left -= u64::from(goes);
+                goes
+            };
+            let walked = delete(&mut self.looker, these.as_deref(), &mut taker, goes, &stop, progress)?;
+            let missed = taker.done().already_gone - before.already_gone;
+            whole = walks.ended_with(&walked, left_before - left, missed);
+            // What went in the walks before was there, and what a lookup missed then is there now.
+            let there = limit - left_before + walked.there;
+            asked = (walked.asked, there.min(walked.asked));
+        }
+        let part_only = walks.partial && left > 0 && !stop.asked();
+        Ok(Flushed { part_only, ..Flushed::of(taker.done(), asked, limit - left, &stop) })
     }
 }
 
@@ -255,6 +295,7 @@ fn delete(
 ) -> Result<Walked> {
     let mut failure = None;
     let chunk = RefCell::new(Vec::new());
+    let (gone, gone_before) = (looker.gone(), taker.done().gone());
     let each = |entry: &Entry, verdict: &Verdict, seen: Instant| {
         if goes(entry, verdict) {
             chunk.borrow_mut().push((*entry, seen));
@@ -263,16 +304,46 @@ fn delete(
     let breathe = || {
         failure = failure.take().or(taker.take(&mut chunk.borrow_mut()).err());
         progress(taker.done().gone());
+        gone.set(taker.done().gone() - gone_before);
         failure.is_none() && !stop.asked()
     };
     let walked = looker.entries(these, each, breathe)?;
-    if let Some(error) = failure {
-        return Err(explain("conntrack delete", &error));
+    failure.map_or(Ok(walked), |error| Err(explain("conntrack delete", &error)))
+}
+
+/// Walks of one flush: repeated until one of them has met all that there was, or too often.
+#[derive(Debug, Default)]
+struct Walks {
+    begun: usize,
+    completeness: Completeness,
+    /// The table was resized during one of them: from then on only a walk that was watched all the time is believed.
+    resized: bool,
+    /// The last one is known to have missed entries, or may have.
+    partial: bool,
+}
+
+impl Walks {
+    /// True if one more is to be tried.
+    fn another(&mut self) -> bool {
+        self.begun += 1;
+        self.begun <= Completeness::ATTEMPTS
     }
-    match walked.resized {
-        true => Err(Error::unreachable("flush", "the table was resized meanwhile: part of it was not seen")
-            .hint("run it again: what is left will be found")),
-        false => Ok(walked),
+
+    /// A walk ended that met `meant` entries that go, of which so many were not found any more when they were to go. True
+    /// if nothing is left that it should have met, as far as is known.
+    fn ended_with(&mut self, walked: &Walked, meant: u64, missed: u64) -> bool {
+        let dumped = &walked.dumped;
+        self.resized |= dumped.resized();
+        let met_all = match walked.part {
+            Some(Part::Whole) => self.completeness.reached_by(*dumped),
+            _ => !dumped.resized(),
+        };
+        let whole = met_all && (dumped.was_steady() || !self.resized);
+        self.partial = walked.whole && !whole;
+        // Deletions by tuple miss what is being moved, and a few entries end by themselves at any time. Without a word on
+        // the number of buckets, that nothing matches any more is word enough.
+        let sure = dumped.was_steady() && missed <= 8 + meant / 100;
+        !walked.whole || (whole && (sure || meant == 0))
     }
 }
 

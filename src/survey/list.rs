@@ -2,7 +2,8 @@
 
 use super::Target;
 use super::known::Known;
-use super::look::Looker;
+use super::look::{Looker, Walked};
+use super::whole::partial;
 use crate::error::Result;
 use crate::kernel::modules::{Asking, Modules};
 use crate::model::{Detail, Entry, Filters, Settings, Verdict};
@@ -64,7 +65,16 @@ fn entries(
         |entry, verdict, _| sink.borrow_mut().entry((entry, verdict)),
         || sink.borrow_mut().breathe(),
     )?;
-    if walked.whole { walked.trusted() } else { Ok(()) }
+    ended(&mut looker, &walked)
+}
+
+/// What is to be said at the end of a list that was read to its end.
+fn ended(looker: &mut Looker<'_>, walked: &Walked) -> Result<()> {
+    if !walked.whole {
+        return Ok(());
+    }
+    walked.trusted()?;
+    if looker.met_all(walked)? { Ok(()) } else { Err(partial()) }
 }
 
 /// The same with every attribute that the kernel tells, for conntrack(8)'s own form.
@@ -85,5 +95,5 @@ pub fn list_details(
         |detail| sink.borrow_mut().entry(detail),
         || sink.borrow_mut().breathe(),
     )?;
-    if walked.whole { walked.trusted() } else { Ok(()) }
+    ended(&mut looker, &walked)
 }

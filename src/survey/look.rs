@@ -1,7 +1,9 @@
 //! One entry after the other, as the agent would judge it: what `list` prints and `flush` chooses from.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
@@ -9,6 +11,7 @@ use hashbrown::HashSet;
 use super::Target;
 use super::handing::Handing;
 use super::masters::Masters;
+use super::whole;
 use crate::error::{Error, Result};
 use crate::gauge::Gauge;
 use crate::kernel::attribute::Malformed;
@@ -18,7 +21,7 @@ use crate::kernel::table::{self, Chunk, Part, Reader};
 use crate::model::{Detail, Entry, Filters, Settings, Verdict};
 use crate::policy::Protection;
 use crate::sieve::{SharedSightings, Sieve};
-use crate::state::{BuildAsIs, Identify, Observations};
+use crate::state::{BuildAsIs, Dumped, Identify, Observations};
 
 /// A dump that goes on after its last entry went starts that bucket again (`ctnetlink_dump_table`): doubles are near.
 const RECENT: usize = 256;
@@ -72,17 +75,22 @@ pub(super) struct Looker<'a> {
     only_stale: bool,
     /// What cannot match need not be walked through: children are looked for apart.
     part: bool,
+    /// Entries of the walk under way that its caller has deleted so far.
+    gone: Rc<Cell<u64>>,
 }
 
 /// What a walk met besides entries.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Walked {
     /// It went through the whole table.
     pub whole: bool,
     /// Messages that could not be read.
     pub unreadable: u64,
-    /// The table was resized meanwhile: entries may be missing, or there twice.
-    pub resized: bool,
+    /// What it met beside what the kernel counted, where it was a walk of the whole table; of a part it is known alone
+    /// whether the table was resized meanwhile.
+    pub dumped: Dumped,
+    /// What was asked for; `None` where entries were, by their identities.
+    pub part: Option<Part>,
     /// Entries that were asked for by their identities.
     pub asked: u64,
     /// Those of them that are there still, wanted or not.
@@ -93,13 +101,12 @@ impl Walked {
     /// # Errors
     /// Exit 3 where entries may be missing from what was handed on.
     pub(super) fn trusted(self) -> Result<()> {
-        let error = |why: &str| Err(Error::unreachable("conntrack dump", why).hint("run it again"));
-        match self {
-            Walked { resized: true, .. } => {
-                error("the table was resized meanwhile: entries may be missing or there twice")
+        match self.unreadable {
+            0 => Ok(()),
+            _ => {
+                let error = Error::unreachable("conntrack dump", "part of it could not be read");
+                Err(error.hint("run it again"))
             }
-            Walked { unreadable: 1.., .. } => error("part of it could not be read"),
-            _ => Ok(()),
         }
     }
 }
@@ -121,6 +128,30 @@ impl<'a> Looker<'a> {
             heeds_masters: None,
             only_stale: false,
             part: false,
+            gone: Rc::default(),
+        }
+    }
+
+    /// Where the caller writes how many entries of the walk under way it has deleted so far: what the kernel counts is
+    /// fewer by those.
+    pub(super) fn gone(&self) -> Rc<Cell<u64>> {
+        self.gone.clone()
+    }
+
+    /// Whether the last walk met all that there was. Where its own figures leave that open, the table is dumped again,
+    /// for the number of its entries alone.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel cannot be read.
+    pub(super) fn met_all(&mut self, walked: &Walked) -> Result<bool> {
+        let dumped = &walked.dumped;
+        match walked.part {
+            _ if dumped.resized() => Ok(false),
+            Some(Part::Whole) if dumped.is_whole() => Ok(true),
+            Some(part) if part == Part::Whole || !dumped.was_steady() => {
+                whole::is_confirmed(&mut self.gauge, part, dumped)
+            }
+            _ => Ok(true),
         }
     }
 
@@ -169,9 +200,11 @@ impl<'a> Looker<'a> {
         breathe: impl FnMut() -> bool,
     ) -> Result<Walked> {
         let (gauge, filters, flush) = (&mut self.gauge, self.filters, &self.settings.flush);
+        let gone = self.gone.clone();
+        gone.set(0);
         let protection = Protection::new(self.settings.protect.clone(), gauge.look_at_host().clone());
         let mut observations = Observations::none();
-        let (buckets, grounds) = (gauge.buckets()?, gauge.grounds());
+        let grounds = gauge.grounds();
         let sightings = self.sightings.clone();
         let masters = match self.heeds_masters.take() {
             Some(after) => Masters::look(self.identify.clone(), sightings.clone(), after)?,
@@ -189,7 +222,15 @@ impl<'a> Looker<'a> {
             breathe,
             identify: &self.identify,
             identities,
-            walked: Walked { whole: true, ..Walked::default() },
+            gone: gone.clone(),
+            walked: Walked {
+                whole: true,
+                unreadable: 0,
+                dumped: Dumped::begins(0),
+                part: None,
+                asked: 0,
+                there: 0,
+            },
             refreshed: Instant::now(),
             failure: None,
         };
@@ -199,17 +240,22 @@ impl<'a> Looker<'a> {
             Some(IpAddr::V4(source)) => Part::From(source),
             _ => filters.family().map_or(Part::Whole, Part::Of),
         };
+        // A lookup by tuple misses entries that are being moved as well (`nf_conntrack_find_get` takes no lock).
+        let watch = walking.gauge.values().watch_buckets()?;
+        walking.walked.part = these.is_none().then_some(part);
+        walking.walked.dumped = Dumped::begins(walking.gauge.count()?);
         let asked = match these {
             None => table::dump_of(netlink, part, &mut walking).map(|()| 0),
             Some(these) => table::recall(netlink, these, |chunk| walking.chunk(chunk)),
         };
+        let resized = whole::resized(watch);
         let asked = asked.map_err(|error| explain("conntrack dump", &error))?;
         let mut walked = walking.end()?;
         // What cannot be asked for exactly was not.
         let known = these.into_iter().flatten().take(asked);
         walked.asked = known.filter(|entry| request::identifiable(entry).is_ok()).count() as u64;
-        // Who is asked for by tuple is found however many buckets there are.
-        walked.resized = these.is_none() && gauge.buckets()? != buckets;
+        walked.dumped.was_resized(resized);
+        walked.dumped.counts(gauge.count()? + gone.get());
         Ok(walked)
     }
 }
@@ -223,6 +269,7 @@ struct Walking<'w, 'a, T, R, O, E, B> {
     identify: &'a Identify,
     /// Of those that were asked for, where not all are.
     identities: Option<HashSet<u64>>,
+    gone: Rc<Cell<u64>>,
     walked: Walked,
     refreshed: Instant,
     failure: Option<Error>,
@@ -238,9 +285,12 @@ where
     fn take(&mut self, chunk: &Chunk<'_>) -> Result<()> {
         if self.refreshed.elapsed() >= REFRESH {
             self.handing.sieve.refresh(self.gauge.grounds());
+            self.walked.dumped.counts(self.gauge.count()? + self.gone.get());
             self.refreshed = Instant::now();
         }
-        for item in (self.read)(chunk) {
+        let items = (self.read)(chunk);
+        self.walked.dumped.meets(items.len() as u64);
+        for item in items {
             let Ok(item) = item else {
                 self.walked.unreadable += 1;
                 continue;

@@ -5,13 +5,14 @@ use std::sync::PoisonError;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::look::Walked;
+use super::whole::partial;
 use crate::error::{Error, Result};
+use crate::kernel::bucket_watch::Buckets;
 use crate::kernel::socket::{Netlink, explain, invalid};
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::table::{self, Chunk, Part};
 use crate::sieve::SharedSightings;
-use crate::state::Identify;
+use crate::state::{Completeness, Identify};
 
 /// A look for children, on a thread of its own: each names its master. A walk may meet a child long after its master;
 /// a kernel that filters for children itself takes a tenth of a walk for them, another as long as a walk.
@@ -36,10 +37,17 @@ impl Masters {
         }
         let body = move || {
             thread::sleep(after);
-            let buckets = sysctls.buckets()?;
-            look(&mut netlink, &identify, &sightings).map_err(|error| explain("conntrack dump", &error))?;
-            // Part of them may be missing then, and nothing says so.
-            Walked { resized: sysctls.buckets()? != buckets, ..Walked::default() }.trusted()
+            for _ in 0..Completeness::ATTEMPTS {
+                let watch = sysctls.watch_buckets()?;
+                let looked = look(&mut netlink, &identify, &sightings);
+                let resized = watch.end() == Buckets::Changed;
+                looked.map_err(|error| explain("conntrack dump", &error))?;
+                // Part of them may be missing then, and nothing says so.
+                if !resized {
+                    return Ok(());
+                }
+            }
+            Err(partial())
         };
         let thread = thread::Builder::new().name("children".into()).spawn(body);
         thread.map(|thread| Some(Masters(thread))).map_err(|error| explain("conntrack dump", &error))

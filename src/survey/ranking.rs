@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Target, scan};
+use super::{Heed, Target, scan};
 use crate::documents;
 use crate::error::Result;
 use crate::kernel::clock;
 use crate::kernel::listener::Listener;
 use crate::kernel::socket::explain;
 use crate::model::{Basis, Entry, EventKind, Question, Ranking, Settings};
+use crate::sieve::Judged;
 use crate::state::{Census, Identify, Known};
 
 /// Room for some 13,000 new entries that come while the ones before are counted.
@@ -29,28 +30,24 @@ pub fn ranking(
     wanted: &dyn Fn(&Entry, Option<u32>) -> bool,
 ) -> Result<Ranking> {
     let mut gauge = target.gauge(settings)?;
-    let mut census = Census::new(*question);
-    let mut whole = true;
-    let mut listened_seconds = None;
+    let mut counting = Counting { wanted, census: Census::new(*question) };
+    let (mut heard_all, mut listened_seconds) = (true, None);
     if let Some(span) = listen {
         let (seconds, lost) = hear(span, &mut |entry| {
             if wanted(entry, None) {
-                census.born(entry);
+                counting.census.born(entry);
             }
         })?;
-        (listened_seconds, whole) = (Some(seconds), lost == 0);
+        (listened_seconds, heard_all) = (Some(seconds), lost == 0);
     }
     let (identify, sightings) = (Identify::default(), target.sightings());
-    let scan = scan(&mut gauge, settings, None, &identify, sightings, &mut |entry, judged| {
-        if wanted(entry, judged.idle_seconds) {
-            census.add(entry, judged.eligible);
-        }
-    })?;
-    let counted = census.finish(Known { idle: true, listened_seconds });
+    let scan = scan(&mut gauge, settings, false, &identify, &sightings, &mut counting)?;
+    let counted = counting.census.finish(Known { idle: true, listened_seconds });
     Ok(Ranking {
         header: documents::header(target.netns(), clock::now_rfc3339()),
         basis: Basis::Dump,
-        synced: scan.trusted && whole,
+        synced: scan.trusted && heard_all,
+        part_only: !scan.trusted,
         entries: counted.entries,
         grouping: question.grouping,
         total: counted.total,
@@ -58,6 +55,24 @@ pub fn ranking(
         names: None,
         unreadable_lines: None,
     })
+}
+
+/// Counts what is wanted of a scan.
+struct Counting<'a> {
+    wanted: &'a dyn Fn(&Entry, Option<u32>) -> bool,
+    census: Census,
+}
+
+impl Heed for Counting<'_> {
+    fn begins(&mut self) {
+        self.census.recount();
+    }
+
+    fn entry(&mut self, entry: &Entry, judged: &Judged) {
+        if (self.wanted)(entry, judged.idle_seconds) {
+            self.census.add(entry, judged.eligible);
+        }
+    }
 }
 
 /// Hands over every entry that begins within `span`; how long that was in seconds, and how many were lost.

@@ -116,6 +116,7 @@ pub struct FlushDocument<'a> {
     revived: u64,
     not_met: u64,
     failed: u64,
+    part_only: bool,
 }
 
 #[derive(Serialize, Debug)]
@@ -163,6 +164,7 @@ impl<'a> FlushDocument<'a> {
             revived: flushed.revived,
             not_met: flushed.not_met,
             failed: flushed.failed,
+            part_only: flushed.part_only || flushed.interrupted,
         }
     }
 }

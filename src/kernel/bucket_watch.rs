@@ -1,0 +1,121 @@
+//! Whether the hash table was resized while somebody walked it.
+//!
+//! The number of buckets before and after does not tell: it may be the old one again. In between each size holds for a
+//! grace period of RCU at least (`synchronize_net` in `nf_conntrack_hash_resize`; 6 to 16 ms seen), so it is read more
+//! often.
+
+use std::io;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::priority;
+
+/// How often the number of buckets is read: a read and a wake-up take some 10 us.
+const EVERY: Duration = Duration::from_millis(1);
+/// Between reads that are further apart the table may have been resized there and back.
+const LONGEST: Duration = Duration::from_millis(5);
+
+/// What became of the number of buckets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Buckets {
+    /// It stayed as it was.
+    Stayed,
+    /// It was another at some time, or could not be read.
+    Changed,
+    /// It was never seen to be another; but the thread that reads it had no CPU for a while.
+    NotKnown,
+}
+
+/// Reads the number of buckets on a thread of its own, from its beginning to its end.
+pub struct BucketWatch {
+    stop: SyncSender<()>,
+    thread: JoinHandle<Buckets>,
+}
+
+impl BucketWatch {
+    /// Begins; `buckets` reads their number.
+    ///
+    /// # Errors
+    /// As the first read, and clone(2).
+    pub fn begin(mut buckets: impl FnMut() -> io::Result<u64> + Send + 'static) -> io::Result<Self> {
+        let mut began_reading = Instant::now();
+        let first = buckets()?;
+        let (stop, stopped) = sync_channel(1);
+        let body = move || {
+            priority::raise();
+            let mut known = Buckets::Stayed;
+            loop {
+                let ended = !matches!(stopped.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout));
+                let before = std::mem::replace(&mut began_reading, Instant::now());
+                if !buckets().is_ok_and(|now| now == first) {
+                    return Buckets::Changed;
+                }
+                // From before one read to after the next: the thread may lose its CPU within either.
+                if before.elapsed() > LONGEST {
+                    known = Buckets::NotKnown;
+                }
+                if ended {
+                    return known;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("buckets".into()).spawn(body)?;
+        Ok(BucketWatch { stop, thread })
+    }
+
+    /// Ends it.
+    pub fn end(self) -> Buckets {
+        let _ = self.stop.try_send(());
+        self.thread.join().unwrap_or(Buckets::NotKnown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_table_that_has_its_old_size_again_was_resized() {
+        static BUCKETS: AtomicU64 = AtomicU64::new(512);
+        let (read, reads) = channel();
+        let buckets = move || {
+            let now = BUCKETS.load(Ordering::SeqCst);
+            let _ = read.send(now);
+            Ok(now)
+        };
+        let watch = BucketWatch::begin(buckets).expect("a thread");
+        BUCKETS.store(1024, Ordering::SeqCst);
+        while reads.recv().expect("it reads on until it ends") != 1024 {}
+        BUCKETS.store(512, Ordering::SeqCst);
+        assert_eq!(watch.end(), Buckets::Changed);
+    }
+
+    #[test]
+    fn a_table_that_stays_as_it_is_was_not_and_one_that_cannot_be_read_may_have_been() {
+        assert_ne!(BucketWatch::begin(|| Ok(512)).expect("a thread").end(), Buckets::Changed);
+        let mut reads = 0;
+        let fails = move || {
+            reads += 1;
+            if reads == 1 { Ok(512) } else { Err(io::ErrorKind::NotFound.into()) }
+        };
+        assert_eq!(BucketWatch::begin(fails).expect("a thread").end(), Buckets::Changed);
+        assert!(BucketWatch::begin(|| Err(io::ErrorKind::NotFound.into())).is_err());
+    }
+
+    #[test]
+    fn what_happens_while_nobody_reads_is_not_known() {
+        let mut reads = 0;
+        let slow = move || {
+            reads += 1;
+            if reads > 1 {
+                thread::sleep(2 * LONGEST);
+            }
+            Ok(512)
+        };
+        assert_eq!(BucketWatch::begin(slow).expect("a thread").end(), Buckets::NotKnown);
+    }
+}

@@ -4,6 +4,7 @@
 mod features;
 mod lookout;
 mod policies;
+mod statistics;
 mod values;
 
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use features::SeenFeatures;
 use lookout::{Lookout, Seen};
 use policies::Policies;
+use statistics::Statistics;
 pub use values::NamespaceValues;
 
 use crate::error::Result;
@@ -19,7 +21,7 @@ use crate::journal::TimeoutsSeen;
 use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
 use crate::kernel::process::{self, Capabilities};
-use crate::kernel::socket::{Netlink, explain};
+use crate::kernel::socket::Netlink;
 use crate::kernel::timeout_policies;
 use crate::kernel::{address, clock, memory, sock_diag, table};
 use crate::model::{MemoryFacts, Snapshot, TCP, Timeout, TimeoutValues, UDP};
@@ -41,6 +43,7 @@ const SOCKETS_SECONDS: f64 = 4.0;
 pub struct Gauge {
     values: Rc<NamespaceValues>,
     netlink: Netlink,
+    statistics: Statistics,
     asking: Asking,
     inode: u64,
     memory: MemoryFacts,
@@ -82,6 +85,7 @@ impl Gauge {
         let mut gauge = Gauge {
             values,
             netlink,
+            statistics: Statistics::default(),
             policies: Policies::open(&asking),
             asking,
             inode: namespace.netns().inode,
@@ -245,6 +249,11 @@ impl Gauge {
         self.values.sysctls.buckets()
     }
 
+    /// Why ctnetlink gave no answer to the last question, if it gave none.
+    pub fn ctnetlink_trouble(&self) -> Option<String> {
+        self.statistics.trouble()
+    }
+
     /// Facts of this moment, but for rates and scan, which are the caller's.
     ///
     /// # Errors
@@ -254,7 +263,7 @@ impl Gauge {
         let entries = self.count()?;
         let max = self.values.sysctls.max()?;
         let buckets = self.buckets()?;
-        let drops = table::drops(&mut self.netlink).map_err(|e| explain("conntrack statistics", &e))?;
+        let drops = self.statistics.look(&mut self.netlink, now_seconds)?;
         self.look_at_memory(now_seconds, entries);
         let seen = self.look_at_neighbours(now_seconds);
         self.memory.other_namespaces = seen.other_namespaces;

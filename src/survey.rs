@@ -26,10 +26,10 @@ use crate::error::{Error, Result};
 use crate::executor::{self, DryHand, Hand, Judge, Swept};
 use crate::gauge::{Gauge, NamespaceValues};
 use crate::journal::{Baseline, Journal, TimeoutsSeen};
-use crate::kernel::clock;
-use crate::kernel::modules::Asking;
+use crate::kernel::modules::{Asking, Modules};
 use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
+use crate::kernel::{clock, sysctl};
 use crate::model::{
     Basis, Class, Draft, Entry, Header, Netns, Pace, PlanDocument, RevertDocument, Scan, Settings, Snapshot,
     SnapshotDocument, StatusDocument,
@@ -91,8 +91,9 @@ impl Target {
         sightings
     }
 
+    /// For who only looks: nothing is asked that would load a module beside ctnetlink's own.
     fn gauge(&self, settings: &Settings) -> Result<Gauge> {
-        self.gauge_asking(settings, Asking::Anything)
+        self.gauge_asking(settings, looking())
     }
 
     fn gauge_asking(&self, settings: &Settings, asking: Asking) -> Result<Gauge> {
@@ -102,6 +103,11 @@ impl Target {
         gauge.remember(&TimeoutsSeen::load(&dir, &clock::boot_id(), self.netns().inode));
         Ok(gauge)
     }
+}
+
+/// What may be asked by who only looks: what is loaded already.
+fn looking() -> Asking {
+    Asking::Only(Modules::running(&sysctl::kernel_release()))
 }
 
 /// How a document of this moment begins.
@@ -188,7 +194,7 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
     let boot_id = clock::boot_id();
     let mut keeper = Keeper::found(&dir, &boot_id, target.netns())?.beside(Path::new(HOST_DIR));
     let values = NamespaceValues::open()?;
-    let entries = policy::fullest_entries(&Gauge::open(&target.namespace, Asking::Anything)?.snapshot()?);
+    let entries = policy::fullest_entries(&Gauge::open(&target.namespace, looking())?.snapshot()?);
     let rows = keeper.restore(&values, entries, settings.pressure.low_percent, force);
     keeper.close();
     if !rows.is_empty() {

@@ -71,7 +71,7 @@ const STATUS: &[(&str, &str)] = &[
 ];
 
 const DROPS: &[(&str, &str)] =
-    &[("drop", "int"), ("early_drop", "int"), ("insert_failed", "int"), ("chaintoolong", "int")];
+    &[("drop", "int"), ("early_drop", "int"), ("insert_failed", "int"), ("chaintoolong", "int?")];
 
 const BOUNDS: &[(&str, &str)] =
     &[("max_ceiling", "int"), ("bytes_per_entry", "int"), ("memory_budget_bytes", "int"), ("reason", "text")];

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::chronicle::{Chronicle, Fullest};
 use super::host_lease::HostLease;
 use super::owned::{holds_host, owned_values};
+use super::reading::Reading;
 use super::recording::{Disks, Recording};
 use super::remembering::Remembering;
 use super::rest::Rest;
@@ -112,6 +113,7 @@ pub struct Acting {
     /// What a dry run said of late, and when.
     pub(super) said: BTreeMap<String, f64>,
     pub(super) notes: Vec<String>,
+    pub(super) reading: Reading,
     rest: Rest,
 }
 
@@ -192,6 +194,7 @@ impl Acting {
             fullest: None,
             said: BTreeMap::new(),
             notes: Vec::new(),
+            reading: Reading::default(),
             rest: Rest::default(),
             ground,
         };
@@ -227,7 +230,7 @@ impl Acting {
                     Ok(true) => self.rest.ends(),
                     Ok(false) => break,
                     Err(error) => {
-                        tracing::warn!(netns = %self.netns.key(), %error, "the table cannot be read");
+                        self.warn_unreadable(&error);
                         break;
                     }
                 }
@@ -310,7 +313,9 @@ impl Acting {
     }
 
     pub(super) fn facts(&mut self) -> Result<Snapshot> {
-        let mut snapshot = self.gauge.snapshot()?;
+        let read = self.gauge.snapshot();
+        self.tell_what_was_read(&read);
+        let mut snapshot = read?;
         let writable = snapshot.owns_host_values;
         snapshot.owns_host_values &= self.holds_host(&snapshot);
         snapshot.host_values_owner = self.ground.host.owner().filter(|_| writable && !self.hand.dry());
@@ -343,6 +348,7 @@ impl Acting {
         self.drift_at_seconds = snapshot.now_seconds;
         let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values && !self.hand.dry());
         self.heed(&now, snapshot.now_seconds);
+        self.set_events_again(&now, snapshot.now_seconds);
         self.chronicle.tell_left_out(snapshot.now_seconds);
         self.tell_lost_policies();
         self.save_seen();

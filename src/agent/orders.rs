@@ -104,7 +104,7 @@ impl Acting {
         let whole = swept.as_ref().is_ok_and(|swept| swept.whole);
         let good = whole && self.sweeper.last.as_ref().is_some_and(|scan| scan.trusted);
         if let Err(error) = &swept {
-            tracing::warn!(netns = %self.netns.key(), %error, "the table cannot be dumped");
+            self.warn_unreadable(error);
         }
         self.ground.watch.send(match good {
             true => Command::Adopt { ledger: Box::new(taker.ledger), duration },

@@ -99,6 +99,12 @@ impl Acting {
         }
     }
 
+    /// `nf_conntrack_events` is to be 1 again, once its record is on disk.
+    pub(super) fn set_events_anew(&mut self) {
+        self.recording.events = true;
+        self.set_events();
+    }
+
     /// Entries that are born while `nf_conntrack_events` is 2 and nobody listens end without an event
     /// (`nf_ct_ecache_ext_add`).
     fn set_events(&mut self) {

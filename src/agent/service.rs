@@ -113,6 +113,12 @@ impl Answers {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether the counts can be relied on right now.
+    async fn synced(&self) -> bool {
+        let (reply, receive) = oneshot::channel();
+        self.watch.send(Command::Synced { reply }) && receive.await.unwrap_or(false)
+    }
+
     /// From the copy; classes that were seen too long ago are looked at again, or left out.
     async fn status(&self, look: bool) -> Result<Reply, Refusal> {
         let old = |view: &View| {
@@ -131,8 +137,11 @@ impl Answers {
         if old(&view) {
             view.snapshot.scan = None;
         }
-        let (reply, receive) = oneshot::channel();
-        let synced = self.watch.send(Command::Synced { reply }) && receive.await.unwrap_or(false);
+        // What was seen before says nothing of a table that is not there any more.
+        if let Some(why) = self.numbers.unreadable.get() {
+            return Err(Refusal::failed(format!("the table cannot be read: {why}")));
+        }
+        let synced = self.synced().await;
         let mut status = self.document(&view, synced);
         status.waiting.extend(self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone());
         Ok(Reply::Status(Box::new(status)))
@@ -158,6 +167,7 @@ impl Answers {
             dry_run: view.dry_run,
             paused: view.paused,
             synced,
+            doubt: numbers.doubt.get(),
             overruns: numbers.overruns.load(Relaxed),
             lost_events: numbers.lost.load(Relaxed),
             resyncs: numbers.resyncs.load(Relaxed),
@@ -178,8 +188,9 @@ impl Answers {
         let view = self.view()?;
         let sources = self.steady(view.settings.metrics.top_sources, steady).await;
         let scan = view.snapshot.scan.as_ref();
+        let synced = self.synced().await;
         Some(Reading {
-            status: self.document(&view, self.numbers.synced.load(Relaxed)),
+            status: self.document(&view, synced),
             new: self.numbers.new.load(Relaxed),
             destroyed: self.numbers.destroyed.load(Relaxed),
             groups: scan.map(|scan| scan.groups.clone()).unwrap_or_default(),

@@ -39,6 +39,12 @@ pub struct Numbers {
     pub overruns: AtomicU64,
     pub forged: AtomicU64,
     pub synced: AtomicBool,
+    /// Why the counts are in doubt, where that is more than a dump that is due.
+    pub doubt: Said,
+    /// Why ctnetlink gave the hand no answer.
+    pub unanswered: Said,
+    /// Why the hand cannot read how full the table is.
+    pub unreadable: Said,
     /// Events that wait to be counted.
     pub queue: Mutex<Queue>,
     /// Entries are there that another program made or changed, or may have: which, the agent alone knows.
@@ -49,6 +55,25 @@ pub struct Numbers {
     pub halt: AtomicBool,
     /// Crossing this many entries upward wakes the hand at once; three marks, low, high and critical.
     pub marks: [AtomicU64; 3],
+}
+
+/// A sentence, while it is true.
+#[derive(Debug, Default)]
+pub struct Said(Mutex<Option<String>>);
+
+impl Said {
+    /// Replaces it; true if there was one before and is none now, or the reverse.
+    pub fn set(&self, text: Option<String>) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let turned = said.is_some() != text.is_some();
+        *said = text;
+        turned
+    }
+
+    /// It, if it is true now.
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Numbers {

@@ -1,6 +1,7 @@
 //! The events thread: receives, decodes, counts. The only writer of state.
 
 mod census;
+mod doubt;
 mod questions;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,6 +15,7 @@ use super::foreign::Foreign;
 use super::shared::{Command, Numbers, Order, WatchEnd};
 use crate::error::Result;
 use crate::kernel::clock;
+use crate::kernel::ctnetlink::Ctnetlink;
 use crate::kernel::listener::{BYTES_PER_QUEUED_EVENT, Listener};
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
@@ -65,6 +67,11 @@ pub struct Watcher {
     sysctls: ConntrackSysctls,
     sync: Sync,
     audit: Audit,
+    ctnetlink: Ctnetlink,
+    /// ctnetlink is not there, or does not answer.
+    away: bool,
+    /// The counts came into doubt since the dump under way was asked for: it does not end that.
+    doubted: bool,
     /// Lost or unreadable events, ever.
     lost: u64,
     unreadable: u64,
@@ -111,6 +118,9 @@ impl Watcher {
             sync,
             ground,
             audit: Audit::default(),
+            ctnetlink: Ctnetlink::default(),
+            away: false,
+            doubted: false,
             lost: 0,
             unreadable: 0,
             lost_before_census: 0,
@@ -157,7 +167,7 @@ impl Watcher {
             }
             self.publish(self.lost + self.unreadable);
             self.cross_marks();
-            if self.census_wanted && !self.behind {
+            if self.census_wanted && !self.behind && !self.away {
                 self.begin_census();
             }
             if Instant::now() >= next_tick {
@@ -272,6 +282,7 @@ impl Watcher {
                 "events were lost; the counts are in doubt until the next dump"
             );
         }
+        self.heed_ctnetlink();
         if let Ok(count) = self.sysctls.count() {
             let look = Look {
                 count,
@@ -283,7 +294,8 @@ impl Watcher {
             };
             self.ground.numbers.count.store(count, Relaxed);
             self.events_in_tick = look.events;
-            self.census_wanted |= self.audit.look(look) == Finding::Resync;
+            // Without ctnetlink there is no dump to be had.
+            self.census_wanted |= !self.away && self.audit.look(look) == Finding::Resync;
         }
         self.make_room();
         // The marks follow from it, and the hand may rest.

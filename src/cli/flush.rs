@@ -31,6 +31,7 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
         filters,
         known: knowing.known(),
         stale: options.stale,
+        only_looks: options.dry_run,
         even_protected: options.even_protected,
         limit: options.limit.unwrap_or(u64::MAX),
     };

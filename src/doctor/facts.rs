@@ -99,9 +99,12 @@ pub struct EventListener {
 }
 
 impl Runtime {
-    /// A sysctl as a number.
+    /// A sysctl as a number. A negative max, which kernels up to 5.10 or so take, is none: 0.
     pub fn number(&self, name: &str) -> Option<u64> {
-        self.values.get(name)?.trim().parse().ok()
+        match self.values.get(name)?.trim() {
+            text if name == "max" && text.parse::<i64>().is_ok_and(|max| max < 0) => Some(0),
+            text => text.parse().ok(),
+        }
     }
 }
 

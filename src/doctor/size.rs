@@ -36,8 +36,8 @@ fn unlimited(facts: &Facts) -> Option<Finding> {
     Some(
         Finding::new("max-unlimited", Severity::Warning, "the table has no limit but memory")
             .because(
-                "A max of 0 means no limit up to Linux 6.18 and is refused from 7.2 on: a flood takes all memory, or \
-                 after an upgrade the line sets nothing.",
+                "A max of 0 means no limit up to Linux 6.18, a negative one does on 5.10, and newer kernels refuse both: a \
+                 flood takes all memory, or after an upgrade the line sets nothing.",
             )
             .seen(evidence)
             .fix(facts.set("max", sane))

@@ -101,6 +101,7 @@ fn values_in_force_are_found_and_cured_by_the_printed_commands() {
         ("tcp_loose", "0", "tcp-loose-off", Severity::Note, "1"),
         ("tcp_be_liberal", "1", "tcp-be-liberal", Severity::Note, "0"),
         ("max", "0", "max-unlimited", Severity::Warning, "262144"),
+        ("max", "-1", "max-unlimited", Severity::Warning, "262144"),
         ("buckets", "8192", "max-over-buckets", Severity::Warning, "65536"),
         ("max", "16384", "buckets-over-need", Severity::Note, "16384"),
         // A quarter of 8 GiB, at 448 bytes an entry.

@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -80,7 +81,8 @@ impl ConntrackSysctls {
         self.get("count")
     }
 
-    /// The limit, which is one for all namespaces; 0 is none.
+    /// The limit, which is one for all namespaces; 0 is none. Up to 5.10 or so the kernel takes a negative one, and
+    /// compares the count with it as an unsigned number: that is none as well.
     pub fn max(&self) -> Result<u64> {
         self.get("max")
     }
@@ -146,9 +148,13 @@ impl ConntrackSysctls {
     ///
     /// Errors: `NotFound` where the kernel has no such name, `InvalidData` where the text is no count.
     pub fn read(&self, name: &str) -> io::Result<u64> {
-        match self.kept.get(name).map(read_number) {
+        let read = |file: &File| match read_signed(file) {
+            Ok(..0) if name == "max" => Ok(0),
+            _ => read_number(file),
+        };
+        match self.kept.get(name).map(read) {
             Some(Ok(value)) => Ok(value),
-            _ => read_number(&self.open_file(name)?),
+            _ => read(&self.open_file(name)?),
         }
     }
 
@@ -275,6 +281,14 @@ fn candidates(name: &str) -> io::Result<Vec<String>> {
 
 /// Reads from the start, so that one open file serves for ever.
 pub(super) fn read_number(file: &File) -> io::Result<u64> {
+    parsed(file)
+}
+
+fn read_signed(file: &File) -> io::Result<i64> {
+    parsed(file)
+}
+
+fn parsed<T: FromStr>(file: &File) -> io::Result<T> {
     let mut buffer = [0; 64];
     let length = file.read_at(&mut buffer, 0)?;
     let text = String::from_utf8_lossy(&buffer[..length]);

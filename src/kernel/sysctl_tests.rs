@@ -28,6 +28,16 @@ fn timeout(name: &str) -> Timeout {
 }
 
 #[test]
+fn a_negative_max_is_none_and_a_negative_timeout_is_no_timeout() {
+    let tree = today();
+    tree.put(&format!("{NF}max"), "-1\n");
+    tree.put(&format!("{NF}udp_timeout"), "-1\n");
+    let sysctls = open(&tree);
+    assert_eq!((sysctls.max(), sysctls.read("max").ok()), (Ok(0), Some(0)));
+    assert!(!sysctls.timeouts().contains_key(&timeout("udp_timeout")));
+}
+
+#[test]
 fn todays_names() {
     let tree = today();
     let sysctls = open(&tree);

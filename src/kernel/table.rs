@@ -269,7 +269,7 @@ pub fn drops(netlink: &mut Netlink) -> io::Result<Drops> {
                 9 => sum.insert_failed += value,
                 10 => sum.drop += value,
                 11 => sum.early_drop += value,
-                15 => sum.chaintoolong += value,
+                15 => sum.chaintoolong = Some(sum.chaintoolong.unwrap_or(0) + value),
                 _ => {}
             }
         }

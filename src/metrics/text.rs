@@ -138,12 +138,14 @@ impl Page<'_> {
         self.family("ctctl_kernel_stat", "counter", help, |reading, family| {
             let drops = &reading.status.drops;
             let stats = [
-                ("drop", drops.drop),
-                ("early_drop", drops.early_drop),
-                ("insert_failed", drops.insert_failed),
+                ("drop", Some(drops.drop)),
+                ("early_drop", Some(drops.early_drop)),
+                ("insert_failed", Some(drops.insert_failed)),
                 ("chaintoolong", drops.chaintoolong),
             ];
-            stats.into_iter().for_each(|(stat, n)| family.total(&[("stat", stat)], n));
+            // What the kernel does not count is absent.
+            let known = stats.into_iter().filter_map(|(stat, n)| Some((stat, n?)));
+            known.for_each(|(stat, n)| family.total(&[("stat", stat)], n));
         });
     }
 

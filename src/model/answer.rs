@@ -151,6 +151,9 @@ pub struct AgentStatus {
     pub dry_run: bool,
     pub paused: bool,
     pub synced: bool,
+    /// Why the counts are in doubt, where that is more than a recount that is due.
+    #[serde(default)]
+    pub doubt: Option<String>,
     pub overruns: u64,
     pub lost_events: u64,
     pub resyncs: u64,

@@ -18,7 +18,8 @@ pub struct Drops {
     pub drop: u64,
     pub early_drop: u64,
     pub insert_failed: u64,
-    pub chaintoolong: u64,
+    /// `None` on kernels that do not count it (before 5.15).
+    pub chaintoolong: Option<u64>,
 }
 
 /// What the host's memory allows.

@@ -202,3 +202,18 @@ fn a_reset_to_a_files_value_is_a_restart_and_its_value_the_baseline() {
     assert_eq!(keeper.baseline(), now);
     assert!(keeper.notice(&now, || panic!("nothing changed: no file is read")).is_empty());
 }
+
+#[test]
+fn events_back_at_the_modules_default_are_nobodys_hand() {
+    let host = Host::new();
+    let (mut keeper, _) = host.agent(0, BOOT, &[("events", 2), ("udp_timeout", 30)]);
+    keeper.will_write("events", 2, 1).unwrap();
+    assert!(keeper.notice(&values(&[("events", 2), ("udp_timeout", 30)]), Vec::new).is_empty());
+    assert_eq!(keeper.baseline()["events"], 2);
+    assert!(!keeper.is_clear(), "it is held still");
+    // Where it was found as the agent wants it, what the module brings is no new baseline.
+    let (mut keeper, _) = host.agent(1, BOOT, &[("events", 1)]);
+    assert!(keeper.notice(&values(&[("events", 2)]), Vec::new).is_empty());
+    assert_eq!(keeper.baseline()["events"], 1);
+    assert_eq!(keeper.notice(&values(&[("events", 0)]), Vec::new).len(), 1, "nobody's default");
+}

@@ -30,7 +30,7 @@ impl Keeper {
         for (name, &now) in values {
             let held = self.baseline.values.entry(name.clone()).or_insert(Held::found(now));
             let expected = held.written.unwrap_or(held.found);
-            if now == expected {
+            if now == expected || is_default_again(name, *held, now) {
                 continue;
             }
             if let Some(own) = self.displaced.get(name).filter(|own| own.written == Some(now)) {
@@ -96,6 +96,12 @@ impl Keeper {
         }
         noticed
     }
+}
+
+/// The module was loaded anew, and with it came the default of the value that the agent sets at its start:
+/// `nf_conntrack_events` is 2 then (since 5.19; before that 1, as the agent wants it). Nobody set that.
+fn is_default_again(name: &str, held: Held, now: u64) -> bool {
+    name == "events" && held.written.unwrap_or(held.found) == 1 && now == 2
 }
 
 fn tell(drift: Drift, was_held: bool, name: &str, (from, to): (u64, u64), note: String) -> Noticed {

@@ -138,6 +138,12 @@ impl Audit {
         }
     }
 
+    /// The counts are not to be relied on until the next dump, for a reason that the count does not show: the kernel told
+    /// of no events for a while, or does not answer.
+    pub fn doubt(&mut self) {
+        self.synced = false;
+    }
+
     /// Events were lost: the wait is shorter, for the doubt is certain.
     pub fn hurry(&mut self, now_seconds: f64, duration_seconds: f64) {
         let soon = now_seconds + (4.0 * duration_seconds).clamp(0.25, 10.0);
@@ -198,6 +204,16 @@ mod tests {
         audit.hurry(10.1, 1.0);
         assert_eq!(audit.look(look(100, 100, 0, 13.9)), Finding::Doubt);
         assert_eq!(audit.look(look(100, 100, 0, 14.2)), Finding::Resync);
+    }
+
+    #[test]
+    fn what_the_count_does_not_show_is_doubt_until_a_dump() {
+        let mut audit = synced();
+        audit.doubt();
+        assert!(!audit.synced());
+        assert_eq!(audit.look(look(100, 100, 0, 9.0)), Finding::Resync, "though the sums are alike");
+        audit.resynced(9.0, 0.0);
+        assert_eq!(audit.look(look(100, 100, 0, 9.2)), Finding::Fine);
     }
 
     #[test]

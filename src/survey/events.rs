@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::Target;
 use super::list::Sink;
 use crate::error::{Error, Result};
+use crate::kernel::ctnetlink::{Change, Ctnetlink};
 use crate::kernel::listener::Listener;
-use crate::kernel::socket::explain;
+use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::stop::{Stop, Woken};
 use crate::kernel::sysctl::ConntrackSysctls;
+use crate::kernel::table;
 use crate::model::{Event, EventKind, Filters};
 
 /// Room for 26,000 events: a second of a reader that stalls at 26,000 a second.
@@ -47,6 +49,9 @@ pub fn events(
         .hint("sysctl -w net.netfilter.nf_conntrack_events=1, in that network namespace"));
     }
     let failed = |error: io::Error| explain("conntrack events", &error);
+    // To join a group succeeds without ctnetlink too (it loads that, where it can), and then nothing ever comes.
+    table::count_and_max(&mut Netlink::open()?).map_err(failed)?;
+    let mut ctnetlink = Ctnetlink::default();
     let stop = Stop::catch().map_err(failed)?;
     let mut listener = Listener::open_kinds(BUFFER_BYTES, kinds)?;
     let (mut lost, mut unreadable, output) = (0, 0, io::stdout());
@@ -68,6 +73,10 @@ pub fn events(
         if lost_now > lost {
             sink.entry(Told::Lost(lost_now - lost));
             lost = lost_now;
+        }
+        if met.received == 0 && ctnetlink.look() == Change::Gone {
+            let why = "nf_conntrack_netlink was unloaded: the kernel tells no more events";
+            return Err(Error::unreachable("conntrack events", why).hint("modprobe nf_conntrack_netlink"));
         }
         if !sink.breathe() || woken == Woken::Asked {
             return Ok(());

@@ -31,6 +31,8 @@ pub struct Wish<'a> {
     pub even_protected: bool,
     /// So many at most, the least recently active first.
     pub limit: u64,
+    /// Nothing is deleted afterwards.
+    pub only_looks: bool,
     /// All that can match, where that is known: then no table is walked.
     pub known: Option<&'a Known>,
 }
@@ -46,7 +48,10 @@ enum Fate {
 impl<'a> Wish<'a> {
     /// A looker for it.
     fn looker(&self, target: &Target, settings: &'a Settings) -> Result<Looker<'a>> {
-        let looker = Looker::open(target, settings, self.filters)?;
+        let looker = match self.only_looks {
+            true => Looker::open(target, settings, self.filters)?,
+            false => Looker::open_to_delete(target, settings, self.filters)?,
+        };
         match self.known {
             Some(known) if known.childless() => Ok(looker),
             _ => Ok(looker.heeding_masters(self.stale)),
@@ -355,7 +360,8 @@ mod tests {
     fn stale_is_what_is_past_its_floor_and_does_not_end_by_itself() {
         let filters = Filters::default();
         let fate = |stale, even_protected, verdict| {
-            Wish { filters: &filters, stale, even_protected, limit: u64::MAX, known: None }.fate(&verdict)
+            Wish { filters: &filters, stale, even_protected, limit: u64::MAX, only_looks: true, known: None }
+                .fate(&verdict)
         };
         let past = Verdict { past_floor: true, ..Verdict::default() };
         let held = Verdict { protected: Some("a reason"), ..past };

@@ -15,6 +15,7 @@ use super::whole;
 use crate::error::{Error, Result};
 use crate::gauge::Gauge;
 use crate::kernel::attribute::Malformed;
+use crate::kernel::modules::Asking;
 use crate::kernel::request;
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::table::{self, Chunk, Part, Reader};
@@ -113,8 +114,21 @@ impl Walked {
 
 impl<'a> Looker<'a> {
     pub(super) fn open(target: &Target, settings: &'a Settings, filters: &'a Filters) -> Result<Self> {
-        let looker = Self::with(target.gauge(settings)?, settings, filters);
-        Ok(Looker { sightings: target.sightings(), ..looker })
+        Ok(Self::of(target, target.gauge(settings)?, settings, filters))
+    }
+
+    /// For who deletes: the sockets of this host are listed, whatever that loads.
+    pub(super) fn open_to_delete(
+        target: &Target,
+        settings: &'a Settings,
+        filters: &'a Filters,
+    ) -> Result<Self> {
+        let gauge = target.gauge_asking(settings, Asking::Anything)?;
+        Ok(Self::of(target, gauge, settings, filters))
+    }
+
+    fn of(target: &Target, gauge: Gauge, settings: &'a Settings, filters: &'a Filters) -> Self {
+        Looker { sightings: target.sightings(), ..Self::with(gauge, settings, filters) }
     }
 
     pub(super) fn with(gauge: Gauge, settings: &'a Settings, filters: &'a Filters) -> Self {

@@ -212,7 +212,7 @@ pub fn status() -> StatusDocument {
         net_growth_per_second: None,
         seconds_to_full: None,
         reasons: vec!["81 % is over 80 %".into()],
-        drops: Drops { drop: 1, early_drop: 2, insert_failed: 3, chaintoolong: 4 },
+        drops: Drops { drop: 1, early_drop: 2, insert_failed: 3, chaintoolong: Some(4) },
         bounds: Bounds { max_ceiling: 5000, bytes_per_entry: 320, ..Bounds::default() },
         timeouts: vec![timeout],
         classes: Some(vec![class]),

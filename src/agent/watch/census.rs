@@ -14,6 +14,7 @@ impl Watcher {
     /// was lost, and must not be taken for something that happened while the dump ran.
     pub(super) fn begin_census(&mut self) {
         self.census_wanted = false;
+        self.doubted = false;
         self.lost_before_census = self.total_lost();
         self.sync.begin();
         if self.ground.hand.try_send(Order::Census).is_err() {
@@ -26,7 +27,8 @@ impl Watcher {
         self.drain();
         self.catch_up();
         let lost = self.total_lost();
-        if lost != self.lost_before_census || self.behind {
+        self.heed_ctnetlink();
+        if lost != self.lost_before_census || self.behind || self.doubted {
             return self.abandon(duration);
         }
         self.census_took = duration;

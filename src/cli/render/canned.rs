@@ -4,8 +4,8 @@ use jiff::tz::TimeZone;
 
 use super::Style;
 use crate::model::{
-    AgentStatus, Basis, Bounds, Class, ClassRow, ClassScan, Header, JournalRecord, Level, Netns, Queue,
-    RecordEvent, RevertDocument, RevertRow, SourceRow, StatusDocument, TimeoutRow, TopSources,
+    AgentStatus, Basis, Bounds, Class, ClassRow, ClassScan, Drops, Header, JournalRecord, Level, Netns,
+    Queue, RecordEvent, RevertDocument, RevertRow, SourceRow, StatusDocument, TimeoutRow, TopSources,
 };
 
 /// Plain, two hours east.
@@ -48,7 +48,7 @@ pub fn status() -> StatusDocument {
         new_per_second: Some(120.0),
         net_growth_per_second: Some(3.2),
         seconds_to_full: Some(17_990.0),
-        drops: Default::default(),
+        drops: Drops { chaintoolong: Some(0), ..Drops::default() },
         reasons: vec![],
         bounds: Bounds {
             max_ceiling: 262_144,

@@ -73,7 +73,10 @@ impl Page<'_> {
         let d = &status.drops;
         let drops = format!(
             "drop {}, early_drop {}, insert_failed {}, chaintoolong {}",
-            d.drop, d.early_drop, d.insert_failed, d.chaintoolong
+            d.drop,
+            d.early_drop,
+            d.insert_failed,
+            count(d.chaintoolong)
         );
         self.field("Drops", &drops)?;
         match status.protected {
@@ -94,6 +97,9 @@ impl Page<'_> {
         self.field("Agent", &format!("pid {}, since {since}, version {}", agent.pid, agent.version))?;
         for alarm in alarms(agent) {
             writeln!(self.out, "{:INDENT$}{}", "", self.style.alarm(alarm))?;
+        }
+        if let Some(doubt) = &agent.doubt {
+            self.more(&format!("the counts are in doubt: {doubt}"))?;
         }
         self.more(&format!(
             "{}, {}, {}",

@@ -105,6 +105,18 @@ fn without_an_agent_the_text_says_where_it_was_read() {
 }
 
 #[test]
+fn what_the_kernel_does_not_count_is_unknown_and_why_counts_are_in_doubt_is_said() {
+    let mut status = canned::status();
+    assert!(!drawn(None, 0, &status).contains("in doubt"));
+    status.drops.chaintoolong = None;
+    let agent = status.agent.as_mut().expect("canned");
+    (agent.synced, agent.doubt) = (false, Some("ctnetlink does not answer".into()));
+    let text = drawn(None, 0, &status);
+    assert!(text.contains("chaintoolong -\n"), "{text}");
+    assert!(text.contains("the counts are in doubt: ctnetlink does not answer\n"), "{text}");
+}
+
+#[test]
 fn timeouts_that_agree_are_shown_with_v_alone() {
     let agree = "tcp_timeout_close";
     assert!(!drawn(None, 0, &canned::status()).contains(agree));

@@ -38,7 +38,7 @@ fn drops() -> impl Strategy<Value = Drops> {
         drop,
         insert_failed,
         early_drop,
-        chaintoolong: 0,
+        chaintoolong: None,
     })
 }
 

@@ -1,0 +1,44 @@
+//! What makes the counts doubtful though their sum is the kernel's: ctnetlink is away, or was.
+
+use super::Watcher;
+use crate::kernel::clock;
+use crate::kernel::ctnetlink::Change;
+
+impl Watcher {
+    /// Looks whether ctnetlink is there and answers, and whether the table can be read at all. While it is not, and until
+    /// a dump that began afterwards, the counts are in doubt: entries that began or ended meanwhile were told of by no
+    /// event, and as many of one source as of another leave the sum as it was.
+    pub(super) fn heed_ctnetlink(&mut self) {
+        let change = self.ctnetlink.look();
+        let numbers = &self.ground.numbers;
+        let why = match (change, numbers.unreadable.get().or_else(|| numbers.unanswered.get())) {
+            (_, Some(why)) => Some(why),
+            (Change::Gone, None) => Some(
+                "nf_conntrack_netlink was unloaded: the kernel tells no events (modprobe nf_conntrack_netlink)"
+                    .to_owned(),
+            ),
+            (Change::None | Change::Reloaded, None) => None,
+        };
+        let (was_away, away) = (self.away, why.is_some());
+        self.away = away;
+        if away || was_away || change == Change::Reloaded {
+            self.audit.doubt();
+            self.doubted = true;
+        }
+        let key = self.ground.namespace.netns().key();
+        match (&why, was_away) {
+            (Some(why), false) => tracing::warn!(netns = %key, "the counts are in doubt: {why}"),
+            (None, true) => {
+                tracing::info!(netns = %key, "ctnetlink answers again: the table is counted anew")
+            }
+            (None, false) if change == Change::Reloaded => {
+                tracing::warn!(netns = %key, "nf_conntrack_netlink was loaded anew: the table is counted anew");
+            }
+            _ => {}
+        }
+        if !away && (was_away || change == Change::Reloaded) {
+            self.audit.hurry(clock::boottime_seconds(), self.census_took.as_secs_f64());
+        }
+        numbers.doubt.set(why);
+    }
+}

@@ -348,7 +348,7 @@ impl Acting {
         self.drift_at_seconds = snapshot.now_seconds;
         let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values && !self.hand.dry());
         self.heed(&now, snapshot.now_seconds);
-        self.set_events_again(&now, snapshot.now_seconds);
+        self.look_beside(&now, snapshot.now_seconds);
         self.chronicle.tell_left_out(snapshot.now_seconds);
         self.tell_lost_policies();
         self.save_seen();

@@ -1,11 +1,13 @@
 //! What the hand tells of its reading the kernel: when that fails, and when a value is the module's default again.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::hand::Acting;
 use super::seldom::Seldom;
 use crate::error::{Error, Result};
+use crate::kernel::event_masks;
 use crate::model::{EventsSetting, Snapshot};
 
 /// `nf_conntrack_events` is not set again more often.
@@ -16,11 +18,20 @@ const EVENTS_AGAIN_SECONDS: f64 = 60.0;
 pub(super) struct Reading {
     unreadable: Seldom,
     events_set_at_seconds: f64,
+    /// The ruleset that was read last.
+    rules: Option<u32>,
+    /// The next is not read before.
+    rules_not_before_seconds: f64,
 }
 
 impl Default for Reading {
     fn default() -> Self {
-        Reading { unreadable: Seldom::default(), events_set_at_seconds: f64::NEG_INFINITY }
+        Reading {
+            unreadable: Seldom::default(),
+            events_set_at_seconds: f64::NEG_INFINITY,
+            rules: None,
+            rules_not_before_seconds: f64::NEG_INFINITY,
+        }
     }
 }
 
@@ -47,14 +58,38 @@ impl Acting {
         }
     }
 
+    /// What is looked at once a second beside the table.
+    pub(super) fn look_beside(&mut self, values: &BTreeMap<String, u64>, now_seconds: f64) {
+        self.set_events_again(values, now_seconds);
+        self.look_for_event_masks(now_seconds);
+    }
+
     /// Sets `nf_conntrack_events` again where it has gone back: a module that was loaded anew has its default, and that
     /// is nobody's wish. Whoever wants another value has `[agent] events = "keep"`.
-    pub(super) fn set_events_again(&mut self, values: &BTreeMap<String, u64>, now_seconds: f64) {
+    fn set_events_again(&mut self, values: &BTreeMap<String, u64>, now_seconds: f64) {
         let wanted = self.settings.agent.events == EventsSetting::On && !self.hand.dry();
         let default = values.get("events") == Some(&2);
         if wanted && default && now_seconds - self.reading.events_set_at_seconds >= EVENTS_AGAIN_SECONDS {
             self.reading.events_set_at_seconds = now_seconds;
             self.set_events_anew();
         }
+    }
+
+    /// Reads the rules again if they have changed, and tells whether one of them masks events. A ruleset that changes all
+    /// the time costs a twentieth of a core at most.
+    fn look_for_event_masks(&mut self, now_seconds: f64) {
+        if now_seconds < self.reading.rules_not_before_seconds {
+            return;
+        }
+        // Without nf_tables there are no rules; what cannot be read now is asked for again.
+        let Ok(generation) = event_masks::generation(self.gauge.netlink()) else { return };
+        if generation == self.reading.rules {
+            return;
+        }
+        let started = Instant::now();
+        let Ok(masked) = event_masks::any(self.gauge.netlink()) else { return };
+        self.reading.rules = generation;
+        self.reading.rules_not_before_seconds = now_seconds + 20.0 * started.elapsed().as_secs_f64();
+        self.ground.numbers.masked.store(masked, Relaxed);
     }
 }

@@ -41,6 +41,8 @@ pub struct Numbers {
     pub synced: AtomicBool,
     /// Why the counts are in doubt, where that is more than a dump that is due.
     pub doubt: Said,
+    /// Rules keep the kernel from telling of some births or ends (`ct event set`).
+    pub masked: AtomicBool,
     /// Why ctnetlink gave the hand no answer.
     pub unanswered: Said,
     /// Why the hand cannot read how full the table is.

@@ -72,6 +72,9 @@ pub struct Watcher {
     away: bool,
     /// The counts came into doubt since the dump under way was asked for: it does not end that.
     doubted: bool,
+    /// Rules mask events, and when the counts were compared with the table last for that.
+    masked: bool,
+    doubted_at_seconds: f64,
     /// Lost or unreadable events, ever.
     lost: u64,
     unreadable: u64,
@@ -121,6 +124,8 @@ impl Watcher {
             ctnetlink: Ctnetlink::default(),
             away: false,
             doubted: false,
+            masked: false,
+            doubted_at_seconds: f64::NEG_INFINITY,
             lost: 0,
             unreadable: 0,
             lost_before_census: 0,
@@ -358,7 +363,7 @@ impl Watcher {
         numbers.destroyed.store(tally.destroyed, Relaxed);
         numbers.resyncs.store(tally.resyncs, Relaxed);
         numbers.lost.store(lost, Relaxed);
-        numbers.synced.store(self.audit.synced(), Relaxed);
+        numbers.synced.store(self.audit.synced() && !self.masked, Relaxed);
     }
 }
 

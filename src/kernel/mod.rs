@@ -12,6 +12,7 @@ pub mod deleter;
 pub mod deleting;
 pub mod detail;
 pub mod event_listeners;
+pub mod event_masks;
 pub mod flow_table;
 pub mod grace;
 pub mod heap;

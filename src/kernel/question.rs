@@ -26,6 +26,7 @@ const IPCTNL_MSG_EXP_GET_STATS_CPU: u8 = 3;
 const IPCTNL_MSG_TIMEOUT_GET: u8 = 1;
 const NFT_MSG_GETCHAIN: u8 = 4;
 const NFT_MSG_GETRULE: u8 = 7;
+const NFT_MSG_GETGEN: u8 = 16;
 const NFT_MSG_GETOBJ: u8 = 19;
 const NFT_MSG_GETFLOWTABLE: u8 = 23;
 const NFTA_OBJ_TYPE: u16 = 3;
@@ -117,6 +118,13 @@ pub fn nft_chains(sequence: u32) -> Vec<u8> {
 /// The rules of nftables (`nf_tables_dump_rules`).
 pub fn nft_rules(sequence: u32) -> Vec<u8> {
     dump_of(NFTABLES, NFT_MSG_GETRULE, Vec::new(), sequence)
+}
+
+/// The generation of nftables' ruleset (`nf_tables_getgen`).
+pub fn nft_generation(sequence: u32) -> Vec<u8> {
+    let subsys = NetfilterSubsystem::Other(NFTABLES);
+    let inner = NetfilterMessageInner::Other { subsys, message_type: NFT_MSG_GETGEN, attributes: Vec::new() };
+    encode(NetfilterProtoFamily::Unspec, inner, 0, sequence)
 }
 
 fn dump_of(subsystem: u8, message_type: u8, attributes: Vec<DefaultNla>, sequence: u32) -> Vec<u8> {

@@ -34,7 +34,8 @@ impl Netlink {
     /// Exit 3 where the kernel has no nfnetlink.
     pub fn open() -> Result<Self> {
         Self::open_protocol(NETLINK_NETFILTER).map_err(|error| {
-            Error::unreachable("netlink", error).hint("the kernel needs nfnetlink: modprobe nfnetlink")
+            Error::unreachable("netlink", error)
+                .hint("the kernel needs nfnetlink and ctnetlink: modprobe nf_conntrack_netlink")
         })
     }
 

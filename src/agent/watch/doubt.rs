@@ -1,8 +1,16 @@
 //! What makes the counts doubtful though their sum is the kernel's: ctnetlink is away, or was.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::Watcher;
 use crate::kernel::clock;
 use crate::kernel::ctnetlink::Change;
+
+/// The least time between two comparisons with the table where rules mask events.
+const MASKED_SECONDS: f64 = 2.0;
+
+const MASKED: &str = "rules of this namespace keep the kernel from telling that some entries begin or end (`ct event set`, \
+     CT --ctevents): each of them needs at least new, related and destroy";
 
 impl Watcher {
     /// Looks whether ctnetlink is there and answers, and whether the table can be read at all. While it is not, and until
@@ -36,9 +44,25 @@ impl Watcher {
             }
             _ => {}
         }
+        self.heed_masks();
         if !away && (was_away || change == Change::Reloaded) {
             self.audit.hurry(clock::boottime_seconds(), self.census_took.as_secs_f64());
         }
-        numbers.doubt.set(why);
+        let numbers = &self.ground.numbers;
+        numbers.doubt.set(why.or_else(|| self.masked.then(|| MASKED.to_owned())));
+    }
+
+    /// Where rules mask events, as many unheard ends of one source as unheard births of another leave the sum as it was:
+    /// the counts stay in doubt, and are compared with the table again and again, at 3 % of a core at most.
+    fn heed_masks(&mut self) {
+        let masked = self.ground.numbers.masked.load(Relaxed);
+        let turned = std::mem::replace(&mut self.masked, masked) != masked;
+        let now = clock::boottime_seconds();
+        let every = (30.0 * self.census_took.as_secs_f64()).max(MASKED_SECONDS);
+        if turned || (masked && now - self.doubted_at_seconds >= every) {
+            self.doubted_at_seconds = now;
+            self.audit.doubt();
+            self.doubted |= turned;
+        }
     }
 }

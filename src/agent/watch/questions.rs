@@ -59,7 +59,7 @@ impl Watcher {
     /// Whether the counts can be relied on right now, not at the last tick: the process may have been stopped since.
     pub(super) fn synced(&mut self) -> bool {
         self.heed_ctnetlink();
-        if !self.audit.synced() || self.behind || self.total_lost() != self.lost_at_tick {
+        if self.masked || !self.audit.synced() || self.behind || self.total_lost() != self.lost_at_tick {
             return false;
         }
         let since_tick = self.sync.tally().events - self.events_at_tick;

@@ -36,6 +36,7 @@ mod test_dry_run;
 mod test_edges;
 mod test_events;
 mod test_fair_share;
+mod test_first_look;
 mod test_flush;
 mod test_foreign_update;
 mod test_hands;
@@ -124,6 +125,7 @@ fn tests() -> Vec<Test> {
         test_counts::TESTS,
         test_pressure::TESTS,
         test_fair_share::TESTS,
+        test_first_look::TESTS,
         test_foreign_update::TESTS,
         test_conntrackd::TESTS,
         test_policies::TESTS,

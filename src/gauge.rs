@@ -7,6 +7,7 @@ mod policies;
 mod statistics;
 mod values;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use crate::kernel::{address, clock, memory, sock_diag, table};
 use crate::model::{MemoryFacts, Snapshot, TCP, Timeout, TimeoutValues, UDP};
 use crate::policy::OwnHost;
 use crate::sieve::Grounds;
-use crate::state::{Bases, LocalLife, TimeoutHistory};
+use crate::state::{Bases, FirstLook, LocalLife, TimeoutHistory};
 
 /// Seconds for which /proc/meminfo holds, a read of 20 to 200 us.
 const MEMORY_SECONDS: f64 = 1.0;
@@ -50,7 +51,6 @@ pub struct Gauge {
     /// When memory and slab were looked at.
     looked_at_seconds: [f64; 2],
     history: TimeoutHistory,
-    timeouts_at_seconds: Option<u32>,
     lookout: Lookout,
     /// When it was tried whether max and timeouts may be written, and whether they may.
     rights: (f64, [bool; 2]),
@@ -92,7 +92,6 @@ impl Gauge {
             memory: MemoryFacts::default(),
             looked_at_seconds: [f64::NEG_INFINITY; 2],
             history: TimeoutHistory::default(),
-            timeouts_at_seconds: None,
             lookout: Lookout::new(namespace.netns().inode),
             rights: (f64::NEG_INFINITY, [false; 2]),
             capabilities: process::capabilities(),
@@ -149,6 +148,10 @@ impl Gauge {
                 self.history.saw_one(timeout, *seconds, None);
             }
         }
+        if let Some(at_seconds) = seen.first_look_seconds {
+            let set_before = seen.set_before.iter().filter_map(|name| Timeout::named(name)).collect();
+            self.history.remember_first_look(FirstLook { at_seconds, set_before });
+        }
         self.policies.learn(seen.policies.iter().cloned());
         self.unheard_until_seconds = self.unheard_until_seconds.max(seen.unheard_until_seconds);
         self.features.flowtables |= seen.flowtables;
@@ -156,6 +159,8 @@ impl Gauge {
 
     /// All that was ever seen, for agents after this one.
     pub fn seen(&self, boot_id: &str) -> TimeoutsSeen {
+        let first = self.history.first_look();
+        let names = |set: &BTreeSet<Timeout>| set.iter().map(|timeout| timeout.name().to_owned()).collect();
         TimeoutsSeen {
             boot_id: boot_id.into(),
             inode: self.inode,
@@ -167,6 +172,8 @@ impl Gauge {
             policies: self.policies.known().to_vec(),
             unheard_until_seconds: self.unheard_until_seconds,
             flowtables: self.features.flowtables,
+            first_look_seconds: first.map(|first| first.at_seconds),
+            set_before: first.map(|first| names(&first.set_before)).unwrap_or_default(),
             suspended: Default::default(),
         }
     }
@@ -296,11 +303,10 @@ impl Gauge {
         self.rights.1
     }
 
-    /// A value that is new was not in force at the last look.
     fn look_at_timeouts(&mut self) -> TimeoutValues {
         let now = clock::boottime_seconds() as u32;
         let timeouts = self.values.sysctls.timeouts();
-        self.history.saw(&timeouts, self.timeouts_at_seconds.replace(now));
+        self.history.look(&timeouts, now);
         timeouts
     }
 

@@ -54,6 +54,11 @@ pub struct Judged {
     pub protected: Option<&'static str>,
     /// Its certain idleness in seconds.
     pub idle_seconds: Option<u32>,
+    /// Its idleness in seconds by the timeouts that are known, where that is more than what is certain: which were in
+    /// force before the first look nobody saw.
+    pub presumed_seconds: Option<u32>,
+    /// Nothing but the unknown past of its timeout keeps it from being past its floor.
+    pub presumed_stale: bool,
     /// It may go: of a class, unprotected, idle for certain past its floor.
     pub eligible: bool,
     /// It may go at level critical alone: unprotected, idle for certain past its class's floor, but not past its own.
@@ -76,6 +81,7 @@ impl Judged {
         Verdict {
             class: self.class,
             idle_seconds: self.idle_seconds,
+            presumed_seconds: self.presumed_seconds,
             floor_seconds: self.class.map(|class| settings.floor_of_seconds(class, entry)),
             protected: self.protected,
             past_floor: self.past_floor,
@@ -101,6 +107,7 @@ pub struct Sieve<'a> {
     classes: Vec<ClassScan>,
     entries: u64,
     protected: u64,
+    presumed: u64,
     groups: Groups,
     weighing: Option<Weighing>,
     liftable: u64,
@@ -129,6 +136,7 @@ impl<'a> Sieve<'a> {
             classes,
             entries: 0,
             protected: 0,
+            presumed: 0,
             groups: Groups::default(),
             weighing: None,
             liftable: 0,
@@ -138,7 +146,7 @@ impl<'a> Sieve<'a> {
     /// What was counted so far is counted again.
     pub fn recount(&mut self) {
         self.classes = Class::ALL.map(ClassScan::empty).into();
-        (self.entries, self.protected, self.liftable) = (0, 0, 0);
+        (self.entries, self.protected, self.liftable, self.presumed) = (0, 0, 0, 0);
         self.groups = Groups::default();
     }
 
@@ -173,6 +181,7 @@ impl<'a> Sieve<'a> {
         };
         let had_chance = self.has_chance(entry);
         // Whoever holds an end of it may speak at any time: however long it has been silent, it is not idle.
+        let mut presumed_seconds = None;
         let idle_seconds = class.filter(|_| !living).and_then(|class| {
             let mut proofs = Proofs {
                 bases: self.grounds.bases.as_ref(),
@@ -185,7 +194,10 @@ impl<'a> Sieve<'a> {
                 sightings: &sightings,
                 observations: self.observations,
             };
-            match proofs.idle(entry, class, self.identify.entry(entry)) {
+            let fingerprint = self.identify.entry(entry);
+            let (idle, presumed) = proofs.idle_and_presumed(entry, class, fingerprint);
+            presumed_seconds = presumed;
+            match idle {
                 Idle::Certain(seconds) => Some(seconds),
                 Idle::Unknown => None,
             }
@@ -195,6 +207,9 @@ impl<'a> Sieve<'a> {
         let past_class = class.is_some_and(|class| past(self.settings.floor_seconds(class)));
         let past =
             past_class && class.is_some_and(|class| past(self.settings.floor_of_seconds(class, entry)));
+        let own_floor = class.map(|class| self.settings.floor_of_seconds(class, entry));
+        let presumed = presumed_seconds.zip(own_floor).is_some_and(|(seconds, floor)| seconds >= floor);
+        let presumed_stale = presumed && !past && protected.is_none();
         let liftable = protected.is_some_and(|protected| protected.liftable);
         let eligible = protected.is_none() && past;
         let only_critical = protected.is_none() && past_class && !past;
@@ -206,6 +221,8 @@ impl<'a> Sieve<'a> {
             class,
             protected,
             idle_seconds,
+            presumed_seconds,
+            presumed_stale,
             eligible,
             only_critical,
             in_grace,
@@ -258,6 +275,7 @@ impl<'a> Sieve<'a> {
         self.groups.add_many(judged.group, n);
         self.protected += if judged.protected.is_some() { n } else { 0 };
         self.liftable += if judged.liftable { n } else { 0 };
+        self.presumed += if judged.presumed_stale { n } else { 0 };
         let Some(seen) = judged.class.and_then(|class| self.classes.iter_mut().find(|c| c.class == class))
         else {
             return;
@@ -305,6 +323,7 @@ impl<'a> Sieve<'a> {
             entries: self.entries,
             protected: self.protected,
             liftable: self.liftable,
+            presumed: self.presumed,
             by_observation,
             trusted: whole && trusted,
             classes: self.classes,

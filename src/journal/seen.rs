@@ -33,6 +33,12 @@ pub struct TimeoutsSeen {
     /// Flowtables were seen in use.
     #[serde(default)]
     pub flowtables: bool,
+    /// When the timeouts of this boot were looked at first, in seconds since the host came up.
+    #[serde(default)]
+    pub first_look_seconds: Option<u32>,
+    /// Timeouts that had another value than the kernel's own then.
+    #[serde(default)]
+    pub set_before: Vec<String>,
     /// Classes that are not flushed because their flows lived, and when that was last seen, in seconds since the host
     /// came up.
     #[serde(default)]
@@ -77,6 +83,8 @@ mod tests {
             policies: vec![TimeoutPolicy { protocol: 6, seconds: vec![3600] }],
             unheard_until_seconds: Some(77),
             flowtables: true,
+            first_look_seconds: Some(5),
+            set_before: vec!["udp_timeout_stream".into()],
             suspended: [(Class::Udp, 70)].into(),
         };
         let file = TimeoutsSeen::path(dir.path());

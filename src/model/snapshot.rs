@@ -238,6 +238,10 @@ pub struct Scan {
     /// protection that the kernel's own flags or the host's own sockets give cannot be lifted.
     #[serde(default)]
     pub liftable: u64,
+    /// Unprotected entries that would be past their class's floor, were it known which timeouts were in force before
+    /// they were first looked at.
+    #[serde(default)]
+    pub presumed: u64,
     /// Idleness of most of its entries can be proven by observation alone, so that scans are wanted in calm too.
     #[serde(default)]
     pub by_observation: bool,

@@ -12,6 +12,9 @@ pub struct Verdict {
     pub class: Option<Class>,
     /// Its idleness, where it is certain.
     pub idle_seconds: Option<u32>,
+    /// Its idleness by the timeouts that are known, where that is more than what is certain: which were in force before
+    /// they were first looked at nobody saw.
+    pub presumed_seconds: Option<u32>,
     /// How long those of its class have to be idle.
     pub floor_seconds: Option<u32>,
     /// Why it stays whatever happens.
@@ -30,6 +33,12 @@ impl Verdict {
         self.past_floor && self.protected.is_none()
     }
 
+    /// It would be past its floor, were it known which timeouts were in force before they were first looked at.
+    pub fn presumed_stale(&self) -> bool {
+        let presumed = self.presumed_seconds.zip(self.floor_seconds);
+        !self.past_floor && self.protected.is_none() && presumed.is_some_and(|(idle, floor)| idle >= floor)
+    }
+
     /// What `flush --stale` takes: what is eligible, and does not end by itself anyway.
     pub fn stale(&self) -> bool {
         self.eligible() && !self.in_grace
@@ -46,6 +55,13 @@ impl fmt::Display for Verdict {
             let what = if self.protocol == TCP { "TCP in this state" } else { "this" };
             return write!(f, "stays: {what} is never given up");
         };
+        if let Some(presumed) = self.presumed_seconds.filter(|_| self.presumed_stale()) {
+            let presumed = ShortDuration::rough(presumed);
+            return write!(
+                f,
+                "stays: idle for {presumed} only if its timeout was never set before ctctl looked"
+            );
+        }
         let floor = ShortDuration(floor);
         match self.idle_seconds {
             None => write!(f, "stays: nobody can tell for how long it has been idle"),
@@ -124,6 +140,10 @@ mod tests {
         assert_eq!(said(young), (false, "stays: idle for less than 2h4m".into()));
         let unknown = Verdict { idle_seconds: None, past_floor: false, ..stale };
         assert_eq!(said(unknown), (false, "stays: nobody can tell for how long it has been idle".into()));
+        let doubtful = Verdict { presumed_seconds: Some(90_000), ..unknown };
+        let only = "stays: idle for 1d1h only if its timeout was never set before ctctl looked";
+        assert_eq!(said(doubtful), (false, only.into()));
+        assert_eq!(said(Verdict { presumed_seconds: Some(60), ..young }).1, "stays: idle for less than 2h4m");
         let half = Verdict { protocol: TCP, ..Verdict::default() };
         assert_eq!(said(half), (false, "stays: TCP in this state is never given up".into()));
     }

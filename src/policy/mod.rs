@@ -160,6 +160,7 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
     calm::tell_waiting(snapshot, &memory, settings, &mut plan);
     grace::tell_waiting(snapshot, &mut plan);
     neighbours::tell(snapshot, &mut plan);
+    observe::tell_waiting(snapshot, &mut plan);
     regret::withhold(&memory, &mut plan);
     memory.drops = Some(snapshot.drops);
     (plan, memory)

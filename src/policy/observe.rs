@@ -42,3 +42,15 @@ pub(super) fn until_next_seconds(scan: &Scan, settings: &Settings) -> f64 {
     let least = scan.classes.iter().filter_map(until).fold(LONGEST_SECONDS, f64::min);
     least.max(1.0).max(10.0 * scan.duration_seconds)
 }
+
+/// Why entries that look idle by the timeouts of today stay.
+pub(super) fn tell_waiting(snapshot: &Snapshot, plan: &mut Plan) {
+    let presumed = snapshot.scan.as_ref().map_or(0, |scan| scan.presumed);
+    if presumed > 0 {
+        plan.waiting.push(format!(
+            "{presumed} entries are idle past their floor by the timeouts of today, but which were in force before \
+             ctctl first looked in this boot is not known: they count as live until they have been silent for that \
+             long since"
+        ));
+    }
+}

@@ -17,18 +17,33 @@ struct Base {
     since: Since,
 }
 
-/// The candidate bases of every kind of entry, sorted.
+/// One kind of entries.
+#[derive(Clone, Debug, Default)]
+struct Kind {
+    /// Its candidate bases, sorted.
+    bases: Vec<Base>,
+    /// Its timeout was not the kernel's own at the first look: whatever was in force before may be the base of an entry
+    /// that has been silent since.
+    set_before: bool,
+    /// With no more seconds left than this, an entry that has been silent since the first look may have a shorter base
+    /// that was raised to the kernel's own before.
+    doubtful_left: u32,
+}
+
+/// The candidate bases of every kind of entry.
 #[derive(Clone, Debug, Default)]
 pub struct Bases {
-    tcp: [Vec<Base>; 10],
-    udp: Vec<Base>,
-    udp_replied: Vec<Base>,
-    udp_assured: Vec<Base>,
-    icmp: Vec<Base>,
-    icmpv6: Vec<Base>,
-    sctp: Vec<Base>,
-    dccp: Vec<Base>,
-    generic: Vec<Base>,
+    tcp: [Kind; 10],
+    udp: Kind,
+    udp_replied: Kind,
+    udp_assured: Kind,
+    icmp: Kind,
+    icmpv6: Kind,
+    sctp: Kind,
+    dccp: Kind,
+    generic: Kind,
+    /// When the timeouts of this boot were looked at first, in seconds since the host came up; `None`: the past is known.
+    first_look_seconds: Option<u32>,
 }
 
 const TCP_TIMEOUTS: [&str; 10] = [
@@ -68,14 +83,14 @@ struct Lists<'a> {
 
 impl Lists<'_> {
     /// Of what is never in a flowtable.
-    fn plain(&self, protocols: &[u8], names: &[&str]) -> Vec<Base> {
+    fn plain(&self, protocols: &[u8], names: &[&str]) -> Kind {
         self.with(protocols, names, &[], &[])
     }
 
     /// Of what may have been in a flowtable: `flow_offload_fixup_ct` takes `less` from the base of a flow that leaves one,
     /// and `fixed` are bases of the flowtable's own. Of these a base above all others would turn what nobody knows into
     /// silence: it is left out.
-    fn offloadable(&self, protocols: &[u8], names: &[&str], less: &[u32], fixed: &[u32]) -> Vec<Base> {
+    fn offloadable(&self, protocols: &[u8], names: &[&str], less: &[u32], fixed: &[u32]) -> Kind {
         match (self.features.flowtables_possible, less.is_empty()) {
             (false, _) => self.plain(protocols, names),
             (true, true) => self.with(protocols, names, &[flowtable::TIMEOUT_SECONDS], fixed),
@@ -83,7 +98,7 @@ impl Lists<'_> {
         }
     }
 
-    fn with(&self, protocols: &[u8], names: &[&str], less: &[u32], fixed: &[u32]) -> Vec<Base> {
+    fn with(&self, protocols: &[u8], names: &[&str], less: &[u32], fixed: &[u32]) -> Kind {
         let own = names.iter().flat_map(|name| self.history.of(name));
         let mut all: Vec<Base> = own.map(|(seconds, since)| Base { seconds, since }).collect();
         let policies = self.policies.iter().filter(|policy| protocols.contains(&policy.protocol));
@@ -100,9 +115,26 @@ impl Lists<'_> {
         all.extend(of_policies.into_iter().chain(fixed));
         all.sort_unstable();
         all.dedup();
-        all
+        self.doubted(all, names)
+    }
+
+    /// With what is doubtful of the time before the first look. The first of `names` is the state's own timeout in TCP;
+    /// the others lend a base now and then.
+    fn doubted(&self, bases: Vec<Base>, names: &[&str]) -> Kind {
+        let Some(first) = self.history.first_look() else { return Kind { bases, ..Kind::default() } };
+        let set = |name: &&str| Timeout::named(name).is_some_and(|t| first.set_before.contains(&t));
+        let own = if names[0].starts_with("tcp_") { &names[..1] } else { names };
+        let own_default = own.iter().filter_map(|name| Timeout::named(name));
+        let own_default = own_default.map(|t| t.spec().kernel_default_seconds).max().unwrap_or(0);
+        let lent = if names.iter().any(|name| set(&name)) { AN_HOUR } else { 0 };
+        let doubtful_left = (own_default / 2).min(A_DAY).max(lent);
+        Kind { bases, set_before: own.iter().any(|name| set(&name)), doubtful_left }
     }
 }
+
+const AN_HOUR: u32 = 3600;
+/// Timeouts of ESTABLISHED that people set instead of five days are no longer than this.
+const A_DAY: u32 = 86_400;
 
 impl Base {
     fn less(self, seconds: u32) -> Base {
@@ -134,11 +166,14 @@ impl Bases {
             sctp: lists.plain(&[SCTP], &named("sctp_timeout_")),
             dccp: lists.plain(&[DCCP], &named("dccp_timeout_")),
             generic: lists.plain(&(0..=255).collect::<Vec<u8>>(), &["generic_timeout"]),
+            first_look_seconds: history.first_look().map(|first| first.at_seconds),
         }
     }
 
-    fn tcp(lists: &Lists<'_>, state: usize) -> Vec<Base> {
-        let Some(name) = TCP_TIMEOUTS.get(state).filter(|name| !name.is_empty()) else { return Vec::new() };
+    fn tcp(lists: &Lists<'_>, state: usize) -> Kind {
+        let Some(name) = TCP_TIMEOUTS.get(state).filter(|name| !name.is_empty()) else {
+            return Kind::default();
+        };
         // Data in flight, retransmissions and a zero window lend another base while the state stays. So does a RST that
         // does not close: that of `tcp_timeout_close` (nf_conntrack_tcp_packet), and where it is out of the window, or
         // a FIN is, that of `tcp_timeout_unacknowledged` (nf_tcp_handle_invalid).
@@ -159,10 +194,10 @@ impl Bases {
         }
     }
 
-    fn of(&self, entry: &Entry) -> &[Base] {
-        match entry.original.protocol {
+    fn of(&self, entry: &Entry) -> Option<&Kind> {
+        Some(match entry.original.protocol {
             TCP => match entry.tcp.map(|tcp| tcp.state) {
-                None | Some(TcpState::None | TcpState::Unknown(_)) => &[],
+                None | Some(TcpState::None | TcpState::Unknown(_)) => return None,
                 Some(state) => &self.tcp[state.to_kernel() as usize],
             },
             UDP | UDPLITE if entry.status.assured() => &self.udp_assured,
@@ -172,11 +207,25 @@ impl Bases {
             ICMPV6 => &self.icmpv6,
             // The kernel keeps GRE's timeouts in the entry from its birth (`ct->proto.gre`): whatever was in force then
             // is the base for life.
-            GRE => &[],
+            GRE => return None,
             SCTP => &self.sctp,
             DCCP => &self.dccp,
             _ => &self.generic,
-        }
+        })
+    }
+
+    /// The first look at the timeouts of this boot, in seconds since the host came up, where the base of an entry that
+    /// has been silent since may be one that nobody saw. `lives`: a shorter timeout that was raised to the kernel's own
+    /// before is reckoned with too.
+    ///
+    /// What a timeout was before somebody set it, nothing tells: a flow that spoke a moment before
+    /// `udp_timeout_stream` went from 180 to 600 has the look of one that has been silent for seven minutes. Where a
+    /// timeout has the kernel's own value, it is believed to have had no other, but for what has less than half of it
+    /// left, or of five days less than one.
+    pub fn doubtful_before(&self, entry: &Entry, lives: bool) -> Option<u32> {
+        let (kind, left) = (self.of(entry)?, entry.timeout_seconds?);
+        let doubtful = kind.set_before || (lives && left <= kind.doubtful_left);
+        self.first_look_seconds.filter(|_| doubtful)
     }
 
     /// For how many seconds an entry has been idle at least at `up_seconds`, by arithmetic alone; `None` where nothing
@@ -197,7 +246,6 @@ impl Bases {
     /// Not seen: a time that was written before this agent heard anything, where a base of 7440 to 57,600 s came into
     /// force after the write and the agent began anew after that. A sixteenth of the new base is less than an hour then.
     pub fn little_is_left(&self, entry: &Entry, up_seconds: u32) -> bool {
-        const AN_HOUR: u32 = 3600;
         let base = self.least_base_seconds(entry, up_seconds);
         base.zip(entry.timeout_seconds).is_some_and(|(base, left)| left <= (base / 16).min(AN_HOUR))
     }
@@ -209,7 +257,7 @@ impl Bases {
             return None;
         }
         let left = entry.timeout_seconds?;
-        let bases = self.of(entry);
+        let bases = &self.of(entry)?.bases;
         let possible = |base: &&Base| {
             let (slack, least) = (2, silence_seconds(base.seconds, left));
             base.since.is_none_or(|since| least <= up_seconds.saturating_sub(since) + slack)

@@ -31,7 +31,7 @@ pub use backlog::Backlog;
 pub use bases::Bases;
 pub use chance::{SecondChances, Waiting};
 pub use completeness::{Completeness, Dumped};
-pub use history::TimeoutHistory;
+pub use history::{FirstLook, TimeoutHistory};
 pub use ledger::{BuildAsIs, Count, Identify, Ledger};
 pub use life::LocalLife;
 pub use observations::Observations;

@@ -38,15 +38,37 @@ pub struct Proofs<'a> {
     pub observations: &'a mut Observations,
 }
 
+/// What arithmetic says of an entry.
+#[derive(Clone, Copy)]
+struct Arithmetic {
+    /// Idle for so many seconds for certain, if for any.
+    certain: Option<u32>,
+    /// Idle for so many seconds by the timeouts that are known, where that is more than what is certain.
+    presumed: Option<u32>,
+}
+
 impl Proofs<'_> {
     /// How long an entry has been idle.
     pub fn idle(&mut self, entry: &Entry, class: Class, fingerprint: u64) -> Idle {
+        self.idle_and_presumed(entry, class, fingerprint).0
+    }
+
+    /// How long an entry has been idle for certain, and for how many seconds it has been so by the timeouts that are
+    /// known, where that reaches back before the first look at them and so is more than what is certain.
+    pub fn idle_and_presumed(
+        &mut self,
+        entry: &Entry,
+        class: Class,
+        fingerprint: u64,
+    ) -> (Idle, Option<u32>) {
         if let Some(waiting) =
             self.observations.chances.see(fingerprint, entry.timeout_seconds, self.up_seconds)
         {
-            return self.in_grace(entry, waiting);
+            return (self.in_grace(entry, waiting), None);
         }
         let arithmetic = self.arithmetic(entry, class, fingerprint);
+        let presumed = arithmetic.and_then(|found| found.presumed);
+        let arithmetic = arithmetic.and_then(|found| found.certain);
         // One-way flows of other protocols than TCP may live for ever without an answer (syslog, RTP): only
         // observation tells a dead one from one that speaks seldom.
         let one_way = class == Class::Unreplied && entry.original.protocol != TCP;
@@ -56,10 +78,11 @@ impl Proofs<'_> {
                 IdleProof::Arithmetic => false,
                 IdleProof::Observed => true,
             };
-        if !observe {
-            return arithmetic.map_or(Idle::Unknown, Idle::Certain);
-        }
-        self.observed(entry, fingerprint, one_way)
+        let idle = match observe {
+            true => self.observed(entry, fingerprint, one_way),
+            false => arithmetic.map_or(Idle::Unknown, Idle::Certain),
+        };
+        (idle, presumed)
     }
 
     fn observed(&mut self, entry: &Entry, fingerprint: u64, one_way: bool) -> Idle {
@@ -99,7 +122,7 @@ impl Proofs<'_> {
         }
     }
 
-    fn arithmetic(&self, entry: &Entry, class: Class, fingerprint: u64) -> Option<u32> {
+    fn arithmetic(&self, entry: &Entry, class: Class, fingerprint: u64) -> Option<Arithmetic> {
         let bases = self.bases?;
         if self.mode == IdleProof::Observed
             || self.conntrackd
@@ -115,7 +138,24 @@ impl Proofs<'_> {
         let idle = idle.min(since_unheard.unwrap_or(u32::MAX));
         let age = entry.started_unix_seconds.map(|start| self.unix_seconds.saturating_sub(start));
         let possible = u64::from(idle) <= age.unwrap_or(u64::MAX) && idle <= self.up_seconds;
-        possible.then_some(idle)
+        possible.then(|| self.since_first_look(entry, class, idle))
+    }
+
+    /// Where a base that nobody saw may have been in force before the first look, no more silence is certain than has
+    /// passed since: a packet since then would have set a base that is known.
+    fn since_first_look(&self, entry: &Entry, class: Class, idle: u32) -> Arithmetic {
+        let known = Arithmetic { certain: Some(idle), presumed: None };
+        // What never had an answer or has ended by a RST has nothing to lose; a server may speak on in TIME_WAIT.
+        let time_wait = entry.tcp.is_some_and(|tcp| tcp.state == TcpState::TimeWait);
+        let lives = may_live(class);
+        let bases = self.bases.filter(|_| lives || time_wait);
+        let Some(first) = bases.and_then(|bases| bases.doubtful_before(entry, lives)) else { return known };
+        // Both are cut to whole seconds, and the clock is read a little before the entry.
+        let since = self.up_seconds.saturating_sub(first).saturating_sub(Observations::SLACK_SECONDS);
+        match since < idle {
+            true => Arithmetic { certain: Some(since).filter(|since| *since > 0), presumed: Some(idle) },
+            false => known,
+        }
     }
 
     /// A flow that leaves a flowtable comes back with a day less its stay, or on kernels before 6.12 with what it went in
@@ -141,143 +181,5 @@ fn may_live(class: Class) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Event, EventKind, Features, L4, TcpInfo, Tuple};
-    use crate::state::{Identify, TimeoutHistory};
-
-    fn entry(left: u32) -> Entry {
-        let l4 = L4::Ports { source: 1, destination: 2 };
-        Entry {
-            id: 1,
-            original: Tuple { protocol: TCP, l4, ..Tuple::default() },
-            status: Status(Status::SEEN_REPLY | Status::ASSURED),
-            timeout_seconds: Some(left),
-            tcp: Some(TcpInfo { state: TcpState::Established, flags_original: 0, flags_reply: 0 }),
-            ..Entry::default()
-        }
-    }
-
-    struct Scene {
-        bases: Bases,
-        sightings: Sightings,
-        observations: Observations,
-        identify: Identify,
-    }
-
-    impl Scene {
-        fn new() -> Self {
-            let bases = Bases::new(&TimeoutHistory::default(), &[], &Features::default());
-            let (sightings, observations, identify) = Default::default();
-            Scene { bases, sightings, observations, identify }
-        }
-
-        fn scan(&mut self, entry: &Entry, class: Class, up_seconds: u32, mode: IdleProof) -> Idle {
-            self.observations.begin();
-            let mut proofs = Proofs {
-                bases: Some(&self.bases),
-                mode,
-                conntrackd: false,
-                unheard_until_seconds: None,
-                flowtables: false,
-                up_seconds,
-                unix_seconds: 0,
-                sightings: &self.sightings,
-                observations: &mut self.observations,
-            };
-            let idle = proofs.idle(entry, class, self.identify.entry(entry));
-            self.observations.end(true, up_seconds);
-            idle
-        }
-    }
-
-    #[test]
-    fn nothing_is_idle_for_longer_than_the_host_is_up() {
-        let mut scene = Scene::new();
-        let idle = entry(424_000);
-        assert_eq!(scene.scan(&idle, Class::Established, 10_000, IdleProof::Auto), Idle::Certain(7999));
-        assert_eq!(scene.scan(&idle, Class::Established, 7000, IdleProof::Auto), Idle::Unknown);
-    }
-
-    #[test]
-    fn another_writers_entry_is_proven_by_observation_alone() {
-        let mut scene = Scene::new();
-        let committed = entry(10_000);
-        let event = Event { kind: EventKind::New, entry: committed, foreign: true };
-        scene.sightings.event(&event, &scene.identify);
-        assert_eq!(scene.scan(&committed, Class::Established, 1_000_000, IdleProof::Auto), Idle::Unknown);
-        let later = entry(9900);
-        assert_eq!(scene.scan(&later, Class::Established, 1_000_100, IdleProof::Auto), Idle::Certain(95));
-        let destroyed = Event { kind: EventKind::Destroy, ..event };
-        scene.sightings.event(&destroyed, &scene.identify);
-        assert!(!scene.sightings.any_foreign());
-    }
-
-    #[test]
-    fn where_little_is_left_another_may_have_written_it_before_the_agent_came() {
-        for mode in [IdleProof::Auto, IdleProof::Arithmetic] {
-            let mut scene = Scene::new();
-            let mut of = |left, class| scene.scan(&entry(left), class, 1_000_000, mode);
-            assert_eq!(of(600, Class::Established), Idle::Unknown, "{mode:?}");
-            assert_eq!(of(3601, Class::Established), Idle::Certain(428_398), "{mode:?}");
-            let mut closed = entry(2);
-            closed.tcp = Some(TcpInfo { state: TcpState::TimeWait, flags_original: 0, flags_reply: 0 });
-            let idle =
-                scene.scan(&Entry { timeout_seconds: Some(5), ..closed }, Class::Closed, 1_000_000, mode);
-            assert_eq!(idle, Idle::Certain(4), "{mode:?}: of the 10 s after a RST");
-            let idle =
-                scene.scan(&Entry { timeout_seconds: Some(11), ..closed }, Class::Closed, 1_000_000, mode);
-            assert_eq!(idle, Idle::Certain(108), "{mode:?}");
-        }
-        let mut scene = Scene::new();
-        let mut of = |left, up| scene.scan(&entry(left), Class::Established, up, IdleProof::Auto);
-        assert_eq!(of(600, 1_000_000), Idle::Unknown);
-        assert_eq!(of(500, 1_000_100), Idle::Certain(95), "observed");
-    }
-
-    #[test]
-    fn an_entry_whose_birth_was_lost_may_be_another_writers_where_there_is_one() {
-        let mut sightings = Sightings::default();
-        sightings.unheard([1].into_iter());
-        assert!(!sightings.foreign(1), "nobody else writes here");
-        let event = Event { kind: EventKind::New, entry: entry(1), foreign: true };
-        sightings.event(&event, &Identify::default());
-        sightings.unheard([1].into_iter());
-        assert!(sightings.foreign(1));
-    }
-
-    #[test]
-    fn a_packet_between_two_scans_starts_the_observation_again() {
-        let mut scene = Scene::new();
-        let observed = IdleProof::Observed;
-        assert_eq!(scene.scan(&entry(1000), Class::Established, 50, observed), Idle::Unknown);
-        assert_eq!(scene.scan(&entry(980), Class::Established, 70, observed), Idle::Certain(15));
-        assert_eq!(scene.scan(&entry(1000), Class::Established, 90, observed), Idle::Unknown);
-        assert_eq!(scene.scan(&entry(990), Class::Established, 100, observed), Idle::Certain(5));
-    }
-
-    #[test]
-    fn one_way_udp_that_was_renewed_never_counts_as_idle() {
-        let mut scene = Scene::new();
-        let mut one_way = entry(100);
-        one_way.original.protocol = UDP;
-        (one_way.status, one_way.tcp) = (Status::default(), None);
-        let mut at = |left: u32, now: u32| {
-            let entry = Entry { timeout_seconds: Some(left), ..one_way };
-            scene.scan(&entry, Class::Unreplied, now, IdleProof::Auto)
-        };
-        assert_eq!(at(100, 1000), Idle::Unknown);
-        assert_eq!(at(60, 1040), Idle::Certain(35));
-        assert_eq!(at(170, 1050), Idle::Unknown);
-        assert_eq!(at(100, 1120), Idle::Unknown);
-    }
-
-    #[test]
-    fn a_fixed_timeout_runs_down_whatever_comes() {
-        let mut scene = Scene::new();
-        let fixed =
-            |left| Entry { status: Status(Status::SEEN_REPLY | Status::FIXED_TIMEOUT), ..entry(left) };
-        scene.scan(&fixed(1000), Class::Established, 50, IdleProof::Observed);
-        assert_eq!(scene.scan(&fixed(900), Class::Established, 150, IdleProof::Observed), Idle::Unknown);
-    }
-}
+#[path = "proof_tests.rs"]
+mod tests;

@@ -90,6 +90,8 @@ pub struct Preview {
     pub matched: u64,
     /// Entries that are meant and stay, protected.
     pub protected: u64,
+    /// Entries that would be stale, were it known which timeouts were in force before they were first looked at.
+    pub presumed: u64,
     /// Sources of what matches.
     pub sources_total: u64,
     /// Those of them with most entries.
@@ -151,6 +153,7 @@ impl Flushed {
 struct Met {
     matched: u64,
     protected: u64,
+    presumed: u64,
     sources: HashMap<SourceKey, u64>,
 }
 
@@ -159,7 +162,7 @@ impl Met {
     fn goes(&mut self, wish: &Wish<'_>, entry: &Entry, verdict: &Verdict) -> bool {
         let fate = wish.fate(verdict);
         match fate {
-            Fate::NotMeant => {}
+            Fate::NotMeant => self.presumed += u64::from(verdict.presumed_stale()),
             Fate::Protected => self.protected += 1,
             Fate::Goes => {
                 self.matched += 1;
@@ -174,8 +177,8 @@ impl Met {
         let mut sources: Vec<(SourceKey, u64)> = self.sources.into_iter().collect();
         sources.sort_unstable_by_key(|(key, entries)| (Reverse(*entries), *key));
         sources.truncate(SHOWN);
-        let (matched, protected) = (self.matched, self.protected);
-        Preview { matched, protected, sources_total, sources, ..Preview::default() }
+        let (matched, protected, presumed) = (self.matched, self.protected, self.presumed);
+        Preview { matched, protected, presumed, sources_total, sources, ..Preview::default() }
     }
 }
 

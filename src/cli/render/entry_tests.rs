@@ -28,6 +28,7 @@ fn verdict() -> Verdict {
     Verdict {
         class: Some(Class::Established),
         idle_seconds: Some(61),
+        presumed_seconds: None,
         floor_seconds: Some(7440),
         protocol: TCP,
         ..Verdict::default()

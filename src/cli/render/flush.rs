@@ -40,6 +40,14 @@ pub fn write_preview(
         0 => writeln!(out)?,
         n => writeln!(out, "; {} protected, --even-protected takes them as well", stay(n))?,
     }
+    if preview.presumed > 0 {
+        writeln!(
+            out,
+            "{} idle for long only by the timeouts of today, and which were in force before nobody saw: {}",
+            counted(preview.presumed, "more entry is", "more entries are"),
+            "an agent proves it as they stay silent",
+        )?;
+    }
     if preview.matched == 0 {
         return Ok(());
     }
@@ -108,6 +116,7 @@ pub struct FlushDocument<'a> {
     filters: String,
     matched: u64,
     protected: u64,
+    presumed: u64,
     sources_total: u64,
     sources: Vec<SourceRow>,
     most_recent: Vec<RecentRow>,
@@ -156,6 +165,7 @@ impl<'a> FlushDocument<'a> {
             filters: options.filters.0.to_string(),
             matched: preview.matched,
             protected: preview.protected,
+            presumed: preview.presumed,
             sources_total: preview.sources_total,
             sources: preview.sources.iter().map(source).collect(),
             most_recent: recent.collect(),

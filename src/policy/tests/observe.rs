@@ -109,3 +109,13 @@ fn under_pressure_the_second_scan_comes_as_soon_as_it_can_prove_anything() {
     let at = met(by_arithmetic, &settings, 10);
     assert!((10.0..=10.1).contains(&at), "{at}: time left told all");
 }
+
+#[test]
+fn what_looks_idle_only_by_the_timeouts_of_today_is_told() {
+    let scan = |presumed| Some(Scan { presumed, ..seen(&[]) });
+    let told = |presumed| {
+        let plan = plan_of(&Snapshot { scan: scan(presumed), ..table(50_000) }, &pinned());
+        plan.waiting.iter().filter(|why| why.starts_with("7 entries are idle past their floor")).count()
+    };
+    assert_eq!((told(0), told(7)), (0, 1));
+}

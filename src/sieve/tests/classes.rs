@@ -11,6 +11,8 @@ fn an_entry_may_go_from_its_class_floor_on() {
         class: Some(Class::Established),
         protected: None,
         idle_seconds: Some(7440),
+        presumed_seconds: None,
+        presumed_stale: false,
         eligible: true,
         only_critical: false,
         in_grace: false,

@@ -67,3 +67,26 @@ fn one_way_udp_is_idle_only_after_two_scans_that_saw_no_packet() {
     assert_eq!(at(120, UP + 50), (None, false));
     assert_eq!(at(20, UP + 150), (None, false));
 }
+
+#[test]
+fn what_looks_idle_only_by_the_timeouts_of_today_stays_and_is_counted() {
+    let timeout = Timeout::named("tcp_timeout_established").unwrap();
+    let mut history = TimeoutHistory::default();
+    history.look(&[(timeout, 1_000_000)].into(), UP - 10);
+    let bases = Bases::new(&history, &[], &Features::default());
+    let mut scene = Scene::new();
+    let mut sieve = scene.sieve();
+    sieve.refresh(Grounds { bases: Some(bases), ..grounds() });
+    let mut judge = |left| {
+        let judged = sieve.judge(&in_state(TcpState::Established, left));
+        sieve.count(&judged);
+        judged
+    };
+    let judged = judge(500_000);
+    assert_eq!((judged.idle_seconds, judged.presumed_seconds), (Some(5), Some(499_999)));
+    assert!(!judged.eligible && judged.verdict(&established(0), &FlushSettings::default()).presumed_stale());
+    // A packet since then, or idle for less than its floor by any timeout.
+    assert_eq!(judge(999_995).idle_seconds, Some(4));
+    assert_eq!(judge(999_000).presumed_seconds, Some(999));
+    assert_eq!(sieve.finish(0.0, 0.0, true, true).presumed, 1);
+}

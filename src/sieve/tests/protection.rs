@@ -86,3 +86,20 @@ fn the_kernels_own_exceptions_stay() {
     }
     assert!(!Scene::new().judge(&Entry { helper: true, ..base }).eligible);
 }
+
+#[test]
+fn an_entry_in_a_flowtable_is_protected_by_its_bit_whatever_its_state_and_its_time_left_say() {
+    let mut scene = Scene::new();
+    for bit in [Status::OFFLOAD, Status::HW_OFFLOAD] {
+        for state in [TcpState::Established, TcpState::TimeWait, TcpState::Close, TcpState::SynSent] {
+            for left in [None, Some(0), Some(1), Some(86_390)] {
+                let entry = in_state(state, 0);
+                let status = Status(entry.status.0 | bit);
+                let judged = scene.judge(&Entry { status, timeout_seconds: left, ..entry });
+                assert!(judged.protected.is_some() && !judged.eligible, "{state:?} {left:?}");
+                assert!(!judged.liftable && !judged.held_by_protection, "critical lifts it not");
+                assert_eq!((judged.idle_seconds, judged.idle_unprotected()), (None, None));
+            }
+        }
+    }
+}

@@ -59,6 +59,9 @@ pub struct Judged {
     pub presumed_seconds: Option<u32>,
     /// Nothing but the unknown past of its timeout keeps it from being past its floor.
     pub presumed_stale: bool,
+    /// By this it is ordered among those that fair share takes: as its idleness, but what is past the emergency floor for
+    /// certain is told apart by what it is presumed to be.
+    pub order_seconds: Option<u32>,
     /// It may go: of a class, unprotected, idle for certain past its floor.
     pub eligible: bool,
     /// It may go at level critical alone: unprotected, idle for certain past its class's floor, but not past its own.
@@ -90,9 +93,10 @@ impl Judged {
         }
     }
 
-    /// Certain idleness of an entry that nothing protects, past its floor or not.
+    /// Idleness of an entry that nothing protects, past its class's floor or not: certain as far as the emergency floor,
+    /// and beyond that the order in which fair share takes.
     pub fn idle_unprotected(&self) -> Option<u32> {
-        self.idle_seconds.filter(|_| self.protected.is_none())
+        self.order_seconds.filter(|_| self.protected.is_none())
     }
 }
 
@@ -202,6 +206,11 @@ impl<'a> Sieve<'a> {
                 Idle::Unknown => None,
             }
         });
+        let emergency = self.settings.emergency_idle_floor_seconds;
+        let order_seconds = idle_seconds.map(|idle| match presumed_seconds {
+            Some(presumed) if idle >= emergency => presumed.max(idle),
+            _ => idle,
+        });
         let in_grace = self.in_grace(entry, class);
         let past = |floor| idle_seconds.is_some_and(|seconds| seconds >= floor);
         let past_class = class.is_some_and(|class| past(self.settings.floor_seconds(class)));
@@ -223,6 +232,7 @@ impl<'a> Sieve<'a> {
             idle_seconds,
             presumed_seconds,
             presumed_stale,
+            order_seconds,
             eligible,
             only_critical,
             in_grace,
@@ -284,7 +294,7 @@ impl<'a> Sieve<'a> {
         if let (true, Some(idle)) = (judged.held_by_protection, judged.idle_seconds) {
             seen.held_by_protection.add_many(idle, n);
         }
-        let idle = judged.idle_unprotected();
+        let idle = judged.idle_seconds.filter(|_| judged.protected.is_none());
         if let Some(timeout) = judged.timeout {
             let governed = seen.governed(timeout);
             governed.entries += n;

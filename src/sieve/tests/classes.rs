@@ -13,6 +13,7 @@ fn an_entry_may_go_from_its_class_floor_on() {
         idle_seconds: Some(7440),
         presumed_seconds: None,
         presumed_stale: false,
+        order_seconds: Some(7440),
         eligible: true,
         only_critical: false,
         in_grace: false,

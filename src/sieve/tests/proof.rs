@@ -90,3 +90,24 @@ fn what_looks_idle_only_by_the_timeouts_of_today_stays_and_is_counted() {
     assert_eq!(judge(999_000).presumed_seconds, Some(999));
     assert_eq!(sieve.finish(0.0, 0.0, true, true).presumed, 1);
 }
+
+#[test]
+fn those_that_are_past_the_emergency_floor_for_certain_go_in_the_order_of_what_they_are_presumed_to_be() {
+    let timeout = Timeout::named("tcp_timeout_established").unwrap();
+    let mut history = TimeoutHistory::default();
+    history.look(&[(timeout, 1_000_000)].into(), UP - 70);
+    let bases = Bases::new(&history, &[], &Features::default());
+    let mut scene = Scene::new();
+    let mut sieve = scene.sieve();
+    let mut order = |left, up_seconds| {
+        sieve.refresh(Grounds { bases: Some(bases.clone()), up_seconds, ..grounds() });
+        let judged = sieve.judge(&in_state(TcpState::Established, left));
+        sieve.count(&judged);
+        judged.idle_unprotected()
+    };
+    assert_eq!((order(600_000, UP), order(500_000, UP)), (Some(399_999), Some(499_999)));
+    assert_eq!(order(500_000, UP - 10), Some(55), "not past it");
+    let scan = sieve.finish(0.0, 0.0, true, true);
+    let seen = scan.classes.iter().find(|seen| seen.class == Class::Established).unwrap();
+    assert_eq!((seen.oldest_idle_seconds, seen.would_free), (65, 0), "what is told of a class is certain");
+}

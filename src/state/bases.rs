@@ -159,7 +159,7 @@ impl Bases {
             udp: lists.plain(&[UDP, UDPLITE], &both[..1]),
             udp_replied: udp_answered(&both),
             // A two-way UDP flow is ASSURED by the packet that first sets the stream's timeout
-            // (nf_conntrack_udp_packet), and no later packet sets another: since Linux 5.17.
+            // (nf_conntrack_udp_packet), and no later packet sets another: since Linux 5.16.
             udp_assured: udp_answered(if features.assured_udp_is_stream { &both[1..] } else { &both }),
             icmp: lists.plain(&[ICMP], &["icmp_timeout"]),
             icmpv6: lists.plain(&[ICMPV6], &["icmpv6_timeout"]),

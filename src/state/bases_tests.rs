@@ -168,7 +168,7 @@ fn before_5_14_what_leaves_a_flowtable_has_two_minutes_or_half_a_one() {
 }
 
 #[test]
-fn before_5_17_assured_udp_may_have_the_short_timeout() {
+fn before_5_16_assured_udp_may_have_the_short_timeout() {
     let old = Features { assured_udp_is_stream: false, ..Features::default() };
     let assured = |left| udp(Status::SEEN_REPLY | Status::ASSURED, left);
     assert_eq!(idle_with(&old, &assured(28)), Some(1));

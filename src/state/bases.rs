@@ -28,6 +28,8 @@ struct Kind {
     /// With no more seconds left than this, an entry that has been silent since the first look may have a shorter base
     /// that was raised to the kernel's own before.
     doubtful_left: u32,
+    /// The same where a timeout that lends its base now and then was not the kernel's own at the first look.
+    doubtful_lent: u32,
 }
 
 /// The candidate bases of every kind of entry.
@@ -126,9 +128,12 @@ impl Lists<'_> {
         let own = if names[0].starts_with("tcp_") { &names[..1] } else { names };
         let own_default = own.iter().filter_map(|name| Timeout::named(name));
         let own_default = own_default.map(|t| t.spec().kernel_default_seconds).max().unwrap_or(0);
-        let lent = if names.iter().any(|name| set(&name)) { AN_HOUR } else { 0 };
-        let doubtful_left = (own_default / 2).min(A_DAY).max(lent);
-        Kind { bases, set_before: own.iter().any(|name| set(&name)), doubtful_left }
+        Kind {
+            bases,
+            set_before: own.iter().any(|name| set(&name)),
+            doubtful_left: (own_default / 2).min(A_DAY),
+            doubtful_lent: if names.iter().any(|name| set(&name)) { AN_HOUR } else { 0 },
+        }
     }
 }
 
@@ -215,16 +220,18 @@ impl Bases {
     }
 
     /// The first look at the timeouts of this boot, in seconds since the host came up, where the base of an entry that
-    /// has been silent since may be one that nobody saw. `lives`: a shorter timeout that was raised to the kernel's own
+    /// has been silent since may be one that nobody saw. `idle_seconds`: of the base that is known. `lives`: a shorter timeout that was raised to the kernel's own
     /// before is reckoned with too.
     ///
     /// What a timeout was before somebody set it, nothing tells: a flow that spoke a moment before
     /// `udp_timeout_stream` went from 180 to 600 has the look of one that has been silent for seven minutes. Where a
     /// timeout has the kernel's own value, it is believed to have had no other, but for what has less than half of it
     /// left, or of five days less than one.
-    pub fn doubtful_before(&self, entry: &Entry, lives: bool) -> Option<u32> {
+    pub fn doubtful_before(&self, entry: &Entry, idle_seconds: u32, lives: bool) -> Option<u32> {
         let (kind, left) = (self.of(entry)?, entry.timeout_seconds?);
-        let doubtful = kind.set_before || (lives && left <= kind.doubtful_left);
+        // A base that is as short as this is not the one that a shorter was raised to.
+        let raised = left <= kind.doubtful_left && left.saturating_add(idle_seconds) > kind.doubtful_left;
+        let doubtful = kind.set_before || (lives && (raised || left <= kind.doubtful_lent));
         self.first_look_seconds.filter(|_| doubtful)
     }
 

@@ -149,7 +149,9 @@ impl Proofs<'_> {
         let time_wait = entry.tcp.is_some_and(|tcp| tcp.state == TcpState::TimeWait);
         let lives = may_live(class);
         let bases = self.bases.filter(|_| lives || time_wait);
-        let Some(first) = bases.and_then(|bases| bases.doubtful_before(entry, lives)) else { return known };
+        let Some(first) = bases.and_then(|bases| bases.doubtful_before(entry, idle, lives)) else {
+            return known;
+        };
         // Both are cut to whole seconds, and the clock is read a little before the entry.
         let since = self.up_seconds.saturating_sub(first).saturating_sub(Observations::SLACK_SECONDS);
         match since < idle {

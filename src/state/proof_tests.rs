@@ -179,6 +179,7 @@ fn where_a_timeout_is_the_kernels_own_only_what_has_run_down_far_is_doubtful() {
     assert_eq!(established(86_401), Idle::Certain(345_598));
     // Of a day, of two hours: raised to five days a moment ago.
     assert_eq!((established(86_398), established(7198)), (Idle::Unknown, Idle::Unknown));
+    assert_eq!(established(150), Idle::Certain(149), "of the 300 s of data in flight");
     let mut udp = |left, up| scene.scan(&stream(left), Class::Udp, up, IdleProof::Arithmetic);
     assert_eq!((udp(70, FIRST), udp(58, FIRST)), (Idle::Certain(49), Idle::Unknown));
     assert_eq!(udp(58, FIRST + 100), Idle::Certain(61));

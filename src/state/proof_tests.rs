@@ -212,5 +212,5 @@ fn a_look_of_an_agent_before_this_one_counts() {
     history.look(&values, FIRST + 1);
     let mut scene = Scene::new();
     scene.bases = Bases::new(&history, &[], &Features::default());
-    assert_eq!(scene.scan(&entry(300), Class::Established, FIRST, IdleProof::Auto), Idle::Certain(699));
+    assert_eq!(scene.scan(&entry(301), Class::Established, FIRST, IdleProof::Auto), Idle::Certain(698));
 }

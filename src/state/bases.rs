@@ -124,15 +124,15 @@ impl Lists<'_> {
     /// the others lend a base now and then.
     fn doubted(&self, bases: Vec<Base>, names: &[&str]) -> Kind {
         let Some(first) = self.history.first_look() else { return Kind { bases, ..Kind::default() } };
-        let set = |name: &&str| Timeout::named(name).is_some_and(|t| first.set_before.contains(&t));
+        let set = |name: &str| Timeout::named(name).is_some_and(|t| first.set_before.contains(&t));
         let own = if names[0].starts_with("tcp_") { &names[..1] } else { names };
         let own_default = own.iter().filter_map(|name| Timeout::named(name));
         let own_default = own_default.map(|t| t.spec().kernel_default_seconds).max().unwrap_or(0);
         Kind {
             bases,
-            set_before: own.iter().any(|name| set(&name)),
+            set_before: own.iter().any(|name| set(name)),
             doubtful_left: (own_default / 2).min(A_DAY),
-            doubtful_lent: if names.iter().any(|name| set(&name)) { AN_HOUR } else { 0 },
+            doubtful_lent: if names.iter().any(|name| set(name)) { AN_HOUR } else { 0 },
         }
     }
 }

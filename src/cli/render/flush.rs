@@ -41,11 +41,11 @@ pub fn write_preview(
         n => writeln!(out, "; {} protected, --even-protected takes them as well", stay(n))?,
     }
     if preview.presumed > 0 {
+        let more = counted(preview.presumed, "more entry is", "more entries are");
         writeln!(
             out,
-            "{} idle for long only by the timeouts of today, and which were in force before nobody saw: {}",
-            counted(preview.presumed, "more entry is", "more entries are"),
-            "an agent proves it as they stay silent",
+            "{more} idle for long only by the timeouts of today, and which were in force before nobody saw: an agent \
+             proves it as they stay silent"
         )?;
     }
     if preview.matched == 0 {

@@ -62,6 +62,7 @@ mod test_rescue;
 mod test_resizes;
 mod test_restore;
 mod test_second_chance;
+mod test_service;
 mod test_simulate;
 mod test_top;
 mod test_top_sources;
@@ -153,6 +154,7 @@ fn tests() -> Vec<Test> {
         test_restore::TESTS,
         test_disk::TESTS,
         test_second_chance::TESTS,
+        test_service::TESTS,
         test_ceiling::TESTS,
         test_simulate::TESTS,
         test_lifeline::TESTS,

@@ -16,6 +16,7 @@ pub const TESTS: &[Test] = &[
     test("metrics::every_name_of_the_contract_is_told_and_agrees_with_status", names).needs(&[Need::Age]),
     test("metrics::only_get_and_head_of_metrics_are_answered", manners),
     test("metrics::hostile_clients_cost_a_connection_each_and_nothing_else", hostile),
+    test("metrics::the_oldest_that_has_not_asked_makes_room_for_the_next", half_open),
     test("metrics::a_port_that_is_taken_is_waited_for", taken),
     test("metrics::sources_are_told_only_where_they_are_wanted", sources),
 ];
@@ -202,6 +203,32 @@ fn hostile() {
     }
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     assert_eq!(agent.status()["agent"]["synced"], true);
+    assert_eq!(agent.stop(), 0);
+}
+
+/// More silent connections than there may be, and still whoever comes last is answered at once.
+fn half_open() {
+    let topology = Topology::new();
+    let port = free_port();
+    let mut setup = Setup::new(&topology.gateway, &on_port(port));
+    setup.aged = false;
+    let agent = setup.start();
+    let connect = || tcp(port).expect("a place in the backlog");
+    let mut silent: Vec<_> = (0..16).map(|_| connect()).collect();
+    silent.iter_mut().for_each(|wire| wire.write_all(b"GET /metrics HT").expect("a few bytes"));
+    for _ in 0..3 {
+        let asked = Instant::now();
+        assert_eq!(ask(connect(), "GET", "/metrics").expect("an answer").status, 200);
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    }
+    // The oldest has gone for it, the latest can still ask.
+    let gone = silent.remove(0).read(&mut [0; 512]);
+    assert!(!matches!(gone, Ok(1..)), "{gone:?}");
+    let mut latest = silent.pop().expect("the latest");
+    latest.write_all(b"TP/1.1\r\nHost: gateway\r\n\r\n").expect("the rest");
+    let mut answer = String::new();
+    latest.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
     assert_eq!(agent.stop(), 0);
 }
 

@@ -5,9 +5,12 @@
 
 mod client;
 pub mod frame;
+mod kept;
 mod rows;
 pub mod schema;
+mod seats;
 mod server;
+mod share;
 mod socket;
 
 use std::future::Future;
@@ -23,6 +26,7 @@ use crate::model::{
 pub use client::Client;
 pub use rows::SourceRows;
 pub use server::{Limits, serve};
+pub use share::Share;
 pub use socket::{ConnectError, SocketGuard, bind, peer_pid};
 
 /// One thing asked of the agent.

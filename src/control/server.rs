@@ -1,23 +1,27 @@
 //! The agent's side: one task a connection, each with its bounds.
 //!
 //! A connection over the bounds is accepted, told `Busy` and closed at once, so that the backlog stays empty for
-//! those who may come in.
+//! those who may come in. Users that may not change anything have a bounded part of a core, whatever they ask and however
+//! many connections they make for it; answers are kept for a moment, so that asking again costs the other threads nothing.
 
-use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::frame::Frames;
+use super::kept::{self, Answers};
 use super::schema::{self, Asked, Fault, HistoryPage, Request};
+use super::seats::{Guests, Peer, Seat};
+use super::share::{Account, Metered, Share, thread_time};
 use super::{Call, Refusal, Reply, Service};
+use crate::model::{EntriesOfSource, TopSources};
 
 /// What a connection may cost.
 #[derive(Clone, Debug)]
@@ -48,6 +52,13 @@ pub struct Limits {
     pub pages: Duration,
     /// For answers under way when the agent stops.
     pub stop: Duration,
+    /// How long an answer is told to all who ask the same.
+    pub keep: Duration,
+    /// Time that one user may have spent for it that may not change things: CPU time of this thread, and what the
+    /// service takes for its answers.
+    pub share_per_uid: Share,
+    /// Such time for all such users together.
+    pub share_of_all: Share,
 }
 
 impl Default for Limits {
@@ -66,25 +77,10 @@ impl Default for Limits {
             write: Duration::from_secs(5),
             pages: Duration::from_secs(60),
             stop: Duration::from_secs(2),
+            keep: Duration::from_millis(250),
+            share_per_uid: Share { per_second: 0.1, burst_seconds: 0.5 },
+            share_of_all: Share { per_second: 0.25, burst_seconds: 1.25 },
         }
-    }
-}
-
-/// Who sits at the other end of a connection (SO_PEERCRED: as of its connect()).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Peer {
-    uid: u32,
-    may_change: bool,
-}
-
-/// `DEFAULT_OVERFLOWUID`: what every user without a mapping looks like from inside a user namespace.
-const OVERFLOW_UID: u32 = 65534;
-
-impl Peer {
-    /// uid 0 may, and so may the agent's own user: who can be that user can stop the agent anyway. Not where that
-    /// uid is the one that strangers share.
-    fn new(uid: u32, own_uid: u32) -> Self {
-        Peer { uid, may_change: uid == 0 || (uid == own_uid && uid != OVERFLOW_UID) }
     }
 }
 
@@ -97,7 +93,8 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let own_uid = nix::unistd::geteuid().as_raw();
-    let guests = Guests { limits: limits.clone(), seated: Arc::default() };
+    let (guests, answers) = (Guests::new(limits.clone()), Arc::new(Answers::default()));
+    let mut door = Door::default();
     let mut tasks = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -109,15 +106,26 @@ pub async fn serve(
         };
         match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
             Ok((uid, stream)) => {
-                let peer = Peer::new(uid, own_uid);
+                let (peer, before) = (Peer::new(uid, own_uid), thread_time());
+                // accept(2) and what made it known to the kernel's poll cost about as much again.
+                let spent = || 2 * thread_time().saturating_sub(before);
                 let Some(seat) = guests.seat(peer) else {
-                    turn_away(&stream);
+                    turn_away(stream);
+                    door.turned_away(spent()).await;
                     continue;
                 };
                 let frames = Frames::new(limits.request_bytes);
-                let (service, limits) = (service.clone(), limits.clone());
-                let connection = Connection { stream, frames, peer, seat, service, limits };
-                tasks.spawn(connection.converse(stop.clone()));
+                let (service, answers, limits) = (service.clone(), answers.clone(), limits.clone());
+                let account = seat.account.clone();
+                let connection = Connection { stream, frames, peer, seat, service, answers, limits };
+                let conversation = connection.converse(stop.clone());
+                match account {
+                    Some(account) => {
+                        account.charge(spent());
+                        tasks.spawn(Metered::new(account, conversation))
+                    }
+                    None => tasks.spawn(conversation),
+                };
             }
             // Out of descriptors, most likely: they come back as connections end, and a busy loop helps nobody.
             Err(error) => {
@@ -130,67 +138,38 @@ pub async fn serve(
     let _ = timeout(limits.stop, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
+/// Bound on the CPU time that connections cost which are turned away one after the other.
+#[derive(Default)]
+struct Door {
+    row: Duration,
+    last: Option<Instant>,
+}
+
+impl Door {
+    /// CPU time that is spent in a row.
+    const ROW: Duration = Duration::from_millis(2);
+    /// After so much it rests for so many times as long.
+    const REST: u32 = 4;
+    /// With no connection turned away for so long the row is over.
+    const OVER: Duration = Duration::from_millis(50);
+
+    async fn turned_away(&mut self, spent: Duration) {
+        let now = Instant::now();
+        if self.last.replace(now).is_none_or(|last| now - last > Self::OVER) {
+            self.row = Duration::ZERO;
+        }
+        self.row += spent;
+        if self.row >= Self::ROW {
+            sleep(self.row * Self::REST).await;
+            self.row = Duration::ZERO;
+        }
+    }
+}
+
 /// Fits into the empty buffer of a new socket, and if not, the close says enough.
-fn turn_away(stream: &UnixStream) {
+fn turn_away(stream: UnixStream) {
     let refusal = Refusal::busy("too many connections").hint("ask again when others have been answered");
     let _ = stream.try_write(&schema::encode_fault(&refusal.into()));
-}
-
-/// Who is connected.
-struct Guests {
-    limits: Limits,
-    seated: Arc<Mutex<HashMap<u32, Guest>>>,
-}
-
-struct Guest {
-    connections: usize,
-    paged: Arc<Semaphore>,
-}
-
-/// A connection's place, free again when dropped.
-struct Seat {
-    uid: u32,
-    paged: Arc<Semaphore>,
-    seated: Arc<Mutex<HashMap<u32, Guest>>>,
-}
-
-fn lock(seated: &Mutex<HashMap<u32, Guest>>) -> MutexGuard<'_, HashMap<u32, Guest>> {
-    seated.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Guests {
-    fn seat(&self, peer: Peer) -> Option<Seat> {
-        let mut seated = lock(&self.seated);
-        let all: usize = seated.values().map(|guest| guest.connections).sum();
-        let own = seated.get(&peer.uid).map_or(0, |guest| guest.connections);
-        let limits = &self.limits;
-        let free = match peer.may_change {
-            true => all < limits.connections,
-            false => {
-                all < limits.connections.saturating_sub(limits.connections_kept)
-                    && own < limits.connections_per_uid
-            }
-        };
-        if !free {
-            return None;
-        }
-        let paged = || Arc::new(Semaphore::new(limits.paged_per_uid));
-        let guest = seated.entry(peer.uid).or_insert_with(|| Guest { connections: 0, paged: paged() });
-        guest.connections += 1;
-        Some(Seat { uid: peer.uid, paged: guest.paged.clone(), seated: self.seated.clone() })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut seated = lock(&self.seated);
-        if let Some(guest) = seated.get_mut(&self.uid) {
-            guest.connections -= 1;
-            if guest.connections == 0 {
-                seated.remove(&self.uid);
-            }
-        }
-    }
 }
 
 struct Connection {
@@ -199,6 +178,7 @@ struct Connection {
     peer: Peer,
     seat: Seat,
     service: Arc<dyn Service>,
+    answers: Arc<Answers>,
     limits: Limits,
 }
 
@@ -245,12 +225,19 @@ impl Connection {
     /// Answers one request. An error is the end of the connection.
     async fn respond(&mut self, message: &[u8]) -> io::Result<()> {
         let Request { asked, more, oneway } = schema::decode(message).map_err(invalid)?;
+        if let Some(wait) = self.seat.account.as_ref().map(Account::wait).filter(|wait| !wait.is_zero()) {
+            // It was made to wait already, as long as a client does.
+            return match oneway {
+                true => Ok(()),
+                false => self.send(&schema::encode_fault(&self.overdrawn(wait).into())).await,
+            };
+        }
         let answer = match asked {
             Ok(Asked::Info) => Ok(self.one(&schema::info())),
             Ok(Asked::Description(text)) => Ok(self.one(&serde_json::json!({ "description": text }))),
             Ok(Asked::Call(call)) => match self.ask(call).await {
                 // The permit is held until the rows have gone.
-                Ok((reply, _permit)) if more && !oneway => return self.send_pages(reply).await,
+                Ok((reply, _permit)) if more && !oneway => return self.send_pages(&reply).await,
                 Ok((reply, _permit)) => Ok(self.whole(&reply)),
                 Err(refusal) => Err(refusal.into()),
             },
@@ -263,25 +250,43 @@ impl Connection {
         }
     }
 
+    fn overdrawn(&self, wait: Duration) -> Refusal {
+        let message = format!("uid {} has had its share of the agent's time for now", self.peer.uid);
+        Refusal::busy(message)
+            .hint(format!("ask again in {:.0} s, and less often", wait.as_secs_f64().ceil()))
+    }
+
     /// Has the service answer, if the peer may ask that.
-    async fn ask(&self, call: Call) -> Result<(Reply, Option<OwnedSemaphorePermit>), Refusal> {
+    async fn ask(&self, call: Call) -> Result<(Arc<Reply>, Option<OwnedSemaphorePermit>), Refusal> {
         if call.changes() && !self.peer.may_change {
             let message = format!("uid {} may look, but not change anything", self.peer.uid);
             return Err(Refusal::not_permitted(message).hint("run it as root"));
         }
-        let (paged, wait) = (call.paged(), self.limits.answer);
-        let asked = async {
-            let permit = match paged {
-                true => Some(self.seat.paged.clone().acquire_owned().await),
-                false => None,
-            };
-            let reply = self.service.answer(call).await?;
-            Ok((reply, permit.and_then(Result::ok)))
+        let patience = self.limits.answer;
+        let permit = match call.paged() {
+            true => match timeout(patience, self.seat.paged.clone().acquire_owned()).await {
+                Ok(permit) => permit.ok(),
+                Err(_) => return Err(kept::late(patience)),
+            },
+            false => None,
         };
-        timeout(wait, asked).await.unwrap_or_else(|_| {
-            let message = format!("the agent gave no answer within {} s", wait.as_secs_f64());
-            Err(Refusal::busy(message).hint("ask again; if it stays so, see the agent's log"))
-        })
+        if call.changes() {
+            let answer = kept::answer(&self.service, call, patience).await;
+            self.answers.forget();
+            return Ok((answer?, None));
+        }
+        // Whoever may change things sees them at once. A plan is the exception: a scan of the table may be behind it.
+        let keep = match self.peer.may_change && !matches!(call, Call::GetPlan | Call::GetSnapshot) {
+            true => Duration::ZERO,
+            false => self.limits.keep,
+        };
+        let (answer, took) = self.answers.ask(&self.service, call, keep, patience).await;
+        if let Some(account) = &self.seat.account {
+            // What other threads did for it. They may have been busy with something else: one answer is no ground to
+            // refuse the next.
+            account.charge(took.min(Duration::from_secs_f64(self.limits.share_per_uid.burst_seconds)));
+        }
+        Ok((answer?, permit))
     }
 
     fn one<T: serde::Serialize>(&self, parameters: &T) -> Result<Vec<u8>, Fault> {
@@ -301,21 +306,25 @@ impl Connection {
         timeout(self.limits.write, self.stream.write_all(bytes)).await?
     }
 
-    async fn send_pages(&mut self, reply: Reply) -> io::Result<()> {
+    async fn send_pages(&mut self, reply: &Reply) -> io::Result<()> {
         match reply {
-            Reply::TopSources(mut document) => {
-                let rows = std::mem::take(&mut document.sources);
+            Reply::TopSources(document) => {
+                let rows = &document.sources;
                 let of = |range| rows.get(range).map_or_else(Vec::new, <[_]>::to_vec);
-                self.send_rows(rows.len(), of, document, |document, rows| document.sources = rows).await
+                let page = TopSources { sources: Vec::new(), header: document.header.clone(), ..*document };
+                self.send_rows(rows.len(), of, page, |document, rows| document.sources = rows).await
             }
             Reply::ManySources(document, rows) => {
                 let of = |range| rows.of(range);
-                self.send_rows(rows.len(), of, document, |document, rows| document.sources = rows).await
+                self.send_rows(rows.len(), of, document.clone(), |document, rows| document.sources = rows)
+                    .await
             }
-            Reply::Entries(mut document) => {
-                let rows = std::mem::take(&mut document.entries);
+            Reply::Entries(document) => {
+                let rows = &document.entries;
                 let of = |range| rows.get(range).map_or_else(Vec::new, <[_]>::to_vec);
-                self.send_rows(rows.len(), of, document, |document, rows| document.entries = rows).await
+                let page =
+                    EntriesOfSource { entries: Vec::new(), header: document.header.clone(), ..*document };
+                self.send_rows(rows.len(), of, page, |document, rows| document.entries = rows).await
             }
             Reply::History(rows) => {
                 let page = HistoryPage { records: Vec::new() };
@@ -323,7 +332,7 @@ impl Connection {
                 self.send_rows(rows.len(), of, page, |page, rows| page.records = rows).await
             }
             whole => {
-                let bytes = self.whole(&whole).unwrap_or_else(|fault| schema::encode_fault(&fault));
+                let bytes = self.whole(whole).unwrap_or_else(|fault| schema::encode_fault(&fault));
                 self.send(&bytes).await
             }
         }
@@ -368,39 +377,4 @@ fn too_long() -> Fault {
 
 fn invalid(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_may_change() {
-        assert!(Peer::new(0, 0).may_change);
-        assert!(Peer::new(0, 900).may_change);
-        assert!(Peer::new(900, 900).may_change);
-        assert!(!Peer::new(1000, 0).may_change);
-        assert!(!Peer::new(1000, 900).may_change);
-        assert!(!Peer::new(OVERFLOW_UID, OVERFLOW_UID).may_change);
-    }
-
-    #[test]
-    fn seats_are_bounded_by_user_and_kept_for_root() {
-        let limits =
-            Limits { connections: 6, connections_kept: 2, connections_per_uid: 3, ..Limits::default() };
-        let guests = Guests { limits, seated: Arc::default() };
-        let seat = |uid| guests.seat(Peer::new(uid, 0));
-        let mut held: Vec<Seat> = (0..3).filter_map(|_| seat(1000)).collect();
-        assert_eq!(held.len(), 3);
-        assert!(seat(1000).is_none(), "a user has three");
-        held.extend(seat(1001));
-        assert_eq!(held.len(), 4);
-        assert!(seat(1002).is_none(), "the last two are root's");
-        held.extend([seat(0), seat(0)].into_iter().flatten());
-        assert_eq!(held.len(), 6);
-        assert!(seat(0).is_none(), "all are taken");
-        held.clear();
-        assert!(lock(&guests.seated).is_empty(), "nothing is kept of who has left");
-        assert!(seat(1000).is_some());
-    }
 }

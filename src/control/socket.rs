@@ -11,7 +11,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, getsockopt, listen, setsockopt, socket,
+    sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -19,6 +20,10 @@ use crate::error::{Error, Result};
 
 /// How long connect() may wait for a place in the backlog.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// Connections that wait to be accepted. Whoever comes behind so many waits in connect(), in turn: with the kernel's usual
+/// 4,096 (net.core.somaxconn) a flood of connections kept root waiting for 2 s.
+const BACKLOG: i32 = 64;
 
 /// Why no connection came about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -150,6 +155,7 @@ fn reuse(private: &Path, error: io::Error) -> io::Result<()> {
 
 fn make(path: &Path, draft: &Path, group: &str) -> io::Result<(UnixListener, SocketGuard)> {
     let listener = UnixListener::bind(draft)?;
+    listen(&listener, Backlog::new(BACKLOG)?)?;
     listener.set_nonblocking(true)?;
     let gid = nix::unistd::Group::from_name(group).ok().flatten().map(|group| group.gid.as_raw());
     if let Some(gid) = gid.filter(|_| !group.is_empty())

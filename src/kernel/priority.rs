@@ -16,10 +16,23 @@ pub fn raise() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }
 
-/// Lets the calling thread run as an ordinary process does, whatever the niceness of the thread that started it.
+/// Puts the calling thread among ordinary processes, where it was started before them (`nice`, `chrt`, a unit's `Nice=`): for
+/// work that anyone can ask for. A thread that is ordinary, or after them, stays as it is.
 pub fn lower() {
-    // SAFETY: as in `raise`.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 0) };
+    // SAFETY: these take numbers, and one structure that lives for the call; 0 is the calling thread.
+    unsafe {
+        let ordinary = libc::sched_param { sched_priority: 0 };
+        if matches!(
+            libc::sched_getscheduler(0) & !libc::SCHED_RESET_ON_FORK,
+            libc::SCHED_FIFO | libc::SCHED_RR
+        ) {
+            libc::sched_setscheduler(0, libc::SCHED_OTHER, &ordinary);
+        }
+        // An error is -1, which is a niceness as well; ordinary is wanted either way.
+        if libc::getpriority(libc::PRIO_PROCESS, 0) < 0 {
+            libc::setpriority(libc::PRIO_PROCESS, 0, 0);
+        }
+    }
 }
 
 /// The CPU that the calling thread runs on at this moment (getcpu(2)).
@@ -61,6 +74,24 @@ impl Apart {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_raised_thread_becomes_ordinary_and_one_that_comes_last_stays_so() {
+        // SAFETY: as in the functions above.
+        let nice = || unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+        let settle = |wanted: libc::c_int| unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, wanted) == 0 };
+        std::thread::spawn(move || {
+            raise();
+            assert!(nice() == NICE || nice() >= 0, "with the right to it or without");
+            lower();
+            assert!(nice() >= 0);
+            assert!(settle(5), "later is always allowed");
+            lower();
+            assert_eq!(nice(), 5);
+        })
+        .join()
+        .expect("no panic");
+    }
 
     #[test]
     fn a_thread_that_is_woken_leaves_the_cpu_of_its_waker() {

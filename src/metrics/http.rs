@@ -1,13 +1,14 @@
 //! The listener: `GET /metrics` and nothing else.
 //!
-//! One task a connection, each with one request, 8 KiB of headers and ten seconds in all. Connections over the bound
-//! are closed at once, so that the backlog stays empty for those who may come in.
+//! One task a connection, each with one request, 8 KiB of headers and ten seconds in all. Where there are as many as there
+//! may be, the oldest that has not asked for anything yet makes room for the next; where all have asked, the oldest of them.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -18,9 +19,9 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Who makes the page.
 pub trait Pages: Send + Sync + 'static {
@@ -47,12 +48,17 @@ pub struct Limits {
     pub header: Duration,
     /// From the connection to its end.
     pub whole: Duration,
+    /// What a connection that has not asked yet has at least, however many come after it.
+    pub silent: Duration,
+    /// What one that has asked has at least to read its answer.
+    pub reading: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let (header, whole) = (Duration::from_secs(5), Duration::from_secs(10));
-        Limits { connections: 16, header_bytes: 8 << 10, header, whole }
+        let (silent, reading) = (Duration::from_millis(20), Duration::from_secs(1));
+        Limits { connections: 16, header_bytes: 8 << 10, header, whole, silent, reading }
     }
 }
 
@@ -63,12 +69,11 @@ pub async fn serve(
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(limits.connections));
-    let mut connections = JoinSet::new();
+    let mut connections = Connections { limits, tasks: JoinSet::new(), open: Vec::new() };
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            Some(_) = connections.join_next() => continue,
+            () = connections.ended() => continue,
             accepted = accept(&listener) => accepted,
         };
         let stream = match accepted {
@@ -79,12 +84,66 @@ pub async fn serve(
                 continue;
             }
         };
-        let Ok(place) = room.clone().try_acquire_owned() else { continue };
-        let pages = pages.clone();
-        connections.spawn(async move {
-            let _ = timeout(limits.whole, converse(stream, pages, limits)).await;
-            drop(place);
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = connections.room() => {}
+        }
+        connections.begin(stream, pages.clone());
+    }
+}
+
+/// A connection that has not ended.
+struct Open {
+    task: AbortHandle,
+    since: Instant,
+    /// Its request is complete.
+    asked: Arc<AtomicBool>,
+}
+
+/// Those that have not ended, the oldest first.
+struct Connections {
+    limits: Limits,
+    tasks: JoinSet<()>,
+    open: Vec<Open>,
+}
+
+impl Connections {
+    fn begin(&mut self, stream: Box<dyn Stream>, pages: Arc<dyn Pages>) {
+        let (limits, asked) = (self.limits, Arc::new(AtomicBool::new(false)));
+        let conversation = converse(stream, pages, limits, asked.clone());
+        let task = self.tasks.spawn(async move {
+            let _ = timeout(limits.whole, conversation).await;
         });
+        self.open.push(Open { task, since: Instant::now(), asked });
+    }
+
+    /// Waits for the end of a connection; for ever where there is none.
+    async fn ended(&mut self) {
+        match self.tasks.join_next_with_id().await {
+            Some(Ok((id, ()))) => self.open.retain(|open| open.task.id() != id),
+            // One that was made to end is on the list no more.
+            Some(Err(error)) => self.open.retain(|open| open.task.id() != error.id()),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until one more connection may begin, for no longer than the oldest may stay at least.
+    async fn room(&mut self) {
+        while self.open.len() >= self.limits.connections.max(1) {
+            let silent = self.open.iter().position(|open| !open.asked.load(Relaxed));
+            let (oldest, stays) =
+                (silent.unwrap_or(0), silent.map_or(self.limits.reading, |_| self.limits.silent));
+            let until = self.open[oldest].since + stays;
+            if Instant::now() >= until {
+                self.open.remove(oldest).task.abort();
+                return;
+            }
+            tokio::select! {
+                () = self.ended() => {}
+                // It may have asked by then.
+                () = sleep_until(until) => {}
+            }
+        }
     }
 }
 
@@ -98,8 +157,9 @@ async fn accept(listener: &Listener) -> io::Result<Box<dyn Stream>> {
     })
 }
 
-async fn converse(stream: Box<dyn Stream>, pages: Arc<dyn Pages>, limits: Limits) {
+async fn converse(stream: Box<dyn Stream>, pages: Arc<dyn Pages>, limits: Limits, asked: Arc<AtomicBool>) {
     let answers = service_fn(|request| {
+        asked.store(true, Relaxed);
         let pages = pages.clone();
         async move { Ok::<_, Infallible>(answer(&request, pages.as_ref()).await) }
     });

@@ -1,6 +1,7 @@
 //! max rises when it must, and never over its ceiling.
 
 use std::cell::Cell;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::agent::Setup;
@@ -15,6 +16,7 @@ pub const TESTS: &[Test] = &[
     test("ceiling::max_rises_with_the_table_and_never_over_the_ceiling", never_over).needs(&[Need::HostWide]),
     test("ceiling::capacity_disabled_never_writes_max", disabled).needs(&[Need::HostWide]),
     test("ceiling::a_quota_below_max_never_raises_max", quota).needs(&[Need::HostWide]),
+    test("ceiling::an_entry_costs_what_the_slabs_grow_by", cost).needs(&[Need::HostWide]),
     test("ceiling::what_another_namespace_holds_is_taken_off", others).needs(&[Need::HostWide]),
 ];
 
@@ -74,6 +76,60 @@ fn disabled() {
 
 fn quota() {
     stays(&capacity("limit = 19000"));
+}
+
+/// Bytes in use in the kernel's caches of entries and of what their extensions may lie in.
+fn slab_bytes() -> f64 {
+    const CACHES: [&str; 4] = ["nf_conntrack", "kmalloc-128", "kmalloc-192", "kmalloc-256"];
+    let text = std::fs::read_to_string("/proc/slabinfo").expect("slabinfo");
+    let bytes = |row: &str| {
+        let fields: Vec<&str> = row.split_whitespace().collect();
+        let number = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok()).unwrap_or_default();
+        match CACHES.contains(fields.first()?) {
+            true => Some(number(1) * number(5) * 4096.0 / number(4)),
+            false => None,
+        }
+    };
+    text.lines().filter_map(bytes).sum()
+}
+
+/// By packets, which need an extension block of 128 bytes whatever is switched on, and by ctnetlink, which extends entries by
+/// more. Alone on the host, for others use these caches too.
+fn cost() {
+    const ENTRIES: u32 = 100_000;
+    for accounting in [0, 1] {
+        for by_packets in [true, false] {
+            let topology = Topology::new();
+            for (name, value) in [("acct", accounting), ("timestamp", accounting), ("events", 1)] {
+                topology.gateway.set_sysctl(&format!("net/netfilter/nf_conntrack_{name}"), value);
+            }
+            let setup = Setup::new(&topology.gateway, "");
+            let before = slab_bytes();
+            match by_packets {
+                true => packets(&topology, ENTRIES),
+                false => fill(&topology.gateway, flow::established(ENTRIES, 200, 0)),
+            }
+            let entries = topology.count();
+            assert!(entries >= u64::from(ENTRIES), "{entries}");
+            let real = (slab_bytes() - before) / entries as f64;
+            let bounds = setup.json(&["status"])["bounds"].take();
+            let told = bounds["bytes_per_entry"].as_f64().expect("a number");
+            eprintln!("accounting {accounting}, by packets {by_packets}: {real:.0} bytes, told {told}");
+            assert!((told / real - 1.0).abs() < 0.05, "{real:.0} bytes: {bounds}");
+        }
+    }
+}
+
+/// One datagram each to many addresses of the gateway's own loopback.
+fn packets(topology: &Topology, count: u32) {
+    topology.gateway.enter(|| {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        for n in 0..count {
+            // Nobody listens: what comes back is an error of a later call.
+            let [_, b, c, d] = n.to_be_bytes();
+            let _ = (0..3).find(|_| socket.send_to(b"x", (Ipv4Addr::new(127, b + 1, c, d), 4000)).is_ok());
+        }
+    });
 }
 
 /// Alone on the host, since the slab is one for all namespaces: 200 MiB for the table, and a second namespace full of

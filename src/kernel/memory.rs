@@ -1,15 +1,19 @@
 //! What the host's memory allows, and what an entry costs on the running kernel.
 #![allow(unsafe_code)]
 
+use std::collections::BTreeMap;
+
 use super::root::Root;
 use crate::model::MemoryFacts;
 
 /// What an entry costs where it cannot be measured: 256 of slab and 192 of extensions, the most seen on 6.18.
 const ASSUMED_BYTES: u64 = 448;
-/// `NF_CT_EXT_PREALLOC` (net/netfilter/nf_conntrack_extend.c): the block's first size.
-const EXTENSION_BYTES: u64 = 128;
-/// The next kmalloc size, for entries that carry more.
-const LARGE_EXTENSION_BYTES: u64 = 192;
+/// `NF_CT_EXT_PREALLOC` (net/netfilter/nf_conntrack_extend.c): the least that is asked of kmalloc for an extension block.
+const PREALLOCATED_BYTES: u64 = 128;
+/// `struct nf_ct_ext` before its data, on 64 bits.
+const EXTENSION_HEADER_BYTES: u64 = 16;
+/// The most that an extension block can take: its length is a byte.
+const LONGEST_EXTENSION_BYTES: u64 = 256;
 
 /// Memory and the cost of an entry, for the calling thread's network namespace. It reads /proc/slabinfo,
 /// so call it at a pace of seconds, and [`refresh`] in between.
@@ -48,53 +52,128 @@ fn cost(root: &Root, page_bytes: u64, own_count: u64) -> MemoryFacts {
                 Some(slab) => {
                     // The kernel's number counts free objects of per-CPU slabs as used, never the reverse.
                     facts.entries_all_namespaces = Some(slab.active.max(own_count));
-                    measured(root, &slab, page_bytes)
+                    measured(root, &slab, &blocks(&text, page_bytes), page_bytes)
                 }
             },
         };
     facts
 }
 
-fn measured(root: &Root, slab: &Slab, page_bytes: u64) -> (u64, String) {
-    let object = (slab.pages_per_slab * page_bytes).div_ceil(slab.objects_per_slab);
-    let (extension, why) = extension(root);
+fn measured(root: &Root, slab: &Slab, blocks: &[Blocks], page_bytes: u64) -> (u64, String) {
+    let object = slab.object_bytes(page_bytes);
+    let (derived, switched_on) = extension(root);
+    let (extension, why) = counted(slab.active, derived, blocks);
     let (n, pages) = (slab.objects_per_slab, slab.pages_per_slab * page_bytes);
     let basis = format!(
         "measured on this kernel: {object} bytes of the nf_conntrack slab ({n} objects in {pages} bytes), \
-         with {extension} for the extension block ({why})"
+         with {extension} for the extension block ({why}; switched on: {switched_on})"
     );
     (object + extension, basis)
 }
 
-/// The extension block lies in a shared kmalloc cache and cannot be measured alone: its size follows from what is
-/// switched on. It is never taken for smaller than it can be.
-fn extension(root: &Root) -> (u64, &'static str) {
-    let on = |name: &str| root.text(&format!("proc/sys/net/netfilter/nf_conntrack_{name}")).trim() == "1";
-    if on("acct") {
-        return (LARGE_EXTENSION_BYTES, "nf_conntrack_acct is on");
-    }
-    if on("timestamp") {
-        return (LARGE_EXTENSION_BYTES, "nf_conntrack_timestamp is on");
-    }
+/// Bytes of an extension block as `nf_ct_ext_add` makes it for an entry that packets make, before kmalloc rounds them up,
+/// and what they are for; 0 where an entry has no block at all.
+///
+/// Helpers are left out: the few entries that have one carry it alone.
+fn extension(root: &Root) -> (u64, String) {
+    let sysctl = |name: &str| root.text(&format!("proc/sys/net/netfilter/nf_conntrack_{name}"));
+    let on = |name: &str| sysctl(name).trim() == "1";
     let modules = root.text("proc/modules");
-    let loaded = |name: &str| modules.lines().any(|l| l.split(' ').next() == Some(name));
-    if !loaded("nf_conntrack") {
-        return (LARGE_EXTENSION_BYTES, "conntrack is built in, so NAT may be in use");
+    let loaded =
+        |names: &[&str]| modules.lines().any(|line| names.contains(&line.split(' ').next().unwrap_or("")));
+    // 2, and a listener: an agent is one. A kernel without the sysctl has no events.
+    let events = !matches!(sysctl("events").trim(), "0" | "");
+    let parts: [(bool, u64, &str); 8] = [
+        (on("acct"), 32, "accounting"),
+        (on("timestamp"), 16, "timestamps"),
+        (events, 24, "events"),
+        (loaded(&["xt_connlabel", "openvswitch"]), 16, "labels"),
+        (loaded(&["nf_nat"]), 8, "NAT"),
+        (loaded(&["nfnetlink_cttimeout"]), 8, "timeout policies"),
+        (loaded(&["act_ct"]), 8, "tc's ct action"),
+        // With sequence adjustment.
+        (loaded(&["nf_synproxy_core"]), 12 + 24, "SYN proxy"),
+    ];
+    let has: Vec<_> = parts.into_iter().filter(|(on, ..)| *on).collect();
+    if has.is_empty() {
+        return (0, "nothing that extends an entry".into());
     }
-    if loaded("nf_nat") {
-        return (LARGE_EXTENSION_BYTES, "nf_nat is loaded");
-    }
-    if loaded("xt_connlabel") || loaded("nfnetlink_cttimeout") || modules.lines().any(is_helper) {
-        return (LARGE_EXTENSION_BYTES, "labels, timeout policies or helpers are loaded");
-    }
-    (EXTENSION_BYTES, "no accounting, timestamps, NAT, labels, timeout policies or helpers")
+    let bytes = EXTENSION_HEADER_BYTES + has.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
+    let names: Vec<&str> = has.iter().map(|(.., name)| *name).collect();
+    (bytes.max(PREALLOCATED_BYTES), names.join(", "))
 }
 
-/// A conntrack helper (`nf_conntrack_ftp`, …), not the table's own modules.
-fn is_helper(line: &str) -> bool {
-    let name = line.split(' ').next().unwrap_or_default();
-    let own = ["nf_conntrack_netlink", "nf_conntrack_broadcast", "nf_conntrack_bridge"];
-    name.starts_with("nf_conntrack_") && !own.contains(&name)
+/// What kmalloc gives for requests up to `size`: how many of them are in use by anyone, and what one costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Blocks {
+    size: u64,
+    active: u64,
+    cost_bytes: u64,
+}
+
+/// The caches that extension blocks can lie in, the smallest first. `kmalloc-rnd-NN-SIZE` are parts of one
+/// (CONFIG_RANDOM_KMALLOC_CACHES); reclaimable, DMA and accounted memory is another's.
+fn blocks(slabinfo: &str, page_bytes: u64) -> Vec<Blocks> {
+    let mut all = BTreeMap::new();
+    for row in slabinfo.lines() {
+        let Some(rest) = row.split_whitespace().next().and_then(|name| name.strip_prefix("kmalloc-")) else {
+            continue;
+        };
+        let size =
+            rest.strip_prefix("rnd-").and_then(|rest| rest.split_once('-')).map_or(rest, |(_, size)| size);
+        let Ok(size) = size.parse::<u64>() else { continue };
+        let Some(slab) = Slab::of_row(row) else { continue };
+        if (PREALLOCATED_BYTES..=LONGEST_EXTENSION_BYTES).contains(&size) {
+            let sum: &mut Blocks = all.entry(size).or_insert(Blocks { size, active: 0, cost_bytes: 0 });
+            sum.active = sum.active.saturating_add(slab.active);
+            sum.cost_bytes = sum.cost_bytes.max(slab.object_bytes(page_bytes));
+        }
+    }
+    all.into_values().collect()
+}
+
+/// Bytes of the extension block of an entry in the mean, from how many objects of each size are in use. With `derived` of
+/// them an entry should have its block in one size; entries that ctnetlink made carry more (sequence adjustment and SYN
+/// proxy, in any case), and so do those of kernels that extend entries by what is not known here. As nearly all entries of a
+/// table are of one kind, the size that they lie in has as many objects as there are entries; others use these sizes too, so
+/// that this tells nothing while the table is small, and then the derived one holds.
+fn counted(entries: u64, derived: u64, blocks: &[Blocks]) -> (u64, String) {
+    // Free objects of per-CPU slabs count as entries.
+    let enough = entries - entries / 32;
+    let whole: Vec<&Blocks> = blocks.iter().filter(|size| size.active >= enough).collect();
+    if derived == 0 {
+        // None is smaller than the preallocated one.
+        return match (blocks.first(), whole.first()) {
+            (Some(_), None) => {
+                (0, "none: no size of kmalloc has as many objects in use as there are entries".into())
+            }
+            (first, _) => {
+                let cost = first.map_or(PREALLOCATED_BYTES, |size| size.cost_bytes);
+                (cost, "what one takes at least, as there may be one".into())
+            }
+        };
+    }
+    let Some(expected) = blocks.iter().find(|size| size.size >= derived) else {
+        return (derived.next_multiple_of(64), "derived; no size of kmalloc is known".into());
+    };
+    let of = |size: &Blocks, why: &str| (size.cost_bytes, format!("{why} kmalloc-{}", size.size));
+    if whole.contains(&expected) {
+        return match whole.len() {
+            1 => of(expected, "derived, and the only size with as many objects in use as there are entries:"),
+            _ => of(expected, "derived:"),
+        };
+    }
+    if let Some(size) = whole.first() {
+        return of(size, "counted: as many objects in use as there are entries are of");
+    }
+    // Of several kinds: those of the smaller sizes first, and what they cannot hold lies in the largest.
+    let (mut left, mut bytes) = (entries, 0);
+    for (place, size) in blocks.iter().enumerate() {
+        let here = if place + 1 == blocks.len() { left } else { left.min(size.active) };
+        bytes += here * size.cost_bytes;
+        left -= here;
+    }
+    (bytes.div_ceil(entries.max(1)), "counted: in the mean of the sizes of kmalloc that are in use".into())
 }
 
 fn meminfo(root: &Root, facts: &mut MemoryFacts) {
@@ -112,7 +191,7 @@ fn meminfo(root: &Root, facts: &mut MemoryFacts) {
     facts.huge_pages_bytes = bytes("Hugetlb").unwrap_or(0).max(default_size);
 }
 
-/// The `nf_conntrack` row of slabinfo(5).
+/// A row of slabinfo(5).
 struct Slab {
     active: u64,
     objects_per_slab: u64,
@@ -121,13 +200,22 @@ struct Slab {
 
 impl Slab {
     fn parse(text: &str) -> Option<Slab> {
-        let row = text.lines().find(|l| l.split_whitespace().next() == Some("nf_conntrack"))?;
+        Slab::of_row(text.lines().find(|l| l.split_whitespace().next() == Some("nf_conntrack"))?)
+    }
+
+    fn of_row(row: &str) -> Option<Slab> {
         let field = |n: usize| row.split_whitespace().nth(n)?.parse::<u64>().ok();
-        let slab = Slab { active: field(1)?, objects_per_slab: field(4)?, pages_per_slab: field(5)? };
+        let slab =
+            Slab { active: field(1)?.min(1 << 40), objects_per_slab: field(4)?, pages_per_slab: field(5)? };
         // Nothing real is outside these; inside them no arithmetic overflows.
         let plausible =
             (1..=1 << 16).contains(&slab.objects_per_slab) && (1..=1 << 16).contains(&slab.pages_per_slab);
         plausible.then_some(slab)
+    }
+
+    /// An object with its share of what its slab leaves unused.
+    fn object_bytes(&self, page_bytes: u64) -> u64 {
+        (self.pages_per_slab * page_bytes).div_ceil(self.objects_per_slab)
     }
 }
 

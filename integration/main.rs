@@ -46,6 +46,7 @@ mod test_list;
 mod test_live;
 mod test_local_life;
 mod test_metrics;
+mod test_namespaces;
 mod test_observed;
 mod test_operator;
 mod test_pacing;
@@ -145,6 +146,7 @@ fn tests() -> Vec<Test> {
         test_operator::TESTS,
         test_doctor::TESTS,
         test_metrics::TESTS,
+        test_namespaces::TESTS,
         test_edges::TESTS,
         test_collisions::TESTS,
         test_regret::TESTS,

@@ -56,6 +56,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("ctctl_journal_ok", "gauge"),
     ("ctctl_log_lines_dropped", "counter"),
     ("ctctl_dry_run", "gauge"),
+    ("ctctl_namespace_watched", "gauge"),
     ("ctctl_build_info", "gauge"),
 ];
 

@@ -39,6 +39,7 @@ use crate::recovery::Keeper;
 use crate::sieve::{Judged, SharedSightings, Sieve};
 use crate::state::{Completeness, Dumped, Identify, Observations, SecondChances, Weighing};
 
+pub use crate::kernel::netns::name_of_spec;
 pub use crate::kernel::stop::{ask_to_stop, until_continued};
 pub use events::{Told, events};
 pub use flush::{Flush, Flushed, Preview, Wish};

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::service::Answers;
+use super::site::{Trouble, View};
 use crate::control;
 use crate::metrics::{self, Limits, Listener, Pages, Reading, Steady};
 
@@ -18,28 +18,36 @@ const RETRY: Duration = Duration::from_secs(5);
 /// A page holds for so long, however many ask.
 const PAGE: Duration = Duration::from_millis(250);
 
-/// Why nobody can ask for metrics, if so; `status` says it.
-pub type Trouble = Arc<Mutex<Option<String>>>;
+/// The topic of [`Trouble`] while nobody can ask for metrics.
+const TOPIC: &str = "metrics";
 
 /// Everything that is told at the endpoint.
 pub struct Endpoint {
-    answers: Vec<(Answers, Mutex<Steady>)>,
+    namespaces: Vec<(View, Mutex<Steady>)>,
     last: Mutex<Option<(Instant, String)>>,
 }
 
 impl Endpoint {
-    /// Of all namespaces.
-    pub fn new(answers: impl Iterator<Item = Answers>) -> Arc<Self> {
-        let answers = answers.map(|answers| (answers, Mutex::default())).collect();
-        Arc::new(Endpoint { answers, last: Mutex::new(None) })
+    /// Of all namespaces, those that are missing among them.
+    pub fn new(namespaces: impl Iterator<Item = View>) -> Arc<Self> {
+        let namespaces = namespaces.map(|view| (view, Mutex::default())).collect();
+        Arc::new(Endpoint { namespaces, last: Mutex::new(None) })
     }
 
-    async fn read(&self) -> Vec<Reading> {
-        let mut readings = Vec::new();
-        for (answers, steady) in &self.answers {
-            readings.extend(answers.reading(steady).await);
+    /// What is told of those that are watched, and the keys of the others.
+    async fn read(&self) -> (Vec<Reading>, Vec<String>) {
+        let (mut readings, mut missing) = (Vec::new(), Vec::new());
+        for (view, steady) in &self.namespaces {
+            let reading = match view.answers() {
+                Ok(answers) => answers.reading(steady).await.ok_or_else(|| answers.netns.key()),
+                Err((key, _)) => Err(key),
+            };
+            match reading {
+                Ok(reading) => readings.push(reading),
+                Err(key) => missing.push(key),
+            }
         }
-        readings
+        (readings, missing)
     }
 }
 
@@ -50,7 +58,8 @@ impl Pages for Endpoint {
             if let Some((_, page)) = last.filter(|(made, _)| made.elapsed() < PAGE) {
                 return page;
             }
-            let page = metrics::write(&self.read().await);
+            let (readings, missing) = self.read().await;
+            let page = metrics::write(&readings, &missing);
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), page.clone()));
             page
         })
@@ -66,7 +75,13 @@ pub async fn run(
     trouble: Trouble,
     mut stop: watch::Receiver<bool>,
 ) {
-    let say = |text: Option<String>| *trouble.lock().unwrap_or_else(PoisonError::into_inner) = text;
+    let say = |text: Option<String>| {
+        let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match text {
+            Some(text) => trouble.insert(TOPIC.into(), text),
+            None => trouble.remove(TOPIC),
+        };
+    };
     let mut warned = false;
     loop {
         let bound = bind(&listen, &group).await;

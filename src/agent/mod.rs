@@ -1,4 +1,5 @@
-//! The agent: three threads a namespace, bounded channels between them, and one service thread for all.
+//! The agent: three threads a namespace, bounded channels between them, a fourth that waits for the namespace where it is
+//! missing, and one service thread for all.
 //!
 //! `watch` hears and counts, `hand` decides (by asking `policy`) and acts, `service` answers from copies. None of them
 //! waits for another: a dump may block for a tenth of a second inside send(2), a disk or a client for longer. While the
@@ -25,6 +26,7 @@ mod rest;
 mod seldom;
 mod service;
 mod shared;
+mod site;
 mod sweeper;
 mod told;
 mod turns;
@@ -34,13 +36,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::control;
 use crate::error::{Error, Result};
 use crate::journal;
-use crate::kernel::{heap, stop};
+use crate::kernel::{heap, priority, stop};
 use crate::model::Settings;
-use pipeline::Pipeline;
+use site::{Change, Site, Trouble};
 
 /// How `ctctl agent` was called.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +62,9 @@ pub struct Options {
 
 /// Runs until SIGTERM or SIGINT, which put values back, or SIGUSR1, which leaves them to the agent that comes next:
 /// a stop for a restart changes nothing.
+///
+/// Of several namespaces each stands alone: one that is missing, at the start or later, is waited for, and one that cannot
+/// be watched is tried again. The only one is not: without it there is nothing to do, and the service manager tries again.
 ///
 /// # Errors
 /// Exit 2 for a configuration that cannot be followed, 3 where the kernel refuses or another agent runs.
@@ -82,19 +88,30 @@ pub fn run(options: Options) -> Result<()> {
     let signals = runtime.block_on(async { Signals::catch() }).map_err(failed)?;
     // Before there are threads and sockets, which are none of theirs.
     let disks = recording::Disks::start();
-    let mut pipelines = Vec::new();
-    let mut started = Ok(());
+    let trouble = Trouble::default();
+    let (changes, mut changed) = unbounded_channel();
+    let (mut sites, mut failed_start, mut any) = (Vec::new(), None, false);
+    let alone = namespaces.len() == 1;
     for netns in namespaces {
-        match Pipeline::start(netns.as_deref(), &options, &disks) {
-            Ok(pipeline) => pipelines.push(pipeline),
-            Err(error) => started = started.and(Err(error)),
+        // One after the other: the first that may has the host's values.
+        sites.push(Site::open(netns, alone, &options, &disks, &trouble, changes.clone()).map_err(failed)?);
+        match changed.blocking_recv() {
+            Some(Change::Failed(error) | Change::Missing(Some(error))) => {
+                failed_start = failed_start.or(Some(error));
+            }
+            _ => any = true,
         }
     }
+    // Of several those that can be watched are, or are waited for; with none of them it is no use to stay.
+    let started = failed_start.filter(|_| !any).map_or(Ok(()), Err);
+    // Whoever may connect has this thread work. Those above were made by it, with the priority that it had.
+    priority::lower();
     let manager = notify::Manager::of_environment();
-    let served = started.and_then(|()| runtime.block_on(serve(&pipelines, &options, signals, &manager)));
+    let served = started
+        .and_then(|()| runtime.block_on(serve(&sites, &options, signals, &manager, &trouble, changed)));
     manager.stopping();
     let end = *served.as_ref().unwrap_or(&End::Stop);
-    pipelines.into_iter().for_each(|pipeline| pipeline.stop(end));
+    sites.into_iter().for_each(|site| site.stop(end));
     // A reader of the journal may wait for its disk.
     runtime.shutdown_background();
     served.map(drop)
@@ -144,57 +161,122 @@ impl Signals {
 
 /// Sockets and signals, until it is time to stop.
 async fn serve(
-    pipelines: &[Pipeline],
+    sites: &[Site],
     options: &Options,
     mut signals: Signals,
     manager: &notify::Manager,
+    trouble: &Trouble,
+    mut changed: UnboundedReceiver<Change>,
 ) -> Result<End> {
-    let failed = |error: std::io::Error| Error::unreachable("agent", error);
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let mut guards = Vec::new();
-    let mut servers = tokio::task::JoinSet::new();
-    let trouble = endpoint::Trouble::default();
-    for pipeline in pipelines {
-        let (listener, guard) = control::bind(&pipeline.socket, &options.settings.agent.socket_group)?;
-        guards.push(guard);
-        let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
-        let answers = Arc::new(pipeline.answers(&trouble));
-        servers.spawn(control::serve(listener, answers, control::Limits::default(), stopped.clone()));
-        tracing::info!(netns = %pipeline.netns.key(), socket = %pipeline.socket.display(), "ready");
+    let mut doors: Vec<Door> = sites.iter().map(|_| Door::default()).collect();
+    match (sites, doors.as_mut_slice()) {
+        ([site], [door]) => door.open(site, options)?,
+        (_, doors) => open_all(doors, sites, options),
     }
     let listen = options.settings.metrics.listen.clone();
+    let mut metrics = tokio::task::JoinSet::new();
     if !listen.is_empty() {
-        let pages = endpoint::Endpoint::new(pipelines.iter().map(|pipeline| pipeline.answers(&trouble)));
+        let pages = endpoint::Endpoint::new(sites.iter().map(|site| site.view.clone()));
         let group = options.settings.agent.socket_group.clone();
-        servers.spawn(endpoint::run(listen, group, pages, trouble.clone(), stopped.clone()));
+        metrics.spawn(endpoint::run(listen, group, pages, trouble.clone(), stopped));
     }
-    let names: Vec<String> = pipelines.iter().map(|pipeline| pipeline.netns.key()).collect();
-    let watching = format!("watching {}", names.join(", "));
-    manager.ready(&watching);
-    let mut look = tokio::time::interval(std::time::Duration::from_secs(2));
+    manager.ready(&told(sites));
+    let mut look = tokio::time::interval(std::time::Duration::from_secs(5));
     let ended = loop {
         tokio::select! {
             _ = signals.terminate.recv() => break Ok(End::Stop),
             _ = signals.interrupt.recv() => break Ok(End::Stop),
             _ = signals.user1.recv() => break Ok(End::Restart),
             _ = signals.hangup.recv() => {
-                let mut status = watching.clone();
-                for pipeline in pipelines {
-                    if let Err(refusal) = pipeline.answers(&trouble).reload().await {
-                        tracing::error!(netns = %pipeline.netns.key(), "not reloaded: {}", refusal.message);
-                        status = format!("{watching}; not reloaded: {}", refusal.message);
+                let mut status = told(sites);
+                for answers in sites.iter().filter_map(|site| site.view.answers().ok()) {
+                    if let Err(refusal) = answers.reload().await {
+                        tracing::error!(netns = %answers.netns.key(), "not reloaded: {}", refusal.message);
+                        status = format!("{}; not reloaded: {}", told(sites), refusal.message);
                     }
                 }
                 manager.status(&status);
             }
-            _ = look.tick() => {
-                if let Some(why) = pipelines.iter().find_map(Pipeline::ended) {
+            Some(change) = changed.recv() => {
+                if let Change::Failed(why) = change {
                     break Err(why);
                 }
+                manager.status(&told(sites));
+                open_all(&mut doors, sites, options);
             }
+            _ = look.tick() => open_all(&mut doors, sites, options),
         }
     };
     let _ = stop.send(true);
-    while servers.join_next().await.is_some() {}
+    for door in doors {
+        door.close().await;
+    }
+    while metrics.join_next().await.is_some() {}
     ended
+}
+
+/// A line for `systemctl status`.
+fn told(sites: &[Site]) -> String {
+    let (watched, missing): (Vec<_>, Vec<_>) = sites.iter().partition(|site| site.view.answers().is_ok());
+    let names = |sites: Vec<&Site>| sites.iter().map(|site| site.view.key()).collect::<Vec<_>>().join(", ");
+    match (watched.is_empty(), missing.is_empty()) {
+        (_, true) => format!("watching {}", names(watched)),
+        (true, false) => format!("waiting for {}", names(missing)),
+        (false, false) => format!("watching {}; waiting for {}", names(watched), names(missing)),
+    }
+}
+
+/// Sockets that cannot be made now are tried again at the next look.
+fn open_all(doors: &mut [Door], sites: &[Site], options: &Options) {
+    for (door, site) in doors.iter_mut().zip(sites) {
+        if let Err(error) = door.open(site, options)
+            && door.refused.as_ref() != Some(&error)
+        {
+            tracing::error!(netns = %site.view.key(), "{error}");
+            door.refused = Some(error);
+        }
+    }
+}
+
+/// The control socket of one namespace.
+#[derive(Default)]
+struct Door {
+    opened: Option<Opened>,
+    refused: Option<Error>,
+}
+
+struct Opened {
+    path: PathBuf,
+    stop: tokio::sync::watch::Sender<bool>,
+    served: tokio::task::JoinHandle<()>,
+    _guard: control::SocketGuard,
+}
+
+impl Door {
+    /// Makes the socket where the namespace has one now, if it is not there already. A namespace that is missing keeps
+    /// the one that it had: whoever asks is told that it is missing.
+    fn open(&mut self, site: &Site, options: &Options) -> Result<()> {
+        let here = self.opened.as_ref().map(|opened| opened.path.clone());
+        let wanted = site.view.socket().or_else(|| here.clone()).or_else(|| site.expected_socket.clone());
+        let Some(path) = wanted.filter(|path| Some(path) != here.as_ref()) else { return Ok(()) };
+        let (listener, guard) = control::bind(&path, &options.settings.agent.socket_group)?;
+        let failed = |error: std::io::Error| Error::unreachable("agent", error);
+        let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let service = Arc::new(site.view.clone());
+        let served = tokio::spawn(control::serve(listener, service, control::Limits::default(), stopped));
+        self.refused = None;
+        tracing::info!(netns = %site.view.key(), socket = %path.display(), "ready");
+        // Who is connected to the one before, of another name, is answered no more: its sender goes.
+        self.opened = Some(Opened { path, stop, served, _guard: guard });
+        Ok(())
+    }
+
+    async fn close(self) {
+        if let Some(Opened { stop, served, .. }) = self.opened {
+            let _ = stop.send(true);
+            let _ = served.await;
+        }
+    }
 }

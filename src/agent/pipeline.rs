@@ -6,12 +6,12 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
-use super::endpoint::Trouble;
 use super::host_lease::HostLease;
 use super::lease::{self, Lease};
 use super::recording::Disks;
 use super::service::Answers;
 use super::shared::{Command, Numbers, Order, SharedView, Watch};
+use super::site::{Trouble, socket_of};
 use super::{End, Options, hand, watch};
 use crate::error::{Error, Result};
 use crate::kernel::clock;
@@ -46,12 +46,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// Exit 3 where something is missing or another agent runs.
-    pub fn start(spec: Option<&str>, options: &Options, disks: &Disks) -> Result<Pipeline> {
+    pub fn start(namespace: Namespace, options: &Options, disks: &Disks) -> Result<Pipeline> {
         let settings = &options.settings;
-        let namespace = Namespace::resolve(spec)?;
         let netns = namespace.netns().clone();
         let configured = options.socket.clone().or_else(|| settings.agent.socket.clone());
-        let socket = configured.unwrap_or_else(|| PathBuf::from(format!("/run/ctctl/{}.sock", netns.key())));
+        let socket = configured.unwrap_or_else(|| socket_of(&netns.key()));
         if !process::capabilities().net_admin {
             return Err(Error::unreachable(
                 "agent",
@@ -147,9 +146,14 @@ impl Pipeline {
         }
     }
 
-    /// Why there is nothing to watch any more, if so. Deleting a namespace by name gives a subscriber no error.
+    /// Whether the namespace was deleted by name, which gives a subscriber no error.
+    pub fn gone(&self) -> bool {
+        !self.namespace.still_there()
+    }
+
+    /// Why there is nothing to watch any more, if so.
     pub fn ended(&self) -> Option<Error> {
-        if !self.namespace.still_there() {
+        if self.gone() {
             let why = format!("{} is gone; there is nothing to watch any more", self.netns.key());
             return Some(Error::unreachable("network namespace", why));
         }

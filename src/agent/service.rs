@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::endpoint::Trouble;
 use super::shared::{Command, Numbers, Order, Remembered, Reply1, SharedView, Top, View, Watch};
+use super::site::Trouble;
 use crate::config;
 use crate::control::{Answer, Call, Refusal, Reply, Service, SourceRows};
 use crate::documents;
@@ -54,7 +54,7 @@ pub struct Answers {
     pub watch: Watch,
     /// The hand.
     pub hand: SyncSender<Order>,
-    /// Of the metrics endpoint.
+    /// Of the metrics endpoint and of other namespaces.
     pub trouble: Trouble,
 }
 
@@ -143,7 +143,7 @@ impl Answers {
         }
         let synced = self.synced().await;
         let mut status = self.document(&view, synced);
-        status.waiting.extend(self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        status.waiting.extend(self.trouble.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());
         Ok(Reply::Status(Box::new(status)))
     }
 

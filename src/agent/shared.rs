@@ -248,7 +248,7 @@ impl Watch {
         Ok((Watch { queue: queue.clone(), waker: Arc::new(waker) }, WatchEnd { queue, woken }))
     }
 
-    /// Sends a command; false if too many are waiting.
+    /// Sends a command; false if too many are waiting, or the thread has ended.
     pub fn send(&self, command: Command) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let question =
@@ -259,8 +259,27 @@ impl Watch {
         queue.push_back(command);
         drop(queue);
         // A full pipe wakes as well as one byte more.
-        let _ = (&*self.waker).write(&[1]);
-        true
+        let woken = (&*self.waker).write(&[1]);
+        let ended = woken.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
+        if ended {
+            clear(&self.queue);
+        }
+        !ended
+    }
+}
+
+/// Whoever waits for an answer hears that there is none.
+fn clear(queue: &Mutex<VecDeque<Command>>) {
+    let commands = std::mem::take(&mut *queue.lock().unwrap_or_else(PoisonError::into_inner));
+    drop(commands);
+}
+
+/// The queue lives on with those who may ask: what they asked for ends here. In this order, whatever is sent meanwhile is
+/// either cleared here or finds the socket closed.
+impl Drop for WatchEnd {
+    fn drop(&mut self) {
+        let _ = self.woken.shutdown(std::net::Shutdown::Both);
+        clear(&self.queue);
     }
 }
 
@@ -275,5 +294,22 @@ impl WatchEnd {
     /// To wait on.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.woken.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_to_a_thread_that_has_ended_are_answered_by_an_error() {
+        let (watch, end) = Watch::pair().expect("a pair");
+        let (reply, mut before) = oneshot::channel();
+        assert!(watch.send(Command::Synced { reply }));
+        drop(end);
+        assert!(before.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
+        let (reply, mut after) = oneshot::channel();
+        assert!(!watch.send(Command::Synced { reply }));
+        assert!(after.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
     }
 }

@@ -9,7 +9,7 @@ use crate::config;
 use crate::control::Client;
 use crate::error::{Error, Result};
 use crate::model::{Netns, Settings};
-use crate::survey::{Target, state_dir};
+use crate::survey::{Target, name_of_spec, state_dir};
 
 /// Where a command works.
 pub struct Place {
@@ -34,7 +34,12 @@ impl Place {
     /// A configuration that is wrong or that names several namespaces, and a namespace that cannot be found.
     pub fn find(global: &Global) -> Result<Place> {
         let (settings, _) = config::load(global.config.as_deref())?;
-        let target = Target::resolve(namespace(global.netns.as_deref(), &settings)?)?;
+        let spec = namespace(global.netns.as_deref(), &settings)?;
+        let waited_for = |error| match spec.and_then(name_of_spec) {
+            Some(name) => with_word_of_agent(name, global.socket.as_deref(), &settings, error),
+            None => error,
+        };
+        let target = Target::resolve(spec).map_err(waited_for)?;
         let socket = socket(global.socket.as_deref(), &settings, target.netns());
         let state_dir = state_dir(target.netns(), &settings);
         let style = Style::of_stdout(global.color, global.verbosity());
@@ -66,6 +71,16 @@ fn namespace<'a>(option: Option<&'a str>, settings: &'a Settings) -> Result<Opti
             let why = format!("the configuration names {}: {}", several.len(), several.join(", "));
             Err(Error::usage("netns", why).hint("say which one with --netns"))
         }
+    }
+}
+
+/// The error of a namespace that cannot be found, with what an agent says that waits for it.
+fn with_word_of_agent(name: &str, option: Option<&Path>, settings: &Settings, error: Error) -> Error {
+    let socket = socket(option, settings, &Netns { name: Some(name.into()), inode: 0 });
+    let Ok(mut client) = Client::connect(&socket) else { return error };
+    match client.status_at_hand() {
+        Ok(_) => error,
+        Err(said) => Error { why: format!("{}; {}", error.why, said.why), ..error },
     }
 }
 

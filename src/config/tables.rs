@@ -34,7 +34,8 @@ const AGENT: &[Key] = &[
     key!(
         agent.netns,
         |v| namespaces(v),
-        "Network namespaces to watch: names of `ip netns` or paths. None: the agent's own."
+        "Network namespaces to watch: names of `ip netns` or paths. None: the agent's own.\nOf several each stands alone: \
+         one that is missing, at the start or later, is waited for.\nWithout the only one the agent ends with exit 3."
     ),
     key!(
         agent.socket,

@@ -177,6 +177,16 @@ impl Namespace {
     }
 }
 
+/// The name of `ip netns` by which an operator's word means a namespace, whether it is there or not: the word itself, or
+/// the last part of a path below a directory of such names.
+pub fn name_of_spec(spec: &str) -> Option<&str> {
+    let Some((directory, name)) = spec.rsplit_once('/') else {
+        return Some(spec).filter(|name| !name.is_empty());
+    };
+    let known = |d: &&&str| directory.strip_prefix('/') == Some(**d);
+    NAME_DIRECTORIES.iter().find(known).map(|_| name).filter(|name| !name.is_empty())
+}
+
 /// Network namespaces that can be seen in /run/netns and in /proc/PID/ns, less the calling thread's. Those of
 /// processes that this one may not inspect are missing.
 pub fn others() -> u64 {

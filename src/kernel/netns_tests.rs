@@ -146,3 +146,13 @@ fn an_open_sysctl_stays_with_its_namespace() {
     // Not kept, so it would be opened again, and by a thread that sees another namespace.
     assert!(opened.read("checksum").is_err() && here.read("checksum").is_ok());
 }
+
+#[test]
+fn a_name_is_known_before_its_namespace_is_there() {
+    for spec in ["gw", "/run/netns/gw", "/var/run/netns/gw"] {
+        assert_eq!(name_of_spec(spec), Some("gw"), "{spec}");
+    }
+    for spec in ["", "/proc/1/ns/net", "/run/netns/", "gw/", "/srv/run/netns/gw"] {
+        assert_eq!(name_of_spec(spec), None, "{spec}");
+    }
+}

@@ -31,9 +31,10 @@ pub struct Reading {
     pub sources: Vec<SourceCount>,
 }
 
-/// Writes the page.
-pub fn write(readings: &[Reading]) -> String {
+/// Writes the page. `missing`: the keys of namespaces that are to be watched and are not.
+pub fn write(readings: &[Reading], missing: &[String]) -> String {
     let mut page = Page { text: String::with_capacity(16 << 10), readings };
+    page.watched(missing);
     page.table();
     page.sources();
     page.doings();
@@ -104,6 +105,15 @@ impl Page<'_> {
         self.family(name, "counter", help, |reading, family| {
             value(reading).into_iter().for_each(|value| family.total(&[], value));
         });
+    }
+
+    fn watched(&mut self, missing: &[String]) {
+        let (name, help) =
+            ("ctctl_namespace_watched", "1 while the namespace is watched, 0 while it is missing.");
+        self.gauge(name, help, |_| Some(1.0));
+        for netns in missing {
+            Family { text: &mut self.text, name, netns: netns.clone() }.value(0.0);
+        }
     }
 
     fn table(&mut self) {

@@ -90,13 +90,18 @@ fn class_scan(class: Class) -> BoxedStrategy<ClassScan> {
 fn scan() -> BoxedStrategy<Scan> {
     let [a, b, c, d, e, f] = Class::ALL.map(class_scan);
     let classes = (a, b, c, d, e, f).prop_map(|(a, b, c, d, e, f)| vec![a, b, c, d, e, f]);
-    // Often of classes in which nothing unprotected is idle.
-    let bare = prop::bool::weighted(0.4);
+    // Often of classes in which nothing unprotected is idle, or of a table that was empty then or held one class alone.
+    let bare =
+        (prop::bool::weighted(0.4), prop_oneof![3 => Just(None), 1 => (0..=Class::ALL.len()).prop_map(Some)]);
     let head = (moment(), span(), number(), number(), prop::bool::weighted(0.8), any::<bool>());
     (head, classes, bare)
         .prop_map(|((at, duration, entries, protected, trusted, by_observation), mut classes, bare)| {
-            if bare {
+            if bare.0 {
                 classes.iter_mut().for_each(|class| class.would_free = 0);
+            }
+            if let Some(only) = bare.1 {
+                let others = Class::ALL.into_iter().enumerate().filter(|(place, _)| *place != only);
+                others.for_each(|(place, class)| classes[place] = ClassScan::empty(class));
             }
             Scan {
                 at_seconds: at,

@@ -142,7 +142,7 @@ fn listeners() -> Vec<EventListener> {
         lost: socket.drops,
     };
     let listeners = heard.iter().map(listener);
-    listeners.filter(|l| !l.holder.as_ref().is_some_and(|(_, name)| name == "ctctl")).collect()
+    listeners.filter(|l| l.holder.as_ref().is_none_or(|(_, name)| name != "ctctl")).collect()
 }
 
 /// No module of nf_tables, no rules of it.

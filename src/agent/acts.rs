@@ -88,7 +88,11 @@ impl Acting {
             if self.ground.numbers.halt.load(Relaxed) {
                 break;
             }
-            acted |= self.act(action, plan, since.as_ref().unwrap_or(snapshot));
+            match self.act(action, plan, since.as_ref().unwrap_or(snapshot)) {
+                true => acted = true,
+                false if flushed => self.leave(action, plan.level),
+                false => {}
+            }
         }
         acted && !self.hand.dry()
     }

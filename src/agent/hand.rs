@@ -301,7 +301,7 @@ impl Acting {
             return Ok(false);
         }
         self.acts_of_start(&snapshot);
-        let acted = self.perform(&plan, &snapshot);
+        let acted = self.acts_left(&plan, &snapshot) | self.perform(&plan, &snapshot);
         if plan.scan {
             self.sweeper.weighing = plan.weigh.then(|| self.weighing(snapshot.now_seconds));
             self.sweep(&[], &plan)?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::acts::words;
 use super::hand::{Acting, RECORD};
@@ -58,6 +58,17 @@ pub(super) struct Recording {
     events: bool,
     /// The buckets are to be sized.
     buckets: bool,
+    /// Timeouts of plans whose flush was done, while their record was on its way.
+    left: Vec<Left>,
+}
+
+/// A timeout that a plan sets after its flush. The next plan finds the entries gone and would not name it, and so a real
+/// run would not do what a dry run tells.
+#[derive(Debug)]
+struct Left {
+    action: Action,
+    level: Level,
+    since: Instant,
 }
 
 /// An act that was journalled as intended.
@@ -203,9 +214,11 @@ impl Acting {
     /// Records of acts that are not wanted any more, by the time they are on disk, are taken back.
     pub(super) fn withdraw(&mut self, actions: &[Action]) {
         let of_start = (self.recording.events, self.recording.buckets);
+        let left: Vec<Action> = self.recording.left.iter().map(|left| left.action.clone()).collect();
         let wanted = |name: &str| {
             let of_start = (of_start.0 && name == "events") || (of_start.1 && name == "buckets");
-            of_start || actions.iter().any(|action| action.act.value().is_some_and(|(of, ..)| of == name))
+            let names = |action: &Action| action.act.value().is_some_and(|(of, ..)| of == name);
+            of_start || actions.iter().chain(&left).any(names)
         };
         for name in self.keeper.withdraw(wanted) {
             let Some(intent) = self.recording.intents.remove(&name) else { continue };
@@ -226,6 +239,36 @@ impl Acting {
             snapshot.owns_host_values = false;
             snapshot.host_values_owner = Some("the record of what it is now is not on disk yet".into());
         }
+    }
+
+    /// Keeps a timeout that was put off after the flush of its plan, until its record is on disk.
+    pub(super) fn leave(&mut self, action: &Action, level: Level) {
+        let (Act::SetTimeout { .. }, Some((name, ..))) = (&action.act, action.act.value()) else { return };
+        if self.recording.intents.contains_key(name) {
+            self.recording.left.push(Left { action: action.clone(), level, since: Instant::now() });
+        }
+    }
+
+    /// Sets the timeouts that earlier plans left, as far as their records are on disk and `plan` does not name them
+    /// itself; true if one was set.
+    pub(super) fn acts_left(&mut self, plan: &Plan, snapshot: &Snapshot) -> bool {
+        let mut acted = false;
+        for left in std::mem::take(&mut self.recording.left) {
+            let Some((name, ..)) = left.action.act.value() else { continue };
+            let named = |action: &Action| action.act.value().is_some_and(|(of, ..)| of == name);
+            if plan.actions.iter().any(named) || left.since.elapsed() >= SILENT {
+                continue;
+            }
+            if !self.keeper.is_recorded(name) {
+                self.recording.waits = true;
+                self.recording.left.push(left);
+                continue;
+            }
+            // It was taken back from the count of writes when it was put off.
+            self.memory.writes.push((snapshot.now_seconds, true));
+            acted |= self.act(&left.action, &Plan { level: left.level, ..Plan::default() }, snapshot);
+        }
+        acted
     }
 
     /// What waits for the disk, for `status`.

@@ -72,6 +72,11 @@ impl Keeper {
         readiness
     }
 
+    /// True if a value is recorded as about to be written, and the record is on disk.
+    pub fn is_recorded(&self, name: &str) -> bool {
+        self.prepared.get(name).is_some_and(|prepared| self.readiness(prepared) == Readiness::Ready)
+    }
+
     /// What is recorded as about to be written over `from`.
     pub fn prepared(&self, name: &str, from: u64) -> Option<u64> {
         self.prepared.get(name).filter(|prepared| prepared.from == from).map(|prepared| prepared.to)

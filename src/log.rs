@@ -4,7 +4,7 @@
 //! `CTCTL_ACTION`, `class` `CTCTL_CLASS`, `id` `CTCTL_ID`), as names without one belong to systemd
 //! (systemd.journal-fields(7)); so `journalctl CTCTL_NETNS=gw1` finds one namespace.
 //! A line that cannot be written is lost and nothing else happens: the agent does not end because its
-//! reader did, and it does not wait for one that does not read: a thread of its own writes the lines (see [`queue`]).
+//! reader did, and it does not wait for one that does not read: a thread of its own writes the lines (see `queue`).
 
 mod patient;
 mod queue;

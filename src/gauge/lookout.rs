@@ -1,6 +1,6 @@
 //! Looks at what takes time in proportion to the host's processes, beside whoever may not wait for it.
 //!
-//! Relief never reads /proc/PID: with 4,800 processes that took 50 ms in the first act. A thread of its own looks
+//! Relief never reads /proc/PID, whose number is the host's and not the table's. A thread of its own looks
 //! once a second at the namespace's netlink sockets, and at processes only where one of those is new.
 
 use std::collections::HashSet;

@@ -11,6 +11,32 @@ pub const MODULES_FILE: &str = "/etc/modules-load.d/conntrack.conf";
 /// Where fixes put options of modules.
 pub const MODPROBE_FILE: &str = "/etc/modprobe.d/conntrack.conf";
 
+/// The first and the last line of what a fix changes.
+pub struct Lines(u32, u32);
+
+impl From<u32> for Lines {
+    fn from(line: u32) -> Lines {
+        Lines(line, line)
+    }
+}
+
+impl From<&FileLine> for Lines {
+    fn from(line: &FileLine) -> Lines {
+        Lines(line.line, line.last)
+    }
+}
+
+impl From<&SysctlLine> for Lines {
+    fn from(line: &SysctlLine) -> Lines {
+        Lines(line.line, line.last)
+    }
+}
+
+/// Text with a backslash before each of some characters.
+fn escaped(text: &str, special: &str) -> String {
+    text.chars().flat_map(|c| special.contains(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
 /// Text for a shell, in quotes where it needs them.
 pub fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
@@ -32,7 +58,8 @@ impl Facts {
 
     /// A line of a file of sysctls.
     pub fn at(&self, file: &SysctlFile, line: &SysctlLine) -> Evidence {
-        self.line(&FileLine { path: file.path.clone(), line: line.line, text: line.text.clone() })
+        let (path, text) = (file.path.clone(), line.text.clone());
+        self.line(&FileLine { path, line: line.line, last: line.last, text })
     }
 
     /// A line of any file.
@@ -45,17 +72,31 @@ impl Facts {
         Evidence { file: Some(self.path(path)), line: None, text: text.into() }
     }
 
-    /// Puts another text in place of a line. A link stays a link.
-    pub fn replace(&self, path: &str, line: u32, with: &str) -> String {
-        let with: String =
-            with.chars().flat_map(|c| "\\&|".contains(c).then_some('\\').into_iter().chain([c])).collect();
-        let script = quoted(&format!("{line}s|.*|{with}|"));
+    /// Puts another text in place of a line. The lines that it continues over become comments. A link stays a link.
+    pub fn replace(&self, path: &str, lines: impl Into<Lines>, with: &str) -> String {
+        let (Lines(line, last), with) = (lines.into(), escaped(with, "\\&|"));
+        let more = match last - line {
+            0 => String::new(),
+            _ => format!(";{},{last}s/^/# /", line + 1),
+        };
+        let script = quoted(&format!("{line}s|.*|{with}|{more}"));
         format!("sed -i --follow-symlinks {script} {}", self.shell(path))
     }
 
-    /// Makes a line a comment.
-    pub fn comment_out(&self, path: &str, line: u32) -> String {
-        format!("sed -i --follow-symlinks '{line}s/^/# /' {}", self.shell(path))
+    /// Puts another text in place of a part of a line.
+    pub fn substitute(&self, path: &str, line: u32, part: &str, with: &str) -> String {
+        let (part, with) = (escaped(part, "\\[]*.^$|"), escaped(with, "\\&|"));
+        let script = quoted(&format!("{line}s|{part}|{with}|"));
+        format!("sed -i --follow-symlinks {script} {}", self.shell(path))
+    }
+
+    /// Makes a line a comment, with those that it continues over.
+    pub fn comment_out(&self, path: &str, lines: impl Into<Lines>) -> String {
+        let lines = match lines.into() {
+            Lines(line, last) if line == last => line.to_string(),
+            Lines(line, last) => format!("{line},{last}"),
+        };
+        format!("sed -i --follow-symlinks '{lines}s/^/# /' {}", self.shell(path))
     }
 
     /// Adds a line at the end of a file, which may not be there yet.
@@ -108,7 +149,7 @@ impl Facts {
         let assignment = format!("{} = {value}", key(name));
         vec![match files.effective().get(name) {
             Some(setting) if !setting.by_pattern => {
-                self.replace(&setting.file.path, setting.line.line, &assignment)
+                self.replace(&setting.file.path, setting.line, &assignment)
             }
             _ => self.append(SYSCTL_FILE, &assignment),
         }]

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::formats::writes::Write;
 use crate::model::{
-    FileLine, KernelMessage, MemoryFacts, NotExamined, Ruleset, Statistics, SysctlFile, TimeoutPolicy,
-    TrackingUser,
+    FileLine, KernelMessage, MemoryFacts, NotExamined, Ruleset, Statistics, SysctlFile, SysctlProgram,
+    TimeoutPolicy, TrackingUser,
 };
 
 /// Everything that was gathered.
@@ -27,6 +28,8 @@ pub struct Files {
     pub sysctl: Vec<SysctlFile>,
     /// systemd-sysctl applies them, not a script of procps.
     pub systemd: bool,
+    /// What applies them at boot.
+    pub program: SysctlProgram,
     /// Releases of the kernels that are installed, or of the one that runs.
     pub kernels: Vec<String>,
     /// Conntrack is built into every one of them.
@@ -40,8 +43,8 @@ pub struct Files {
     /// Lines of the firewalls' own configuration: `/etc/default/ufw`, `/etc/ufw/ufw.conf`,
     /// `/etc/sysconfig/iptables-config`, `/etc/firewalld/firewalld.conf` and the like.
     pub firewalls: Vec<FileLine>,
-    /// Lines of scripts, units, profiles and rules that write conntrack's values.
-    pub writers: Vec<FileLine>,
+    /// Conntrack's values that scripts, units, profiles and rules write.
+    pub writers: Vec<Write>,
     /// dpkg knows /etc/sysctl.conf as a file of procps.
     pub sysctl_conf_is_packaged: bool,
     /// The kernel's messages in logs.

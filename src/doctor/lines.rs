@@ -2,10 +2,11 @@
 
 use super::cure::key;
 use super::facts::{Facts, Files};
+use super::formats::writes::is_ours;
 use super::names::{self, Known, Near, Version};
-use super::settings::reading;
+use super::settings::{self, reading};
 use super::value::Reading;
-use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine};
+use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine, SysctlProgram};
 
 const FORMAT: &[&str] = &["sysctl.d(5)", "sysctl.conf(5)"];
 
@@ -17,14 +18,15 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     lines.filter_map(|(file, line)| of_line(facts, files, file, line)).collect()
 }
 
-/// Whether a line has to do with connection tracking at all.
-fn is_ours(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["conntrack", "contrack", "conntrak", "conn_track"].iter().any(|word| text.contains(word))
+/// A comment in another language than the file's: nothing is set by it, and nothing was meant to be.
+fn is_remark(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    !text.contains('=') && (text.starts_with(['#', ';', '/', '*', '[']) || text.starts_with("--"))
 }
 
 fn of_line(facts: &Facts, files: &Files, file: &SysctlFile, line: &SysctlLine) -> Option<Finding> {
-    if !is_ours(&line.key) {
+    let ours = is_ours(&line.key) || (line.value.is_none() && line.key.contains("nf_conntrack"));
+    if !ours || is_remark(&line.text) {
         return None;
     }
     let named = line.key.chars().all(|c| c.is_ascii_alphanumeric() || "/._-*?[]".contains(c));
@@ -34,10 +36,13 @@ fn of_line(facts: &Facts, files: &Files, file: &SysctlFile, line: &SysctlLine) -
     // A key alone behind `-` is exempt from patterns; a pattern names what there is.
     let value = line.value.as_deref()?;
     if line.key.contains(['*', '?', '[']) {
-        return None;
+        return match files.program {
+            SysctlProgram::Busybox => Some(no_pattern(facts, file, line)),
+            _ => (!settings::names_any(&line.key)).then(|| unknown(facts, file, line, value)),
+        };
     }
     if let Some(new) = names::renamed(&line.key) {
-        return Some(renamed(facts, file, line, &new, value));
+        return renamed(facts, files, file, line, &new, value);
     }
     let Some(name) = line.conntrack_name() else { return Some(unknown(facts, file, line, value)) };
     match names::known(name) {
@@ -88,8 +93,8 @@ fn unreadable(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Finding {
         .seen([facts.at(file, line)])
         .source(FORMAT);
     finding.fix([match rewritten(&line.text) {
-        Some(with) => facts.replace(&file.path, line.line, &with),
-        None => facts.comment_out(&file.path, line.line),
+        Some(with) => facts.replace(&file.path, line, &with),
+        None => facts.comment_out(&file.path, line),
     }])
 }
 
@@ -103,16 +108,67 @@ fn rewritten(text: &str) -> Option<String> {
     (names::known(name) == Known::Writable).then(|| format!("{} = {number}", key(name)))
 }
 
-fn renamed(facts: &Facts, file: &SysctlFile, line: &SysctlLine, new: &str, value: &str) -> Finding {
-    let title = format!("{} is a name of long ago, and sets nothing", line.key.replace('/', "."));
-    Finding::new("sysctl-renamed", severity(line), title)
-        .because(
-            "ip_conntrack became nf_conntrack in Linux 2.6.20; its old names were kept for compatibility until 4.9 \
-             and are gone since.",
-        )
+/// The first kernel without the old names.
+const OLD_NAMES_END: Version = (4, 9);
+
+/// Every kernel has the old names: until 2.6.19 there are no others, and until 4.8 those of before stay beside the new
+/// ones where NF_CONNTRACK_PROC_COMPAT is built in.
+pub(super) fn all_know_old_names(files: &Files) -> bool {
+    !files.kernels.is_empty()
+        && files
+            .kernels
+            .iter()
+            .all(|release| names::version(release).is_some_and(|version| version < OLD_NAMES_END))
+}
+
+fn renamed(
+    facts: &Facts,
+    files: &Files,
+    file: &SysctlFile,
+    line: &SysctlLine,
+    new: &str,
+    value: &str,
+) -> Option<Finding> {
+    let shown = line.key.replace('/', ".");
+    if all_know_old_names(files) {
+        // Of 2.6.20 and later none needs them.
+        let newer = |release: &String| !names::is_before_nf_conntrack(release);
+        return files.kernels.iter().all(newer).then(|| {
+            Finding::new(
+                "sysctl-renamed",
+                Severity::Note,
+                format!("{shown} is a name that ends with Linux 4.9"),
+            )
+            .because(
+                "ip_conntrack became nf_conntrack in Linux 2.6.20; until 4.8 the old names count where \
+                     CONFIG_NF_CONNTRACK_PROC_COMPAT is built in, and no longer.",
+            )
+            .seen([facts.at(file, line)])
+            .fix([facts.replace(&file.path, line, &format!("{} = {value}", key(new)))])
+            .source(&["CONFIG_NF_CONNTRACK_PROC_COMPAT, removed in Linux 4.9"])
+        });
+    }
+    let title = format!("{shown} is a name of long ago, and sets nothing");
+    Some(
+        Finding::new("sysctl-renamed", severity(line), title)
+            .because(
+                "ip_conntrack became nf_conntrack in Linux 2.6.20; its old names were kept for compatibility until 4.9 \
+                 and are gone since.",
+            )
+            .seen([facts.at(file, line)])
+            .fix(assigned(facts, file, line, new, value))
+            .source(&["CONFIG_NF_CONNTRACK_PROC_COMPAT, removed in Linux 4.9"]),
+    )
+}
+
+/// busybox looks for a file whose name has the star.
+fn no_pattern(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Finding {
+    let title = format!("busybox knows no patterns: {} sets nothing", line.text);
+    Finding::new("sysctl-bad-line", severity(line), title)
+        .because("Patterns in keys are systemd-sysctl's and procps'; `sysctl` of busybox takes each name as it is.")
         .seen([facts.at(file, line)])
-        .fix(assigned(facts, file, line, new, value))
-        .source(&["CONFIG_NF_CONNTRACK_PROC_COMPAT, removed in Linux 4.9"])
+        .fix([facts.comment_out(&file.path, line)])
+        .source(FORMAT)
 }
 
 /// The line with the name that was meant. Once it counts it must not shrink a table that has more room today.
@@ -120,14 +176,14 @@ fn assigned(facts: &Facts, file: &SysctlFile, line: &SysctlLine, name: &str, val
     let number = super::value::read(name, value).number();
     match number.and_then(|number| facts.lowers_max(name, number)) {
         Some((now, warning)) => {
-            vec![warning, facts.replace(&file.path, line.line, &format!("{} = {now}", key(name)))]
+            vec![warning, facts.replace(&file.path, line, &format!("{} = {now}", key(name)))]
         }
-        None => vec![facts.replace(&file.path, line.line, &format!("{} = {value}", key(name)))],
+        None => vec![facts.replace(&file.path, line, &format!("{} = {value}", key(name)))],
     }
 }
 
 fn unknown(facts: &Facts, file: &SysctlFile, line: &SysctlLine, value: &str) -> Finding {
-    let last = line.key.rsplit('/').next().unwrap_or(&line.key);
+    let last = line.key.trim_end_matches('/').rsplit('/').next().unwrap_or(&line.key);
     let bare = [
         "nf_conntrack_",
         "nf_contrack_",
@@ -143,18 +199,26 @@ fn unknown(facts: &Facts, file: &SysctlFile, line: &SysctlLine, value: &str) -> 
     let near = names::nearest(bare);
     let title = format!("there is no sysctl {}", line.key.replace('/', "."));
     let because = match near {
+        Some(Near::Meant(near)) if line.key.starts_with('-') => {
+            format!(
+                "Nothing is set: `sysctl` of busybox takes the dash for a part of the name {}.",
+                key(near)
+            )
+        }
         Some(Near::Meant(near)) => format!("Nothing is set. The nearest name that there is: {}.", key(near)),
         Some(Near::Perhaps(near)) => {
             format!("Nothing is set. Perhaps {} was meant: write that, if it was.", key(near))
         }
         None => "Nothing is set, and no name that there is comes near.".into(),
     };
-    Finding::new("sysctl-unknown-name", severity(line), title)
+    // A pattern may be meant for other kernels.
+    let severity = if settings::is_pattern(&line.key) { Severity::Note } else { severity(line) };
+    Finding::new("sysctl-unknown-name", severity, title)
         .because(because)
         .seen([facts.at(file, line)])
         .fix(match near {
             Some(Near::Meant(near)) => assigned(facts, file, line, near, value),
-            _ => vec![facts.comment_out(&file.path, line.line)],
+            _ => vec![facts.comment_out(&file.path, line)],
         })
         .source(&["Documentation/networking/nf_conntrack-sysctl.rst"])
 }
@@ -164,7 +228,7 @@ fn read_only(facts: &Facts, file: &SysctlFile, line: &SysctlLine, why: &str) -> 
     Finding::new("sysctl-read-only", severity(line), title)
         .because("The kernel refuses the write (mode 0444), and what was meant by it does not happen.")
         .seen([facts.at(file, line)])
-        .fix([facts.comment_out(&file.path, line.line)])
+        .fix([facts.comment_out(&file.path, line)])
         .source(&["nf_ct_sysctl_table, net/netfilter/nf_conntrack_standalone.c"])
 }
 
@@ -173,7 +237,7 @@ fn gone(facts: &Facts, file: &SysctlFile, line: &SysctlLine, since: Version, ins
     Finding::new("sysctl-unknown-name", severity(line), title)
         .because(format!("Nothing is set: {instead}."))
         .seen([facts.at(file, line)])
-        .fix([facts.comment_out(&file.path, line.line)])
+        .fix([facts.comment_out(&file.path, line)])
         .source(&["net/netfilter/nf_conntrack_standalone.c"])
 }
 
@@ -182,13 +246,13 @@ fn absent_here(facts: &Facts, file: &SysctlFile, line: &SysctlLine, name: &str) 
     Finding::new("sysctl-unknown-name", severity(line).min(Severity::Warning), title)
         .because("The kernel was built without the protocol or option that the value belongs to.")
         .seen([facts.at(file, line)])
-        .fix([facts.comment_out(&file.path, line.line)])
+        .fix([facts.comment_out(&file.path, line)])
         .source(&["net/netfilter/nf_conntrack_standalone.c"])
 }
 
 fn bad_value(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Option<Finding> {
     let (name, reading) = reading(line)?;
-    let assignment = |number: u64| facts.replace(&file.path, line.line, &format!("{} = {number}", key(name)));
+    let assignment = |number: u64| facts.replace(&file.path, line, &format!("{} = {number}", key(name)));
     let source = ["proc_get_long, kernel/sysctl.c"];
     match reading {
         Reading::Taken(_) => None,
@@ -211,7 +275,7 @@ fn bad_value(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Option<Find
                      a dot, a comma, a unit, quotes. The old value stays.",
                 )
                 .seen([facts.at(file, line)])
-                .fix([meant.map_or_else(|| facts.comment_out(&file.path, line.line), assignment)])
+                .fix([meant.map_or_else(|| facts.comment_out(&file.path, line), assignment)])
                 .source(&source),
         ),
     }

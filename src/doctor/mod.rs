@@ -6,6 +6,7 @@
 mod counters;
 mod cure;
 mod facts;
+mod formats;
 pub mod gather;
 mod lines;
 mod modules;

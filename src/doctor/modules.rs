@@ -2,6 +2,7 @@
 
 use super::cure::MODPROBE_FILE;
 use super::facts::{Facts, Files};
+use super::formats::udev;
 use super::{names, options, order};
 use crate::model::{FileLine, Finding, Severity};
 
@@ -89,7 +90,7 @@ pub(super) fn read(files: &Files) -> impl Iterator<Item = &FileLine> {
 /// Whether a rule or a command writes the values when the module comes.
 pub fn udev_applies(files: &Files) -> bool {
     let applies = |line: &&FileLine| line.text.contains("nf_conntrack") && line.text.contains("sysctl");
-    files.udev.iter().any(|line| applies(&line))
+    files.udev.iter().any(|line| udev::is_for_module(&line.text) && line.text.contains("sysctl"))
         || read(files).any(|line| first(line) == "install" && applies(&line))
 }
 
@@ -116,7 +117,7 @@ fn blocked<'a>(facts: &'a Facts, files: &'a Files) -> impl Iterator<Item = Findi
     let ours = read(files).filter(|line| is_about(line, "install")).filter(does_nothing);
     ours.map(|line| {
         let command = line.text.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
-        let mut fix = vec![facts.comment_out(&line.path, line.line)];
+        let mut fix = vec![facts.comment_out(&line.path, line)];
         fix.extend(facts.live("modprobe nf_conntrack"));
         Finding::new("module-not-loaded", Severity::Error, "nf_conntrack is never loaded")
             .because(format!(
@@ -145,7 +146,7 @@ fn seems_away(facts: &Facts, files: &Files) -> Option<Finding> {
                  settings.",
             )
             .seen(lines.iter().chain(&named.collect::<Vec<_>>()).map(|line| facts.line(line)))
-            .fix(lines.iter().map(|line| facts.comment_out(&line.path, line.line)))
+            .fix(lines.iter().map(|line| facts.comment_out(&line.path, *line)))
             .source(&["modprobe.d(5), blacklist", "modules-load.d(5)", "kmod_module_probe_insert_module, libkmod"]),
     )
 }

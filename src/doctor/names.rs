@@ -114,6 +114,13 @@ pub fn version(release: &str) -> Option<Version> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
+/// Linux 2.6.19 and before have ip_conntrack alone.
+pub fn is_before_nf_conntrack(release: &str) -> bool {
+    let mut parts = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    let numbers = (parts.next().unwrap_or(u32::MAX), parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    numbers < (2, 6, 20)
+}
+
 /// Levenshtein's distance.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(80).collect();

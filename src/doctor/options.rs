@@ -85,8 +85,8 @@ fn rewritten(line: &FileLine, keep: impl Fn(&str) -> bool, more: Option<&str>) -
 /// The same line without an option: a comment, where nothing else stands in it.
 fn without(facts: &Facts, line: &FileLine, name: &str) -> String {
     match options(line).all(|(other, _)| other == name) {
-        true => facts.comment_out(&line.path, line.line),
-        false => facts.replace(&line.path, line.line, &rewritten(line, |other| other != name, None)),
+        true => facts.comment_out(&line.path, line),
+        false => facts.replace(&line.path, line, &rewritten(line, |other| other != name, None)),
     }
 }
 
@@ -119,7 +119,7 @@ fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
             line,
             "options for ip_conntrack do not reach nf_conntrack".into(),
             "Options given to an alias count only where the module is loaded by that alias, which nothing does.",
-            vec![facts.replace(&line.path, line.line, &rewritten(line, |_| true, None))],
+            vec![facts.replace(&line.path, line, &rewritten(line, |_| true, None))],
         ));
     }
     if let Some((name, value)) = options(line).find(|(name, _)| kind(name).is_none()) {
@@ -158,7 +158,7 @@ fn unknown(facts: &Facts, line: &FileLine, name: &str, value: Option<&str>) -> F
     let fix = match size {
         Some(size) => {
             let with = rewritten(line, |other| other != name, Some(&format!("hashsize={size}")));
-            facts.replace(&line.path, line.line, &with)
+            facts.replace(&line.path, line, &with)
         }
         None => without(facts, line, name),
     };
@@ -172,7 +172,7 @@ fn unknown(facts: &Facts, line: &FileLine, name: &str, value: Option<&str>) -> F
 }
 
 fn as_sysctl(facts: &Facts, line: &FileLine) -> Vec<String> {
-    let mut fix = vec![facts.comment_out(&line.path, line.line)];
+    let mut fix = vec![facts.comment_out(&line.path, line)];
     let sizes = options(line).filter(|(name, _)| *name == "hashsize");
     if let Some(size) = sizes.filter_map(|(_, value)| number(value?)).last() {
         fix.push(facts.append(super::cure::SYSCTL_FILE, &format!("{} = {size}", key("buckets"))));
@@ -188,7 +188,7 @@ fn refuses(facts: &Facts, line: &FileLine, name: &str, value: Option<&str>) -> F
     };
     let meant = value.filter(|_| name == "hashsize").and_then(value::meant);
     let mut fix = vec![match meant.filter(|size| (1..=MOST_BUCKETS).contains(size)) {
-        Some(size) => facts.replace(&line.path, line.line, &with_hashsize(line, size)),
+        Some(size) => facts.replace(&line.path, line, &with_hashsize(line, size)),
         None => without(facts, line, name),
     }];
     fix.extend(facts.live("modprobe nf_conntrack"));

@@ -52,7 +52,7 @@ fn contradiction(facts: &Facts, files: &Files, settings: &[Setting<'_>]) -> Opti
          boot that is {}.{more}",
         last.number
     );
-    let fix = beaten.iter().map(|s| facts.comment_out(&s.file.path, s.line.line));
+    let fix = beaten.iter().map(|s| facts.comment_out(&s.file.path, s.line));
     let evidence = settings.iter().map(|s| facts.at(s.file, s.line));
     Some(
         Finding::new("sysctl-contradiction", Severity::Warning, title)
@@ -78,7 +78,7 @@ fn hashsize(facts: &Facts, files: &Files) -> Option<Finding> {
                 "Resizing holds every lock of the table; one place is enough, and modprobe.d is the earlier.",
             )
             .seen([facts.line(line), facts.at(sysctl.file, sysctl.line)])
-            .fix([facts.comment_out(&sysctl.file.path, sysctl.line.line)])
+            .fix([facts.comment_out(&sysctl.file.path, sysctl.line)])
             .source(&["nf_conntrack_set_hashsize, net/netfilter/nf_conntrack_core.c", "modprobe.d(5)"]),
     )
 }
@@ -163,7 +163,7 @@ pub(super) fn before_module(facts: &Facts, files: &Files) -> Option<Finding> {
         }
     };
     let mut fix: Vec<String> =
-        modules::blacklisted(files).map(|line| facts.comment_out(&line.path, line.line)).collect();
+        modules::blacklisted(files).map(|line| facts.comment_out(&line.path, line)).collect();
     fix.push(facts.append(MODULES_FILE, "nf_conntrack"));
     fix.extend(facts.live("modprobe nf_conntrack && sysctl --system"));
     let first = settings.iter().map(|s| facts.at(s.file, s.line));

@@ -48,7 +48,7 @@ fn ufw(facts: &Facts, files: &Files) -> Vec<Finding> {
                      `ufw reload`: it has the last word over sysctl.d and over what was set by hand.",
                 )
                 .seen(evidence.chain(boot.map(|boot| facts.at(boot.file, boot.line))))
-                .fix([facts.comment_out(&setting.file.path, setting.line.line)])
+                .fix([facts.comment_out(&setting.file.path, setting.line)])
                 .source(&["ufw-framework(8), IPT_SYSCTL", "/lib/ufw/ufw-init-functions, ufw_start"]),
         )
     });
@@ -82,7 +82,7 @@ fn resets(facts: &Facts, files: &Files, line: &FileLine, list: &str) -> Option<F
             )
             .seen([facts.line(line)])
             .seen(hit.into_iter().map(|s| facts.at(s.file, s.line)))
-            .fix([facts.replace(&line.path, line.line, &format!("{}=\"\"", name.trim()))])
+            .fix([facts.replace(&line.path, line, &format!("{}=\"\"", name.trim()))])
             .source(&["iptables-services, iptables.init: load_sysctl"]),
     )
 }
@@ -128,7 +128,7 @@ fn unloading(
     )
     .seen([facts.line(line)])
     .seen(settings.iter().map(|s| facts.at(s.file, s.line)))
-    .fix([facts.replace(&line.path, line.line, &format!("{name}=no"))])
+    .fix([facts.replace(&line.path, line, &format!("{name}=no"))])
     .source(&[
         "firewalld.conf(5), CleanupModulesOnExit",
         "iptables-services, iptables.init: IPTABLES_MODULES_UNLOAD",

@@ -1,11 +1,11 @@
 //! Which values the files set, and which of several counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::Files;
 use super::names::{self, Known};
 use super::value::{self, Reading};
-use crate::model::{AppliedBy, SysctlFile, SysctlLine};
+use crate::model::{AppliedBy, SysctlFile, SysctlLine, SysctlProgram};
 
 /// A value that the kernel takes from a line.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +29,29 @@ impl Files {
         files.flat_map(|file| file.lines.iter().flat_map(move |line| of_line(file, line))).collect()
     }
 
-    /// What the boot leaves in force.
+    /// What the boot leaves in force. A pattern leaves out names that any line sets or exempts; a name that systemd-sysctl
+    /// finds exempted behind its assignment is not set.
     pub fn effective(&self) -> BTreeMap<&str, Setting<'_>> {
-        let mut effective = BTreeMap::new();
-        for setting in self.settings(AppliedBy::Boot) {
-            let explicit = effective.get(setting.name).is_some_and(|known: &Setting<'_>| !known.by_pattern);
-            if !(explicit && setting.by_pattern) {
-                effective.insert(setting.name, setting);
+        let mut effective: BTreeMap<&str, Setting<'_>> = BTreeMap::new();
+        let lines = self.sysctl.iter().filter(|file| file.applied_by == AppliedBy::Boot);
+        let lines = lines.flat_map(|file| file.lines.iter().map(move |line| (file, line)));
+        let exempts = |line: &SysctlLine| line.value.is_none() && line.may_fail;
+        let exempt: BTreeSet<&str> = lines
+            .clone()
+            .filter(|(_, line)| exempts(line))
+            .filter_map(|(_, line)| line.conntrack_name())
+            .collect();
+        for (file, line) in lines {
+            if let Some(name) =
+                line.conntrack_name().filter(|_| self.program == SysctlProgram::Systemd && exempts(line))
+            {
+                effective.remove(name);
+            }
+            for setting in of_line(file, line) {
+                let explicit = effective.get(setting.name).is_some_and(|known| !known.by_pattern);
+                if !(setting.by_pattern && (explicit || exempt.contains(setting.name))) {
+                    effective.insert(setting.name, setting);
+                }
             }
         }
         effective
@@ -48,13 +64,28 @@ fn of_line<'a>(file: &'a SysctlFile, line: &'a SysctlLine) -> Vec<Setting<'a>> {
         let number = value::read(name, value).number()?;
         Some(Setting { name, number, file, line, by_pattern })
     };
-    if line.key.contains(['*', '?', '[']) {
-        let prefix = "net/netfilter/nf_conntrack_";
-        let named = names::all().filter(|name| pattern_names(&line.key, &format!("{prefix}{name}")));
-        return named.filter_map(|name| setting(name, true)).collect();
+    if is_pattern(&line.key) {
+        return named(&line.key).filter_map(|name| setting(name, true)).collect();
     }
     let writable = |name: &&str| matches!(names::known(name), Known::Writable | Known::WritableSince(_));
     line.conntrack_name().filter(writable).and_then(|name| setting(name, false)).into_iter().collect()
+}
+
+/// A pattern of glob(7).
+pub fn is_pattern(key: &str) -> bool {
+    key.contains(['*', '?', '['])
+}
+
+/// Whether a pattern is the pattern of any name that there is.
+pub fn names_any(pattern: &str) -> bool {
+    named(pattern).next().is_some()
+}
+
+fn named(pattern: &str) -> impl Iterator<Item = &'static str> {
+    names::all().filter(move |name| {
+        let at = |directory: &str| pattern_names(pattern, &format!("{directory}/nf_conntrack_{name}"));
+        at("net/netfilter") || (*name == "max" && at("net"))
+    })
 }
 
 /// Whether the file's kind is one that a vendor ships and /etc overrides.
@@ -62,24 +93,25 @@ pub fn is_vendors(file: &SysctlFile) -> bool {
     ["/usr/", "/lib/"].iter().any(|prefix| file.path.starts_with(prefix))
 }
 
-/// A pattern of glob(7), `*` and `?` alone, within parts of a path.
+/// A pattern of glob(7) within parts of a path.
 fn pattern_names(pattern: &str, key: &str) -> bool {
     let (pattern, key): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), key.split('/').collect());
     pattern.len() == key.len() && pattern.iter().zip(key).all(|(pattern, part)| part_matches(pattern, part))
 }
 
 /// Greedy, with one way back: the last star takes one more.
-fn part_matches(pattern: &str, text: &str) -> bool {
+pub(super) fn part_matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match star {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, t));
+            p += 1;
+            continue;
+        }
+        match one_matches(&pattern[p.min(pattern.len())..], text[t]) {
+            Some(length) => (p, t) = (p + length, t + 1),
+            None => match star {
                 Some((at, taken)) => {
                     star = Some((at, taken + 1));
                     (p, t) = (at + 1, taken + 1);
@@ -89,6 +121,34 @@ fn part_matches(pattern: &str, text: &str) -> bool {
         }
     }
     pattern[p..].iter().all(|c| *c == b'*')
+}
+
+/// Whether one character is what a pattern begins with, and how long that is: `?`, `[a-z]`, `[!x]`, `\\*`, or itself.
+fn one_matches(pattern: &[u8], c: u8) -> Option<usize> {
+    match pattern {
+        [] => None,
+        [b'?', ..] => Some(1),
+        [b'\\', escaped, ..] => (*escaped == c).then_some(2),
+        [b'[', inside @ ..] => {
+            let not = matches!(inside, [b'!' | b'^', ..]);
+            let begin = usize::from(not);
+            // A bracket that comes first is one of the characters.
+            let Some(end) = inside.iter().skip(begin + 1).position(|b| *b == b']').map(|at| at + begin + 1)
+            else {
+                return (c == b'[').then_some(1);
+            };
+            let mut set = &inside[begin..end];
+            let mut among = false;
+            while let [first, rest @ ..] = set {
+                (among, set) = match rest {
+                    [b'-', last, rest @ ..] => (among || (*first..=*last).contains(&c), rest),
+                    _ => (among || *first == c, rest),
+                };
+            }
+            (among != not).then_some(end + 2)
+        }
+        [first, ..] => (*first == c).then_some(1),
+    }
 }
 
 /// What a reading says of a value, for lines that name one.
@@ -106,6 +166,10 @@ mod tests {
         let key = "net/netfilter/nf_conntrack_udp_timeout";
         assert!(pattern_names("net/netfilter/nf_conntrack_udp_*", key));
         assert!(pattern_names("net/*/nf_conntrack_ud?_timeout", key));
+        assert!(pattern_names("net/netfilter/nf_conntrack_[t-v]d[!a]_timeou[t]", key));
+        assert!(pattern_names("net/netfilter/nf_conntrack_*[a-t]", key));
+        assert!(!pattern_names("net/netfilter/nf_conntrack_[!u]dp_timeout", key));
+        assert!(!pattern_names("net/netfilter/nf_conntrack_[udp_timeout", key));
         assert!(!pattern_names("net/*", key));
         assert!(!pattern_names("net/netfilter/nf_conntrack_udp_timeou", key));
         let long = format!("{}x", "*a".repeat(2000));

@@ -93,7 +93,7 @@ fn keep_buckets(facts: &Facts, wanted: u64) -> Vec<String> {
     match options::hashsize(files) {
         _ if files.effective().contains_key("buckets") => facts.at_boot("buckets", wanted),
         Some((line, _)) => {
-            vec![facts.replace(&line.path, line.line, &options::with_hashsize(line, wanted))]
+            vec![facts.replace(&line.path, line, &options::with_hashsize(line, wanted))]
         }
         None if files.builtin => facts.at_boot("buckets", wanted),
         None => vec![modules::keep_buckets(facts, wanted)],

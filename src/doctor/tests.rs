@@ -171,6 +171,7 @@ fn dead_connections_weigh_when_they_are_many() {
 fn with_file(mut facts: Facts, key: &str, value: &str) -> Facts {
     let line = SysctlLine {
         line: 3,
+        last: 3,
         text: format!("{key} = {value}"),
         key: key.into(),
         value: Some(value.into()),

@@ -28,10 +28,11 @@ const SWITCHES: [&str; 6] =
     ["acct", "timestamp", "checksum", "tcp_loose", "tcp_be_liberal", "tcp_ignore_invalid_rst"];
 
 /// How `proc_get_long` and its callers (kernel/sysctl.c) read `text` for the name after `nf_conntrack_`: white space,
-/// then digits, by whose beginning they are octal or hexadecimal, and behind the digits white space or the end.
+/// then digits, by whose beginning they are octal or hexadecimal, and behind the digits a space, a tab or the end. The
+/// no-break space of Unicode is two bytes of which it takes none for white space.
 pub fn read(name: &str, text: &str) -> Reading {
-    let text = text.trim();
-    let Some(word) = text.split_whitespace().next() else {
+    let text = text.trim_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    let Some(word) = text.split([' ', '\t', '\n']).next().filter(|word| !word.is_empty()) else {
         return Reading::Refused("there is no value".into(), None);
     };
     let (digits, radix) = match word.as_bytes() {
@@ -78,11 +79,16 @@ fn bound(name: &str) -> Option<u64> {
     Some(if timeout { i32::MAX as u64 / 100 } else { i32::MAX.try_into().ok()? })
 }
 
+/// White space to a reader, and what an editor shows as nothing.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}')
+}
+
 /// The number that somebody meant who wrote `65536.`, `65,536`, `65_536`, `"65536"`, `64k`, `1d`.
 pub(super) fn meant(text: &str) -> Option<u64> {
     let bare = text.split(['#', ';']).next().unwrap_or_default();
     let kept: String =
-        bare.chars().filter(|c| !matches!(c, '"' | '\'' | '_' | ',' | '=' | ' ' | '+')).collect();
+        bare.chars().filter(|c| !matches!(c, '"' | '\'' | '_' | ',' | '=' | '+') && !is_blank(*c)).collect();
     let kept = kept.trim_end_matches('.');
     let digits = kept.find(|c: char| !c.is_ascii_digit()).unwrap_or(kept.len());
     let (number, unit) = kept.split_at(digits);
@@ -118,6 +124,9 @@ mod tests {
             ("\"86400\"", Some(86_400)),
             ("86400.0", Some(86_400)),
             ("= 44", Some(44)),
+            ("\u{a0}44", Some(44)),
+            ("44\u{a0}", Some(44)),
+            ("44\u{2009}000", Some(44_000)),
             ("1e5", None),
             ("08", Some(8)),
             ("+5", Some(5)),

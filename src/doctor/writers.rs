@@ -1,99 +1,153 @@
 //! Other programs and scripts that write the same values.
 
+use std::collections::BTreeMap;
+
 use super::cure::{SYSCTL_FILE, key, seen};
 use super::facts::{Facts, Files};
+use super::formats::Command;
+use super::formats::writes::Write;
 use super::names::{self, Known, Near};
+use super::settings::Setting;
 use super::timeouts::{CUTS_SECONDS, RFC_5382_SECONDS};
-use super::value;
-use crate::model::{FileLine, Finding, Severity};
+use super::{options, value};
+use crate::model::{Finding, Severity};
 
 const ESTABLISHED: &str = "tcp_timeout_established";
 
-/// Lines of scripts, units and profiles, and programs that run.
+/// What scripts, units and profiles write, and programs that run.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(files) = &facts.files {
-        for line in &files.writers {
-            found.extend(of_line(facts, files, line));
+        let boot = Boot { files, effective: files.effective() };
+        for write in &files.writers {
+            found.extend(of_write(facts, &boot, write));
         }
     }
     found.extend(kube_proxy(facts));
     found
 }
 
-/// What a line writes: the name, the value where it is a number, and whether the shell takes it apart.
-#[derive(PartialEq, Eq, Debug)]
-struct Written<'a> {
-    name: &'a str,
-    value: Option<&'a str>,
-    torn: bool,
+/// What files of sysctls set, looked up once for all writers.
+struct Boot<'a> {
+    files: &'a Files,
+    effective: BTreeMap<&'a str, Setting<'a>>,
 }
 
-fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
-    if let Some(finding) = wrong_name(facts, line) {
+fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> {
+    if let Some(finding) = wrong_name(facts, boot, write) {
         return Some(finding);
     }
-    let written = written(&line.text)?;
-    if matches!(names::known(written.name), Known::Unknown) {
-        return None;
+    let name = write.name().filter(|name| names::known(name) != Known::Unknown)?;
+    let line = &write.line;
+    if let Some(joined) = &write.torn {
+        return Some(torn(facts, write, joined));
     }
-    if written.torn {
-        return Some(torn(facts, line, &written));
+    let full = key(name);
+    let set = boot.effective.get(name);
+    let number = write.value.as_deref().and_then(|value| value::read(name, value).number());
+    let against = set.filter(|set| match (number, write.only) {
+        (Some(number), Some('>')) => number > set.number,
+        (Some(number), Some('<')) => number < set.number,
+        (number, _) => number.is_none_or(|number| number != set.number),
+    });
+    if let Some(seconds) = number.filter(|number| name == ESTABLISHED && *number < RFC_5382_SECONDS) {
+        return Some(forgets(facts, boot, write, seconds));
     }
-    let name = key(written.name);
-    let effective = files.effective();
-    let boot = effective.get(written.name);
-    let number = written.value.and_then(|value| value::read(written.name, value).number());
-    let against = boot.filter(|boot| number.is_none_or(|number| number != boot.number));
-    if let Some(seconds) = number.filter(|number| written.name == ESTABLISHED && *number < RFC_5382_SECONDS) {
-        return Some(forgets(facts, line, seconds));
-    }
-    let severity = if against.is_some() { Severity::Warning } else { Severity::Note };
-    let title = match against {
-        Some(boot) => format!("{} writes {name} too, against {} in sysctl.d", line.path, boot.number),
-        None => format!("{} writes {name}", line.path),
-    };
-    let mut fix = vec![facts.comment_out(&line.path, line.line)];
-    if let (None, Some(number)) = (boot, number) {
-        fix.push(facts.append(SYSCTL_FILE, &format!("{name} = {number}")));
-        if !files.builtin && !super::modules::listed(files).iter().any(|module| module.loads) {
-            fix.push(facts.append(super::cure::MODULES_FILE, "nf_conntrack"));
+    let size = options::hashsize(boot.files)
+        .filter(|(_, size)| name == "buckets" && number.is_some_and(|n| n != *size));
+    let severity = if against.is_some() || size.is_some() { Severity::Warning } else { Severity::Note };
+    let title = match (against, size) {
+        (Some(set), _) if write.overruled => {
+            format!(
+                "{} writes {full} too, against {} in sysctl.d, which tuned applies again",
+                line.path, set.number
+            )
         }
-    }
+        (Some(set), _) => format!("{} writes {full} too, against {} in sysctl.d", line.path, set.number),
+        (None, Some((_, size))) => {
+            format!("{} writes {full}, against hashsize={size} in modprobe.d", line.path)
+        }
+        (None, None) => format!("{} writes {full}", line.path),
+    };
+    let mut evidence = vec![facts.line(line)];
+    evidence.extend(set.map(|set| facts.at(set.file, set.line)));
+    evidence.extend(size.map(|(line, _)| facts.line(line)));
     Some(
         Finding::new("other-writer", severity, title)
             .because(
                 "What a script writes behind the boot wins over files of sysctls without a trace, and is lost where \
                  something else writes later. One place is enough.",
             )
-            .seen([facts.line(line)])
-            .seen(boot.map(|boot| facts.at(boot.file, boot.line)))
-            .fix(fix)
+            .seen(evidence)
+            .fix(moved(facts, boot, write))
             .source(&["sysctl.d(5)"]),
     )
 }
 
+/// Takes a write out of its file, and puts into sysctl.d what its command sets and nothing else does.
+fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Vec<String> {
+    let mut fix = vec![without(facts, write)];
+    let files = boot.files;
+    let beside = files.writers.iter().filter(|other| **other == *write || is_same_command(other, write));
+    let mut loads = false;
+    for other in beside.filter(|other| other.torn.is_none()) {
+        let Some(name) = other
+            .name()
+            .filter(|name| matches!(names::known(name), Known::Writable | Known::WritableSince(_)))
+        else {
+            continue;
+        };
+        let number = other.value.as_deref().and_then(|value| value::read(name, value).number());
+        let number = number.filter(|number| name != ESTABLISHED || *number >= RFC_5382_SECONDS);
+        let size = options::hashsize(files).filter(|_| name == "buckets");
+        if let (None, None, Some(number)) = (boot.effective.get(name), size, number) {
+            fix.push(facts.append(SYSCTL_FILE, &format!("{} = {number}", key(name))));
+            loads = true;
+        }
+    }
+    if loads && !files.builtin && !super::modules::listed(files).iter().any(|module| module.loads) {
+        fix.push(facts.append(super::cure::MODULES_FILE, "nf_conntrack"));
+    }
+    fix
+}
+
+fn is_same_command(a: &Write, b: &Write) -> bool {
+    a.command.is_some() && a.command == b.command
+}
+
+/// The file without the write: in a script `:` takes the place of the command, so that what stands around it stays a
+/// script; elsewhere the line becomes a comment.
+fn without(facts: &Facts, write: &Write) -> String {
+    let line = &write.line;
+    let command = write.command.as_ref().and_then(|command| command.text());
+    match command.filter(|_| line.line == line.last) {
+        Some(command) if command != line.text => facts.substitute(&line.path, line.line, command, ":"),
+        _ => facts.comment_out(&line.path, line),
+    }
+}
+
 /// A name that no kernel takes: as in a file of sysctls, and nothing that sysctl.d could hold instead.
-fn wrong_name(facts: &Facts, line: &FileLine) -> Option<Finding> {
-    let text = line.text.replace("ip_conntrack_", "nf_conntrack_");
-    let name = written(&text)?.name.to_owned();
-    let at = text.find(&format!("nf_conntrack_{name}"))?;
-    let old = line.text != text;
-    let (path, shown) =
-        (&line.path, if old { format!("ip_conntrack_{name}") } else { format!("nf_conntrack_{name}") });
-    let is_sysctl = text[..at].ends_with(['/', '.']) && !text[..at].contains("/sys/module");
-    let (id, why) = match names::known(&name) {
-        _ if !is_sysctl => return None,
-        _ if old => (
-            "sysctl-renamed",
-            "ip_conntrack became nf_conntrack in Linux 2.6.20; the old names are gone since 4.9.".to_owned(),
-        ),
-        Known::ReadOnly => {
+fn wrong_name(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> {
+    let path = &write.line.path;
+    let old = names::renamed(&write.key);
+    let name = write.name();
+    let (id, why) = match name.map(names::known) {
+        _ if old.is_some() => {
+            if !boot.files.kernels.is_empty() && super::lines::all_know_old_names(boot.files) {
+                return None;
+            }
+            (
+                "sysctl-renamed",
+                "ip_conntrack became nf_conntrack in Linux 2.6.20; the old names are gone since 4.9."
+                    .to_owned(),
+            )
+        }
+        Some(Known::ReadOnly) => {
             ("sysctl-read-only", "It is the kernel's own count, and the write is refused (mode 0444).".into())
         }
-        Known::Unknown => (
+        None | Some(Known::Unknown) => (
             "sysctl-unknown-name",
-            match names::nearest(&name) {
+            match names::nearest(name.unwrap_or_else(|| write.key.rsplit('/').next().unwrap_or_default())) {
                 Some(Near::Meant(near) | Near::Perhaps(near)) => {
                     format!("Nothing is set. Perhaps {} was meant.", key(near))
                 }
@@ -102,32 +156,43 @@ fn wrong_name(facts: &Facts, line: &FileLine) -> Option<Finding> {
         ),
         _ => return None,
     };
+    // What only the run decides may be right.
+    if write.key.contains(['$', '`', '*', '?', '[']) {
+        return None;
+    }
+    let shown = write.key.rsplit('/').next().unwrap_or_default();
     Some(
         Finding::new(id, Severity::Error, format!("{path} writes {shown}, which sets nothing"))
             .because(why)
-            .seen([facts.line(line)])
-            .fix([facts.comment_out(path, line.line)])
+            .seen([facts.line(&write.line)])
+            .fix([without(facts, write)])
             .source(&["nf_ct_sysctl_table, net/netfilter/nf_conntrack_standalone.c"]),
     )
 }
 
 /// What a script writes counts behind the boot, and is no better for it.
-fn forgets(facts: &Facts, line: &FileLine, seconds: u64) -> Finding {
+fn forgets(facts: &Facts, boot: &Boot<'_>, write: &Write, seconds: u64) -> Finding {
     let severity = if seconds < CUTS_SECONDS { Severity::Error } else { Severity::Warning };
-    let title = format!("{} has connections forgotten after {seconds} s of silence", line.path);
+    let title = format!("{} has connections forgotten after {seconds} s of silence", write.line.path);
     Finding::new("established-too-short", severity, title)
         .because(
             "A session that nobody types in is silent for hours; TCP's own keepalive begins after two hours: hence 2 h \
              4 min as the least.",
         )
-        .seen([facts.line(line)])
-        .fix([facts.comment_out(&line.path, line.line)])
+        .seen([facts.line(&write.line)])
+        .fix(moved(facts, boot, write))
         .source(&["RFC 5382, REQ-5", "tcp(7), tcp_keepalive_time"])
 }
 
-fn torn(facts: &Facts, line: &FileLine, written: &Written<'_>) -> Finding {
-    let name = key(written.name);
-    let with = mended(&line.text, written).unwrap_or_else(|| format!("# {}", line.text));
+fn torn(facts: &Facts, write: &Write, joined: &str) -> Finding {
+    let (line, name) = (&write.line, key(write.name().unwrap_or_default()));
+    let mended = write.command.as_ref().and_then(|command| mended(command, joined));
+    let fix = match mended {
+        Some((command, with)) if line.line == line.last => {
+            facts.substitute(&line.path, line.line, &command, &with)
+        }
+        _ => facts.comment_out(&line.path, line),
+    };
     Finding::new(
         "sysctl-w-spaces",
         Severity::Error,
@@ -138,55 +203,20 @@ fn torn(facts: &Facts, line: &FileLine, written: &Written<'_>) -> Finding {
          value as three arguments, and says \"invalid syntax\"."
     ))
     .seen([facts.line(line)])
-    .fix([facts.replace(&line.path, line.line, &with)])
+    .fix([fix])
     .source(&["sysctl(8), variable=value"])
 }
 
-/// The line with its assignment in one word.
-fn mended(text: &str, written: &Written<'_>) -> Option<String> {
-    let full = format!("nf_conntrack_{}", written.name);
-    let at = text.find(&full)? + full.len();
-    let (before, after) = text.split_at(at);
-    let after = after.trim_start().strip_prefix('=')?.trim_start();
-    Some(format!("{before}={after}"))
-}
-
-/// `sysctl -w k=v`, `echo v > /proc/sys/…`, and `k=v` of a profile.
-fn written(text: &str) -> Option<Written<'_>> {
-    let text = text.trim();
-    if text.starts_with(['#', ';']) {
-        return None;
-    }
-    let hashsize = text.contains("nf_conntrack/parameters/hashsize");
-    let (before, rest) = match hashsize {
-        true => text.split_once("nf_conntrack/parameters/hashsize")?,
-        false => text.split_once("nf_conntrack_")?,
-    };
-    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-    let (name, after) = if hashsize { ("buckets", rest) } else { rest.split_at(end) };
-    let first = |text: &str| {
-        let value = text.trim_start().trim_start_matches(['"', '\'']);
-        value.find(|c: char| c.is_whitespace() || "\"';&|>)".contains(c)).unwrap_or(value.len())
-    };
-    // What is read goes nowhere; what is written goes through > or tee.
-    if before.contains("/proc/sys") || before.contains("/sys/module") || hashsize {
-        let at = before.rfind("/proc/sys").or_else(|| before.rfind("/sys/module"))?;
-        let head = before[..at].trim_end().trim_end_matches(['"', '\'']).trim_end();
-        let written_to = head.ends_with('>') || head.ends_with("tee") || head.ends_with(" -a");
-        let echoed =
-            before.split_once("echo ").or_else(|| before.split_once("printf ")).map(|(_, rest)| rest);
-        let value = echoed.map(|rest| {
-            let rest = rest.trim_start().trim_start_matches(['"', '\'']);
-            &rest[..first(rest)]
-        });
-        return written_to.then_some(Written { name, value, torn: false });
-    }
-    let quotes = before.chars().filter(|c| matches!(c, '"' | '\'')).count();
-    let assignment = after.trim_start().strip_prefix('=')?;
-    let by_command = before.contains("sysctl");
-    let spaced = after.starts_with(char::is_whitespace) || assignment.starts_with(char::is_whitespace);
-    let value = assignment.trim_start().trim_start_matches(['"', '\'']);
-    Some(Written { name, value: Some(&value[..first(value)]), torn: by_command && spaced && quotes % 2 == 0 })
+/// The assignment as it stands in the line, and the same in one word.
+fn mended(command: &Command, joined: &str) -> Option<(String, String)> {
+    let (name, value) = joined.split_once('=')?;
+    let text = &command.line.text;
+    let start = text.find(name)?;
+    let behind = &text[start + name.len()..];
+    let gap = behind
+        .find(|c: char| !c.is_whitespace() && c != '=')
+        .filter(|gap| behind[*gap..].starts_with(value))?;
+    Some((text[start..start + name.len() + gap + value.len()].to_owned(), joined.to_owned()))
 }
 
 /// kube-proxy sets max and two timeouts at its start, by its own flags.
@@ -211,39 +241,4 @@ fn kube_proxy(facts: &Facts) -> Option<Finding> {
             ])
             .source(&["kube-proxy(1), --conntrack-max-per-core, --conntrack-tcp-timeout-established"]),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forms_of_writing_are_told_apart() {
-        let of = |text| written(text).map(|w| (w.name, w.value, w.torn));
-        assert_eq!(of("sysctl -w net.netfilter.nf_conntrack_max=5"), Some(("max", Some("5"), false)));
-        assert_eq!(of("sysctl -w net.netfilter.nf_conntrack_max = 5"), Some(("max", Some("5"), true)));
-        assert_eq!(of("sysctl net.netfilter.nf_conntrack_max= 5"), Some(("max", Some("5"), true)));
-        assert_eq!(of("sysctl -w \"net.netfilter.nf_conntrack_max = 5\""), Some(("max", Some("5"), false)));
-        assert_eq!(of("net.netfilter.nf_conntrack_max = 5"), Some(("max", Some("5"), false)));
-        let echoed = Some(("max", Some("5"), false));
-        assert_eq!(of("echo 5 > /proc/sys/net/netfilter/nf_conntrack_max"), echoed);
-        assert_eq!(of("echo \"5\" | tee /proc/sys/net/netfilter/nf_conntrack_max"), echoed);
-        assert_eq!(of("cat /proc/sys/net/netfilter/nf_conntrack_max"), None);
-        assert_eq!(of("echo x > /tmp/y; cat /proc/sys/net/netfilter/nf_conntrack_max >> /tmp/y"), None);
-        assert_eq!(of("MAX=$(sysctl -n net.netfilter.nf_conntrack_max)"), None);
-        assert_eq!(of("# echo 5 > /proc/sys/net/netfilter/nf_conntrack_max"), None);
-        let hash = "echo 65536 > /sys/module/nf_conntrack/parameters/hashsize";
-        assert_eq!(of(hash), Some(("buckets", Some("65536"), false)));
-        assert_eq!(of("sysctl net.netfilter.nf_conntrack_count"), None);
-        assert_eq!(of("modprobe nf_conntrack_ftp"), None);
-        assert_eq!(of("sysctl -w net.netfilter.nf_conntrack_max=$MAX"), Some(("max", Some("$MAX"), false)));
-    }
-
-    #[test]
-    fn a_torn_assignment_is_joined() {
-        let text = "/sbin/sysctl -w net.netfilter.nf_conntrack_max = 5 && true";
-        let written = written(text).expect("written");
-        let joined = "/sbin/sysctl -w net.netfilter.nf_conntrack_max=5 && true";
-        assert_eq!(mended(text, &written).as_deref(), Some(joined));
-    }
 }

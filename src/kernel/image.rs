@@ -130,6 +130,12 @@ impl Image {
         self.resolve(directory).is_ok_and(|real| self.root.join(real).join(name).symlink_metadata().is_ok())
     }
 
+    /// The path below the root after all links, with `/` in front; nothing where nothing is there.
+    pub fn real(&self, path: &str) -> Option<String> {
+        let real = self.resolve(path).ok()?;
+        self.root.join(&real).symlink_metadata().is_ok().then(|| shown(&real))
+    }
+
     /// The path below the root, relative, after all links.
     fn resolve(&self, path: &str) -> io::Result<PathBuf> {
         let mut todo: Vec<PathBuf> = parts(Path::new(path));

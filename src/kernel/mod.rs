@@ -40,6 +40,8 @@ pub mod statistics;
 pub mod stop;
 pub mod sysctl;
 pub mod sysctl_files;
+pub mod sysctl_lines;
 pub mod table;
+pub mod text_lines;
 pub mod timeout_policies;
 pub mod x_tables;

@@ -1,10 +1,11 @@
 //! Files of sysctls: which there are, who applies them, in which order, and what their lines say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::image::{Image, Text};
 use super::root::Root;
-use crate::model::{AppliedBy, ConfiguredValue, SysctlFile, SysctlLine, Timeout};
+use super::sysctl_lines::{Lines, lines};
+use crate::model::{AppliedBy, ConfiguredValue, SysctlFile, SysctlLine, SysctlProgram, Timeout};
 
 /// As sysctl.d(5) has them: of files with the same name the first counts, the others are masked.
 const DIRECTORIES: [&str; 5] =
@@ -39,6 +40,24 @@ pub fn by_systemd(image: &Image) -> bool {
     SYSTEMD.iter().any(|path| image.exists(path))
 }
 
+/// Where `sysctl` lies.
+const SYSCTL: [&str; 4] = ["sbin/sysctl", "usr/sbin/sysctl", "bin/sysctl", "usr/bin/sysctl"];
+
+/// The program by which a script of the boot, or the operator, applies files of sysctls.
+pub fn by_hand(image: &Image) -> SysctlProgram {
+    let found = SYSCTL.iter().find_map(|path| image.real(path));
+    // An applet is a link to busybox.
+    match found.is_some_and(|path| path.rsplit('/').next().is_some_and(|name| name.starts_with("busybox"))) {
+        true => SysctlProgram::Busybox,
+        false => SysctlProgram::Procps,
+    }
+}
+
+/// The program that applies files of sysctls at boot.
+pub fn at_boot(image: &Image) -> SysctlProgram {
+    if by_systemd(image) { SysctlProgram::Systemd } else { by_hand(image) }
+}
+
 /// Every file of sysctls in the order in which the boot applies it; behind those what the boot does not apply. A file
 /// with two names (sysctl.conf, and a link to it) comes once, in the place where the boot has it last.
 pub fn files(image: &Image) -> Vec<SysctlFile> {
@@ -54,62 +73,37 @@ pub fn files(image: &Image) -> Vec<SysctlFile> {
             }
         }
     }
-    let mut files: Vec<SysctlFile> = Vec::new();
+    let (boot, hand) = (at_boot(image), by_hand(image));
+    let mut files: Vec<Option<SysctlFile>> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     let mut add = |path: &str, by: AppliedBy| {
         let Some(text) = image.read(path) else { return };
-        let file = parse(&text, path, by);
-        match files.iter().position(|known| known.path == file.path) {
-            Some(_) if by != AppliedBy::Boot => {}
-            Some(at) => {
-                files.remove(at);
-                files.push(file);
-            }
-            None => files.push(file),
+        let file = parse(&text, path, by, if by == AppliedBy::HandOnly { hand } else { boot });
+        match places.get(&file.path) {
+            Some(_) if by != AppliedBy::Boot => return,
+            Some(at) => drop(files[*at].take()),
+            None => {}
         }
+        places.insert(file.path.clone(), files.len());
+        files.push(Some(file));
     };
     names.values().for_each(|path| add(path, AppliedBy::Boot));
     let last = if by_systemd(image) { AppliedBy::HandOnly } else { AppliedBy::Boot };
     add(LAST, last);
     others.iter().for_each(|path| add(path, AppliedBy::Nobody));
-    files
+    files.into_iter().flatten().collect()
 }
 
-/// The lines of a file of sysctls.
-pub fn parse(text: &Text, listed_as: &str, applied_by: AppliedBy) -> SysctlFile {
-    let comment = |line: &str| line.starts_with(['#', ';']);
-    let trimmed = || text.text.lines().map(str::trim);
-    let numbered = (1..).zip(trimmed()).filter(|(_, line)| !line.is_empty() && !comment(line));
+/// The lines of a file of sysctls, as `program` reads them.
+pub fn parse(text: &Text, listed_as: &str, applied_by: AppliedBy, program: SysctlProgram) -> SysctlFile {
+    let Lines { lines, comments, total } = lines(&text.text, program);
     SysctlFile {
         path: text.path.clone(),
         listed_as: format!("/{}", listed_as.trim_start_matches('/')),
         applied_by,
-        lines_total: trimmed().count().try_into().unwrap_or(u32::MAX),
-        comments: trimmed().filter(|line| comment(line)).count().try_into().unwrap_or(u32::MAX),
-        lines: numbered.map(|(number, line)| of_line(number, line)).collect(),
-    }
-}
-
-/// `net.netfilter.nf_conntrack_max = 1`, with `/` for `.`, and with `-` before it where an error does not matter.
-fn of_line(line: u32, text: &str) -> SysctlLine {
-    let (key, value) = match text.split_once('=') {
-        Some((key, value)) => (key, Some(value.trim().to_owned())),
-        None => (text, None),
-    };
-    let bare = key.trim().strip_prefix('-');
-    let (key, may_fail) = (path(bare.unwrap_or(key).trim()), bare.is_some());
-    SysctlLine { line, text: text.into(), key, value, may_fail }
-}
-
-/// Where the first separator is a dot, dots and slashes change places (sysctl.d(5)).
-fn path(key: &str) -> String {
-    let swap = |c| match c {
-        '.' => '/',
-        '/' => '.',
-        c => c,
-    };
-    match key.find(['.', '/']).map(|at| key.as_bytes()[at]) {
-        Some(b'.') => key.chars().map(swap).collect(),
-        _ => key.into(),
+        lines_total: total,
+        comments,
+        lines,
     }
 }
 

@@ -68,20 +68,3 @@ fn a_link_to_dev_null_masks() {
     std::os::unix::fs::symlink("/dev/null", tree.root().join("etc/sysctl.d/50-x.conf")).expect("link");
     assert_eq!(listed(&tree), [("/etc/sysctl.d/60-y.conf".to_owned(), AppliedBy::Boot)]);
 }
-
-#[test]
-fn lines_are_understood_as_systemd_and_procps_do() {
-    let line = |text: &str| {
-        let line = of_line(1, text);
-        (line.key, line.value, line.may_fail)
-    };
-    let is = |key: &str, value: &str, may_fail| (key.to_owned(), Some(value.to_owned()), may_fail);
-    assert_eq!(line("net.a.b = 5"), is("net/a/b", "5", false));
-    assert_eq!(line("net/a/b=5 6"), is("net/a/b", "5 6", false));
-    assert_eq!(line("-net.a.b=5"), is("net/a/b", "5", true));
-    assert_eq!(line("net.ipv4.conf.eth0/200.x=1"), is("net/ipv4/conf/eth0.200/x", "1", false));
-    assert_eq!(line("net/ipv4/conf/eth0.200/x=1"), is("net/ipv4/conf/eth0.200/x", "1", false));
-    assert_eq!(line("net.a.b == 5"), is("net/a/b", "= 5", false));
-    assert_eq!(line("-net.a.b"), ("net/a/b".into(), None, true));
-    assert_eq!(line("="), is("", "", false));
-}

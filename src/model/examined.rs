@@ -35,7 +35,9 @@ pub struct SysctlFile {
 pub struct SysctlLine {
     /// From 1.
     pub line: u32,
-    /// As it stands there, without space around it.
+    /// The last line of the file that it continues over; the same as `line` where it does not.
+    pub last: u32,
+    /// As it stands there, continuation lines joined, without space around it.
     pub text: String,
     /// The path below /proc/sys that it names, `-` and separators understood; a pattern stays one.
     pub key: String,
@@ -56,14 +58,28 @@ impl SysctlLine {
 }
 
 /// A line of another file, with where it stands.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FileLine {
     /// Below the root.
     pub path: String,
     /// From 1.
     pub line: u32,
-    /// Without space around it.
+    /// The last line of the file that it continues over; the same as `line` where it does not.
+    pub last: u32,
+    /// Continuation lines joined, without space around it.
     pub text: String,
+}
+
+/// A program that reads files of sysctls. Each has its own grammar.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SysctlProgram {
+    /// systemd-sysctl.
+    #[default]
+    Systemd,
+    /// `sysctl` of procps.
+    Procps,
+    /// `sysctl` of busybox.
+    Busybox,
 }
 
 /// Columns of the per-CPU statistics, summed (`struct ip_conntrack_stat`).

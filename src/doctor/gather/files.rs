@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::Files;
+use super::commands;
 use crate::kernel::image::{Image, Text};
 use crate::kernel::modules::{self, Modules};
+use crate::kernel::text_lines::{Format, joined};
 use crate::kernel::{kernel_log, sysctl_files};
 use crate::model::{AppliedBy, FileLine, SysctlFile};
 
@@ -19,29 +21,6 @@ const FIREWALLS: [&str; 5] = [
     "etc/sysconfig/ip6tables-config",
     "etc/firewalld/firewalld.conf",
 ];
-/// Files that run commands.
-const SCRIPTS: [&str; 4] = ["etc/rc.local", "etc/rc.d/rc.local", "etc/crontab", "etc/network/interfaces"];
-/// Directories of such files.
-const SCRIPT_DIRECTORIES: [&str; 17] = [
-    "etc/cron.d",
-    "etc/cron.hourly",
-    "etc/cron.daily",
-    "etc/cron.weekly",
-    "var/spool/cron",
-    "var/spool/cron/crontabs",
-    "etc/network/interfaces.d",
-    "etc/network/if-pre-up.d",
-    "etc/network/if-up.d",
-    "etc/NetworkManager/dispatcher.d",
-    "etc/networkd-dispatcher/routable.d",
-    "etc/ppp/ip-up.d",
-    "etc/local.d",
-    "etc/systemd/system",
-    "etc/udev/rules.d",
-    "usr/local/sbin",
-    "usr/local/bin",
-];
-
 /// What the files of a tree say. `releases` are the kernels that count, those installed where there are none.
 pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> Files {
     let kernels = if releases.is_empty() { modules::releases(image) } else { releases.to_vec() };
@@ -52,7 +31,8 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
             !kernels.is_empty() && kernels.iter().all(has)
         }
     };
-    let firewalls: Vec<FileLine> = FIREWALLS.iter().flat_map(|path| lines(image.read(path))).collect();
+    let firewalls: Vec<FileLine> =
+        FIREWALLS.iter().flat_map(|path| lines(image.read(path), Format::Plain)).collect();
     let mut sysctl = sysctl_files::files(image);
     sysctl.extend(ufw(image, &firewalls));
     let systemd = sysctl_files::by_systemd(image);
@@ -60,6 +40,7 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
     Files {
         sysctl,
         systemd,
+        program: sysctl_files::at_boot(image),
         kernels,
         builtin,
         modules: boot_modules(image, systemd),
@@ -67,11 +48,12 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
         udev: of_directories(
             image,
             "udev/rules.d",
+            Format::Udev,
             |name| name.ends_with(".rules"),
             |line| line.contains("conntrack"),
         ),
         firewalls,
-        writers: writers(image),
+        writers: commands::writes(image),
         sysctl_conf_is_packaged: conffiles
             .is_some_and(|text| text.text.lines().any(|line| line.trim() == "/etc/sysctl.conf"))
             || in_status(image),
@@ -89,17 +71,15 @@ fn in_status(image: &Image) -> bool {
 }
 
 /// Lines that are neither empty nor comments.
-fn lines(text: Option<Text>) -> Vec<FileLine> {
-    let Some(Text { path, text }) = text else { return Vec::new() };
-    let trimmed = (1..).zip(text.lines().map(str::trim));
-    let said = trimmed.filter(|(_, line)| !line.is_empty() && !line.starts_with(['#', ';']));
-    said.map(|(line, text)| FileLine { path: path.clone(), line, text: text.into() }).collect()
+fn lines(text: Option<Text>, format: Format) -> Vec<FileLine> {
+    text.map(|text| joined(&text, format)).unwrap_or_default()
 }
 
 /// Lines of the files below each prefix; of files with one name the first counts.
 fn of_directories(
     image: &Image,
     below: &str,
+    format: Format,
     name_counts: impl Fn(&str) -> bool,
     line_counts: impl Fn(&str) -> bool,
 ) -> Vec<FileLine> {
@@ -111,25 +91,26 @@ fn of_directories(
             names.entry(name).or_insert(path);
         }
     }
-    let all = names.values().flat_map(|path| lines(image.read(path)));
+    let all = names.values().flat_map(|path| lines(image.read(path), format));
     all.filter(|line| line_counts(&line.text)).collect()
 }
 
 /// Before the sysctls: modules-load.d; where no systemd reads it, Debian's kmod reads /etc/modules. What the initramfs
 /// loads is there still earlier.
 fn boot_modules(image: &Image, systemd: bool) -> Vec<FileLine> {
-    let mut found = of_directories(image, "modules-load.d", |name| name.ends_with(".conf"), |_| true);
+    let mut found =
+        of_directories(image, "modules-load.d", Format::Plain, |name| name.ends_with(".conf"), |_| true);
     if !systemd {
-        found.extend(lines(image.read("etc/modules")));
+        found.extend(lines(image.read("etc/modules"), Format::Plain));
     }
-    found.extend(lines(image.read("etc/initramfs-tools/modules")));
+    found.extend(lines(image.read("etc/initramfs-tools/modules"), Format::Plain));
     found
 }
 
 /// Names without an ending are taken too: they are a mistake that somebody made, where `.bak` is none.
 fn modprobe(image: &Image) -> Vec<FileLine> {
     let counts = |name: &str| name.ends_with(".conf") || !name.contains(['.', '~']);
-    of_directories(image, "modprobe.d", counts, |line| line.contains("conntrack"))
+    of_directories(image, "modprobe.d", Format::Modprobe, counts, |line| line.contains("conntrack"))
 }
 
 /// The file that ufw applies, by `/etc/default/ufw`.
@@ -137,32 +118,5 @@ fn ufw(image: &Image, firewalls: &[FileLine]) -> Option<SysctlFile> {
     let lines = firewalls.iter().filter(|line| line.path == "/etc/default/ufw");
     let path = lines.filter_map(|line| line.text.strip_prefix("IPT_SYSCTL=")).next_back()?;
     let path = path.trim().trim_matches(['"', '\'']);
-    Some(sysctl_files::parse(&image.read(path)?, path, AppliedBy::Ufw))
-}
-
-/// Lines of scripts, units and the active profile of tuned that name conntrack's values.
-fn writers(image: &Image) -> Vec<FileLine> {
-    let mut paths: Vec<String> = SCRIPTS.iter().map(ToString::to_string).collect();
-    for directory in SCRIPT_DIRECTORIES {
-        for name in image.list(directory) {
-            let path = format!("{directory}/{name}");
-            // Drop-ins of units.
-            if name.ends_with(".d") {
-                paths.extend(image.list(&path).iter().map(|inside| format!("{path}/{inside}")));
-            }
-            paths.push(path);
-        }
-    }
-    if let Some(profile) = image.read("etc/tuned/active_profile") {
-        let places = ["etc/tuned", "etc/tuned/profiles", "usr/lib/tuned", "usr/lib/tuned/profiles"];
-        for name in profile.text.split_whitespace().filter(|name| !name.contains('/')).take(16) {
-            let named = places.iter().map(|place| format!("{place}/{name}/tuned.conf"));
-            paths.extend(named.filter(|path| image.exists(path)).take(1));
-        }
-    }
-    let found = paths.iter().flat_map(|path| lines(image.read_script(path)));
-    let mut found: Vec<FileLine> = found.filter(|line| line.text.contains("conntrack")).collect();
-    // A unit is found again by the links that enable it.
-    found.dedup();
-    found
+    Some(sysctl_files::parse(&image.read(path)?, path, AppliedBy::Ufw, sysctl_files::by_hand(image)))
 }

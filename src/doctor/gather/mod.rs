@@ -1,6 +1,7 @@
 //! Facts from the kernel and from files. Reading is all that happens here, and it loads no module: what would need one
 //! that is not there is left out and said.
 
+mod commands;
 mod files;
 mod runtime;
 mod table;

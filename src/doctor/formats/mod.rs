@@ -1,0 +1,112 @@
+//! What files of other programs say, each read by the rules of the program that reads it. Pure: text and lines come in,
+//! commands and values that they write come out.
+
+pub mod listed;
+pub mod shell;
+pub mod tuned;
+pub mod udev;
+pub mod unit;
+mod words;
+pub mod writes;
+
+use crate::model::FileLine;
+
+/// A simple command that a file has run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Command {
+    /// The line that it stands in, with the lines that this one continues over.
+    pub line: FileLine,
+    /// Where in that line's text it stands with its redirections; nothing where it cannot be cut out of it.
+    pub span: Option<(usize, usize)>,
+    /// The program and its arguments, quotes taken away. What only the run decides stays as it is written (`$MAX`).
+    pub words: Vec<String>,
+    /// Redirections to files by name.
+    pub redirects: Vec<Redirect>,
+    /// What it reads, where that stands in the file: a here-document, a here-string, the output of `echo`.
+    pub input: Option<String>,
+    /// It reads what the command before writes.
+    pub piped: bool,
+}
+
+/// A redirection to a file by name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Redirect {
+    /// The number in front of it.
+    pub number: Option<u32>,
+    /// It writes to the file.
+    pub writes: bool,
+    /// The file.
+    pub target: String,
+}
+
+/// Programs that run another, which their arguments name.
+const WRAPPERS: [&str; 12] = [
+    "sudo", "doas", "env", "exec", "command", "nice", "ionice", "nohup", "setsid", "chronic", "busybox",
+    "timeout",
+];
+/// Options of theirs that take a word of their own.
+const WITH_WORD: [&str; 6] = ["-n", "-u", "-g", "-c", "-s", "-k"];
+
+impl Command {
+    /// The program and its arguments, without assignments and programs that only run another.
+    pub fn arguments(&self) -> &[String] {
+        let mut words = &self.words[..];
+        while let [first, rest @ ..] = words {
+            let wrapper = base(first);
+            if !WRAPPERS.contains(&wrapper) && !is_assignment(first) {
+                break;
+            }
+            words = rest;
+            while let [option, rest @ ..] = words {
+                if !option.starts_with('-') || is_assignment(first) {
+                    break;
+                }
+                // `sudo -n` takes none, `nice -n 5` does.
+                let takes = WITH_WORD.contains(&option.as_str()) && !(wrapper == "sudo" && option == "-n");
+                words = if takes { rest.get(1..).unwrap_or_default() } else { rest };
+            }
+            if wrapper == "timeout" {
+                words = words.get(1..).unwrap_or_default();
+            }
+        }
+        words
+    }
+
+    /// The program's name without its directory.
+    pub fn program(&self) -> &str {
+        self.arguments().first().map_or("", |word| base(word))
+    }
+
+    /// What `echo` or `printf` of constants writes.
+    fn output(&self) -> Option<String> {
+        let arguments = self.arguments().get(1..).unwrap_or_default();
+        let options = arguments.iter().take_while(|word| word.starts_with('-') && word.len() <= 3).count();
+        match (self.program(), &arguments[..]) {
+            ("echo", _) => Some(arguments[options..].join(" ")),
+            ("printf", [format]) => Some(format.trim_end_matches("\\n").to_owned()),
+            ("printf", [format, value])
+                if matches!(format.trim_end_matches("\\n"), "%s" | "%d" | "%u" | "%i") =>
+            {
+                Some(value.clone())
+            }
+            // What it reads goes through.
+            ("cat", []) => self.input.clone(),
+            ("tee", _) => self.input.clone(),
+            _ => None,
+        }
+    }
+
+    /// How it stands in its line; nothing where it cannot be cut out of it.
+    pub fn text(&self) -> Option<&str> {
+        let (from, to) = self.span?;
+        self.line.text.get(from..to)
+    }
+}
+
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| words::is_name(name))
+}

@@ -1,0 +1,153 @@
+//! Commands and values of scripts, units, rules, tables of cron and profiles, each read as the program that runs it does.
+
+use std::collections::BTreeSet;
+
+use super::super::formats::writes::{self, Write};
+use super::super::formats::{Command, listed, shell, tuned, udev, unit};
+use crate::kernel::image::{Image, Text};
+use crate::kernel::text_lines::{Format, joined};
+
+/// Files that run commands.
+const SCRIPTS: [&str; 6] = [
+    "etc/rc.local",
+    "etc/rc.d/rc.local",
+    "etc/crontab",
+    "etc/anacrontab",
+    "etc/network/interfaces",
+    "etc/sysfs.conf",
+];
+/// Directories of such files.
+const SCRIPT_DIRECTORIES: [&str; 22] = [
+    "etc/cron.d",
+    "etc/cron.hourly",
+    "etc/cron.daily",
+    "etc/cron.weekly",
+    "etc/cron.monthly",
+    "etc/crontabs",
+    "var/spool/cron",
+    "var/spool/cron/crontabs",
+    "etc/network/interfaces.d",
+    "etc/network/if-pre-up.d",
+    "etc/network/if-up.d",
+    "etc/NetworkManager/dispatcher.d",
+    "etc/networkd-dispatcher/routable.d",
+    "etc/ppp/ip-up.d",
+    "etc/local.d",
+    "etc/systemd/system",
+    "etc/udev/rules.d",
+    "etc/tmpfiles.d",
+    "usr/lib/tmpfiles.d",
+    "etc/sysfs.d",
+    "usr/local/sbin",
+    "usr/local/bin",
+];
+/// Where profiles of tuned lie, the first that counts first.
+const PROFILES: [&str; 4] = ["etc/tuned/profiles", "etc/tuned", "usr/lib/tuned/profiles", "usr/lib/tuned"];
+
+/// Values of connection tracking that something writes.
+pub fn writes(image: &Image) -> Vec<Write> {
+    let mut found: Vec<Write> = paths(image)
+        .iter()
+        .flat_map(|path| ours(image, path).map(|text| of_file(path, &text)))
+        .flatten()
+        .collect();
+    found.extend(profiles(image));
+    // A unit is found again by the links that enable it.
+    let mut seen = BTreeSet::new();
+    found.retain(|write| {
+        seen.insert((write.line.path.clone(), write.line.line, write.key.clone(), write.value.clone()))
+    });
+    found
+}
+
+fn paths(image: &Image) -> Vec<String> {
+    let mut paths: Vec<String> = SCRIPTS.iter().map(ToString::to_string).collect();
+    for directory in SCRIPT_DIRECTORIES {
+        for name in image.list(directory) {
+            let path = format!("{directory}/{name}");
+            // Drop-ins of units.
+            if name.ends_with(".d") {
+                paths.extend(image.list(&path).iter().map(|inside| format!("{path}/{inside}")));
+            }
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+/// A file's text where it has to do with connection tracking, and is text.
+fn ours(image: &Image, path: &str) -> Option<Text> {
+    image.read_script(path).filter(|text| text.text.contains("conntrack") && !text.text.contains('\0'))
+}
+
+/// What a file writes, by what kind of file it is; a link makes it what its own place says.
+fn of_file(path: &str, text: &Text) -> Vec<Write> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let below = |directory: &str| path.starts_with(directory);
+    let of = |commands: Vec<Command>| commands.iter().flat_map(writes::of).collect();
+    let plain = || joined(text, Format::Plain);
+    match name {
+        _ if path == "etc/crontab" || below("etc/cron.d/") => of(listed::of_cron(&plain(), 6)),
+        _ if path == "etc/anacrontab" => of(listed::of_cron(&plain(), 3)),
+        _ if below("var/spool/cron/") || below("etc/crontabs/") => of(listed::of_cron(&plain(), 5)),
+        _ if path == "etc/network/interfaces" || below("etc/network/interfaces.d/") => {
+            of(listed::of_interfaces(&joined(text, Format::Interfaces)))
+        }
+        _ if path == "etc/sysfs.conf" || below("etc/sysfs.d/") => listed::of_sysfs(&plain()),
+        _ if path.contains("/tmpfiles.d/") => listed::of_tmpfiles(&plain()),
+        _ if path.contains("/udev/rules.d/") => {
+            let rules = if name.ends_with(".rules") { joined(text, Format::Udev) } else { Vec::new() };
+            let mut found: Vec<Write> = of(udev::commands(&rules));
+            found.extend(udev::writes(&rules));
+            found
+        }
+        _ if path.contains("/systemd/system/") => of(unit::commands(&joined(text, Format::Unit))),
+        _ => of(script(text)),
+    }
+}
+
+/// Shells by the name of the interpreter; a hook without one is run or read by a shell.
+fn script(text: &Text) -> Vec<Command> {
+    const SHELLS: [&str; 9] =
+        ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "openrc-run", "rc.common"];
+    let first = text.text.lines().next().unwrap_or_default();
+    let by_shell = match first.strip_prefix("#!") {
+        Some(interpreter) => {
+            let mut words =
+                interpreter.split_whitespace().map(|word| word.rsplit('/').next().unwrap_or_default());
+            words.any(|word| SHELLS.contains(&word))
+        }
+        None => true,
+    };
+    match by_shell {
+        true => shell::commands(&text.path, &text.text),
+        false => Vec::new(),
+    }
+}
+
+/// What the active profiles of tuned write, and the scripts that they run.
+fn profiles(image: &Image) -> Vec<Write> {
+    let active = ["etc/tuned/active_profile", "etc/tuned/post_loaded_profile"];
+    let active: Vec<Text> = active.iter().filter_map(|path| image.read(path)).collect();
+    let names: Vec<&str> = active.iter().flat_map(|text| text.text.split_whitespace()).collect();
+    let mut taken = BTreeSet::new();
+    let merged = tuned::merged(&names, &mut |name| {
+        let mut places = PROFILES.iter().map(|place| format!("{place}/{name}/tuned.conf"));
+        let path = places.find(|path| !taken.contains(path) && image.exists(path))?;
+        let text = image.read(&path)?;
+        taken.insert(path);
+        Some((text.path, text.text))
+    });
+    let main = image.read("etc/tuned/tuned-main.conf");
+    let value = |line: &str| {
+        line.split_once('=')
+            .filter(|(key, _)| key.trim() == "reapply_sysctl")
+            .map(|(_, v)| v.trim().to_owned())
+    };
+    let again = main.and_then(|text| text.text.lines().filter_map(value).next_back());
+    let mut found = merged
+        .writes(again.is_none_or(|value| matches!(value.as_str(), "1" | "True" | "true" | "yes" | "on")));
+    let scripts = merged.scripts().iter().filter_map(|path| ours(image, path.trim_start_matches('/')));
+    found.extend(scripts.flat_map(|text| script(&text)).flat_map(|command| writes::of(&command)));
+    found
+}

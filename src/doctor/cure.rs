@@ -58,13 +58,14 @@ impl Facts {
 
     /// A line of a file of sysctls.
     pub fn at(&self, file: &SysctlFile, line: &SysctlLine) -> Evidence {
-        let (path, text) = (file.path.clone(), line.text.clone());
-        self.line(&FileLine { path, line: line.line, last: line.last, text })
+        let (path, text, physical) = (file.path.clone(), line.text.clone(), line.physical.clone());
+        self.line(&FileLine { path, line: line.line, last: line.last, text, physical })
     }
 
-    /// A line of any file.
+    /// A line of any file. Lines that it continues over stand below each other; [`apart`] takes them apart.
     pub fn line(&self, line: &FileLine) -> Evidence {
-        Evidence { file: Some(self.path(&line.path)), line: Some(line.line), text: line.text.clone() }
+        let text = if line.physical.is_empty() { line.text.clone() } else { line.physical.join("\n") };
+        Evidence { file: Some(self.path(&line.path)), line: Some(line.line), text }
     }
 
     /// A file as a whole.
@@ -174,6 +175,25 @@ impl Facts {
     pub fn live(&self, command: &str) -> Vec<String> {
         if self.root.is_none() { vec![command.into()] } else { Vec::new() }
     }
+}
+
+/// Each line of what continues over several, so that what is shown of a line is what stands there.
+pub fn apart(evidence: Vec<Evidence>) -> Vec<Evidence> {
+    let mut found = Vec::new();
+    for whole in evidence {
+        match whole.line {
+            Some(first) if whole.text.contains('\n') => {
+                let lines = (first..).zip(whole.text.split('\n'));
+                found.extend(lines.map(|(line, text)| Evidence {
+                    line: Some(line),
+                    text: text.into(),
+                    ..whole.clone()
+                }));
+            }
+            _ => found.push(whole),
+        }
+    }
+    found
 }
 
 /// A value of the running kernel.

@@ -43,6 +43,9 @@ const CHECKS: [fn(&Facts) -> Vec<Finding>; 10] = [
 /// All findings, the worst first.
 pub fn findings(facts: &Facts) -> Vec<Finding> {
     let mut found: Vec<Finding> = CHECKS.iter().flat_map(|check| check(facts)).collect();
+    for finding in &mut found {
+        finding.evidence = cure::apart(std::mem::take(&mut finding.evidence));
+    }
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     found
 }

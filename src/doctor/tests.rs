@@ -173,6 +173,7 @@ fn with_file(mut facts: Facts, key: &str, value: &str) -> Facts {
         line: 3,
         last: 3,
         text: format!("{key} = {value}"),
+        physical: Vec::new(),
         key: key.into(),
         value: Some(value.into()),
         may_fail: false,

@@ -19,8 +19,8 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(files) = &facts.files {
         let boot = Boot { files, effective: files.effective() };
-        for write in &files.writers {
-            found.extend(of_write(facts, &boot, write));
+        for of_file in files.writers.chunk_by(|a, b| a.line.path == b.line.path) {
+            found.extend(of_file.iter().filter_map(|write| of_write(facts, &boot, write, of_file)));
         }
     }
     found.extend(kube_proxy(facts));
@@ -33,7 +33,7 @@ struct Boot<'a> {
     effective: BTreeMap<&'a str, Setting<'a>>,
 }
 
-fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> {
+fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Option<Finding> {
     if let Some(finding) = wrong_name(facts, boot, write) {
         return Some(finding);
     }
@@ -51,7 +51,7 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> {
         (number, _) => number.is_none_or(|number| number != set.number),
     });
     if let Some(seconds) = number.filter(|number| name == ESTABLISHED && *number < RFC_5382_SECONDS) {
-        return Some(forgets(facts, boot, write, seconds));
+        return Some(forgets(facts, boot, write, of_file, seconds));
     }
     let size = options::hashsize(boot.files)
         .filter(|(_, size)| name == "buckets" && number.is_some_and(|n| n != *size));
@@ -79,16 +79,16 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> {
                  something else writes later. One place is enough.",
             )
             .seen(evidence)
-            .fix(moved(facts, boot, write))
+            .fix(moved(facts, boot, write, of_file))
             .source(&["sysctl.d(5)"]),
     )
 }
 
 /// Takes a write out of its file, and puts into sysctl.d what its command sets and nothing else does.
-fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Vec<String> {
+fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Vec<String> {
     let mut fix = vec![without(facts, write)];
     let files = boot.files;
-    let beside = files.writers.iter().filter(|other| **other == *write || is_same_command(other, write));
+    let beside = of_file.iter().filter(|other| **other == *write || is_same_command(other, write));
     let mut loads = false;
     for other in beside.filter(|other| other.torn.is_none()) {
         let Some(name) = other
@@ -171,7 +171,7 @@ fn wrong_name(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> 
 }
 
 /// What a script writes counts behind the boot, and is no better for it.
-fn forgets(facts: &Facts, boot: &Boot<'_>, write: &Write, seconds: u64) -> Finding {
+fn forgets(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write], seconds: u64) -> Finding {
     let severity = if seconds < CUTS_SECONDS { Severity::Error } else { Severity::Warning };
     let title = format!("{} has connections forgotten after {seconds} s of silence", write.line.path);
     Finding::new("established-too-short", severity, title)
@@ -180,7 +180,7 @@ fn forgets(facts: &Facts, boot: &Boot<'_>, write: &Write, seconds: u64) -> Findi
              4 min as the least.",
         )
         .seen([facts.line(&write.line)])
-        .fix(moved(facts, boot, write))
+        .fix(moved(facts, boot, write, of_file))
         .source(&["RFC 5382, REQ-5", "tcp(7), tcp_keepalive_time"])
 }
 

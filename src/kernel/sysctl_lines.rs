@@ -29,11 +29,12 @@ pub(super) fn lines(text: &str, program: SysctlProgram) -> Lines {
     let mut found = Lines { lines: Vec::new(), comments: 0, total: 0 };
     let mut numbered = (1..).zip(text.lines());
     while let Some((line, physical)) = numbered.next() {
-        let (mut last, mut whole) = (line, Cow::Borrowed(physical));
+        let (mut last, mut whole, mut stands) = (line, Cow::Borrowed(physical), None);
         while program == SysctlProgram::Busybox && whole.ends_with('\\') {
             let Some((number, more)) = numbered.next() else { break };
             whole.to_mut().pop();
             whole.to_mut().push_str(more);
+            (stands.get_or_insert_with(|| vec![physical.trim().to_owned()])).push(more.trim().to_owned());
             last = number;
         }
         found.total = last;
@@ -41,7 +42,11 @@ pub(super) fn lines(text: &str, program: SysctlProgram) -> Lines {
         match stripped.starts_with(['#', ';']) {
             true => found.comments += 1,
             false if stripped.is_empty() => {}
-            false => found.lines.push(SysctlLine { last, ..of_line(line, stripped, program) }),
+            false => found.lines.push(SysctlLine {
+                last,
+                physical: stands.unwrap_or_default(),
+                ..of_line(line, stripped, program)
+            }),
         }
     }
     found
@@ -75,6 +80,7 @@ pub(super) fn of_line(line: u32, text: &str, program: SysctlProgram) -> SysctlLi
         line,
         last: line,
         text: text.into(),
+        physical: Vec::new(),
         key: path(&key, program),
         value,
         may_fail: bare.is_some(),

@@ -33,17 +33,20 @@ pub fn joined(text: &Text, format: Format) -> Vec<FileLine> {
             Format::Modprobe | Format::Interfaces => open.is_none() && trimmed.starts_with('#'),
         };
         if comment && format != Format::Modprobe {
+            if let Some(line) = &mut open {
+                line.physical.push(trimmed.trim_end().into());
+            }
             continue;
         }
         let (part, continues) = part(physical, format);
         let line = open.get_or_insert_with(|| FileLine {
             path: text.path.clone(),
             line: number,
-            last: number,
-            text: String::new(),
+            ..FileLine::default()
         });
         line.text.push_str(&part);
         line.last = number;
+        line.physical.push(physical.trim().into());
         if !continues {
             found.extend(open.take());
         }
@@ -54,6 +57,9 @@ pub fn joined(text: &Text, format: Format) -> Vec<FileLine> {
         let kept = !trimmed.is_empty() && !(format == Format::Modprobe && trimmed.starts_with('#'));
         if trimmed.len() != line.text.len() {
             line.text = trimmed.to_owned();
+        }
+        if line.line == line.last {
+            line.physical.clear();
         }
         kept
     });
@@ -104,6 +110,10 @@ mod tests {
     fn are(text: &str, format: Format, expected: &[(u32, u32, &str)]) {
         let text = Text { path: "/x".into(), text: text.into() };
         let lines = joined(&text, format);
+        for line in &lines {
+            let stands = if line.line == line.last { 0 } else { (line.last - line.line + 1) as usize };
+            assert_eq!(line.physical.len(), stands, "{line:?}");
+        }
         let lines: Vec<_> = lines.iter().map(|l| (l.line, l.last, l.text.as_str())).collect();
         assert_eq!(lines, expected, "{format:?}");
     }

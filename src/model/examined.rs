@@ -39,6 +39,8 @@ pub struct SysctlLine {
     pub last: u32,
     /// As it stands there, continuation lines joined, without space around it.
     pub text: String,
+    /// Its lines as they stand there, where it continues over several; else nothing.
+    pub physical: Vec<String>,
     /// The path below /proc/sys that it names, `-` and separators understood; a pattern stays one.
     pub key: String,
     /// What stands behind `=`; nothing without one.
@@ -68,6 +70,8 @@ pub struct FileLine {
     pub last: u32,
     /// Continuation lines joined, without space around it.
     pub text: String,
+    /// Its lines as they stand there, where it continues over several; else nothing.
+    pub physical: Vec<String>,
 }
 
 /// A program that reads files of sysctls. Each has its own grammar.

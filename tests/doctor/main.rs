@@ -2,6 +2,7 @@
 //! clean; and trees that nobody should have. Needs no root.
 
 mod findings;
+mod formats;
 mod hostile;
 mod modules;
 mod stock;

@@ -185,7 +185,9 @@ impl<'a> Reader<'a> {
         // With a line break inside, places in the joined text differ.
         let text = whole.replace("\\\n", "").replace('\n', " ").trim().to_owned();
         command.span = span.filter(|(from, to)| !whole.contains('\n') && text.get(*from..*to).is_some());
-        command.line = FileLine { path: self.path.into(), line: first, last, text };
+        let lines = || whole.split('\n').map(|line| line.trim().to_owned()).collect();
+        let physical = if first == last { Vec::new() } else { lines() };
+        command.line = FileLine { path: self.path.into(), line: first, last, text, physical };
         for document in self.documents.iter_mut().filter(|document| document.command.is_none()) {
             document.command = Some(self.found.len());
         }

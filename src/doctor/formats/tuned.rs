@@ -119,7 +119,13 @@ fn units(path: &str, text: &str) -> Vec<Unit> {
         } else if let (Some(unit), Some((key, value))) = (found.last_mut(), bare.split_once('=')) {
             let value =
                 value.split_once(" #").or_else(|| value.split_once("\t#")).map_or(value, |(value, _)| value);
-            let at = FileLine { path: path.into(), line: number, last: number, text: bare.into() };
+            let at = FileLine {
+                path: path.into(),
+                line: number,
+                last: number,
+                text: bare.into(),
+                ..FileLine::default()
+            };
             unit.options.push((key.trim().into(), value.trim().into(), at));
         }
     }

@@ -1,0 +1,335 @@
+//! Files are read as the programs that own them read them.
+
+use crate::findings::{FILE, cured, mended, tree};
+use crate::tree::{Tree, ids, of};
+
+#[track_caller]
+fn clean(files: &[(&str, &str)]) {
+    let (_, document) = tree(files).document();
+    assert_eq!(ids(&document), Default::default(), "{files:?}: {document:#}");
+}
+
+const MAX: (&str, &str) = (FILE, "net.netfilter.nf_conntrack_max = 262144\n");
+
+/// An image whose boot applies files with busybox.
+fn busybox(files: &[(&str, &str)]) -> Tree {
+    let base = [
+        ("bin/busybox", "\u{7f}ELF"),
+        ("sbin/sysctl", "-> ../bin/busybox"),
+        ("lib/modules/6.1.0/modules.builtin", "kernel/net/netfilter/nf_conntrack.ko\n"),
+    ];
+    Tree::new(&[&base[..], files].concat())
+}
+
+/// The same with procps and no systemd.
+fn procps(files: &[(&str, &str)]) -> Tree {
+    let base = [
+        ("sbin/sysctl", "\u{7f}ELF"),
+        ("lib/modules/6.1.0/modules.builtin", "kernel/net/netfilter/nf_conntrack.ko\n"),
+    ];
+    Tree::new(&[&base[..], files].concat())
+}
+
+#[test]
+fn spellings_count_where_the_program_that_applies_the_file_takes_them() {
+    let found = |tree: Tree| ids(&tree.document().1).into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    for (key, systemd, by_procps, by_busybox) in [
+        ("net.netfilter.nf_conntrack_max", "", "", ""),
+        ("net..netfilter.nf_conntrack_max", "", "", ""),
+        ("/net/netfilter/nf_conntrack_max", "", "", "sysctl-unknown-name"),
+        ("net.netfilter.nf_conntrack_max.", "", "sysctl-unknown-name", "sysctl-unknown-name"),
+        ("-net.netfilter.nf_conntrack_max", "", "", "sysctl-unknown-name"),
+        ("net.netfilter.nf_conntrack_udp_*", "", "", "sysctl-bad-line"),
+        ("net.netfilter.nf_conntrack_udp_timeou[a-t]", "", "", "sysctl-bad-line"),
+        ("net/netfilter.nf_conntrack_max", "sysctl-unknown-name", "sysctl-unknown-name", ""),
+        ("\u{a0}net.netfilter.nf_conntrack_max", "sysctl-bad-line", "sysctl-bad-line", "sysctl-bad-line"),
+        ("net.netfilter.nf_conntrack_max\u{a0}", "sysctl-bad-line", "sysctl-bad-line", "sysctl-bad-line"),
+        ("\u{feff}net.netfilter.nf_conntrack_max", "sysctl-bad-line", "sysctl-bad-line", "sysctl-bad-line"),
+        // Patterns that no name matches.
+        (
+            "net.netfilter.nf_conntrack_udp_timeot*",
+            "sysctl-unknown-name",
+            "sysctl-unknown-name",
+            "sysctl-bad-line",
+        ),
+    ] {
+        let text = format!("{key} = 262144\n");
+        let file = [(FILE, text.as_str())];
+        for (tree, id) in [(tree(&file), systemd), (procps(&file), by_procps), (busybox(&file), by_busybox)] {
+            let root = tree.root().to_owned();
+            let expected: Vec<&str> = Some(id).filter(|id| !id.is_empty()).into_iter().collect();
+            assert_eq!(found(tree), expected, "{key} in {}", root.display());
+        }
+    }
+}
+
+#[test]
+fn fixes_of_spellings_leave_the_value_in_force() {
+    let key = "net.netfilter.nf_conntrack_max";
+    for (tree, line) in [
+        (procps(&[(FILE, "net.netfilter.nf_conntrack_max. = 262144\n")]), 1),
+        (busybox(&[(FILE, "-net.netfilter.nf_conntrack_max = 262144\n")]), 1),
+        (tree(&[(FILE, "net.netfilter.nf_conntrack_max =\u{a0}262144\n")]), 1),
+        (tree(&[(FILE, "\u{feff}net.netfilter.nf_conntrack_max = 262144\n")]), 1),
+        // busybox continues lines; what the joined line held becomes a comment.
+        (busybox(&[(FILE, "# \\\nnote\nnet.netfilter.nf_conntrack_max = \\\n262144.\n")]), 3),
+    ] {
+        let (_, document) = tree.document();
+        let id = ids(&document).first().expect("a finding").0.clone();
+        tree.apply(&document, &id);
+        assert_eq!(ids(&tree.document().1), Default::default(), "{id}");
+        let text = std::fs::read_to_string(tree.path(FILE)).expect("the file");
+        let at = text.lines().nth(line - 1).expect("the line");
+        assert_eq!(at, format!("{key} = 262144"), "{text}");
+    }
+    let continued = "net.netfilter.nf_conntrack_tcp_timeout_established = \\\n86400\n";
+    assert_eq!(ids(&busybox(&[(FILE, continued)]).document().1), Default::default());
+    assert!(!ids(&procps(&[(FILE, continued)]).document().1).is_empty(), "procps continues none");
+}
+
+#[test]
+fn what_exempts_a_name_from_patterns_does_so() {
+    let short = "net.netfilter.nf_conntrack_tcp_timeout_establish* = 60\n";
+    let exempt = "-net.netfilter.nf_conntrack_tcp_timeout_established\n";
+    cured("established-too-short", "error", &[(FILE, short)]);
+    clean(&[(FILE, &format!("{exempt}{short}"))]);
+    clean(&[(FILE, &format!("{short}{exempt}"))]);
+    // systemd-sysctl forgets an assignment of before as well.
+    clean(&[(FILE, &format!("{}{exempt}", short.replace("establish*", "established")))]);
+}
+
+#[test]
+fn names_that_only_contain_the_word_are_not_ours() {
+    for line in [
+        "net.ipv4.vs.conntrack = 1",
+        "net.ipv4.vs.conn_reuse_mode = 0",
+        "net.ipv4.conf.conntrack0.rp_filter = 0",
+        "net/ipv4/conf/br-conntrack/forwarding = 1",
+        "net.ipv6.neigh.nf_conntrack.gc_stale_time = 60",
+        "// conntrack",
+        "[conntrack]",
+        "\u{feff}# conntrack",
+        "-- nf_conntrack --",
+    ] {
+        clean(&[(FILE, &format!("{line}\nnet.netfilter.nf_conntrack_max = 262144\n"))]);
+    }
+}
+
+#[test]
+fn modprobe_options_go_on_in_the_next_line() {
+    let path = "etc/modprobe.d/nf.conf";
+    let options = "options nf_conntrack \\\n  hashsize=65536 \\\n  acct=1\n";
+    clean(&[(path, options), MAX]);
+    let many = [(path, options), (FILE, "net.netfilter.nf_conntrack_max = 2097152\n")];
+    let text = mended("max-over-buckets", "warning", &many, path);
+    assert_eq!(text, "options nf_conntrack acct=1 hashsize=524288\n#   hashsize=65536 \\\n#   acct=1\n");
+    let text = mended(
+        "modprobe-no-effect",
+        "error",
+        &[(path, "options nf_conntrack \\\n  hash_size=65536\n")],
+        path,
+    );
+    assert_eq!(text, "options nf_conntrack hashsize=65536\n#   hash_size=65536\n");
+    // A comment goes on as well.
+    clean(&[(path, "# options nf_conntrack \\\n  hash_size=65536\n")]);
+    let blacklist = "blacklist \\\n nf_conntrack\n";
+    assert_eq!(
+        mended("module-blacklisted", "warning", &[(path, blacklist)], path),
+        "# blacklist \\\n#  nf_conntrack\n"
+    );
+}
+
+#[test]
+fn udev_rules_go_on_in_the_next_line() {
+    let rule = |begin: &str| {
+        format!(
+            "{begin}, \\\n# of sysctl.d(5)\n  RUN+=\"/usr/lib/systemd/systemd-sysctl --prefix=/net/netfilter\"\n"
+        )
+    };
+    let applied = |begin: &str| {
+        let files = [
+            ("usr/lib/systemd/systemd-sysctl", ""),
+            ("lib/modules/6.1.0-13-amd64/modules.builtin", ""),
+            MAX,
+            ("etc/udev/rules.d/99-ct.rules", &rule(begin)),
+        ];
+        of(&Tree::new(&files).document().1, "sysctl-before-module").is_empty()
+    };
+    assert!(applied("ACTION==\"add\", SUBSYSTEM==\"module\", KERNEL==\"nf_conntrack\""));
+    assert!(applied("SUBSYSTEM==\"module\", KERNEL==\"nf_conntrack|br_netfilter\""));
+    for other in [
+        "ACTION==\"remove\", SUBSYSTEM==\"module\", KERNEL==\"nf_conntrack\"",
+        "ACTION==\"add\", SUBSYSTEM==\"net\", KERNEL==\"nf_conntrack\"",
+        "ACTION==\"add\", SUBSYSTEM==\"module\", KERNEL==\"br_netfilter\"",
+        "# ACTION==\"add\", SUBSYSTEM==\"module\", KERNEL==\"nf_conntrack\"",
+    ] {
+        assert!(!applied(other), "{other}");
+    }
+}
+
+#[test]
+fn each_assignment_and_each_command_of_a_line_counts() {
+    let both = "sysctl -w net.netfilter.nf_conntrack_max=1048576 net.netfilter.nf_conntrack_tcp_timeout_established=600";
+    let two = "echo 1048576 > /proc/sys/net/netfilter/nf_conntrack_max; \
+               echo 600 > /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established";
+    for line in
+        [both, two, &both.replace(" net.netfilter.nf_conntrack_tcp", " \\\n  net.netfilter.nf_conntrack_tcp")]
+    {
+        let script = format!("#!/bin/sh\nif true; then {line}; fi\n");
+        let tree = tree(&[("etc/rc.local", &script)]);
+        let (_, document) = tree.document();
+        let expected = [
+            ("established-too-short".to_owned(), "warning".to_owned()),
+            ("other-writer".into(), "note".into()),
+        ];
+        assert_eq!(ids(&document), expected.into(), "{line}: {document:#}");
+        tree.apply(&document, "established-too-short");
+        tree.apply(&document, "other-writer");
+        assert_eq!(ids(&tree.document().1), Default::default(), "{line}");
+        let values =
+            std::fs::read_to_string(tree.path("etc/sysctl.d/90-conntrack.conf")).expect("moved there");
+        assert!(values.lines().all(|line| line == "net.netfilter.nf_conntrack_max = 1048576"), "{values}");
+        let checked =
+            std::process::Command::new("sh").arg("-n").arg(tree.path("etc/rc.local")).status().expect("sh");
+        assert!(checked.success(), "{line}");
+    }
+}
+
+#[test]
+fn what_reads_values_is_no_writer() {
+    let script = "#!/bin/sh\nif ! grep -q \"^net.netfilter.nf_conntrack_max=\" /etc/sysctl.conf; then\n  echo unset\nfi\n\
+                  nf_conntrack_max=$(sysctl -n net.netfilter.nf_conntrack_max)\n\
+                  echo \"nf_conntrack_count=$(cat /proc/sys/net/netfilter/nf_conntrack_count)\" >>/var/lib/ct.prom\n\
+                  cat >/etc/sysctl.d/x.conf <<EOF\nnet.netfilter.nf_conntrack_max = 5\nEOF\n\
+                  [ \"$1\" = /proc/sys/net/netfilter/nf_conntrack_max ] && ip netns exec blue sysctl -w net.nf_conntrack_max=5\n";
+    for path in ["usr/local/bin/check-conntrack.sh", "etc/cron.daily/ct", "etc/rc.local"] {
+        clean(&[MAX, (path, script)]);
+    }
+    clean(&[
+        MAX,
+        ("etc/cron.d/ct", "*/5 * * * * root grep nf_conntrack_max=5 /etc/sysctl.conf >/dev/null\n"),
+    ]);
+}
+
+#[test]
+fn writers_are_found_in_every_format() {
+    for (path, text) in [
+        ("etc/cron.d/ct", "@reboot root sleep 5; /sbin/sysctl -qw net.netfilter.nf_conntrack_max=131072\n"),
+        ("etc/crontab", "0 3 * * * root echo 131072 > /proc/sys/net/netfilter/nf_conntrack_max\n"),
+        ("var/spool/cron/crontabs/root", "0 3 * * * sysctl net/nf_conntrack_max=131072\n"),
+        ("etc/crontabs/root", "0 3 * * * sysctl -w net.nf_conntrack_max=131072\n"),
+        (
+            "etc/network/interfaces",
+            "iface eth0 inet dhcp\n  post-up x && \\\n sysctl -w net.netfilter.nf_conntrack_max=131072\n",
+        ),
+        (
+            "etc/systemd/system/x.service",
+            "[Service]\nExecStart=-/sbin/sysctl -w \\\n; note\n  net.netfilter.nf_conntrack_max=131072\n",
+        ),
+        (
+            "etc/systemd/system/x.service",
+            "[Service]\nExecStart=/bin/sh -c \"echo 131072 > /proc/sys/net/netfilter/nf_conntrack_max\"\n",
+        ),
+        (
+            "etc/systemd/system/x.service.d/y.conf",
+            "[Service]\nExecStartPost=/bin/true ; sysctl -w net.netfilter.nf_conntrack_max=131072\n",
+        ),
+        ("etc/tmpfiles.d/x.conf", "w /proc/sys/net/netfilter/nf_conntrack_max - - - - 131072\n"),
+        (
+            "etc/udev/rules.d/x.rules",
+            "KERNEL==\"eth0\", \\\n RUN+=\"/bin/sh -c 'sysctl -w net.netfilter.nf_conntrack_max=131072'\"\n",
+        ),
+        ("etc/udev/rules.d/x.rules", "KERNEL==\"eth0\", SYSCTL{net.netfilter.nf_conntrack_max}=\"131072\"\n"),
+        (
+            "usr/local/sbin/x",
+            "#!/bin/bash\nMAX=131072\nP=/proc/sys/net/netfilter\necho $MAX | sudo tee $P/nf_conntrack_max >/dev/null\n",
+        ),
+    ] {
+        cured("other-writer", "warning", &[MAX, (path, text)]);
+    }
+    for (path, text) in [
+        ("etc/tmpfiles.d/x.conf", "w /sys/module/nf_conntrack/parameters/hashsize - - - - 131072\n"),
+        ("etc/sysfs.d/x.conf", "module/nf_conntrack/parameters/hashsize = 131072\n"),
+    ] {
+        let options = ("etc/modprobe.d/nf.conf", "options nf_conntrack hashsize=65536\n");
+        let (_, document) = tree(&[MAX, options, (path, text)]).document();
+        assert_eq!(
+            ids(&document),
+            [("other-writer".into(), "warning".into())].into(),
+            "{path}: {document:#}"
+        );
+    }
+}
+
+#[test]
+fn profiles_of_tuned_are_merged() {
+    let active = ("etc/tuned/active_profile", "gateway\n");
+    let child = (
+        "etc/tuned/gateway/tuned.conf",
+        "[main]\ninclude=base\n[sysctl]\nnet.netfilter.nf_conntrack_acct=1\n",
+    );
+    let base = |text: &'static str| ("usr/lib/tuned/base/tuned.conf", text);
+    let found = |text| {
+        ids(&tree(&[
+            MAX,
+            active,
+            child,
+            base(text),
+            ("etc/modprobe.d/nf.conf", "options nf_conntrack hashsize=65536\n"),
+        ])
+        .document()
+        .1)
+    };
+    let (note, warning) =
+        (("other-writer".to_owned(), "note".to_owned()), ("other-writer".to_owned(), "warning".to_owned()));
+    assert_eq!(found("[main]\nsummary=x\n"), [note.clone()].into(), "acct alone");
+    for against in [
+        "[sysctl]\nnet.netfilter.nf_conntrack_max = 131072 # less\n",
+        "[variables]\nmax=131072\n[s]\ntype=sysctl\nnet.nf_conntrack_max=${max}\n",
+        "[net]\nnf_conntrack_hashsize=131072\n",
+        "[modules]\nnf_conntrack=+r hashsize=131072\n",
+        "[sysfs]\n/sys/module/nf_conntrack/parameters/hashsize=131072\n",
+        "[sysctl]\nnet.netfilter.nf_conntrack_max=>524288\n",
+    ] {
+        assert_eq!(found(against), [note.clone(), warning.clone()].into(), "{against}");
+    }
+    for nothing in [
+        "[net]\nnf_conntrack_hashsize=65536\n",
+        "[net]\nenabled=false\nnf_conntrack_hashsize=131072\n",
+        "[sysctl]\nnet.netfilter.nf_conntrack_max=>65536\n",
+        "#[net]\n;nf_conntrack_hashsize=131072\n",
+    ] {
+        assert!(!found(nothing).contains(&warning), "{nothing}");
+    }
+    let script = [
+        ("usr/lib/tuned/base/s.sh", "#!/bin/sh\nsysctl -w net.netfilter.nf_conntrack_max=131072\n"),
+        base("[script]\nscript=${i:PROFILE_DIR}/s.sh\n"),
+    ];
+    cured(
+        "other-writer",
+        "warning",
+        &[MAX, active, ("etc/tuned/gateway/tuned.conf", "[main]\ninclude=base\n"), script[0], script[1]],
+    );
+}
+
+#[test]
+fn old_names_are_right_where_kernels_have_them() {
+    let image = |release: &str| {
+        let modules = format!("lib/modules/{release}/modules.builtin");
+        let builtin = "kernel/net/netfilter/nf_conntrack.ko\n";
+        Tree::new(&[
+            (&modules, builtin),
+            ("etc/sysctl.conf", "net.ipv4.netfilter.ip_conntrack_max = 655350\n"),
+        ])
+    };
+    for (release, severity) in [
+        ("2.6.18-419.el5", None),
+        ("2.6.32-754.el6.x86_64", Some("note")),
+        ("3.10.0-1160.el7.x86_64", Some("note")),
+        ("4.9.0-8-amd64", Some("error")),
+        ("6.1.0-13-amd64", Some("error")),
+    ] {
+        let expected = severity.map(|severity| ("sysctl-renamed".to_owned(), severity.to_owned()));
+        assert_eq!(ids(&image(release).document().1), expected.into_iter().collect(), "{release}");
+    }
+}

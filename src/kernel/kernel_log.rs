@@ -17,9 +17,17 @@ const MOST: usize = 1000;
 /// Records of the ring buffer are at most this long (LOG_LINE_MAX and its prefix, kernel/printk/printk.c).
 const RECORD_BYTES: usize = 8192;
 
-/// What tells of a full table: the message itself (`nf_conntrack_alloc`), and how many the rate limit swallowed.
+/// What tells of a full table: the message itself (`nf_conntrack_alloc`, `nf_ct_expect_related_report`), and how many
+/// the rate limit swallowed (`printk` of 2.6.18 counts messages, later kernels callbacks).
 fn is_of_interest(text: &str) -> bool {
-    (text.contains("conntrack") && text.contains("table full")) || text.contains("callbacks suppressed")
+    (text.contains("conntrack") && text.contains("table full"))
+        || text.contains("callbacks suppressed")
+        || text.contains("messages suppressed")
+}
+
+/// A syslog daemon's line in place of more lines like the one before (`last message repeated 5 times`).
+fn repeats(text: &str) -> bool {
+    text.contains("last message repeated ")
 }
 
 /// The ring buffer's messages about a full table.
@@ -72,7 +80,12 @@ pub fn logs(image: &Image) -> Vec<KernelMessage> {
         }
         let Some((text, first)) = image.tail(path, TAIL_BYTES) else { continue };
         let lines = (first..).zip(text.text.lines());
-        let ours = lines.filter(|(_, line)| line.contains("kernel:") && is_of_interest(line));
+        let mut before = false;
+        let ours = lines.filter(|(_, line)| {
+            // It counts for the kernel's message right before it.
+            before = (line.contains("kernel:") && is_of_interest(line)) || (before && repeats(line));
+            before
+        });
         found.extend(ours.map(|(line, text_of)| KernelMessage {
             path: text.path.clone(),
             line: Some(line),
@@ -106,6 +119,18 @@ mod tests {
         assert_eq!(record("4,1,2,-;eth0: link up"), None);
         assert_eq!(record("12,1,2,-;nf_conntrack: table full, dropping packet"), None, "from user space");
         assert_eq!(record("nonsense"), None);
+    }
+
+    #[test]
+    fn lines_that_stand_for_more_belong_to_the_message_before() {
+        let full = "Nov 21 10:00:00 gw kernel: [ 1.0] nf_conntrack: table full, dropping packet.\n";
+        let repeated = "Nov 21 10:00:09 gw last message repeated 5 times\n";
+        let other = "Nov 21 10:00:09 gw kernel: eth0: link up\n";
+        let again = "Nov 21 10:00:10 gw kernel: message repeated 3 times: [ [ 1.0] nf_conntrack: table full, dropping packet.]\n";
+        let text = format!("{repeated}{full}{repeated}{other}{repeated}{again}");
+        let tree = Tree::new(&[("var/log/messages", &text)]);
+        let found: Vec<_> = logs(&Image::new(tree.root())).iter().map(|m| m.line).collect();
+        assert_eq!(found, [Some(2), Some(3), Some(6)]);
     }
 
     #[test]

@@ -279,6 +279,17 @@ fn unneeded() {
     let needed = rules.replace("policy accept", "policy drop");
     namespace.must("nft", &["-f", "-"], &format!("flush ruleset\n{needed}"));
     assert_eq!(doctor.severity("conntrack-unneeded"), None);
+    // As do rules that change packets by their state, or behind one that lets others past.
+    for written in [
+        "ct state new ip dscp set cs1",
+        "ct state new ip ttl set 64",
+        "ct state new tcp flags syn tcp option maxseg size set 1400",
+        "ip6 dscp set cs1",
+    ] {
+        let written = rules.replace("ct state invalid counter", written);
+        namespace.must("nft", &["-f", "-"], &format!("flush ruleset\n{written}"));
+        assert_eq!(doctor.severity("conntrack-unneeded"), None, "{written}");
+    }
     let by_map = rules.replace("ct state invalid counter", "ct state vmap { invalid : drop }");
     namespace.must("nft", &["-f", "-"], &format!("flush ruleset\n{by_map}"));
     assert_eq!(doctor.severity("conntrack-unneeded"), None);

@@ -82,11 +82,11 @@ fn runtime_count(count: u64) -> Evidence {
     runtime("count", count.to_string())
 }
 
-/// Tracking decides about packets: something translates, or something refuses what a state did not let in.
+/// Tracking decides about packets: something translates, or something refuses or changes what a state did not let past.
 fn is_needed(rules: &Ruleset) -> bool {
-    let refuses = rules.policy_drop || rules.rules.iter().any(|rule| rule.refuses);
+    let decides = rules.policy_drop || rules.rules.iter().any(|rule| rule.refuses || rule.writes);
     let looks = rules.rules.iter().any(|rule| !rule.tracks_by.is_empty());
-    rules.rules.iter().any(|rule| rule.needs) || (refuses && looks)
+    rules.rules.iter().any(|rule| rule.needs) || (decides && looks)
 }
 
 /// Short questions and answers of this host itself that nothing translates, and that are many.

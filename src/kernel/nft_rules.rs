@@ -50,6 +50,14 @@ const EXTENSIONS: [(&str, bool); 20] = [
     ("HMARK", true),
 ];
 
+/// Registers that an expression reads and writes (include/uapi/linux/netfilter/nf_tables.h).
+const NFTA_PAYLOAD_SREG: u16 = 5;
+const NFTA_EXTHDR_DREG: u16 = 1;
+const NFTA_EXTHDR_SREG: u16 = 7;
+
+/// Targets of x_tables that change a packet or where it goes.
+const WRITING: [&str; 9] = ["DSCP", "TOS", "TTL", "HL", "TCPMSS", "TCPOPTSTRIP", "ECN", "TPROXY", "TEE"];
+
 /// The ruleset of the calling thread's namespace.
 ///
 /// # Errors
@@ -112,6 +120,11 @@ fn read(expression: &[u8], rule: &mut Rule) {
         // NFTA_META_SREG 3: a mark, a priority or a trace is set.
         "meta" => rule.acts |= Attributes(data).flatten().any(|(kind, _)| kind == 3),
         "counter" | "log" | "quota" | "dynset" | "dup" => rule.acts = true,
+        // NFTA_PAYLOAD_SREG 5: dscp, ttl, an address is set.
+        "payload" => rule.writes |= has(data, NFTA_PAYLOAD_SREG),
+        // An option of TCP is set, or taken away where nothing is loaded either.
+        "exthdr" => rule.writes |= has(data, NFTA_EXTHDR_SREG) || !has(data, NFTA_EXTHDR_DREG),
+        "fwd" | "tproxy" => rule.writes = true,
         "immediate" => rule.refuses |= immediate_drop(data),
         _ => {
             if let Some((name, needs)) = TRACKING.iter().find(|(known, _)| *known == name) {
@@ -123,11 +136,15 @@ fn read(expression: &[u8], rule: &mut Rule) {
 
 fn extended(rule: &mut Rule, name: &str) {
     rule.refuses |= matches!(name, "REJECT" | "DROP" | "NFQUEUE" | "TARPIT");
-    rule.acts |=
-        matches!(name, "LOG" | "NFLOG" | "MARK" | "CLASSIFY" | "SET" | "TEE" | "DSCP" | "TOS" | "TRACE");
+    rule.acts |= matches!(name, "LOG" | "NFLOG" | "MARK" | "CLASSIFY" | "SET" | "TRACE");
+    rule.writes |= WRITING.contains(&name);
     if let Some((name, needs)) = EXTENSIONS.iter().find(|(known, _)| *known == name) {
         tracks(rule, name, *needs);
     }
+}
+
+fn has(data: &[u8], attribute: u16) -> bool {
+    Attributes(data).flatten().any(|(kind, _)| kind == attribute)
 }
 
 fn tracks(rule: &mut Rule, by: &str, needs: bool) {

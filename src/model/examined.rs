@@ -133,6 +133,8 @@ pub struct Rule {
     pub refuses: bool,
     /// It logs, counts, marks or remembers what it matches.
     pub acts: bool,
+    /// It changes what it matches, or where that goes: a header field, an option of TCP, the interface or socket.
+    pub writes: bool,
 }
 
 /// The ruleset of nftables in one namespace.

@@ -5,7 +5,7 @@ use super::*;
 fn rule(handle: u64, by: &str, needs: bool, refuses: bool) -> Rule {
     let tracks_by = if by.is_empty() { Vec::new() } else { vec![by.into()] };
     let (table, chain) = ("filter".into(), "input".into());
-    Rule { family: "inet", table, chain, handle, tracks_by, needs, refuses, acts: false }
+    Rule { family: "inet", table, chain, handle, tracks_by, needs, refuses, ..Rule::default() }
 }
 
 #[test]
@@ -20,6 +20,14 @@ fn tracking_is_needed_where_something_is_decided_by_it() {
     assert_eq!(ruled(vec![rule(7, "ct", false, false)], true), None, "policy drop");
     assert_eq!(ruled(vec![rule(7, "ct", false, false), rule(8, "", false, true)], false), None, "a reject");
     assert_eq!(ruled(vec![rule(7, "masq", true, false)], false), None);
+    let sets_dscp = |by| Rule { writes: true, ..rule(8, by, false, false) };
+    assert_eq!(ruled(vec![sets_dscp("ct")], false), None, "what it changes hangs on the state");
+    assert_eq!(
+        ruled(vec![rule(7, "ct", false, false), sets_dscp("")], false),
+        None,
+        "what an accept lets past"
+    );
+    assert_eq!(ruled(vec![sets_dscp("")], false), unneeded(Severity::Note), "without a look at states");
     let facts =
         changed(|r| r.rules = Some(Ruleset { rules: vec![rule(7, "ct", false, false)], policy_drop: false }));
     assert_eq!(

@@ -91,6 +91,6 @@ fn flushes() {
     });
     fill(&topology.gateway, [Flow::established(source(1), SERVER4, 9, 100)]);
     let flushed = setup.ctctl(&["flush", "-s", &victim, "--yes", "--json"]);
-    assert!(said_whole(&flushed), "nothing is resized any more");
+    assert!(said_whole(&flushed), "nothing is resized any more: {} {}", flushed.stdout, flushed.stderr);
     assert_eq!(topology.count(), 0, "{}", flushed.stdout);
 }

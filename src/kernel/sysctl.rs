@@ -97,7 +97,9 @@ impl ConntrackSysctls {
     /// Errors: the buckets cannot be read, or there is no thread to be had; exit 3.
     pub fn watch_buckets(&self) -> Result<BucketWatch> {
         let kept = self.kept.get("buckets").map_or_else(|| self.open_file("buckets"), File::try_clone);
-        kept.and_then(|file| BucketWatch::begin(move || read_number(&file))).map_err(|e| failed("buckets", e))
+        let entries = self.read("count").unwrap_or(0);
+        let begin = |file| BucketWatch::begin(move || read_number(&file), entries);
+        kept.and_then(begin).map_err(|e| failed("buckets", e))
     }
 
     fn get(&self, name: &str) -> Result<u64> {

@@ -50,11 +50,10 @@ impl Dumped {
         !self.resized && !self.unwatched
     }
 
-    /// Another dump of the same part of the table met no more.
-    pub fn met_as_much_as(&self, other: &Dumped) -> bool {
-        !other.resized
-            && i64::try_from(other.met.saturating_sub(self.met)).unwrap_or(i64::MAX)
-                <= 8 + i64::try_from(self.met / 100).unwrap_or(i64::MAX)
+    /// Another dump of the same part of the table met no more, but for `deleted` entries that went in between.
+    pub fn met_as_much_as(&self, other: &Dumped, deleted: u64) -> bool {
+        let left = self.met.saturating_sub(deleted);
+        !other.resized && other.met.saturating_sub(left) <= 8 + self.met / 100
     }
 
     /// Entries that lack (below zero) or are too many; 0 within what the kernel counted while the dump ran.
@@ -146,8 +145,11 @@ mod tests {
         assert!(part.was_steady());
         part.was_resized(None);
         assert!(!part.was_steady() && !part.resized());
-        assert!(part.met_as_much_as(&dumped(40_000, 40_000, 970)));
-        assert!(!part.met_as_much_as(&dumped(40_000, 40_000, 2000)));
+        assert!(part.met_as_much_as(&dumped(40_000, 40_000, 970), 0));
+        assert!(!part.met_as_much_as(&dumped(40_000, 40_000, 2000), 0));
+        // All of 960 that it met were deleted, and another 540 of the same part are there.
+        assert!(!part.met_as_much_as(&dumped(39_040, 39_040, 540), 960));
+        assert!(part.met_as_much_as(&dumped(39_040, 39_040, 3), 960));
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl<'a> Flush<'a> {
             let walked = looker.entries(wish.these(), each, || true)?;
             walked.trusted()?;
             // What is shown need not be all for certain: what goes is met again.
-            if walks.ended_with(&walked, 0, 0) {
+            if walks.ended_with(&walked, true) {
                 let (most_recent, chosen) = (victims.most_recent(), victims.knows_all());
                 return Ok((
                     Flush { looker, wish, victims },
@@ -249,8 +249,8 @@ impl<'a> Flush<'a> {
             };
             let walked = delete(&mut looker, wish.these(), &mut taker, goes, &stop, progress)?;
             walked.trusted()?;
-            let missed = taker.done().already_gone - before.already_gone;
-            whole = walks.ended_with(&walked, met.matched - matched, missed);
+            let sure = met.matched == matched || is_sure(&mut looker, &walked, taker.done(), before)?;
+            whole = walks.ended_with(&walked, sure);
             // What stays is met in every walk.
             protected = std::mem::take(&mut met.protected).max(protected);
         }
@@ -281,8 +281,8 @@ impl<'a> Flush<'a> {
                 goes
             };
             let walked = delete(&mut self.looker, these.as_deref(), &mut taker, goes, &stop, progress)?;
-            let missed = taker.done().already_gone - before.already_gone;
-            whole = walks.ended_with(&walked, left_before - left, missed);
+            let sure = left_before == left || is_sure(&mut self.looker, &walked, taker.done(), before)?;
+            whole = walks.ended_with(&walked, sure);
             // What went in the walks before was there, and what a lookup missed then is there now.
             let there = limit - left_before + walked.there;
             asked = (walked.asked, there.min(walked.asked));
@@ -337,9 +337,9 @@ impl Walks {
         self.begun <= Completeness::ATTEMPTS
     }
 
-    /// A walk ended that met `meant` entries that go, of which so many were not found any more when they were to go. True
-    /// if nothing is left that it should have met, as far as is known.
-    fn ended_with(&mut self, walked: &Walked, meant: u64, missed: u64) -> bool {
+    /// A walk ended. `sure`: all that it should have met was where it looked, or nothing that is meant is left. True if
+    /// it was the last.
+    fn ended_with(&mut self, walked: &Walked, sure: bool) -> bool {
         let dumped = &walked.dumped;
         self.resized |= dumped.resized();
         let met_all = match walked.part {
@@ -348,11 +348,16 @@ impl Walks {
         };
         let whole = met_all && (dumped.was_steady() || !self.resized);
         self.partial = walked.whole && !whole;
-        // Deletions by tuple miss what is being moved, and a few entries end by themselves at any time. Without a word on
-        // the number of buckets, that nothing matches any more is word enough.
-        let sure = dumped.was_steady() && missed <= 8 + meant / 100;
-        !walked.whole || (whole && (sure || meant == 0))
+        !walked.whole || (whole && sure)
     }
+}
+
+/// Whether nothing was missed by a walk that deleted what it met: the table stayed as it was, and what was to go was
+/// found. Deletions by tuple miss what is being moved, and a few entries end by themselves at any time.
+fn is_sure(looker: &mut Looker<'_>, walked: &Walked, now: Deleted, before: Deleted) -> Result<bool> {
+    let missed = now.already_gone - before.already_gone;
+    let deleted = now.gone() - before.gone();
+    Ok(missed <= 8 + (missed + deleted) / 100 && looker.stayed(walked, deleted)?)
 }
 
 #[cfg(test)]

@@ -163,9 +163,26 @@ impl<'a> Looker<'a> {
             _ if dumped.resized() => Ok(false),
             Some(Part::Whole) if dumped.is_whole() => Ok(true),
             Some(part) if part == Part::Whole || !dumped.was_steady() => {
-                whole::is_confirmed(&mut self.gauge, part, dumped)
+                whole::is_confirmed(&mut self.gauge, part, dumped, 0)
             }
             _ => Ok(true),
+        }
+    }
+
+    /// Whether entries of the last walk, of which `deleted` went meanwhile, are known to have stayed where they were. Of
+    /// the whole table the kernel's count tells, of those asked for by their identities that each was there; a part that
+    /// was not watched all the time is dumped again, for the number of its entries alone.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel cannot be read.
+    pub(super) fn stayed(&mut self, walked: &Walked, deleted: u64) -> Result<bool> {
+        let dumped = &walked.dumped;
+        match walked.part {
+            _ if dumped.resized() => Ok(false),
+            _ if dumped.was_steady() => Ok(true),
+            None => Ok(walked.there == walked.asked),
+            Some(Part::Whole) => Ok(dumped.is_whole()),
+            Some(part) => whole::is_confirmed(&mut self.gauge, part, dumped, deleted),
         }
     }
 

@@ -16,18 +16,19 @@ pub(super) fn partial() -> Error {
     .hint("run it again")
 }
 
-/// Whether a walk of a part of the table met all of that, as far as other dumps tell.
+/// Whether a walk of a part of the table met all of that, as far as other dumps tell; `deleted` entries of the part went
+/// since.
 ///
 /// # Errors
 /// Exit 3 where the kernel cannot be read.
-pub(super) fn is_confirmed(gauge: &mut Gauge, part: Part, dumped: &Dumped) -> Result<bool> {
+pub(super) fn is_confirmed(gauge: &mut Gauge, part: Part, dumped: &Dumped, deleted: u64) -> Result<bool> {
     for _ in 0..Completeness::ATTEMPTS {
         let again = count(gauge, part)?;
         if !again.resized() {
             return Ok(match part {
                 // Entries that lack in both are in no dump.
                 Part::Whole => dumped.lacks_as_much_as(&again),
-                _ => dumped.met_as_much_as(&again),
+                _ => dumped.met_as_much_as(&again, deleted),
             });
         }
     }

@@ -128,6 +128,7 @@ const MAY_IMPORT: &[Row] = &[
 /// The files of `doctor` that read; all others are pure.
 const DOCTORS_EYES: &[&str] = &[
     "doctor/gather/commands.rs",
+    "doctor/gather/boot.rs",
     "doctor/gather/files.rs",
     "doctor/gather/mod.rs",
     "doctor/gather/runtime.rs",

@@ -5,6 +5,7 @@ use super::output;
 use super::place::Place;
 use super::render::{self, Style};
 use crate::doctor::gather::{self, Question};
+use crate::doctor::quoted;
 use crate::error::{Error, Result};
 use crate::model::{DoctorDocument, Severity};
 use crate::survey;
@@ -36,10 +37,24 @@ fn running(global: &Global, options: &args::Doctor) -> Result<DoctorDocument> {
     gather::running(&Question {
         target: &place.target,
         settings: &place.settings,
+        program: program(global),
         spec: global.netns.as_ref().or(configured).map(String::as_str),
         baselines: &survey::baseline_dirs(place.target.netns(), &place.settings),
         sample_seconds: options.sample,
     })
+}
+
+/// How the program is called again to ask the same namespace and agent.
+fn program(global: &Global) -> String {
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    let options = [
+        ("--config", global.config.as_ref().map(path)),
+        ("--netns", global.netns.clone()),
+        ("--socket", global.socket.as_ref().map(path)),
+    ];
+    let given =
+        options.into_iter().filter_map(|(option, value)| Some(format!(" {option} {}", quoted(&value?))));
+    given.fold("ctctl".to_owned(), |program, option| program + &option)
 }
 
 /// What was found outweighs what could not be looked at: the answer is no already.

@@ -1,6 +1,8 @@
 //! Counters that rise, and the kernel's log.
 
+use super::cure::quoted;
 use super::facts::{Facts, Runtime};
+use super::size;
 use crate::model::{Evidence, Finding, KernelMessage, Severity, Statistics};
 
 /// Ports taken: fewer a second are ordinary on a busy gateway.
@@ -25,6 +27,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
 fn counters(facts: &Facts, runtime: &Runtime) -> Vec<Finding> {
     let Some((before, after)) = runtime.counters else { return Vec::new() };
     let column = |name: &str, of: fn(&Statistics) -> u64| Column {
+        at: runtime.taken_at.clone(),
         name: name.into(),
         in_all: of(&after),
         rose: of(&after).saturating_sub(of(&before)),
@@ -48,6 +51,7 @@ fn counters(facts: &Facts, runtime: &Runtime) -> Vec<Finding> {
 
 /// One counter at the two looks.
 struct Column {
+    at: String,
     name: String,
     in_all: u64,
     rose: u64,
@@ -60,7 +64,8 @@ impl Column {
             0 => format!("{}: {} since boot, none in {:.1} s", self.name, self.in_all, self.seconds),
             n => format!("{}: {} since boot, {n} of them in {:.1} s", self.name, self.in_all, self.seconds),
         };
-        Evidence { file: Some("/proc/net/stat/nf_conntrack".into()), line: None, text }
+        let at = Some(self.at.clone()).filter(|at| !at.is_empty());
+        Evidence { file: Some("/proc/net/stat/nf_conntrack".into()), text, at, line: None }
     }
 
     /// As bad as `rising` while it rises, else worth knowing.
@@ -75,11 +80,19 @@ impl Column {
 
 /// More room now, and who takes it.
 fn more_room(facts: &Facts, runtime: &Runtime) -> Vec<String> {
-    let mut fix = vec!["ctctl top-sources -n 10".to_owned(), "ctctl plan".to_owned()];
-    if let Some(max) = runtime.number("max").filter(|max| *max > 0) {
-        fix.extend(facts.now("max", max.saturating_mul(2)));
-    }
+    let mut fix = vec![facts.ctctl("top-sources -n 10"), facts.ctctl("plan")];
+    fix.extend(larger(facts, runtime));
     fix
+}
+
+/// Twice the max, where neither memory nor chains forbid that.
+fn larger(facts: &Facts, runtime: &Runtime) -> Vec<String> {
+    let Some(max) = runtime.number("max").filter(|max| *max > 0) else { return Vec::new() };
+    let wanted = max.saturating_mul(2);
+    match size::forbids(runtime, wanted) {
+        None => facts.now("max", wanted),
+        Some(why) => vec![format!("# max is {max}, and {why}")],
+    }
 }
 
 fn full(facts: &Facts, runtime: &Runtime, drops: &Column) -> Option<Finding> {
@@ -103,7 +116,7 @@ fn insert_failed(facts: &Facts, failed: &Column) -> Option<Finding> {
         "# DNS over one socket (A and AAAA at once) is the usual cause: resolv.conf(5), single-request-reopen".into(),
         "# and chains that are too long: see max-over-buckets".to_owned(),
     ];
-    fix.extend(facts.live("conntrack -S"));
+    fix.extend(facts.inside("conntrack -S"));
     Some(
         Finding::new("insert-failed", severity, "entries could not be inserted, and their packets were dropped")
             .because(
@@ -162,7 +175,7 @@ fn log(facts: &Facts) -> Vec<Finding> {
         _ => &none,
     };
     let told = messages.iter().filter(|m| m.text.contains("table full"));
-    let full: Vec<&KernelMessage> = told.filter(|m| is_of_interest(facts, &m.text)).collect();
+    let full: Vec<&KernelMessage> = told.filter(|m| is_of_interest(facts, m)).collect();
     let Some(last) = full.last() else { return Vec::new() };
     let up = facts.runtime.as_ref().map_or(0.0, |runtime| runtime.up_seconds);
     let recent = last.at_seconds.is_none_or(|at| up - at < RECENT_SECONDS);
@@ -177,12 +190,20 @@ fn log(facts: &Facts) -> Vec<Finding> {
     found
 }
 
+/// What the kernel writes of a namespace and what stat(2) says of it differ by this much at most.
+const CLOCKS_SECONDS: f64 = 2.0;
+
 /// The host's operator is told of every namespace, which the kernel names by its inode; any other of its own. Inodes
-/// are given again: where nothing was ever dropped, the message tells of a namespace that is gone.
-fn is_of_interest(facts: &Facts, text: &str) -> bool {
+/// are given again: where nothing was ever dropped, or the namespace was not there yet, the message tells of one that is
+/// gone.
+fn is_of_interest(facts: &Facts, message: &KernelMessage) -> bool {
     let Some(runtime) = facts.runtime.as_ref().filter(|runtime| !runtime.first) else { return true };
     let dropped = runtime.counters.is_none_or(|(_, after)| after.drop > 0);
-    dropped && namespace(text) == format!("netns {}", runtime.inode)
+    let there = match (runtime.since_seconds, message.at_seconds) {
+        (Some(since), Some(at)) => at + CLOCKS_SECONDS >= since,
+        _ => true,
+    };
+    dropped && there && namespace(&message.text) == format!("netns {}", runtime.inode)
 }
 
 /// The number in `net_ratelimit: 41 callbacks suppressed`.
@@ -197,7 +218,8 @@ fn evidence(facts: &Facts, message: &KernelMessage) -> Evidence {
         None => message.path.clone(),
     };
     let at = message.at_seconds.map_or(String::new(), |at| format!("[{at:.0}] "));
-    Evidence { file: Some(file), line: message.line, text: format!("{at}{}", message.text) }
+    let text = format!("{at}{}", message.text);
+    Evidence { file: Some(file), line: message.line, text, at: message.at.clone() }
 }
 
 /// A log that stays tells of the past for ever.
@@ -223,7 +245,7 @@ fn logged(facts: &Facts, full: &[&KernelMessage], severity: Severity) -> Finding
     let title =
         format!("the kernel logged \"table full\" {} times, in {}{more}", full.len(), where_.join(", "));
     let fix = match &facts.runtime {
-        Some(runtime) => more_room(facts, runtime),
+        Some(runtime) => room_of(facts, runtime, full),
         None => vec!["# raise max, or run `ctctl agent` on the host".into()],
     };
     Finding::new("table-full-logged", severity, title)
@@ -231,6 +253,43 @@ fn logged(facts: &Facts, full: &[&KernelMessage], severity: Severity) -> Finding
         .seen(full.iter().rev().take(SHOWN).map(|message| evidence(facts, message)))
         .fix(fix)
         .source(&["nf_conntrack_alloc, net/netfilter/nf_conntrack_core.c"])
+}
+
+/// As [`more_room`], for each of the namespaces that the messages name.
+fn room_of(facts: &Facts, runtime: &Runtime, full: &[&KernelMessage]) -> Vec<String> {
+    let mut inodes: Vec<Option<u64>> = full.iter().map(|message| inode(&message.text)).collect();
+    inodes.sort_unstable();
+    inodes.dedup();
+    let mut fix = Vec::new();
+    for inode in inodes.into_iter().take(SHOWN) {
+        let Some(inode) = inode.filter(|inode| *inode != runtime.inode) else {
+            fix.extend([facts.ctctl("top-sources -n 10"), facts.ctctl("plan")]);
+            continue;
+        };
+        let newest = full.iter().rev().find(|message| self::inode(&message.text) == Some(inode));
+        let at = newest.and_then(|message| message.at_seconds);
+        match runtime.namespaces.get(&inode) {
+            Some((spec, since)) if at.zip(*since).is_none_or(|(at, since)| at + CLOCKS_SECONDS >= since) => {
+                let spec = quoted(spec);
+                fix.extend(
+                    ["top-sources -n 10", "plan"].map(|asked| format!("ctctl --netns {spec} {asked}")),
+                );
+            }
+            Some((spec, _)) => {
+                fix.push(format!("# {spec} has inode {inode} today and was made later: the message tells of one that is gone"));
+            }
+            None => fix.push(format!(
+                "# no namespace with inode {inode} can be found: it is gone, or may not be looked at"
+            )),
+        }
+    }
+    fix.extend(larger(facts, runtime));
+    fix
+}
+
+/// The inode of the namespace that a message names; none for the first one.
+fn inode(text: &str) -> Option<u64> {
+    namespace(text).strip_prefix("netns ")?.parse().ok()
 }
 
 /// `table full in netns 7`, and no word of it for the first namespace.
@@ -252,8 +311,9 @@ fn hidden(
     severity: Severity,
 ) -> Finding {
     let sum = swallowed.iter().filter_map(|m| suppressed(m)).fold(0, u64::saturating_add);
-    let mut fix = vec!["# the true loss is the counter `drop`, and the `drop` of `ctctl status`:".to_owned()];
-    fix.extend(facts.live("conntrack -S"));
+    let status = facts.ctctl("status");
+    let mut fix = vec![format!("# the true loss is the counter `drop`, and the `drop` of `{status}`:")];
+    fix.extend(facts.inside("conntrack -S"));
     fix.extend(begin_anew(facts, swallowed));
     let title =
         format!("{} lines of a full table are shown, and up to {sum} more were swallowed", full.len());

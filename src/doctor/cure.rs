@@ -65,12 +65,12 @@ impl Facts {
     /// A line of any file. Lines that it continues over stand below each other; [`apart`] takes them apart.
     pub fn line(&self, line: &FileLine) -> Evidence {
         let text = if line.physical.is_empty() { line.text.clone() } else { line.physical.join("\n") };
-        Evidence { file: Some(self.path(&line.path)), line: Some(line.line), text }
+        Evidence { file: Some(self.path(&line.path)), line: Some(line.line), text, at: None }
     }
 
     /// A file as a whole.
     pub fn whole(&self, path: &str, text: impl Into<String>) -> Evidence {
-        Evidence { file: Some(self.path(path)), line: None, text: text.into() }
+        Evidence { file: Some(self.path(path)), text: text.into(), ..Evidence::default() }
     }
 
     /// Puts another text in place of a line. The lines that it continues over become comments. A link stays a link.
@@ -102,12 +102,25 @@ impl Facts {
 
     /// Adds a line at the end of a file, which may not be there yet.
     pub fn append(&self, path: &str, text: &str) -> String {
-        format!("printf '%s\\n' {} >> {}", quoted(text), self.shell(path))
+        let files = self.files.as_ref();
+        let unfinished = files.is_some_and(|files| files.unfinished.iter().any(|file| file == path));
+        let first = if unfinished { "\\n" } else { "" };
+        format!("{}printf '{first}%s\\n' {} >> {}", self.make_directory(path), quoted(text), self.shell(path))
     }
 
-    /// Renames a file.
+    /// What makes the directory of a file, where there is none.
+    fn make_directory(&self, path: &str) -> String {
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let missing = self.files.as_ref().map_or(&[][..], |files| &files.missing_directories);
+        match missing.iter().any(|missing| missing == directory) {
+            true => format!("mkdir -p {} && ", self.shell(directory)),
+            false => String::new(),
+        }
+    }
+
+    /// Renames a file; another of that name is never written over.
     pub fn rename(&self, from: &str, to: &str) -> String {
-        format!("mv {} {}", self.shell(from), self.shell(to))
+        format!("{}mv -n {} {}", self.make_directory(to), self.shell(from), self.shell(to))
     }
 
     /// Makes a value so: now, and in the file that sets it or in a new one.
@@ -171,6 +184,18 @@ impl Facts {
         }
     }
 
+    /// A command of this program, asked as `doctor` was: in the same namespace, of the same socket and configuration.
+    pub fn ctctl(&self, command: &str) -> String {
+        let asked = self.runtime.as_ref().map_or("", |runtime| runtime.program.as_str());
+        format!("{} {command}", if asked.is_empty() { "ctctl" } else { asked })
+    }
+
+    /// A command in the namespace that was asked for, left out for an image.
+    pub fn inside(&self, command: &str) -> Vec<String> {
+        let enter = self.runtime.as_ref().map_or("", |runtime| runtime.enter.as_str());
+        self.live(&format!("{enter}{command}"))
+    }
+
     /// A command for the running system, left out for an image.
     pub fn live(&self, command: &str) -> Vec<String> {
         if self.root.is_none() { vec![command.into()] } else { Vec::new() }
@@ -200,14 +225,14 @@ pub fn apart(evidence: Vec<Evidence>) -> Vec<Evidence> {
 pub fn runtime(name: &str, text: impl Into<String>) -> Evidence {
     Evidence {
         file: Some(format!("/proc/sys/net/netfilter/nf_conntrack_{name}")),
-        line: None,
         text: text.into(),
+        ..Evidence::default()
     }
 }
 
 /// What has no file.
 pub fn seen(text: impl Into<String>) -> Evidence {
-    Evidence { file: None, line: None, text: text.into() }
+    Evidence { text: text.into(), ..Evidence::default() }
 }
 
 /// `net.netfilter.nf_conntrack_…`.

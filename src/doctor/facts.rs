@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::formats::Command;
 use super::formats::writes::Write;
 use crate::model::{
     FileLine, KernelMessage, MemoryFacts, NotExamined, Ruleset, Statistics, SysctlFile, SysctlProgram,
@@ -34,8 +35,15 @@ pub struct Files {
     pub kernels: Vec<String>,
     /// Conntrack is built into every one of them.
     pub builtin: bool,
-    /// Lines that name modules for the boot to load (modules-load.d, /etc/modules).
-    pub modules: Vec<FileLine>,
+    /// Modules that the boot loads before it applies the files, by the lines that name them.
+    pub modules: Vec<BootModule>,
+    /// Modules that need nf_conntrack, that one among them, by modules.dep of every kernel; nothing where that is not
+    /// there.
+    pub dependents: Option<Vec<String>>,
+    /// Lines that hold parameters of the kernel's command line.
+    pub command_lines: Vec<FileLine>,
+    /// What units, scripts and rules run.
+    pub programs: Vec<Program>,
     /// Lines of modprobe.d, those of files that modprobe does not read among them.
     pub modprobe: Vec<FileLine>,
     /// Lines of udev rules that have to do with conntrack or apply sysctls when a module comes.
@@ -49,6 +57,45 @@ pub struct Files {
     pub sysctl_conf_is_packaged: bool,
     /// The kernel's messages in logs.
     pub log: Vec<KernelMessage>,
+    /// Units that the boot, a timer or another unit starts, by name.
+    pub started_units: Vec<String>,
+    /// Lines of the options that k3s and microk8s have for kube-proxy.
+    pub kube_proxy_options: Vec<FileLine>,
+    /// Directories that fixes write into and that are not there.
+    pub missing_directories: Vec<String>,
+    /// Files that fixes append to and whose last line has no end.
+    pub unfinished: Vec<String>,
+}
+
+/// A module that the boot loads before it applies files of sysctls.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BootModule {
+    /// Its name, with `_` for `-`.
+    pub name: String,
+    /// The line that names it.
+    pub at: FileLine,
+    /// A blacklist of modprobe.d keeps it away (systemd-modules-load); modprobe loads what it is given by name.
+    pub obeys_blacklist: bool,
+}
+
+/// When a program runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum When {
+    /// Before systemd-sysctl, or as a part of it.
+    BeforeSysctls,
+    /// Later at boot, or again and again.
+    Boot,
+    /// Where somebody starts it.
+    ByHand,
+}
+
+/// What a unit, a script or a line of a table runs, in its order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Program {
+    /// When.
+    pub when: When,
+    /// Commands, of a script that a command runs those in it behind that.
+    pub commands: Vec<Command>,
 }
 
 /// The running kernel, of one namespace.
@@ -60,6 +107,15 @@ pub struct Runtime {
     pub inode: u64,
     /// What to put before a command so that it acts in the namespace (`ip netns exec blue `); empty in the caller's.
     pub enter: String,
+    /// How this program was called, with what it was asked of: `ctctl --netns blue`.
+    pub program: String,
+    /// When it was looked at, RFC 3339 in UTC.
+    pub taken_at: String,
+    /// Namespaces that the log names, by inode: what `--netns` takes, and as [`since_seconds`](Self::since_seconds).
+    pub namespaces: BTreeMap<u64, (String, Option<f64>)>,
+    /// Seconds since boot from which on the namespace is known to have been there; nothing where that is not known. What
+    /// the kernel logged of its inode before may be about another.
+    pub since_seconds: Option<f64>,
     /// `uname -r`.
     pub release: String,
     /// Conntrack's sysctls of this namespace by the name after `nf_conntrack_`; empty where conntrack is not loaded.

@@ -5,6 +5,7 @@ use super::facts::{Facts, Files};
 use super::formats::writes::is_ours;
 use super::names::{self, Known, Near, Version};
 use super::settings::{self, reading};
+use super::short_timeouts::{negative_finding, sane};
 use super::value::Reading;
 use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine, SysctlProgram};
 
@@ -256,6 +257,11 @@ fn bad_value(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Option<Find
     let source = ["proc_get_long, kernel/sysctl.c"];
     match reading {
         Reading::Taken(_) => None,
+        Reading::Negative(number) => Some(
+            negative_finding(name, number)
+                .seen([facts.at(file, line)])
+                .fix([assignment(sane(name))]),
+        ),
         Reading::Surprising(number, why) => {
             let title = format!("{} becomes {number}: {why}", key(name));
             let meant = line.value.as_deref().unwrap_or_default().replace(' ', "");

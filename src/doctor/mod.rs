@@ -3,11 +3,14 @@
 //! [`gather`] alone reads: files below a root, and the running kernel. It changes nothing and loads no module, for it
 //! asks only what is there already. Every other file turns [`Facts`] into findings.
 
+mod applying;
+mod boot_modules;
 mod counters;
 mod cure;
 mod facts;
 mod formats;
 pub mod gather;
+mod kube_proxy;
 mod lines;
 mod modules;
 mod names;
@@ -16,13 +19,16 @@ mod options;
 mod order;
 mod services;
 mod settings;
+mod short_timeouts;
 mod size;
 mod timeouts;
+mod units;
 mod usage;
 mod value;
 mod writers;
 
-pub use facts::{EventListener, Facts, Files, Runtime, Service, Side, TableFacts};
+pub use cure::quoted;
+pub use facts::{BootModule, EventListener, Facts, Files, Program, Runtime, Service, Side, TableFacts, When};
 
 use crate::model::{DoctorDocument, Finding, Header};
 

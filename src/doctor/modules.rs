@@ -1,12 +1,13 @@
 //! modules-load.d and modprobe.d: what is loaded at boot, and with which options.
 
+use super::boot_modules::normalized;
 use super::cure::MODPROBE_FILE;
-use super::facts::{Facts, Files};
-use super::formats::udev;
-use super::{names, options, order};
+use super::facts::{BootModule, Facts, Files};
+use super::formats::shell;
+use super::{applying, names, options, order};
 use crate::model::{FileLine, Finding, Severity};
 
-/// A module that a file names for the boot.
+/// A module that the boot loads, as far as it has to do with conntrack.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed<'a> {
     /// Where.
@@ -17,14 +18,40 @@ pub struct Listed<'a> {
 
 /// Modules that the boot loads by name, as far as they have to do with conntrack.
 pub fn listed(files: &Files) -> Vec<Listed<'_>> {
-    let blacklisted: Vec<String> = blacklisted(files).filter_map(|line| word(line, 1)).collect();
-    let ours =
-        files.modules.iter().filter(|line| line.text.contains("conntrack") || brings(&first(line), files));
-    ours.map(|line| {
-        let name = first(line);
-        Listed { line, loads: brings(&name, files) && !blacklisted.contains(&name) }
-    })
-    .collect()
+    let blacklisted: Vec<String> =
+        read(files).filter(|line| first(line) == "blacklist").filter_map(|line| word(line, 1)).collect();
+    let kept_away = |module: &BootModule| module.obeys_blacklist && blacklisted.contains(&module.name);
+    let ours = files.modules.iter().filter(|module| {
+        module.name.contains("conntrack") || brings_with_others(&module.name, files, MOST_STEPS)
+    });
+    let loads =
+        |module: &BootModule| !kept_away(module) && brings_with_others(&module.name, files, MOST_STEPS);
+    ours.map(|module| Listed { line: &module.at, loads: loads(module) }).collect()
+}
+
+/// True if the module is there before the boot applies files of sysctls.
+pub fn in_time(files: &Files) -> bool {
+    listed(files).iter().any(|module| module.loads) || applying::loads_before(files)
+}
+
+/// Soft dependencies of soft dependencies are followed so far.
+const MOST_STEPS: usize = 8;
+
+/// Whether loading a module loads nf_conntrack: by what it needs, or by what modprobe.d says.
+fn brings_with_others(module: &str, files: &Files, steps: usize) -> bool {
+    let more = |name: &str| steps > 0 && brings_with_others(name, files, steps - 1);
+    let said = |line: &FileLine| match first(line).as_str() {
+        "softdep" if word(line, 1).as_deref() == Some(module) => {
+            line.text.split_whitespace().skip(2).any(|name| !name.ends_with(':') && more(&normalized(name)))
+        }
+        "alias" if word(line, 1).as_deref() == Some(module) => word(line, 2).is_some_and(|name| more(&name)),
+        "install" if word(line, 1).as_deref() == Some(module) && module != "nf_conntrack" => {
+            let command = line.text.splitn(3, char::is_whitespace).nth(2).unwrap_or_default();
+            applying::expanded(&shell::of_line(line, command)).iter().any(|c| applying::loads(c, files))
+        }
+        _ => false,
+    };
+    brings(module, files) || read(files).any(said)
 }
 
 /// `blacklist` lines about conntrack's module, which systemd-modules-load obeys.
@@ -46,7 +73,7 @@ pub(super) fn word(line: &FileLine, at: usize) -> Option<String> {
 }
 
 /// Whether a module is nf_conntrack, or depends on it.
-fn brings(module: &str, files: &Files) -> bool {
+pub fn brings(module: &str, files: &Files) -> bool {
     const DEPEND: [&str; 16] = [
         "nft_ct",
         "nft_nat",
@@ -65,6 +92,9 @@ fn brings(module: &str, files: &Files) -> bool {
         "act_ct",
         "ip_vs",
     ];
+    if let Some(dependents) = files.dependents.as_ref().filter(|_| module != "ip_conntrack") {
+        return dependents.iter().any(|name| name == module);
+    }
     match module {
         // The alias is in nf_conntrack_proto.c still.
         "nf_conntrack" | "ip_conntrack" => true,
@@ -85,13 +115,6 @@ fn brings(module: &str, files: &Files) -> bool {
 /// Lines of files that modprobe reads.
 pub(super) fn read(files: &Files) -> impl Iterator<Item = &FileLine> {
     files.modprobe.iter().filter(|line| line.path.ends_with(".conf"))
-}
-
-/// Whether a rule or a command writes the values when the module comes.
-pub fn udev_applies(files: &Files) -> bool {
-    let applies = |line: &&FileLine| line.text.contains("nf_conntrack") && line.text.contains("sysctl");
-    files.udev.iter().any(|line| udev::is_for_module(&line.text) && line.text.contains("sysctl"))
-        || read(files).any(|line| first(line) == "install" && applies(&line))
 }
 
 /// What keeps the module away, or seems to.
@@ -137,7 +160,7 @@ fn seems_away(facts: &Facts, files: &Files) -> Option<Finding> {
     if lines.is_empty() || order::before_module(facts, files).is_some() {
         return None;
     }
-    let named = files.modules.iter().filter(|line| first(line) == "nf_conntrack");
+    let named = files.modules.iter().filter(|module| module.name == "nf_conntrack").map(|module| &module.at);
     Some(
         Finding::new("module-blacklisted", Severity::Warning, "nf_conntrack is on a blacklist, which does not keep it away")
             .because(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::cure::{MODULES_FILE, SYSCTL_FILE, key, quoted};
 use super::facts::{Facts, Files};
 use super::settings::{Setting, is_vendors};
-use super::{modules, options};
+use super::{applying, modules, options};
 use crate::model::{AppliedBy, Finding, Severity, SysctlFile};
 
 /// What is wrong with files as wholes.
@@ -135,20 +135,51 @@ fn not_read(facts: &Facts, files: &Files, file: &SysctlFile) -> Option<Finding> 
                 .fix([facts.rename(&file.listed_as, &format!("{}.conf", file.listed_as))])
                 .source(&["sysctl.d(5)"]),
         ),
-        AppliedBy::Boot | AppliedBy::Ufw => None,
+        AppliedBy::Boot | AppliedBy::Again | AppliedBy::Ufw => None,
     }
 }
 
-/// Values that are written before there is anything to write them to.
+/// Values that are written before there is anything to write them to, and not again later.
 pub(super) fn before_module(facts: &Facts, files: &Files) -> Option<Finding> {
-    let settings = files.settings(AppliedBy::Boot);
-    if settings.is_empty() || files.builtin || modules::udev_applies(files) {
+    if files.builtin || modules::in_time(files) {
         return None;
+    }
+    let appliers = applying::appliers(files);
+    let settings = files.settings(AppliedBy::Boot).into_iter().chain(files.settings(AppliedBy::Again));
+    let again = |s: &Setting<'_>, certain: bool| {
+        appliers.iter().any(|applier| applier.certain >= certain && applier.applies(s.file, s.line))
+    };
+    let late: Vec<Setting<'_>> = settings.filter(|s| !again(s, true)).collect();
+    let lost: Vec<&Setting<'_>> = late.iter().filter(|s| !again(s, false)).collect();
+    let first = late.first()?;
+    // Without a kernel nobody can tell whether conntrack is a module of it.
+    let unknown = files.kernels.is_empty();
+    if lost.is_empty() || unknown {
+        let because = match unknown {
+            true => {
+                "No kernel is in this tree that would tell whether conntrack is built in or a module. Where it is a module \
+                 that firewall rules load later, the boot passes over these lines in silence."
+            }
+            false => {
+                "The boot passes over these lines, for conntrack's module comes later. Something applies them again; \
+                 whether the module is there by then does not stand in the files."
+            }
+        };
+        let seen = appliers.iter().filter(|applier| applier.applies(first.file, first.line));
+        return Some(
+            Finding::new(
+                "sysctl-before-module",
+                Severity::Note,
+                "conntrack's sysctls may come before its module",
+            )
+            .because(because)
+            .seen(late.iter().map(|s| facts.at(s.file, s.line)))
+            .seen(seen.map(|applier| facts.line(&applier.at)))
+            .fix(load_early(facts, files))
+            .source(BEFORE_MODULE),
+        );
     }
     let listed = modules::listed(files);
-    if listed.iter().any(|module| module.loads) {
-        return None;
-    }
     let misses: Vec<_> = listed.iter().map(|module| facts.line(module.line)).collect();
     let because = match misses.is_empty() {
         true => {
@@ -162,11 +193,6 @@ pub(super) fn before_module(facts: &Facts, files: &Files) -> Option<Finding> {
                   what is on a blacklist is passed over."
         }
     };
-    let mut fix: Vec<String> =
-        modules::blacklisted(files).map(|line| facts.comment_out(&line.path, line)).collect();
-    fix.push(facts.append(MODULES_FILE, "nf_conntrack"));
-    fix.extend(facts.live("modprobe nf_conntrack && sysctl --system"));
-    let first = settings.iter().map(|s| facts.at(s.file, s.line));
     Some(
         Finding::new(
             "sysctl-before-module",
@@ -174,10 +200,22 @@ pub(super) fn before_module(facts: &Facts, files: &Files) -> Option<Finding> {
             "conntrack's sysctls are applied before its module is loaded",
         )
         .because(because)
-        .seen(first.chain(misses))
-        .fix(fix)
-        .source(&["sysctl.d(5), \"Many sysctl parameters only become available when\"", "modules-load.d(5)"]),
+        .seen(lost.into_iter().map(|s| facts.at(s.file, s.line)).chain(misses))
+        .fix(load_early(facts, files))
+        .source(BEFORE_MODULE),
     )
+}
+
+const BEFORE_MODULE: &[&str] =
+    &["sysctl.d(5), \"Many sysctl parameters only become available when\"", "modules-load.d(5)"];
+
+/// Has the module loaded before the files are applied.
+fn load_early(facts: &Facts, files: &Files) -> Vec<String> {
+    let mut fix: Vec<String> =
+        modules::blacklisted(files).map(|line| facts.comment_out(&line.path, line)).collect();
+    fix.push(facts.append(MODULES_FILE, "nf_conntrack"));
+    fix.extend(facts.live("modprobe nf_conntrack && sysctl --system"));
+    fix
 }
 
 /// Lines that Debian's own /etc/sysctl.conf has at least, all of them comments.

@@ -29,11 +29,12 @@ impl Files {
         files.flat_map(|file| file.lines.iter().flat_map(move |line| of_line(file, line))).collect()
     }
 
-    /// What the boot leaves in force. A pattern leaves out names that any line sets or exempts; a name that systemd-sysctl
+    /// What the boot leaves in force, and what it runs behind its own files. A pattern leaves out names that any line sets or exempts; a name that systemd-sysctl
     /// finds exempted behind its assignment is not set.
     pub fn effective(&self) -> BTreeMap<&str, Setting<'_>> {
         let mut effective: BTreeMap<&str, Setting<'_>> = BTreeMap::new();
-        let lines = self.sysctl.iter().filter(|file| file.applied_by == AppliedBy::Boot);
+        let of = |by| self.sysctl.iter().filter(move |file| file.applied_by == by);
+        let lines = of(AppliedBy::Boot).chain(of(AppliedBy::Again));
         let lines = lines.flat_map(|file| file.lines.iter().map(move |line| (file, line)));
         let exempts = |line: &SysctlLine| line.value.is_none() && line.may_fail;
         let exempt: BTreeSet<&str> = lines

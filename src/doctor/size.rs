@@ -85,7 +85,7 @@ fn in_force(facts: &Facts, name: &str) -> Option<(u64, Vec<Evidence>)> {
 }
 
 /// In the place where buckets are set at boot, or in a new one.
-fn keep_buckets(facts: &Facts, wanted: u64) -> Vec<String> {
+pub fn keep_buckets(facts: &Facts, wanted: u64) -> Vec<String> {
     let Some(files) = &facts.files else { return Vec::new() };
     if facts.runtime.as_ref().is_some_and(|runtime| !runtime.first) {
         return Vec::new();
@@ -134,11 +134,28 @@ fn too_many_buckets(facts: &Facts) -> Option<Finding> {
     )
 }
 
+/// Why a max is not to be so large; nothing where it may.
+pub fn forbids(here: &Runtime, max: u64) -> Option<&'static str> {
+    let buckets = here.number("buckets").unwrap_or(0);
+    let (cost, total) = (here.memory.bytes_per_entry, here.memory.total_bytes);
+    match could_take(here, max, buckets) {
+        taken if total > 0 && cost > 0 && taken > total / 2 => Some("twice that may take half of memory"),
+        _ if buckets > 0 && max > buckets.saturating_mul(ENTRIES_PER_BUCKET) => {
+            Some("twice that would want more buckets first (/sys/module/nf_conntrack/parameters/hashsize)")
+        }
+        _ => None,
+    }
+}
+
+fn could_take(here: &Runtime, max: u64, buckets: u64) -> u64 {
+    max.saturating_mul(here.memory.bytes_per_entry).saturating_add(buckets.saturating_mul(BUCKET_BYTES))
+}
+
 /// What max promises of memory.
 fn memory(facts: &Facts, here: &Runtime) -> Option<Finding> {
     let (max, buckets) = (here.number("max")?, here.number("buckets")?);
     let (cost, total) = (here.memory.bytes_per_entry, here.memory.total_bytes);
-    let could_take = max.saturating_mul(cost).saturating_add(buckets.saturating_mul(BUCKET_BYTES));
+    let could_take = could_take(here, max, buckets);
     if total == 0 || cost == 0 || could_take <= total / 2 {
         return None;
     }

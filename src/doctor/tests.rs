@@ -257,6 +257,7 @@ fn the_log_counts_for_its_namespace_and_its_time() {
         line: None,
         at_seconds: Some(at),
         text: text.into(),
+        ..KernelMessage::default()
     };
     let full = "nf_conntrack: nf_conntrack: table full, dropping packet";
     let other = "nf_conntrack: nf_conntrack: table full in netns 4026532247, dropping packet";
@@ -285,6 +286,46 @@ fn the_log_counts_for_its_namespace_and_its_time() {
     assert!(within(4_026_532_247, 1).is_some_and(|title| title.contains(" 1 times, in netns 4026532247")));
     assert_eq!(within(7, 1), None, "another namespace's");
     assert_eq!(within(4_026_532_247, 0), None, "one that is gone had the inode before");
+    let since = |seconds| {
+        let facts = changed(|r| {
+            let dropped = Statistics { drop: 9, ..Statistics::default() };
+            (r.first, r.inode, r.counters) = (false, 4_026_532_247, Some((dropped, dropped)));
+            (r.log, r.since_seconds) = (vec![message(99_000.0, other)], Some(seconds));
+        });
+        findings(&facts).iter().filter(|finding| finding.id == "table-full-logged").count()
+    };
+    assert_eq!((since(98_000.0), since(99_100.0)), (1, 0), "made after the message");
+}
+
+#[test]
+fn hints_are_for_the_namespace_that_was_asked_for_and_that_the_message_names() {
+    let facts = changed(|r| {
+        r.program = "ctctl --netns blue --socket /x".into();
+        r.log = vec![KernelMessage {
+            at_seconds: Some(99_000.0),
+            text: "nf_conntrack: table full in netns 7, dropping packet".into(),
+            ..KernelMessage::default()
+        }];
+        r.namespaces.insert(7, ("green".into(), Some(90_000.0)));
+    });
+    let fix = alone(&facts, "table-full-logged", Severity::Warning);
+    assert_eq!(fix[..2], ["ctctl --netns green top-sources -n 10", "ctctl --netns green plan"], "{fix:?}");
+    let full = Statistics { drop: 9, ..Statistics::default() };
+    let facts = changed(|r| {
+        (r.first, r.enter, r.program) =
+            (false, "ip netns exec blue ".into(), "ctctl --netns blue --socket /x".into());
+        (r.taken_at, r.counters) = ("2026-01-01T00:00:00Z".into(), Some((Statistics::default(), full)));
+    });
+    let finding = findings(&facts).into_iter().find(|finding| finding.id == "drops").expect("found");
+    assert!(finding.fix.contains(&"ctctl --netns blue --socket /x plan".to_owned()), "{:?}", finding.fix);
+    assert_eq!(finding.evidence[0].at.as_deref(), Some("2026-01-01T00:00:00Z"));
+    // Twice of it would be half of memory.
+    let facts = changed(|r| {
+        r.values.extend([("max", "7000000"), ("buckets", "2000000")].map(|(n, v)| (n.into(), v.into())));
+        r.counters = Some((Statistics::default(), full));
+    });
+    let finding = findings(&facts).into_iter().find(|finding| finding.id == "drops").expect("found");
+    assert!(!finding.fix.iter().any(|command| command.starts_with("sysctl")), "{:?}", finding.fix);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::cure::{key, seen};
 use super::facts::Facts;
+use super::short_timeouts::{self, ESTABLISHED};
 use crate::model::{Finding, Severity};
 
 /// RFC 5382, REQ-5: not below 2 hours 4 minutes.
@@ -15,28 +16,15 @@ const DAY_SECONDS: u64 = 86_400;
 
 /// What values in force come to.
 pub fn check(facts: &Facts) -> Vec<Finding> {
-    let checks = [established, differs_note, events, tcp_loose, tcp_be_liberal];
-    checks.iter().flat_map(|check| check(facts)).collect()
+    let mut found = short_timeouts::check(facts);
+    let checks = [five_days, differs_note, events, tcp_loose, tcp_be_liberal];
+    found.extend(checks.iter().flat_map(|check| check(facts)));
+    found
 }
 
-fn established(facts: &Facts) -> Option<Finding> {
-    let name = "tcp_timeout_established";
+fn five_days(facts: &Facts) -> Option<Finding> {
+    let name = ESTABLISHED;
     let (seconds, evidence) = facts.in_force(name)?;
-    if seconds < RFC_5382_SECONDS {
-        let severity = if seconds < CUTS_SECONDS { Severity::Error } else { Severity::Warning };
-        let title = format!("connections are forgotten after {seconds} s of silence");
-        return Some(
-            Finding::new("established-too-short", severity, title)
-                .because(
-                    "An SSH session that nobody types in is silent for hours. Once its entry is gone, NAT drops what \
-                     comes from outside, and both ends hang. TCP's own keepalive begins after two hours: hence 2 h \
-                     4 min as the least.",
-                )
-                .seen(evidence)
-                .fix(facts.set(name, RFC_5382_SECONDS))
-                .source(&["RFC 5382, REQ-5", "tcp(7), tcp_keepalive_time"]),
-        );
-    }
     if seconds < FIVE_DAYS_SECONDS {
         return None;
     }
@@ -49,11 +37,12 @@ fn established(facts: &Facts) -> Option<Finding> {
     let title = format!("connections that died without a FIN stay for {} days", seconds / 86_400);
     Some(
         Finding::new("established-five-days", severity, title)
-            .because(
+            .because(format!(
                 "A peer that loses power sends no FIN, and its entry takes a place until the timeout ends. A shorter \
-                 one counts for an entry from its next packet on, so that old ones stay all the same; `ctctl flush \
-                 --stale` deletes what is idle for certain.",
-            )
+                 one counts for an entry from its next packet on, so that old ones stay all the same; `{}` deletes \
+                 what is idle for certain.",
+                facts.ctctl("flush --stale")
+            ))
             .seen(evidence)
             .seen(idle.map(|(table, _)| {
                 seen(format!(

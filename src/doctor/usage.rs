@@ -13,8 +13,8 @@ const SHARE_PERCENT: u64 = 10;
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(runtime) = &facts.runtime else { return Vec::new() };
     let mut found = Vec::new();
-    found.extend(unneeded(runtime));
-    found.extend(untracked(runtime));
+    found.extend(unneeded(facts, runtime));
+    found.extend(untracked(facts, runtime));
     found
 }
 
@@ -32,7 +32,7 @@ fn place(rule: &Rule) -> String {
 }
 
 /// Rules only look at states that decide nothing, or there are none.
-fn unneeded(runtime: &Runtime) -> Option<Finding> {
+fn unneeded(facts: &Facts, runtime: &Runtime) -> Option<Finding> {
     let (rules, count) = (runtime.rules.as_ref()?, runtime.number("count")?);
     if !runtime.other_users.is_empty() || is_needed(rules) {
         return None;
@@ -49,7 +49,10 @@ fn unneeded(runtime: &Runtime) -> Option<Finding> {
             Finding::new("conntrack-unneeded", Severity::Note, "no rule needs the entries in the table")
                 .because(because)
                 .seen([runtime_count(count)])
-                .fix(["# they end by themselves; `ctctl events` shows whether new ones come"])
+                .fix([format!(
+                    "# they end by themselves; `{}` shows whether new ones come",
+                    facts.ctctl("events")
+                )])
                 .source(&source),
         );
     }
@@ -98,12 +101,12 @@ pub fn worth_a_rule(table: &TableFacts) -> impl Iterator<Item = &Service> {
     })
 }
 
-fn untracked(runtime: &Runtime) -> Vec<Finding> {
+fn untracked(facts: &Facts, runtime: &Runtime) -> Vec<Finding> {
     let Some(table) = &runtime.table else { return Vec::new() };
-    worth_a_rule(table).map(|service| better_untracked(runtime, service, table.entries)).collect()
+    worth_a_rule(table).map(|service| better_untracked(facts, runtime, service, table.entries)).collect()
 }
 
-fn better_untracked(runtime: &Runtime, service: &Service, entries: u64) -> Finding {
+fn better_untracked(facts: &Facts, runtime: &Runtime, service: &Service, entries: u64) -> Finding {
     let port = service.port;
     let name = match port {
         53 => "DNS".to_owned(),
@@ -128,12 +131,12 @@ fn better_untracked(runtime: &Runtime, service: &Service, entries: u64) -> Findi
              that of `untracked`: a filter has to accept the port without ct state first.",
         )
         .seen([seen(format!("{} untranslated UDP entries of port {port}", service.entries))])
-        .fix(past_tracking(runtime, service))
+        .fix(past_tracking(facts, runtime, service))
         .source(&["nft(8), notrack statement", "nf_tables raw priority: before conntrack's hooks at -200"])
 }
 
 /// The rules, where a filter is known to let through what they make untracked; else what has to come first.
-fn past_tracking(runtime: &Runtime, service: &Service) -> Vec<String> {
+fn past_tracking(facts: &Facts, runtime: &Runtime, service: &Service) -> Vec<String> {
     let (port, enter) = (service.port, &runtime.enter);
     let unknown = vec!["the filter's rules were not read".to_owned()];
     let in_the_way = runtime.in_the_way.get(&(port, service.side)).unwrap_or(&unknown);
@@ -152,7 +155,7 @@ fn past_tracking(runtime: &Runtime, service: &Service) -> Vec<String> {
     let mut fix = vec!["# without tracking the filter would drop this traffic, or may:".to_owned()];
     fix.extend(in_the_way.iter().map(|rule| format!("#   {rule}")));
     fix.push(format!("# let it in without ct state first, before whatever refuses it: {accepting};"));
-    fix.push("# `ctctl doctor` then prints the rules that leave it untracked".into());
+    fix.push(format!("# `{}` then prints the rules that leave it untracked", facts.ctctl("doctor")));
     fix
 }
 

@@ -9,16 +9,18 @@ pub enum Reading {
     Taken(u64),
     /// Taken, but not as a reader would think: why.
     Surprising(u64, &'static str),
+    /// A timeout below zero, which the kernel takes: entries are then expired when they are made.
+    Negative(i64),
     /// Refused: why, and the number that was meant, if one can be made out.
     Refused(String, Option<u64>),
 }
 
 impl Reading {
-    /// The number that is then in force.
+    /// The number that is then in force; nothing below zero.
     pub fn number(&self) -> Option<u64> {
         match self {
             Reading::Taken(number) | Reading::Surprising(number, _) => Some(*number),
-            Reading::Refused(..) => None,
+            Reading::Negative(_) | Reading::Refused(..) => None,
         }
     }
 }
@@ -35,13 +37,17 @@ pub fn read(name: &str, text: &str) -> Reading {
     let Some(word) = text.split([' ', '\t', '\n']).next().filter(|word| !word.is_empty()) else {
         return Reading::Refused("there is no value".into(), None);
     };
-    let (digits, radix) = match word.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (&word[2..], 16),
-        [b'0', _, ..] => (&word[1..], 8),
-        _ => (word, 10),
+    let (sign, unsigned) = match word.strip_prefix('-') {
+        Some(unsigned) => (true, unsigned),
+        None => (false, word),
+    };
+    let (digits, radix) = match unsigned.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (&unsigned[2..], 16),
+        [b'0', _, ..] => (&unsigned[1..], 8),
+        _ => (unsigned, 10),
     };
     let refused = |why: &str| Reading::Refused(format!("{word:?} {why}"), meant(text));
-    if word.starts_with('-') {
+    if sign && !is_timeout(name) {
         return refused("is negative");
     }
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
@@ -52,6 +58,9 @@ pub fn read(name: &str, text: &str) -> Reading {
     };
     if let Some(bound) = bound(name).filter(|bound| number > *bound) {
         return Reading::Refused(format!("{word} is more than the kernel takes here ({bound})"), Some(bound));
+    }
+    if let (true, Ok(number @ 1..)) = (sign, i64::try_from(number)) {
+        return Reading::Negative(-number);
     }
     match radix {
         8 => Reading::Surprising(number, "a number that begins with 0 is octal"),
@@ -75,8 +84,12 @@ fn bound(name: &str) -> Option<u64> {
         return Some(255);
     }
     // proc_dointvec_jiffies refuses what overflows at HZ jiffies a second; HZ is 100 at least.
-    let timeout = Timeout::named(name).is_some() || name == "frag6_timeout";
-    Some(if timeout { i32::MAX as u64 / 100 } else { i32::MAX.try_into().ok()? })
+    Some(if is_timeout(name) { i32::MAX as u64 / 100 } else { i32::MAX.try_into().ok()? })
+}
+
+/// Written through proc_dointvec_jiffies, in seconds and with a sign.
+fn is_timeout(name: &str) -> bool {
+    Timeout::named(name).is_some() || name == "frag6_timeout"
 }
 
 /// White space to a reader, and what an editor shows as nothing.
@@ -131,13 +144,18 @@ mod tests {
             ("08", Some(8)),
             ("+5", Some(5)),
             ("", None),
-            ("-1", None),
             ("21474837", Some(21_474_836)),
             ("99999999999999999999999", None),
         ] {
             let Reading::Refused(_, number) = read(text) else { panic!("{text} is refused") };
             assert_eq!(number, meant, "{text}");
         }
+        for (text, number) in [("-1", -1), ("-0x10", -16), ("-86400", -86_400), (" -5 # c", -5)] {
+            assert_eq!(read(text), Reading::Negative(number), "{text}");
+        }
+        assert_eq!(read("-0"), Reading::Taken(0));
+        assert!(matches!(read("-1x"), Reading::Refused(..)) && matches!(read("--1"), Reading::Refused(..)));
+        assert!(matches!(super::read("max", "-1"), Reading::Refused(..)));
         assert_eq!(read("0100").number(), Some(64));
         assert!(matches!(read("65 536"), Reading::Surprising(65, _)));
         assert!(matches!(super::read("events", "3"), Reading::Refused(_, Some(2))));

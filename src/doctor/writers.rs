@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::cure::{SYSCTL_FILE, key, seen};
+use super::cure::key;
 use super::facts::{Facts, Files};
 use super::formats::Command;
 use super::formats::writes::Write;
 use super::names::{self, Known, Near};
 use super::settings::Setting;
-use super::timeouts::{CUTS_SECONDS, RFC_5382_SECONDS};
-use super::{options, value};
+use super::short_timeouts::{self, negative_finding, short};
+use super::size::keep_buckets;
+use super::value::{self, Reading};
+use super::{kube_proxy, options};
 use crate::model::{Finding, Severity};
-
-const ESTABLISHED: &str = "tcp_timeout_established";
 
 /// What scripts, units and profiles write, and programs that run.
 pub fn check(facts: &Facts) -> Vec<Finding> {
@@ -23,7 +23,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
             found.extend(of_file.iter().filter_map(|write| of_write(facts, &boot, write, of_file)));
         }
     }
-    found.extend(kube_proxy(facts));
+    found.extend(kube_proxy::check(facts));
     found
 }
 
@@ -45,13 +45,13 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
     let full = key(name);
     let set = boot.effective.get(name);
     let number = write.value.as_deref().and_then(|value| value::read(name, value).number());
-    let against = set.filter(|set| match (number, write.only) {
-        (Some(number), Some('>')) => number > set.number,
-        (Some(number), Some('<')) => number < set.number,
-        (number, _) => number.is_none_or(|number| number != set.number),
-    });
-    if let Some(seconds) = number.filter(|number| name == ESTABLISHED && *number < RFC_5382_SECONDS) {
-        return Some(forgets(facts, boot, write, of_file, seconds));
+    let against = set.filter(|set| counts(write, Some(set), number));
+    if let Some(finding) = too_short(facts, boot, write, of_file, name) {
+        return Some(finding);
+    }
+    // What only the run decides, and nothing else sets, is not known to be wrong.
+    if number.is_none() && set.is_none() {
+        return None;
     }
     let size = options::hashsize(boot.files)
         .filter(|(_, size)| name == "buckets" && number.is_some_and(|n| n != *size));
@@ -84,31 +84,46 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
     )
 }
 
-/// Takes a write out of its file, and puts into sysctl.d what its command sets and nothing else does.
+/// Takes a write out of its file, and has what its command leaves in force set where the boot sets it. What does harm,
+/// and what only the run decides, goes.
 fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Vec<String> {
-    let mut fix = vec![without(facts, write)];
     let files = boot.files;
     let beside = of_file.iter().filter(|other| **other == *write || is_same_command(other, write));
-    let mut loads = false;
+    let (mut kept, mut said, mut loads) = (Vec::new(), Vec::new(), false);
     for other in beside.filter(|other| other.torn.is_none()) {
-        let Some(name) = other
-            .name()
-            .filter(|name| matches!(names::known(name), Known::Writable | Known::WritableSince(_)))
-        else {
-            continue;
-        };
+        let writable = |name: &&str| matches!(names::known(name), Known::Writable | Known::WritableSince(_));
+        let Some(name) = other.name().filter(writable) else { continue };
+        let set = boot.effective.get(name);
         let number = other.value.as_deref().and_then(|value| value::read(name, value).number());
-        let number = number.filter(|number| name != ESTABLISHED || *number >= RFC_5382_SECONDS);
-        let size = options::hashsize(files).filter(|_| name == "buckets");
-        if let (None, None, Some(number)) = (boot.effective.get(name), size, number) {
-            fix.push(facts.append(SYSCTL_FILE, &format!("{} = {number}", key(name))));
-            loads = true;
+        match number.filter(|number| short(name, *number).is_none()) {
+            // The file's value is what counts in the end.
+            Some(_) if other.overruled || !counts(other, set, number) => {}
+            Some(number) if name == "buckets" => kept.extend(keep_buckets(facts, number)),
+            Some(number) => {
+                kept.extend(facts.at_boot(name, number));
+                loads = true;
+            }
+            None => said.extend(set.map(|set| {
+                format!("# {} is then {}, as {} says", key(name), set.number, facts.path(&set.file.path))
+            })),
         }
     }
-    if loads && !files.builtin && !super::modules::listed(files).iter().any(|module| module.loads) {
+    let mut fix = said;
+    fix.push(without(facts, write));
+    fix.extend(kept);
+    if loads && !files.builtin && !super::modules::in_time(files) {
         fix.push(facts.append(super::cure::MODULES_FILE, "nf_conntrack"));
     }
     fix
+}
+
+/// Whether a write changes what the files set, or sets what they do not.
+fn counts(write: &Write, set: Option<&Setting<'_>>, number: Option<u64>) -> bool {
+    set.is_none_or(|set| match (number, write.only) {
+        (Some(number), Some('>')) => number > set.number,
+        (Some(number), Some('<')) => number < set.number,
+        (number, _) => number.is_none_or(|number| number != set.number),
+    })
 }
 
 fn is_same_command(a: &Write, b: &Write) -> bool {
@@ -171,17 +186,22 @@ fn wrong_name(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> 
 }
 
 /// What a script writes counts behind the boot, and is no better for it.
-fn forgets(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write], seconds: u64) -> Finding {
-    let severity = if seconds < CUTS_SECONDS { Severity::Error } else { Severity::Warning };
-    let title = format!("{} has connections forgotten after {seconds} s of silence", write.line.path);
-    Finding::new("established-too-short", severity, title)
-        .because(
-            "A session that nobody types in is silent for hours; TCP's own keepalive begins after two hours: hence 2 h \
-             4 min as the least.",
-        )
-        .seen([facts.line(&write.line)])
-        .fix(moved(facts, boot, write, of_file))
-        .source(&["RFC 5382, REQ-5", "tcp(7), tcp_keepalive_time"])
+fn too_short(
+    facts: &Facts,
+    boot: &Boot<'_>,
+    write: &Write,
+    of_file: &[Write],
+    name: &str,
+) -> Option<Finding> {
+    let evidence = vec![facts.line(&write.line)];
+    let finding = match value::read(name, write.value.as_deref()?) {
+        Reading::Negative(number) => negative_finding(name, number).seen(evidence),
+        reading => {
+            let seconds = reading.number()?;
+            short_timeouts::finding(name, seconds, &short(name, seconds)?, evidence, Some(&write.line.path))
+        }
+    };
+    Some(finding.fix(moved(facts, boot, write, of_file)))
 }
 
 fn torn(facts: &Facts, write: &Write, joined: &str) -> Finding {
@@ -217,28 +237,4 @@ fn mended(command: &Command, joined: &str) -> Option<(String, String)> {
         .find(|c: char| !c.is_whitespace() && c != '=')
         .filter(|gap| behind[*gap..].starts_with(value))?;
     Some((text[start..start + name.len() + gap + value.len()].to_owned(), joined.to_owned()))
-}
-
-/// kube-proxy sets max and two timeouts at its start, by its own flags.
-fn kube_proxy(facts: &Facts) -> Option<Finding> {
-    let runtime = facts.runtime.as_ref()?;
-    let (pid, name) = runtime.programs.iter().find(|(_, name)| name == "kube-proxy")?;
-    let effective = facts.files.as_ref().map(|files| files.effective()).unwrap_or_default();
-    let written = ["max", "tcp_timeout_established", "tcp_timeout_close_wait"];
-    let both: Vec<_> = written.iter().filter_map(|name| effective.get(name)).collect();
-    let severity = if both.is_empty() { Severity::Note } else { Severity::Warning };
-    Some(
-        Finding::new("other-manager", severity, "kube-proxy manages conntrack's values as well")
-            .because(
-                "At its start it sets max (32768 a core, 131072 at least), tcp_timeout_established (one day) and \
-                 tcp_timeout_close_wait (one hour), whatever sysctl.d says.",
-            )
-            .seen([seen(format!("process {pid}: {name}"))])
-            .seen(both.into_iter().map(|s| facts.at(s.file, s.line)))
-            .fix([
-                "# in kube-proxy's configuration, which then leaves the values alone:",
-                "#   conntrack: { maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s }",
-            ])
-            .source(&["kube-proxy(1), --conntrack-max-per-core, --conntrack-tcp-timeout-established"]),
-    )
 }

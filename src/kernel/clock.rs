@@ -28,6 +28,13 @@ pub fn now_rfc3339() -> String {
     rfc3339(jiff::Timestamp::now())
 }
 
+/// When CLOCK_MONOTONIC, which stamps the kernel's messages, was at so many seconds: by the time of day as it is now.
+pub fn at_running_seconds(seconds: f64) -> String {
+    let ago = (running_seconds() - seconds).max(0.0);
+    let ago = jiff::SignedDuration::try_from_secs_f64(ago).unwrap_or_default();
+    rfc3339(jiff::Timestamp::now().checked_sub(ago).unwrap_or_default())
+}
+
 fn rfc3339(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 
+use super::clock;
 use super::image::Image;
 use crate::model::KernelMessage;
 
@@ -66,6 +67,7 @@ fn record(record: &str) -> Option<KernelMessage> {
         path: RING.into(),
         line: None,
         at_seconds: Some(microseconds as f64 / 1e6),
+        at: Some(clock::at_running_seconds(microseconds as f64 / 1e6)),
         text: text.into(),
     })
 }
@@ -90,6 +92,7 @@ pub fn logs(image: &Image) -> Vec<KernelMessage> {
             path: text.path.clone(),
             line: Some(line),
             at_seconds: None,
+            at: None,
             text: text_of.trim().into(),
         }));
     }

@@ -96,6 +96,24 @@ pub fn builtin(image: &Image, release: &str) -> Vec<String> {
     text.text.lines().filter_map(name).collect()
 }
 
+/// Of a file of dependencies: depmod writes a megabyte for the kernel of a distribution.
+const DEPENDENCIES_BYTES: u64 = 1 << 24;
+
+/// Modules of a release that need another, itself among them (`modules.dep`, where depmod(8) names all that a module
+/// needs); nothing where the file is not there, or does not have the module.
+pub fn dependents(image: &Image, release: &str, module: &str) -> Option<Vec<String>> {
+    let (text, _) = image.tail(&format!("lib/modules/{release}/modules.dep"), DEPENDENCIES_BYTES)?;
+    let name = |path: &str| {
+        let file = path.rsplit('/').next().unwrap_or(path);
+        file.split(".ko").next().unwrap_or(file).replace('-', "_")
+    };
+    let is_it = |path: &str| name(path) == module;
+    let needing = text.text.lines().filter_map(|line| line.split_once(':'));
+    let needing = needing.filter(|(own, needs)| is_it(own) || needs.split_whitespace().any(is_it));
+    let found: Vec<String> = needing.map(|(own, _)| name(own)).collect();
+    found.iter().any(|name| name == module).then_some(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::root::fixture::Tree;
@@ -113,6 +131,21 @@ mod tests {
         assert!(modules.is_there("nf_tables") && modules.is_builtin("nf_tables") && modules.is_there("x_b"));
         assert!(!modules.is_there("nf_conntrack_netlink"));
         assert_eq!(releases(&Image::new(tree.root())), ["6.1.0"]);
+    }
+
+    #[test]
+    fn dependents_are_those_of_the_file() {
+        let dep = "kernel/a/nf_conntrack.ko.xz: kernel/a/nf_defrag_ipv4.ko.xz\nkernel/b/ip_vs.ko.xz: \
+                   kernel/a/nf_conntrack.ko.xz\nkernel/b/ip_vs-rr.ko.xz: kernel/b/ip_vs.ko.xz kernel/a/nf_conntrack.ko.xz\n\
+                   kernel/c/nf_conntrack_bridge_x.ko.xz:\n";
+        let tree = Tree::new(&[
+            ("lib/modules/6.1.0/modules.dep", dep),
+            ("lib/modules/6.2.0/modules.dep", "a.ko:\n"),
+        ]);
+        let image = Image::new(tree.root());
+        let of = |release: &str| dependents(&image, release, "nf_conntrack");
+        assert_eq!(of("6.1.0").expect("it says"), ["nf_conntrack", "ip_vs", "ip_vs_rr"]);
+        assert_eq!((of("6.2.0"), of("6.3.0")), (None, None));
     }
 
     #[test]

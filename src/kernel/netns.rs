@@ -1,7 +1,7 @@
 //! Network namespaces: finding, naming, entering.
 #![allow(unsafe_code)]
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,7 +12,8 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
-use super::process::pids;
+use super::clock;
+use super::process::{self, pids};
 use super::root::Root;
 use crate::error::{Error, Result};
 use crate::model::Netns;
@@ -48,6 +49,8 @@ pub struct Namespace {
     first: bool,
     /// By what it was named or found; `None` for one that nothing names.
     path: Option<PathBuf>,
+    /// When its inode was made, seconds since 1970.
+    made: i64,
     file: OwnedFd,
 }
 
@@ -99,6 +102,7 @@ impl Namespace {
             identity,
             first: false,
             path: named.then(|| path.to_path_buf()),
+            made: metadata.ctime(),
             file: file.into(),
         };
         // One that may not be entered is not known to be the first, and host-wide values are left alone there.
@@ -136,6 +140,7 @@ impl Namespace {
             identity: self.identity,
             first: self.first,
             path: self.path.clone(),
+            made: self.made,
             file: self.file.try_clone()?,
         })
     }
@@ -169,6 +174,32 @@ impl Namespace {
         })
     }
 
+    /// Seconds since boot (CLOCK_MONOTONIC) from which on it is known to have been there; nothing for the first one, and
+    /// where that cannot be told.
+    ///
+    /// nsfs makes an inode when somebody first asks for it and keeps it while a mount holds it: for a namespace of
+    /// `ip netns` that is when it was made. For one that only processes hold the oldest of them tells.
+    pub fn since_seconds(&self) -> Option<f64> {
+        if self.first {
+            return None;
+        }
+        let mounted = self.path.as_ref().is_some_and(|path| !path.starts_with("/proc"));
+        match mounted {
+            true => {
+                let ago = i64::try_from(clock::unix_seconds()).ok()?.saturating_sub(self.made);
+                Some(clock::running_seconds() - ago as f64)
+            }
+            false => {
+                let root = Root::default();
+                let inside = pids(&root).filter(|pid| {
+                    Identity::at(root.join(format!("proc/{pid}/ns/net")))
+                        .is_ok_and(|found| found == self.identity)
+                });
+                inside.filter_map(|pid| process::started_seconds(&root, pid)).min_by(f64::total_cmp)
+            }
+        }
+    }
+
     /// Whether the name or path that leads to it still does; true where nothing names it, and for the first one.
     /// One whose name is gone lives on while this handle does, and nothing will ever be heard from it.
     pub fn still_there(&self) -> bool {
@@ -194,6 +225,28 @@ pub fn others() -> u64 {
         Ok(own) => others_at(&Root::default(), own),
         Err(_) => 0,
     }
+}
+
+/// Namespaces with these inodes, by what leads to them (a name of `ip netns`, or a path), and as
+/// [`Namespace::since_seconds`]. Those that this process may not see are missing.
+pub fn by_inodes(inodes: &BTreeSet<u64>) -> BTreeMap<u64, (String, Option<f64>)> {
+    let root = Root::default();
+    let named = names(&root);
+    let of_processes = pids(&root).map(|pid| {
+        let path = root.join(format!("proc/{pid}/ns/net"));
+        (path.display().to_string(), path)
+    });
+    let mut found = BTreeMap::new();
+    for (spec, path) in named.into_iter().chain(of_processes) {
+        let inode = Identity::at(&path).map_or(0, |identity| identity.inode);
+        if !inodes.contains(&inode) || found.contains_key(&inode) {
+            continue;
+        }
+        if let Ok(namespace) = Namespace::open(&path, true) {
+            found.insert(inode, (spec, namespace.since_seconds()));
+        }
+    }
+    found
 }
 
 fn others_at(root: &Root, own: Identity) -> u64 {

@@ -38,6 +38,16 @@ pub fn holders(sockets: &HashSet<u64>) -> BTreeMap<u64, (u32, String)> {
     found
 }
 
+/// Seconds since boot at which a process began (field 22 of proc_pid_stat(5), CLOCK_BOOTTIME).
+pub(super) fn started_seconds(root: &Root, pid: u32) -> Option<f64> {
+    let stat = root.text(&format!("proc/{pid}/stat"));
+    // The name in parentheses may hold spaces and parentheses itself.
+    let (_, behind) = stat.rsplit_once(')')?;
+    let ticks: f64 = behind.split_whitespace().nth(19)?.parse().ok()?;
+    let a_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()?? as f64;
+    Some(ticks / a_second)
+}
+
 /// The processes that can be seen.
 pub(super) fn pids(root: &Root) -> impl Iterator<Item = u32> {
     let entries = std::fs::read_dir(root.join("proc")).into_iter().flatten().flatten();

@@ -9,6 +9,8 @@ pub enum AppliedBy {
     HandOnly,
     /// Nobody: its name does not end in `.conf`.
     Nobody,
+    /// A unit or a script that runs at boot, behind the boot's own.
+    Again,
     /// ufw, whenever it starts or reloads.
     Ufw,
 }
@@ -102,7 +104,7 @@ pub struct Statistics {
 }
 
 /// A message of the kernel.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct KernelMessage {
     /// The file, /dev/kmsg or a log.
     pub path: String,
@@ -110,6 +112,8 @@ pub struct KernelMessage {
     pub line: Option<u32>,
     /// Seconds since boot, where the record tells.
     pub at_seconds: Option<f64>,
+    /// The same as RFC 3339 in UTC.
+    pub at: Option<String>,
     /// The text.
     pub text: String,
 }

@@ -28,7 +28,7 @@ impl Severity {
 }
 
 /// Where a finding rests on: a line of a file, or a value of the running kernel.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Evidence {
     /// The file, also one of /proc; nothing for what has no file.
     pub file: Option<String>,
@@ -36,6 +36,9 @@ pub struct Evidence {
     pub line: Option<u32>,
     /// What stands there, or what was seen.
     pub text: String,
+    /// When that was, RFC 3339 in UTC: of a message of the kernel when it was written, of a counter when it was read.
+    /// Nothing where only the text tells, and for what has no time.
+    pub at: Option<String>,
 }
 
 /// One finding.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::Style;
-use super::quantity::counted;
+use super::quantity::{counted, moment};
 use super::text::{escape, paragraph};
 use crate::model::{DoctorDocument, Evidence, Finding, Severity};
 
@@ -49,7 +49,7 @@ fn one(out: &mut dyn Write, finding: &Finding, style: &Style) -> io::Result<()> 
         return Ok(());
     }
     for evidence in &finding.evidence {
-        writeln!(out, "    {}", escape(&place(evidence)))?;
+        writeln!(out, "    {}", escape(&place(evidence, style)))?;
     }
     paragraph(out, style.width, "    ", INDENT, &finding.explanation)?;
     if !finding.fix.is_empty() {
@@ -64,10 +64,12 @@ fn one(out: &mut dyn Write, finding: &Finding, style: &Style) -> io::Result<()> 
 }
 
 /// `file:line: text`.
-fn place(evidence: &Evidence) -> String {
-    match (&evidence.file, evidence.line) {
+fn place(evidence: &Evidence, style: &Style) -> String {
+    let at = evidence.at.as_deref().map_or(String::new(), |at| format!("{} ", moment(at, style.zone())));
+    let said = match (&evidence.file, evidence.line) {
         (Some(file), Some(line)) => format!("{file}:{line}: {}", evidence.text),
         (Some(file), None) => format!("{file}: {}", evidence.text),
         _ => evidence.text.clone(),
-    }
+    };
+    at + &said
 }

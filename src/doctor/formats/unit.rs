@@ -22,8 +22,8 @@ pub fn commands(lines: &[FileLine]) -> Vec<Command> {
     found
 }
 
-/// A word `;` stands between commands, and nothing is redirected. `%%` and `$$` are one character.
-fn of_value(line: &FileLine, value: &str) -> Vec<Command> {
+/// The commands of a value. A word `;` stands between commands, and nothing is redirected. `%%` and `$$` are one character.
+pub fn of_value(line: &FileLine, value: &str) -> Vec<Command> {
     let value = value.trim_start_matches(['-', '@', ':', '+', '!', '|']);
     let mut found = Vec::new();
     let mut words =

@@ -45,12 +45,12 @@ const SCRIPT_DIRECTORIES: [&str; 22] = [
 const PROFILES: [&str; 4] = ["etc/tuned/profiles", "etc/tuned", "usr/lib/tuned/profiles", "usr/lib/tuned"];
 
 /// Values of connection tracking that something writes.
-pub fn writes(image: &Image) -> Vec<Write> {
-    let mut found: Vec<Write> = paths(image)
-        .iter()
-        .flat_map(|path| ours(image, path).map(|text| of_file(path, &text)))
-        .flatten()
-        .collect();
+/// `started`: files of units that something starts, and scripts that these run.
+pub fn writes(image: &Image, started: Vec<String>) -> Vec<Write> {
+    let mut paths = paths(image);
+    paths.extend(started);
+    let mut found: Vec<Write> =
+        paths.iter().flat_map(|path| ours(image, path).map(|text| of_file(path, &text))).flatten().collect();
     found.extend(profiles(image));
     // A unit is found again by the links that enable it.
     let mut seen = BTreeSet::new();
@@ -107,7 +107,7 @@ fn of_file(path: &str, text: &Text) -> Vec<Write> {
 }
 
 /// Shells by the name of the interpreter; a hook without one is run or read by a shell.
-fn script(text: &Text) -> Vec<Command> {
+pub fn script(text: &Text) -> Vec<Command> {
     const SHELLS: [&str; 9] =
         ["sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "openrc-run", "rc.common"];
     let first = text.text.lines().next().unwrap_or_default();

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::Files;
-use super::commands;
+use super::super::applying::{self, Which};
+use super::super::cure::{MODPROBE_FILE, MODULES_FILE, SYSCTL_FILE};
+use super::super::kube_proxy;
+use super::{boot, commands};
 use crate::kernel::image::{Image, Text};
 use crate::kernel::modules::{self, Modules};
 use crate::kernel::text_lines::{Format, joined};
@@ -21,6 +24,9 @@ const FIREWALLS: [&str; 5] = [
     "etc/sysconfig/ip6tables-config",
     "etc/firewalld/firewalld.conf",
 ];
+/// Files that fixes append to.
+const WRITTEN: [&str; 3] = [SYSCTL_FILE, MODULES_FILE, MODPROBE_FILE];
+
 /// What the files of a tree say. `releases` are the kernels that count, those installed where there are none.
 pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> Files {
     let kernels = if releases.is_empty() { modules::releases(image) } else { releases.to_vec() };
@@ -36,14 +42,19 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
     let mut sysctl = sysctl_files::files(image);
     sysctl.extend(ufw(image, &firewalls));
     let systemd = sysctl_files::by_systemd(image);
+    let (modules, command_lines) = boot::modules(image, systemd, running.is_some());
+    let programs = boot::programs(image, systemd);
     let conffiles = image.read("var/lib/dpkg/info/procps.conffiles");
-    Files {
+    let mut files = Files {
         sysctl,
         systemd,
+        dependents: dependents(image, &kernels),
         program: sysctl_files::at_boot(image),
         kernels,
         builtin,
-        modules: boot_modules(image, systemd),
+        modules,
+        command_lines,
+        programs: programs.programs,
         modprobe: modprobe(image),
         udev: of_directories(
             image,
@@ -53,12 +64,73 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
             |line| line.contains("conntrack"),
         ),
         firewalls,
-        writers: commands::writes(image),
+        writers: commands::writes(image, programs.paths),
         sysctl_conf_is_packaged: conffiles
             .is_some_and(|text| text.text.lines().any(|line| line.trim() == "/etc/sysctl.conf"))
             || in_status(image),
         // The running system has its ring buffer.
         log: if running.is_none() { kernel_log::logs(image) } else { Vec::new() },
+        started_units: programs.units,
+        kube_proxy_options: kube_proxy_options(image),
+        missing_directories: missing_directories(image),
+        unfinished: unfinished(image),
+    };
+    applied_again(image, &mut files);
+    files
+}
+
+/// Options that k3s and microk8s have for kube-proxy.
+fn kube_proxy_options(image: &Image) -> Vec<FileLine> {
+    let more = image.list(kube_proxy::OPTION_DIRECTORY).into_iter().filter(|name| name.ends_with(".yaml"));
+    let more = more.map(|name| format!("{}/{name}", kube_proxy::OPTION_DIRECTORY));
+    let paths = kube_proxy::OPTION_FILES.iter().map(ToString::to_string).chain(more);
+    paths.flat_map(|path| lines(image.read(&path), Format::Plain)).collect()
+}
+
+/// Of the directories that fixes write into, those that are not there.
+fn missing_directories(image: &Image) -> Vec<String> {
+    let directories = WRITTEN.iter().filter_map(|path| Some(path.rsplit_once('/')?.0));
+    directories.filter(|directory| !image.exists(directory)).map(str::to_owned).collect()
+}
+
+/// Of the files that fixes append to, those whose last line has no end.
+fn unfinished(image: &Image) -> Vec<String> {
+    let cut = |path: &&&str| {
+        image.read(path).is_some_and(|text| !text.text.is_empty() && !text.text.ends_with('\n'))
+    };
+    WRITTEN.iter().filter(cut).map(ToString::to_string).collect()
+}
+
+/// Modules that need nf_conntrack in each of the kernels; nothing where one of them does not say.
+fn dependents(image: &Image, releases: &[String]) -> Option<Vec<String>> {
+    let mut all = releases.iter().map(|release| modules::dependents(image, release, "nf_conntrack"));
+    let first = all.next()??;
+    all.try_fold(first, |common, more| {
+        let more = more?;
+        Some(common.into_iter().filter(|name| more.contains(name)).collect())
+    })
+}
+
+/// Files that a unit or a script applies which the boot itself does not.
+fn applied_again(image: &Image, files: &mut Files) {
+    let appliers = applying::appliers(files);
+    for file in files.sysctl.iter_mut() {
+        let by_hand = matches!(file.applied_by, AppliedBy::HandOnly | AppliedBy::Nobody);
+        if by_hand && appliers.iter().any(|applier| applier.reads(file)) {
+            file.applied_by = AppliedBy::Again;
+        }
+    }
+    for applier in appliers {
+        let Which::One(path) = applier.which else { continue };
+        let known = files.sysctl.iter().any(|file| file.path == path || file.listed_as == path);
+        if let Some(text) = image.read(&path).filter(|_| path.starts_with('/') && !known) {
+            files.sysctl.push(sysctl_files::parse(
+                &text,
+                &path,
+                AppliedBy::Again,
+                sysctl_files::by_hand(image),
+            ));
+        }
     }
 }
 
@@ -71,12 +143,12 @@ fn in_status(image: &Image) -> bool {
 }
 
 /// Lines that are neither empty nor comments.
-fn lines(text: Option<Text>, format: Format) -> Vec<FileLine> {
+pub fn lines(text: Option<Text>, format: Format) -> Vec<FileLine> {
     text.map(|text| joined(&text, format)).unwrap_or_default()
 }
 
 /// Lines of the files below each prefix; of files with one name the first counts.
-fn of_directories(
+pub fn of_directories(
     image: &Image,
     below: &str,
     format: Format,
@@ -95,22 +167,10 @@ fn of_directories(
     all.filter(|line| line_counts(&line.text)).collect()
 }
 
-/// Before the sysctls: modules-load.d; where no systemd reads it, Debian's kmod reads /etc/modules. What the initramfs
-/// loads is there still earlier.
-fn boot_modules(image: &Image, systemd: bool) -> Vec<FileLine> {
-    let mut found =
-        of_directories(image, "modules-load.d", Format::Plain, |name| name.ends_with(".conf"), |_| true);
-    if !systemd {
-        found.extend(lines(image.read("etc/modules"), Format::Plain));
-    }
-    found.extend(lines(image.read("etc/initramfs-tools/modules"), Format::Plain));
-    found
-}
-
 /// Names without an ending are taken too: they are a mistake that somebody made, where `.bak` is none.
 fn modprobe(image: &Image) -> Vec<FileLine> {
     let counts = |name: &str| name.ends_with(".conf") || !name.contains(['.', '~']);
-    of_directories(image, "modprobe.d", Format::Modprobe, counts, |line| line.contains("conntrack"))
+    of_directories(image, "modprobe.d", Format::Modprobe, counts, |_| true)
 }
 
 /// The file that ufw applies, by `/etc/default/ufw`.

@@ -1,6 +1,7 @@
 //! Facts from the kernel and from files. Reading is all that happens here, and it loads no module: what would need one
 //! that is not there is left out and said.
 
+mod boot;
 mod commands;
 mod files;
 mod runtime;
@@ -48,6 +49,8 @@ pub struct Question<'a> {
     pub settings: &'a Settings,
     /// As the operator named it.
     pub spec: Option<&'a str>,
+    /// How this program was called, with the options that say where: `ctctl --netns blue`.
+    pub program: String,
     /// Where agents keep baselines.
     pub baselines: &'a [PathBuf],
     /// Seconds between two looks at the counters.

@@ -1,10 +1,11 @@
 //! The running kernel, in the namespace that the calling thread has entered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::super::cure::quoted;
+use super::super::kube_proxy;
 use super::super::usage::worth_a_rule;
 use super::super::{EventListener, Runtime, Side};
 use super::{Question, table};
@@ -19,8 +20,6 @@ use crate::kernel::{clock, kernel_log, memory, nft_rules, process, statistics, t
 use crate::lifeline::{self, Way};
 use crate::model::{KernelMessage, NotExamined, Ruleset, TimeoutPolicy, TrackingUser};
 
-/// Programs that write conntrack's values.
-const MANAGERS: [&str; 1] = ["kube-proxy"];
 /// Modules that track for themselves, whatever the ruleset says.
 const TRACKERS: [&str; 4] = ["ip_vs", "openvswitch", "act_ct", "nf_conntrack_bridge"];
 
@@ -55,6 +54,9 @@ pub fn gather(
         first: question.namespace().is_first(),
         inode: question.target.netns().inode,
         enter: if own { String::new() } else { enter(question.spec) },
+        program: question.program.clone(),
+        taken_at: clock::now_rfc3339(),
+        since_seconds: question.namespace().since_seconds(),
         release: release.to_owned(),
         held_by_agent: held(question),
         values,
@@ -62,6 +64,7 @@ pub fn gather(
         up_seconds: clock::boottime_seconds(),
         ..Runtime::default()
     };
+    runtime.namespaces = named_in(&runtime.log);
     if here {
         runtime.memory = memory::facts(count);
         runtime.memory.other_namespaces = netns::others();
@@ -80,7 +83,7 @@ pub fn gather(
         runtime.in_the_way = in_the_way(&runtime, modules);
         runtime.policies = policies(modules, &mut skip);
         runtime.listeners = listeners();
-        runtime.programs = process::named(&MANAGERS, question.target.netns().inode);
+        runtime.programs = process::named(&kube_proxy::processes(), question.target.netns().inode);
     }
     let sample = Duration::from_secs(question.sample_seconds);
     if here && before.is_some() {
@@ -200,6 +203,19 @@ fn log(skip: &mut impl FnMut(&str, String, bool)) -> Vec<KernelMessage> {
         skip("/dev/kmsg", format!("{error}; the kernel's log is for root (kernel.dmesg_restrict)"), !missing);
         Vec::new()
     })
+}
+
+/// The namespaces that the kernel's messages name by their inodes.
+fn named_in(log: &[KernelMessage]) -> BTreeMap<u64, (String, Option<f64>)> {
+    let inodes = log.iter().filter_map(|message| {
+        let (_, rest) = message.text.split_once("in netns ")?;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok()
+    });
+    let inodes: BTreeSet<u64> = inodes.collect();
+    if inodes.is_empty() {
+        return BTreeMap::new();
+    }
+    netns::by_inodes(&inodes)
 }
 
 /// What agents of this program changed, of this boot, and what they found.

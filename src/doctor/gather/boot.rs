@@ -1,0 +1,353 @@
+//! What the boot loads and runs: lists of modules, the kernel's command line, units that are enabled, and scripts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::applying;
+use super::super::boot_modules;
+use super::super::formats::{Command, listed};
+use super::super::units::{self, Unit};
+use super::super::{BootModule, Program, When};
+use super::commands;
+use super::files::{lines, of_directories};
+use crate::kernel::image::Image;
+use crate::kernel::text_lines::{Format, joined};
+use crate::model::FileLine;
+
+/// Where units lie, in order of precedence (systemd.unit(5), Unit File Load Path).
+const UNITS: [&str; 5] = [
+    "etc/systemd/system",
+    "run/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+];
+/// Units that come before the files are applied, or apply them.
+const EARLY: [&str; 2] = ["systemd-modules-load.service", "systemd-sysctl.service"];
+/// Files with assignments that name modules, or hold the kernel's command line.
+const ASSIGNING: [&str; 9] = [
+    "etc/default/grub",
+    "etc/default/u-boot",
+    "etc/default/flash-kernel",
+    "etc/dracut.conf",
+    "etc/mkinitcpio.conf",
+    "etc/conf.d/modules",
+    "etc/update-extlinux.conf",
+    "etc/sysconfig/kernel",
+    "boot/grub2/grubenv",
+];
+/// Directories of such files, and how their names end.
+const ASSIGNING_DIRECTORIES: [(&str, &str); 6] = [
+    ("etc/default/grub.d", ".cfg"),
+    ("usr/lib/dracut/dracut.conf.d", ".conf"),
+    ("etc/dracut.conf.d", ".conf"),
+    ("etc/mkinitcpio.conf.d", ".conf"),
+    ("run/dracut.conf.d", ".conf"),
+    ("etc/initramfs-tools/conf.d", ""),
+];
+/// Files that are the kernel's command line, or hold it in lines of their own.
+const COMMAND_LINES: [&str; 9] = [
+    "etc/kernel/cmdline",
+    "usr/lib/kernel/cmdline",
+    "boot/cmdline.txt",
+    "boot/firmware/cmdline.txt",
+    "boot/grub/grub.cfg",
+    "boot/grub2/grub.cfg",
+    "boot/extlinux/extlinux.conf",
+    "boot/extlinux.conf",
+    "boot/syslinux/syslinux.cfg",
+];
+const COMMAND_LINE_DIRECTORIES: [(&str, &str); 4] = [
+    ("etc/cmdline.d", ".conf"),
+    ("usr/lib/cmdline.d", ".conf"),
+    ("boot/loader/entries", ".conf"),
+    ("boot/efi/loader/entries", ".conf"),
+];
+/// Scripts that the boot runs, or that run as an interface comes.
+const SCRIPTS: [&str; 3] = ["etc/rc.local", "etc/rc.d/rc.local", "etc/rc.modules"];
+const SCRIPT_DIRECTORIES: [&str; 12] = [
+    "etc/local.d",
+    "etc/network/if-pre-up.d",
+    "etc/network/if-up.d",
+    "etc/NetworkManager/dispatcher.d",
+    "etc/networkd-dispatcher/routable.d",
+    "etc/ppp/ip-up.d",
+    "etc/cron.hourly",
+    "etc/cron.daily",
+    "etc/cron.weekly",
+    "etc/boot.d",
+    "etc/hotplug.d/iface",
+    "etc/dhcp/dhclient-exit-hooks.d",
+];
+/// Links to the scripts that the boot starts: of sysvinit, OpenRC and OpenWrt.
+const STARTED: [&str; 9] = [
+    "etc/rc2.d",
+    "etc/rc3.d",
+    "etc/rc5.d",
+    "etc/rcS.d",
+    "etc/rc.d",
+    "etc/rc.d/rc3.d",
+    "etc/runlevels/boot",
+    "etc/runlevels/default",
+    "etc/runlevels/sysinit",
+];
+/// Those that apply the files themselves, as the boot's own.
+const OWN: [&str; 4] = ["procps", "sysctl", "kmod", "modules"];
+
+/// Modules that are named for the boot, and lines with the kernel's command line.
+pub fn modules(image: &Image, systemd: bool, running: bool) -> (Vec<BootModule>, Vec<FileLine>) {
+    let conf = |name: &str| name.ends_with(".conf");
+    let mut found = boot_modules::of_lists(
+        &of_directories(image, "modules-load.d", Format::Plain, conf, |_| true),
+        systemd,
+    );
+    // systemd reads /etc/modules by a link of modules-load.d alone.
+    if !systemd {
+        found.extend(boot_modules::of_lists(&lines(image.read("etc/modules"), Format::Plain), false));
+    }
+    // Loaded by the initramfs, and by procd's kmodloader.
+    let mut lists =
+        vec!["etc/initramfs-tools/modules".to_owned(), "usr/share/initramfs-tools/modules".to_owned()];
+    for directory in ["usr/share/initramfs-tools/modules.d", "etc/modules-boot.d", "etc/modules.d"] {
+        lists.extend(inside(image, directory, ""));
+    }
+    for path in &lists {
+        found.extend(boot_modules::of_lists(&lines(image.read(path), Format::Plain), false));
+    }
+    let directories = ASSIGNING_DIRECTORIES.iter().flat_map(|(directory, end)| inside(image, directory, end));
+    let mut command_lines = Vec::new();
+    for path in ASSIGNING.iter().map(ToString::to_string).chain(directories) {
+        let Some(text) = image.read(&path) else { continue };
+        let (modules, lines) = boot_modules::of_assignments(&text.path, &text.text);
+        found.extend(modules);
+        command_lines.extend(lines);
+    }
+    let directories =
+        COMMAND_LINE_DIRECTORIES.iter().flat_map(|(directory, end)| inside(image, directory, end));
+    for path in COMMAND_LINES.iter().map(ToString::to_string).chain(directories) {
+        command_lines.extend(lines(image.read(&path), Format::Plain));
+    }
+    if running {
+        command_lines.extend(lines(image.read("proc/cmdline"), Format::Plain));
+    }
+    command_lines.retain(|line| line.text.contains('='));
+    found.extend(boot_modules::of_command_lines(&command_lines));
+    (found, command_lines)
+}
+
+/// Paths of the files of a directory whose names end so.
+fn inside(image: &Image, directory: &str, end: &str) -> Vec<String> {
+    let names = image.list(directory).into_iter().filter(|name| name.ends_with(end));
+    names.map(|name| format!("{directory}/{name}")).collect()
+}
+
+/// What runs, and the files of which it is made.
+#[derive(Default)]
+pub struct Programs {
+    /// In no particular order.
+    pub programs: Vec<Program>,
+    /// Files of units that are started, and of scripts that they run.
+    pub paths: Vec<String>,
+    /// Names of units that are started.
+    pub units: Vec<String>,
+}
+
+/// Units that are started, the scripts that they run, and the scripts that run without a unit.
+pub fn programs(image: &Image, systemd: bool) -> Programs {
+    let mut found = Programs::default();
+    let units = if systemd { units(image) } else { Vec::new() };
+    let after_these: BTreeSet<String> = {
+        let own = units.iter().filter(|unit| unit.name == EARLY[1]);
+        own.flat_map(|unit| unit.words("After").map(str::to_owned).collect::<Vec<_>>()).collect()
+    };
+    found.units = units.iter().filter(|unit| unit.enabled).map(|unit| unit.name.clone()).collect();
+    for unit in &units {
+        let early = EARLY.contains(&unit.name.as_str())
+            || unit.is_before(EARLY[1])
+            || (after_these.contains(&unit.name) && unit.name.ends_with(".service"));
+        let when = match (unit.enabled, early) {
+            (false, _) => When::ByHand,
+            (true, true) => When::BeforeSysctls,
+            (true, false) => When::Boot,
+        };
+        found.unit(image, unit, when);
+    }
+    for path in SCRIPTS {
+        found.script(image, path, When::Boot);
+    }
+    for path in SCRIPT_DIRECTORIES.iter().flat_map(|directory| inside(image, directory, "")) {
+        found.script(image, &path, When::Boot);
+    }
+    for path in inside(image, "etc/sysconfig/modules", ".modules") {
+        let when = if systemd { When::Boot } else { When::BeforeSysctls };
+        found.script(image, &path, when);
+    }
+    found.services(image, &units);
+    found.tables(image);
+    found
+}
+
+impl Programs {
+    fn unit(&mut self, image: &Image, unit: &Unit, when: When) {
+        let mut commands = Vec::new();
+        for command in unit.commands() {
+            let paths: Vec<String> =
+                applying::expanded(std::slice::from_ref(&command)).iter().filter_map(script_of).collect();
+            commands.push(command);
+            for path in paths {
+                let inside = of_script(image, &path);
+                if !inside.is_empty() && when != When::ByHand {
+                    self.paths.push(path);
+                }
+                commands.extend(inside);
+            }
+        }
+        if when != When::ByHand {
+            let of = |directive: &units::Directive| directive.at.path.trim_start_matches('/').to_owned();
+            let mut paths: Vec<String> = unit.directives.iter().map(of).collect();
+            paths.dedup();
+            self.paths.extend(paths);
+        }
+        self.push(when, commands);
+    }
+
+    fn script(&mut self, image: &Image, path: &str, when: When) {
+        self.push(when, of_script(image, path));
+    }
+
+    /// Scripts of init.d that the boot starts; a unit of the same name takes their place.
+    fn services(&mut self, image: &Image, units: &[Unit]) {
+        let names = STARTED.iter().flat_map(|directory| image.list(directory));
+        let order = |c: char| c.is_ascii_digit();
+        let bare = |name: String| match name.strip_prefix('S').filter(|rest| rest.starts_with(order)) {
+            Some(rest) => rest.trim_start_matches(order).to_owned(),
+            None => name,
+        };
+        let names: BTreeSet<String> = names.map(bare).filter(|name| !OWN.contains(&name.as_str())).collect();
+        let has_unit =
+            |name: &String| units.iter().any(|unit| unit.name.strip_suffix(".service") == Some(name));
+        for name in names.iter().filter(|name| !has_unit(name)) {
+            let path = format!("etc/init.d/{name}");
+            let commands = of_script(image, &path);
+            if !commands.is_empty() {
+                self.paths.push(path);
+                self.push(When::Boot, commands);
+            }
+        }
+    }
+
+    /// Tables of cron, and interfaces(5).
+    fn tables(&mut self, image: &Image) {
+        let plain = |path: &str| lines(image.read(path), Format::Plain);
+        self.push(When::Boot, listed::of_cron(&plain("etc/crontab"), 6));
+        for path in inside(image, "etc/cron.d", "") {
+            self.push(When::Boot, listed::of_cron(&plain(&path), 6));
+        }
+        for path in ["etc/crontabs", "var/spool/cron/crontabs", "var/spool/cron"]
+            .iter()
+            .flat_map(|d| inside(image, d, ""))
+        {
+            self.push(When::Boot, listed::of_cron(&plain(&path), 5));
+        }
+        let interfaces = inside(image, "etc/network/interfaces.d", "");
+        for path in interfaces.into_iter().chain(["etc/network/interfaces".to_owned()]) {
+            let lines = lines(image.read(&path), Format::Interfaces);
+            let up = |line: &FileLine| !line.text.contains("down");
+            let lines: Vec<FileLine> = lines.into_iter().filter(up).collect();
+            self.push(When::Boot, listed::of_interfaces(&lines));
+        }
+    }
+
+    fn push(&mut self, when: When, commands: Vec<Command>) {
+        if !commands.is_empty() {
+            self.programs.push(Program { when, commands });
+        }
+    }
+}
+
+/// The path of a script that a command runs, itself or by a shell.
+fn script_of(command: &Command) -> Option<String> {
+    let arguments = command.arguments();
+    let path = match command.program() {
+        "sh" | "bash" | "dash" | "ash" | "ksh" => {
+            arguments.iter().skip(1).find(|word| !word.starts_with('-'))?
+        }
+        _ => arguments.first()?,
+    };
+    path.strip_prefix('/').map(str::to_owned)
+}
+
+/// The commands of a script; none of a program, and none of a script that has to do with neither sysctls nor modules.
+fn of_script(image: &Image, path: &str) -> Vec<Command> {
+    const WORDS: [&str; 6] = ["sysctl", "procps", "modprobe", "insmod", "iptables", "conntrack"];
+    let text = image
+        .read_script(path)
+        .filter(|text| !text.text.contains('\0') && WORDS.iter().any(|word| text.text.contains(word)));
+    text.map(|text| commands::script(&text)).unwrap_or_default()
+}
+
+/// Every unit that something starts, and those of /etc that nothing does; with their drop-ins.
+fn units(image: &Image) -> Vec<Unit> {
+    let listed: Vec<(&str, BTreeSet<String>)> =
+        UNITS.iter().map(|directory| (*directory, image.list(directory).into_iter().collect())).collect();
+    let mut todo: Vec<String> = EARLY.iter().map(ToString::to_string).collect();
+    for (directory, names) in &listed {
+        let wants = names
+            .iter()
+            .filter(|name| [".wants", ".requires", ".upholds"].iter().any(|end| name.ends_with(end)));
+        todo.extend(wants.flat_map(|name| image.list(&format!("{directory}/{name}"))));
+    }
+    let mut found: BTreeMap<String, Unit> = BTreeMap::new();
+    while let Some(name) = todo.pop() {
+        if found.contains_key(&name) {
+            continue;
+        }
+        let unit = Unit { enabled: true, ..unit(image, &listed, &name) };
+        todo.extend(unit.starts());
+        found.insert(name, unit);
+    }
+    let own = listed.first().into_iter().flat_map(|(_, names)| names);
+    for name in own.filter(|name| name.ends_with(".service")) {
+        if !found.contains_key(name) {
+            let unit = unit(image, &listed, name);
+            // What has no section Install is for others to start.
+            let enabled = !unit.directives.iter().any(|directive| directive.section == "Install");
+            found.insert(name.clone(), Unit { enabled, ..unit });
+        }
+    }
+    found.into_values().collect()
+}
+
+/// A unit by its name; without directives where there is none, or where it is masked.
+fn unit(image: &Image, listed: &[(&str, BTreeSet<String>)], name: &str) -> Unit {
+    let template =
+        name.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
+    let names: Vec<&str> = [Some(name), template.as_deref()].into_iter().flatten().collect();
+    let place = names.iter().find_map(|name| {
+        let (directory, _) = listed.iter().find(|(_, there)| there.contains(*name))?;
+        Some(format!("{directory}/{name}"))
+    });
+    let text = place.and_then(|path| image.read(&path));
+    let instance =
+        name.split_once('@').and_then(|(_, rest)| Some(rest.rsplit_once('.')?.0)).unwrap_or_default();
+    let mut directives = match &text {
+        Some(text) => units::directives(&joined(&text, Format::Unit)),
+        None => return Unit { name: name.to_owned(), ..Unit::default() },
+    };
+    let mut dropins: BTreeMap<String, String> = BTreeMap::new();
+    for name in names {
+        let directory_name = format!("{name}.d");
+        for (directory, _) in listed.iter().filter(|(_, there)| there.contains(&directory_name)) {
+            for path in inside(image, &format!("{directory}/{directory_name}"), ".conf") {
+                let file = path.rsplit('/').next().unwrap_or_default().to_owned();
+                dropins.entry(file).or_insert(path);
+            }
+        }
+    }
+    for text in dropins.values().filter_map(|path| image.read(path)) {
+        directives.extend(units::directives(&joined(&text, Format::Unit)));
+    }
+    for directive in directives.iter_mut().filter(|directive| directive.value.contains('%')) {
+        directive.value = directive.value.replace("%i", instance).replace("%I", instance);
+    }
+    Unit { name: name.to_owned(), enabled: false, directives }
+}

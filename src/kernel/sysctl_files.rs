@@ -58,12 +58,35 @@ pub fn at_boot(image: &Image) -> SysctlProgram {
     if by_systemd(image) { SysctlProgram::Systemd } else { by_hand(image) }
 }
 
+/// How the boot goes through the directories.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Order {
+    /// By the names of the files, whatever their directory; /etc/sysctl.conf behind, where a script reads it.
+    Names,
+    /// What packages ship, /etc/sysctl.d, /etc/sysctl.conf, /run/sysctl.d (init.d/sysctl of Alpine).
+    Alpine,
+    /// /etc/sysctl.d and /etc/sysctl.conf alone (init.d/sysctl of OpenWrt).
+    OpenWrt,
+}
+
+fn order(image: &Image) -> Order {
+    match () {
+        () if by_systemd(image) => Order::Names,
+        () if image.exists("etc/openwrt_release") => Order::OpenWrt,
+        () if image.exists("etc/alpine-release") => Order::Alpine,
+        () => Order::Names,
+    }
+}
+
 /// Every file of sysctls in the order in which the boot applies it; behind those what the boot does not apply. A file
 /// with two names (sysctl.conf, and a link to it) comes once, in the place where the boot has it last.
 pub fn files(image: &Image) -> Vec<SysctlFile> {
+    let order = order(image);
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     let mut others = Vec::new();
-    for directory in DIRECTORIES {
+    for directory in
+        DIRECTORIES.into_iter().filter(|directory| order != Order::OpenWrt || *directory == DIRECTORIES[0])
+    {
         for name in image.list(directory) {
             let path = format!("{directory}/{name}");
             match name.ends_with(".conf") {
@@ -72,6 +95,11 @@ pub fn files(image: &Image) -> Vec<SysctlFile> {
                 false => others.push(path),
             }
         }
+    }
+    let mut applied: Vec<String> = names.into_values().collect();
+    if order == Order::Alpine {
+        let turn = ["lib/", "usr/lib/", "usr/local/", "etc/", "run/"];
+        applied.sort_by_key(|path| turn.iter().position(|directory| path.starts_with(directory)));
     }
     let (boot, hand) = (at_boot(image), by_hand(image));
     let mut files: Vec<Option<SysctlFile>> = Vec::new();
@@ -87,9 +115,11 @@ pub fn files(image: &Image) -> Vec<SysctlFile> {
         places.insert(file.path.clone(), files.len());
         files.push(Some(file));
     };
-    names.values().for_each(|path| add(path, AppliedBy::Boot));
     let last = if by_systemd(image) { AppliedBy::HandOnly } else { AppliedBy::Boot };
+    let behind = |path: &&String| order == Order::Alpine && path.starts_with("run/");
+    applied.iter().filter(|path| !behind(path)).for_each(|path| add(path, AppliedBy::Boot));
     add(LAST, last);
+    applied.iter().filter(behind).for_each(|path| add(path, AppliedBy::Boot));
     others.iter().for_each(|path| add(path, AppliedBy::Nobody));
     files.into_iter().flatten().collect()
 }

@@ -68,3 +68,34 @@ fn a_link_to_dev_null_masks() {
     std::os::unix::fs::symlink("/dev/null", tree.root().join("etc/sysctl.d/50-x.conf")).expect("link");
     assert_eq!(listed(&tree), [("/etc/sysctl.d/60-y.conf".to_owned(), AppliedBy::Boot)]);
 }
+
+#[test]
+fn scripts_of_the_boot_have_their_own_order() {
+    let files = [
+        ("etc/sysctl.conf", "a=1\n"),
+        ("etc/sysctl.d/20-b.conf", "a=2\n"),
+        ("usr/lib/sysctl.d/99-v.conf", "a=3\n"),
+        ("lib/sysctl.d/50-l.conf", "a=4\n"),
+        ("run/sysctl.d/10-r.conf", "a=5\n"),
+        ("usr/lib/sysctl.d/20-b.conf", "a=6\n"),
+    ];
+    let of = |release: &str| {
+        let tree = Tree::new(&[&files[..], &[(release, "x\n")]].concat());
+        listed(&tree).into_iter().map(|(path, _)| path).collect::<Vec<_>>()
+    };
+    let alpine = ["/lib/sysctl.d/50-l.conf", "/usr/lib/sysctl.d/99-v.conf", "/etc/sysctl.d/20-b.conf"];
+    let alpine = [&alpine[..], &["/etc/sysctl.conf", "/run/sysctl.d/10-r.conf"]].concat();
+    assert_eq!(of("etc/alpine-release"), alpine);
+    assert_eq!(of("etc/openwrt_release"), ["/etc/sysctl.d/20-b.conf", "/etc/sysctl.conf"]);
+}
+
+#[test]
+fn busybox_is_known_by_its_link() {
+    let tree = Tree::new(&[("bin/busybox", ""), ("sbin/x", "")]);
+    assert_eq!(at_boot(&Image::new(tree.root())), SysctlProgram::Procps);
+    std::os::unix::fs::symlink("/bin/busybox", tree.root().join("sbin/sysctl")).expect("link");
+    assert_eq!(at_boot(&Image::new(tree.root())), SysctlProgram::Busybox);
+    tree.put("usr/lib/systemd/systemd-sysctl", "");
+    let image = Image::new(tree.root());
+    assert_eq!((at_boot(&image), by_hand(&image)), (SysctlProgram::Systemd, SysctlProgram::Busybox));
+}

@@ -8,18 +8,18 @@ use super::text::{MODPROBE, SYSCTL};
 use crate::kernel::image::Image;
 use crate::kernel::root::Root;
 use crate::kernel::sysctl_files;
-use crate::model::{AppliedBy, Overriding, PersistedValue};
+use crate::kernel::text_lines::{Format, joined};
+use crate::model::{AppliedBy, Overriding, PersistedValue, SysctlFile};
 
 const MODPROBE_DIRECTORIES: [&str; 5] =
     ["etc/modprobe.d", "run/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"];
-/// What is longer is no list of settings.
-const MAX_BYTES: u64 = 1 << 20;
+const UFW: &str = "etc/ufw/sysctl.conf";
 
 /// One line that sets something of ours.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Line {
     path: PathBuf,
-    number: usize,
+    number: u32,
     text: String,
     /// After `nf_conntrack_`.
     name: String,
@@ -36,20 +36,22 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn read(root: &Path) -> Tree {
-        let read = sysctl_files::files(&Image::new(Root(root.into())));
-        let applied = read.iter().filter(|file| file.applied_by != AppliedBy::Nobody);
-        let mut files: Vec<PathBuf> =
-            applied.map(|file| root.join(file.listed_as.trim_start_matches('/'))).collect();
+        let image = Image::new(Root(root.into()));
+        let mut files = sysctl_files::files(&image);
+        files.retain(|file| file.applied_by != AppliedBy::Nobody);
         // Applied when ufw starts, after sysctl.d (IPT_SYSCTL of /etc/default/ufw).
-        let enabled = content(root, &root.join("etc/ufw/ufw.conf"));
+        let enabled = image.read("etc/ufw/ufw.conf").map(|text| text.text).unwrap_or_default();
         if enabled.lines().any(|line| line.trim().eq_ignore_ascii_case("ENABLED=yes")) {
-            files.push(root.join("etc/ufw/sysctl.conf"));
+            let ufw = image
+                .read(UFW)
+                .map(|text| sysctl_files::parse(&text, UFW, AppliedBy::Ufw, sysctl_files::by_hand(&image)));
+            files.extend(ufw);
         }
         let modprobe = by_name(root, &MODPROBE_DIRECTORIES);
         Tree {
             root: root.into(),
-            sysctls: files.iter().flat_map(|path| lines(root, path, sysctl)).collect(),
-            modprobe: modprobe.iter().flat_map(|path| lines(root, path, option)).collect(),
+            sysctls: files.iter().flat_map(|file| sysctls(root, file)).collect(),
+            modprobe: modprobe.iter().flat_map(|path| options(&image, root, path)).collect(),
         }
     }
 
@@ -109,33 +111,25 @@ fn by_name(root: &Path, directories: &[&str]) -> Vec<PathBuf> {
     files.into_values().collect()
 }
 
-/// The text of a file; a link to an absolute path leads below the root, as it will when that is the root.
-fn content(root: &Path, path: &Path) -> String {
-    let target = std::fs::read_link(path).ok().filter(|target| target.is_absolute());
-    let below = target.map(|target| root.join(target.strip_prefix("/").unwrap_or(&target)));
-    let path = below.as_deref().unwrap_or(path);
-    let regular = std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() <= MAX_BYTES);
-    let bytes = regular.then(|| std::fs::read(path).ok()).flatten().unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn lines(root: &Path, path: &Path, read: fn(&str) -> Option<(String, String)>) -> Vec<Line> {
-    let text = content(root, path);
-    let numbered = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with(['#', ';']));
-    let known = numbered.filter_map(|(i, text)| {
-        let (name, value) = read(text.trim())?;
-        Some(Line { path: path.into(), number: i + 1, text: text.trim().into(), name, value })
+/// The lines of a file of sysctls that set something of ours, as the program that applies it reads them.
+fn sysctls(root: &Path, file: &SysctlFile) -> Vec<Line> {
+    let path = root.join(file.listed_as.trim_start_matches('/'));
+    let ours = file.lines.iter().filter_map(|line| {
+        let (name, value) = (line.conntrack_name()?.to_owned(), line.value.clone()?);
+        Some(Line { path: path.clone(), number: line.line, text: line.text.clone(), name, value })
     });
-    known.collect()
+    ours.collect()
 }
 
-/// `net.netfilter.nf_conntrack_max = 1`, in each of its forms.
-fn sysctl(line: &str) -> Option<(String, String)> {
-    let (key, value) = line.split_once('=')?;
-    let key = key.trim().trim_start_matches('-').trim().replace('/', ".");
-    let name =
-        key.strip_prefix("net.netfilter.nf_conntrack_").or_else(|| key.strip_prefix("net.nf_conntrack_"))?;
-    Some((name.to_owned(), value.trim().to_owned()))
+/// The same of a file of modprobe.d.
+fn options(image: &Image, root: &Path, path: &Path) -> Vec<Line> {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let Some(text) = below.to_str().and_then(|below| image.read(below)) else { return Vec::new() };
+    let ours = joined(&text, Format::Modprobe).into_iter().filter_map(|line| {
+        let (name, value) = option(&line.text)?;
+        Some(Line { path: path.into(), number: line.line, text: line.text, name, value })
+    });
+    ours.collect()
 }
 
 /// `options nf_conntrack … hashsize=1 …`, and what keeps the module from loading.

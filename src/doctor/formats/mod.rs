@@ -3,6 +3,7 @@
 
 pub mod listed;
 pub mod shell;
+pub mod strings;
 pub mod tuned;
 pub mod udev;
 pub mod unit;
@@ -94,6 +95,12 @@ impl Command {
             ("tee", _) => self.input.clone(),
             _ => None,
         }
+    }
+
+    /// Its line with other text in its place; nothing where it cannot be cut out of it.
+    pub fn replaced(&self, with: &str) -> Option<String> {
+        let (from, to) = self.span?;
+        Some(format!("{}{with}{}", self.line.text.get(..from)?, self.line.text.get(to..)?))
     }
 
     /// How it stands in its line; nothing where it cannot be cut out of it.

@@ -170,21 +170,24 @@ impl<'a> Reader<'a> {
             return;
         };
         self.assign(&command.words);
+        command.piped = from_pipe;
         if command.input.is_none() && from_pipe {
             command.input = self.found.last().and_then(Command::output);
-            command.piped = true;
         }
         let ended = self.ended.max(began);
-        let (first, last) = (self.line_of(began), self.line_of(ended));
-        let start = self.text[..began].rfind('\n').map_or(0, |at| at + 1);
-        let end = self.text[ended..].find('\n').map_or(self.text.len(), |at| ended + at);
-        let (start, first) = self.logical_start(start, first);
+        let (start, first) = self.logical_start(began);
+        let (end, last) = self.logical_end(ended);
         let whole = &self.text[start..end];
         let indent = whole.len() - whole.trim_start().len();
-        let span = began.checked_sub(start + indent).map(|from| (from, from + ended - began));
-        // With a line break inside, places in the joined text differ.
         let text = whole.replace("\\\n", "").replace('\n', " ").trim().to_owned();
-        command.span = span.filter(|(from, to)| !whole.contains('\n') && text.get(*from..*to).is_some());
+        // In the joined text.
+        let place = |at: usize| {
+            let before = &self.text[start..at];
+            (before.len() - 2 * before.matches("\\\n").count()).checked_sub(indent)
+        };
+        let span = place(began).zip(place(ended));
+        let quoted = whole.replace("\\\n", "").contains('\n');
+        command.span = span.filter(|(from, to)| !quoted && text.get(*from..*to).is_some());
         let lines = || whole.split('\n').map(|line| line.trim().to_owned()).collect();
         let physical = if first == last { Vec::new() } else { lines() };
         command.line = FileLine { path: self.path.into(), line: first, last, text, physical };
@@ -194,13 +197,24 @@ impl<'a> Reader<'a> {
         self.found.push(command);
     }
 
-    /// The line that the one at `start` continues.
-    fn logical_start(&self, mut start: usize, mut line: u32) -> (usize, u32) {
+    /// The first of the lines that go on to the one at `at`.
+    fn logical_start(&self, at: usize) -> (usize, u32) {
+        let begin = |at: usize| self.text[..at].rfind('\n').map_or(0, |at| at + 1);
+        let (mut start, mut line) = (begin(at), self.line_of(at));
         while self.text[..start].ends_with("\\\n") {
-            start = self.text[..start - 2].rfind('\n').map_or(0, |at| at + 1);
-            line -= 1;
+            (start, line) = (begin(start - 2), line - 1);
         }
         (start, line)
+    }
+
+    /// The last of the lines to which the one at `at` goes on.
+    fn logical_end(&self, at: usize) -> (usize, u32) {
+        let end = |at: usize| self.text[at..].find('\n').map_or(self.text.len(), |length| at + length);
+        let (mut ends, mut line) = (end(at), self.line_of(at));
+        while self.text[..ends].ends_with('\\') && ends < self.text.len() {
+            (ends, line) = (end(ends + 1), line + 1);
+        }
+        (ends, line)
     }
 
     fn line_of(&self, at: usize) -> u32 {
@@ -239,8 +253,12 @@ impl<'a> Reader<'a> {
                 body.push_str(line);
                 body.push('\n');
             }
-            if let Some(command) = document.command.and_then(|at| self.found.get_mut(at)) {
-                command.input = Some(body);
+            let Some(mut at) = document.command.filter(|at| *at < self.found.len()) else { continue };
+            self.found[at].input = Some(body);
+            // What passes it on.
+            while self.found.get(at + 1).is_some_and(|next| next.piped) {
+                self.found[at + 1].input = self.found[at].output();
+                at += 1;
             }
         }
     }

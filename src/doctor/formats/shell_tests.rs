@@ -38,6 +38,10 @@ fn places_and_redirections_are_known() {
     let redirects: Vec<_> = first.redirects.iter().map(|r| (r.number, r.writes, r.target.as_str())).collect();
     assert_eq!(redirects, [(None, true, "/x"), (Some(2), true, "/y"), (None, false, "/z")]);
     assert_eq!((second.line.line, second.line.last, second.line.text.as_str()), (3, 4, "c  d"));
+    let all = commands("/x", "a && \\\n b c \\\n || d\ne\n");
+    let lines: Vec<_> = all.iter().map(|command| (command.line.line, command.line.last)).collect();
+    assert_eq!(lines, [(1, 3), (1, 3), (1, 3), (4, 4)]);
+    assert_eq!(all[1].replaced(":").as_deref(), Some("a &&  :  || d"));
     let piped = commands("/x", "echo 5 | tee a | cat\n");
     assert_eq!(piped[2].input.as_deref(), Some("5"));
     assert!(piped[1].piped && !piped[0].piped);

@@ -157,6 +157,8 @@ fn sysctl(command: &Command) -> Vec<Write> {
             Some("pattern") => drop(words.next()),
             Some(_) => {}
             None if word.len() > 1 && word.starts_with('-') => {
+                // `-p-` and `-pFILE`.
+                arguments.extend(word.strip_prefix("-p").filter(|file| file.starts_with(['-', '/'])));
                 writes |= word.contains('w');
                 files |= word.contains(['p', 'f']);
                 if word.ends_with('r') {
@@ -167,6 +169,12 @@ fn sysctl(command: &Command) -> Vec<Write> {
         }
     }
     match files {
+        // Lines of a file, which stands in the script itself.
+        true if arguments.iter().any(|file| matches!(*file, "-" | "/dev/stdin")) => {
+            let lines = command.input.iter().flat_map(|text| text.lines()).map(str::trim);
+            let lines: Vec<&str> = lines.filter(|line| !line.starts_with(['#', ';'])).collect();
+            assignments(command, &lines, false)
+        }
         true => Vec::new(),
         false => assignments(command, &arguments, writes),
     }

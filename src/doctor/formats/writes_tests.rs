@@ -32,6 +32,9 @@ fn forms_of_writing_are_told_apart() {
         "printf 5 >> /proc/sys/net/netfilter/nf_conntrack_max",
         "tee /proc/sys/net/netfilter/nf_conntrack_max <<< 5",
         "cat > /proc/sys/net/netfilter/nf_conntrack_max <<EOF\n5\nEOF\n",
+        "cat <<EOF | tee /proc/sys/net/netfilter/nf_conntrack_max\n5\nEOF\n",
+        "sysctl -p - <<EOF\n# ours\nnet.netfilter.nf_conntrack_max = 5\nnet.ipv4.ip_forward = 1\nEOF\n",
+        "cat <<EOF | sysctl -e -p /dev/stdin >/dev/null\nnet.netfilter.nf_conntrack_max=5\nEOF\n",
         "MAX=5\nP=/proc/sys/net/netfilter\necho $MAX > ${P}/nf_conntrack_max\n",
         "sh -c 'echo 5 > /proc/sys/net/netfilter/nf_conntrack_max'",
         "sudo bash -ec \"sysctl -w net.netfilter.nf_conntrack_max=5\"",
@@ -62,6 +65,8 @@ fn what_reads_writes_nothing() {
         "nf_conntrack_max=5",
         "# echo 5 > /proc/sys/net/netfilter/nf_conntrack_max",
         "sysctl net.netfilter.nf_conntrack_count",
+        "sysctl -p /etc/sysctl.d/90-conntrack.conf",
+        "sysctl --system net.netfilter.nf_conntrack_max",
         "sysctl -a | grep nf_conntrack_max=5",
         "modprobe nf_conntrack_ftp",
         "grep -q \"^net.netfilter.nf_conntrack_max=\" /etc/sysctl.conf",
@@ -102,7 +107,10 @@ fn a_command_is_cut_out_of_its_line() {
             "  if x; then echo 5 > /proc/sys/net/nf_conntrack_max; fi # why",
             "echo 5 > /proc/sys/net/nf_conntrack_max",
         ),
-        ("x && sysctl -q -w \\\n net.nf_conntrack_max=5", "-"),
+        (
+            "x && \\\n sysctl -q -w \\\n  net.nf_conntrack_max=5 \\\n || y",
+            "sysctl -q -w   net.nf_conntrack_max=5",
+        ),
     ] {
         let commands = shell::commands("/x", script);
         let written: Vec<Write> = commands.iter().flat_map(of).collect();

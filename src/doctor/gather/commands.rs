@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::formats::writes::{self, Write};
-use super::super::formats::{Command, listed, shell, tuned, udev, unit};
+use super::super::formats::{Command, listed, shell, strings, tuned, udev, unit};
 use crate::kernel::image::{Image, Text};
 use crate::kernel::text_lines::{Format, joined};
 
@@ -121,7 +121,7 @@ pub fn script(text: &Text) -> Vec<Command> {
     };
     match by_shell {
         true => shell::commands(&text.path, &text.text),
-        false => Vec::new(),
+        false => strings::commands(&joined(text, Format::Plain)),
     }
 }
 

@@ -163,6 +163,10 @@ impl Facts {
         let assignment = format!("{} = {value}", key(name));
         vec![match files.effective().get(name) {
             Some(setting) if !setting.by_pattern => {
+                // Where the line has a name of ip_conntrack, the kernels do too.
+                let old =
+                    super::names::renamed(&setting.line.key).map(|_| setting.line.key.replace('/', "."));
+                let assignment = old.map_or(assignment, |key| format!("{key} = {value}"));
                 self.replace(&setting.file.path, setting.line, &assignment)
             }
             _ => self.append(SYSCTL_FILE, &assignment),

@@ -109,19 +109,6 @@ fn rewritten(text: &str) -> Option<String> {
     (names::known(name) == Known::Writable).then(|| format!("{} = {number}", key(name)))
 }
 
-/// The first kernel without the old names.
-const OLD_NAMES_END: Version = (4, 9);
-
-/// Every kernel has the old names: until 2.6.19 there are no others, and until 4.8 those of before stay beside the new
-/// ones where NF_CONNTRACK_PROC_COMPAT is built in.
-pub(super) fn all_know_old_names(files: &Files) -> bool {
-    !files.kernels.is_empty()
-        && files
-            .kernels
-            .iter()
-            .all(|release| names::version(release).is_some_and(|version| version < OLD_NAMES_END))
-}
-
 fn renamed(
     facts: &Facts,
     files: &Files,
@@ -131,7 +118,7 @@ fn renamed(
     value: &str,
 ) -> Option<Finding> {
     let shown = line.key.replace('/', ".");
-    if all_know_old_names(files) {
+    if names::all_know_old_names(&files.kernels) {
         // Of 2.6.20 and later none needs them.
         let newer = |release: &String| !names::is_before_nf_conntrack(release);
         return files.kernels.iter().all(newer).then(|| {

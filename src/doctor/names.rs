@@ -50,6 +50,17 @@ pub fn known(name: &str) -> Known {
         // b118509076b3.
         "helper" => Known::GoneSince((6, 0), "helpers are assigned by rules: `ct helper set` of nft(8)"),
         "events_retry_timeout" => Known::GoneSince((4, 9), "the kernel retries by itself"),
+        // 9700ba805bdb.
+        "udplite_timeout" | "udplite_timeout_stream" => {
+            Known::GoneSince((4, 11), "UDP-Lite follows udp_timeout and udp_timeout_stream")
+        }
+        // Seen: 6.18 has no CONFIG_NF_CT_PROTO_DCCP.
+        name if name.starts_with("dccp_") && (OTHERS.contains(&name) || Timeout::named(name).is_some()) => {
+            Known::GoneSince(
+                (6, 18),
+                "DCCP follows generic_timeout, as every protocol without a tracker does",
+            )
+        }
         "sctp_timeout_heartbeat_acked" => Known::GoneSince((6, 3), "heartbeats use the established timeout"),
         name if OTHERS.contains(&name) || Timeout::named(name).is_some() => Known::Writable,
         _ => Known::Unknown,
@@ -114,6 +125,21 @@ pub fn version(release: &str) -> Option<Version> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
+/// The first kernel without the old names.
+const OLD_NAMES_END: Version = (4, 9);
+
+/// Every one of the kernels has the old names: until 2.6.19 there are no others, and until 4.8 those of before stay
+/// beside the new ones where NF_CONNTRACK_PROC_COMPAT is built in.
+pub fn all_know_old_names(kernels: &[String]) -> bool {
+    let knows = |release: &String| version(release).is_some_and(|version| version < OLD_NAMES_END);
+    !kernels.is_empty() && kernels.iter().all(knows)
+}
+
+/// Every one of the kernels has ip_conntrack alone.
+pub fn all_are_before_nf_conntrack(kernels: &[String]) -> bool {
+    !kernels.is_empty() && kernels.iter().all(|release| is_before_nf_conntrack(release))
+}
+
 /// Linux 2.6.19 and before have ip_conntrack alone.
 pub fn is_before_nf_conntrack(release: &str) -> bool {
     let mut parts = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
@@ -153,6 +179,9 @@ mod tests {
         assert_eq!(nearest("timeout_established"), Some(Near::Perhaps("tcp_timeout_established")));
         assert_eq!(nearest("tcp_timeout_clo"), Some(Near::Perhaps("tcp_timeout_close")), "two begin so");
         assert_eq!(nearest("something_else_entirely_different"), None);
+        assert!(matches!(known("udplite_timeout_stream"), Known::GoneSince((4, 11), _)));
+        assert!(matches!(known("dccp_timeout_open"), Known::GoneSince((6, 18), _)));
+        assert_eq!(known("dccp_timeout_opened"), Known::Unknown);
         assert_eq!(version("6.1.0-13-amd64"), Some((6, 1)));
         assert_eq!(version("nonsense"), None);
     }
@@ -164,5 +193,16 @@ mod tests {
         let old = "net/ipv4/netfilter/ip_conntrack_tcp_timeout_established";
         assert_eq!(new(old), "tcp_timeout_established");
         assert_eq!(renamed("net/netfilter/nf_conntrack_max"), None);
+        let kernels = |releases: &[&str]| releases.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(all_know_old_names(&kernels(&["2.6.18-419.el5", "4.8.0-2-amd64"])));
+        assert!(
+            !all_know_old_names(&kernels(&["2.6.18-419.el5", "4.9.0-8-amd64"])) && !all_know_old_names(&[])
+        );
+        assert!(is_before_nf_conntrack("2.6.19.7") && !is_before_nf_conntrack("2.6.20"));
+        assert!(
+            is_before_nf_conntrack("2.4.37")
+                && !is_before_nf_conntrack("6.1.0")
+                && !is_before_nf_conntrack("x")
+        );
     }
 }

@@ -3,7 +3,7 @@
 use super::cure::{key, quoted};
 use super::facts::{Facts, Files};
 use super::modules::{first, read, word};
-use super::value;
+use super::{names, value};
 use crate::model::{FileLine, Finding, Severity};
 
 /// What a parameter takes (param_ops of kernel/params.c).
@@ -62,9 +62,15 @@ fn is_taken(name: &str, kind: Kind, value: Option<&str>) -> bool {
     }
 }
 
+/// The module's name in every kernel that is installed.
+fn module(files: &Files) -> &'static str {
+    if names::all_are_before_nf_conntrack(&files.kernels) { "ip_conntrack" } else { "nf_conntrack" }
+}
+
 /// The last line that sets the module's hashsize, and to what.
 pub fn hashsize(files: &Files) -> Option<(&FileLine, u64)> {
-    let sizes = read(files).filter(|line| is_of(line, "nf_conntrack")).filter_map(|line| {
+    let module = module(files);
+    let sizes = read(files).filter(|line| is_of(line, module)).filter_map(|line| {
         let value = options(line).filter(|(name, _)| *name == "hashsize").last()?.1?;
         number(value).filter(|size| *size <= MOST_BUCKETS).map(|size| (line, size))
     });
@@ -100,7 +106,10 @@ pub fn check(facts: &Facts, files: &Files) -> Vec<Finding> {
 }
 
 fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
-    let alias = is_of(line, "ip_conntrack");
+    let alias = is_of(line, "ip_conntrack") && module(files) != "ip_conntrack";
+    if is_of(line, "ip_conntrack") && !alias {
+        return None;
+    }
     if !alias && !is_of(line, "nf_conntrack") {
         return None;
     }
@@ -123,7 +132,10 @@ fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
         ));
     }
     if let Some((name, value)) = options(line).find(|(name, _)| kind(name).is_none()) {
-        return Some(unknown(facts, line, name, value));
+        return Some(match name.starts_with('#') {
+            true => no_comment(facts, line),
+            false => unknown(facts, line, name, value),
+        });
     }
     if files.builtin {
         return Some(no_effect(
@@ -169,6 +181,22 @@ fn unknown(facts: &Facts, line: &FileLine, name: &str, value: Option<&str>) -> F
         "The kernel ignores it with a line in its log; max is a sysctl, the number of buckets is hashsize.",
         vec![fix],
     )
+}
+
+/// What stands behind options is no comment: every word of it goes to the kernel, and one that is a parameter counts.
+fn no_comment(facts: &Facts, line: &FileLine) -> Finding {
+    let (before, behind) = line.text.split_once('#').unwrap_or((&line.text, ""));
+    let counts =
+        behind.split_whitespace().any(|word| kind(word.split('=').next().unwrap_or_default()).is_some());
+    let severity = if counts { Severity::Warning } else { Severity::Note };
+    Finding::new("modprobe-no-effect", severity, "a comment behind options of nf_conntrack is none")
+        .because(
+            "modprobe.d knows comments at the beginning of a line alone. The kernel gets these words as parameters: it \
+             ignores those that it does not know with a line in its log, and takes the others.",
+        )
+        .seen([facts.line(line)])
+        .fix([facts.replace(&line.path, line, before.trim_end())])
+        .source(&["modprobe.d(5)", "kmod_config_parse, libkmod"])
 }
 
 fn as_sysctl(facts: &Facts, line: &FileLine) -> Vec<String> {

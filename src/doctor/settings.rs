@@ -36,6 +36,7 @@ impl Files {
         let of = |by| self.sysctl.iter().filter(move |file| file.applied_by == by);
         let lines = of(AppliedBy::Boot).chain(of(AppliedBy::Again));
         let lines = lines.flat_map(|file| file.lines.iter().map(move |line| (file, line)));
+        let knows_old = names::all_know_old_names(&self.kernels);
         let exempts = |line: &SysctlLine| line.value.is_none() && line.may_fail;
         let exempt: BTreeSet<&str> = lines
             .clone()
@@ -48,7 +49,8 @@ impl Files {
             {
                 effective.remove(name);
             }
-            for setting in of_line(file, line) {
+            let old = Some(line).filter(|_| knows_old).and_then(|line| of_old_name(file, line));
+            for setting in of_line(file, line).into_iter().chain(old) {
                 let explicit = effective.get(setting.name).is_some_and(|known| !known.by_pattern);
                 if !(setting.by_pattern && (explicit || exempt.contains(setting.name))) {
                     effective.insert(setting.name, setting);
@@ -70,6 +72,14 @@ fn of_line<'a>(file: &'a SysctlFile, line: &'a SysctlLine) -> Vec<Setting<'a>> {
     }
     let writable = |name: &&str| matches!(names::known(name), Known::Writable | Known::WritableSince(_));
     line.conntrack_name().filter(writable).and_then(|name| setting(name, false)).into_iter().collect()
+}
+
+/// A value under a name of ip_conntrack.
+fn of_old_name<'a>(file: &'a SysctlFile, line: &'a SysctlLine) -> Option<Setting<'a>> {
+    let renamed = names::renamed(&line.key)?;
+    let name = names::all().find(|name| *name == renamed)?;
+    let number = value::read(name, line.value.as_deref()?).number()?;
+    Some(Setting { name, number, file, line, by_pattern: false })
 }
 
 /// A pattern of glob(7).

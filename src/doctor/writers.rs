@@ -55,6 +55,10 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
     }
     let size = options::hashsize(boot.files)
         .filter(|(_, size)| name == "buckets" && number.is_some_and(|n| n != *size));
+    // A profile that a package ships is the operator's choice, and says nothing but that.
+    if against.is_none() && size.is_none() && line.path.starts_with("/usr/lib/tuned/") {
+        return None;
+    }
     let severity = if against.is_some() || size.is_some() { Severity::Warning } else { Severity::Note };
     let title = match (against, size) {
         (Some(set), _) if write.overruled => {
@@ -148,7 +152,7 @@ fn wrong_name(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> 
     let name = write.name();
     let (id, why) = match name.map(names::known) {
         _ if old.is_some() => {
-            if !boot.files.kernels.is_empty() && super::lines::all_know_old_names(boot.files) {
+            if names::all_know_old_names(&boot.files.kernels) {
                 return None;
             }
             (

@@ -333,3 +333,125 @@ fn old_names_are_right_where_kernels_have_them() {
         assert_eq!(ids(&image(release).document().1), expected.into_iter().collect(), "{release}");
     }
 }
+
+/// What other programs install; the files are cut down to the lines that count.
+#[test]
+fn packages_that_have_to_do_with_tracking_are_clean() {
+    let shorewall = [
+        (
+            "etc/shorewall/conntrack",
+            "?FORMAT 3\n######\n#ACTION SOURCE DEST PROTO\n?if $AUTOHELPERS && __CT_TARGET\nCT:helper:ftp:PO - - tcp 21\n?endif\n",
+        ),
+        (
+            "etc/shorewall/shorewall.conf",
+            "LOAD_HELPERS_ONLY=Yes\nDONT_LOAD=\nHELPERS=\nRPFILTER_DISPOSITION=DROP\n",
+        ),
+        ("usr/share/shorewall/helpers", "loadmodule nf_conntrack_ftp\nloadmodule nf_conntrack_irc\n"),
+        (
+            "etc/NetworkManager/dispatcher.d/01-shorewall",
+            "#!/bin/sh\ncase $2 in up) SUBSYSTEM=conntrack ;; esac\n. /usr/share/shorewall/shorewallrc\n",
+        ),
+        (
+            "etc/network/if-up.d/shorewall",
+            "#!/bin/sh\n[ -f /proc/net/nf_conntrack ] && conntrack -S >/dev/null\nexit 0\n",
+        ),
+        (
+            "usr/lib/systemd/system/shorewall.service",
+            "[Service]\nType=oneshot\nRemainAfterExit=yes\nEnvironmentFile=-/etc/default/shorewall\nExecStart=/sbin/shorewall $OPTIONS start $STARTOPTIONS\n",
+        ),
+    ];
+    let conntrackd = [
+        (
+            "etc/conntrackd/conntrackd.conf",
+            "General {\n\tHashSize 8192\n\tHashLimit 65535\n\tSyslog on\n\tLockFile /var/lock/conntrackd.lock\n\tUNIX {\n\t\tPath /var/run/conntrackd.sock\n\t}\n}\n",
+        ),
+        ("etc/default/conntrackd", "# Options to be passed to the conntrackd daemon\nDAEMON_OPTS=\"\"\n"),
+        ("etc/logrotate.d/conntrackd", "/var/log/conntrackd*.log {\n\tmissingok\n}\n"),
+        (
+            "usr/lib/systemd/system/conntrackd.service",
+            "[Unit]\nDescription=Conntrack Daemon\n[Service]\nType=notify\nExecStartPre=-/bin/rm -f /var/lock/conntrackd.lock\nExecStart=/usr/sbin/conntrackd\nProtectSystem=full\n[Install]\nWantedBy=multi-user.target\n",
+        ),
+        (
+            "etc/systemd/system/multi-user.target.wants/conntrackd.service",
+            "-> /usr/lib/systemd/system/conntrackd.service",
+        ),
+        (
+            "usr/local/sbin/primary-backup.sh",
+            "#!/bin/sh\ncase \"$1\" in\n  primary)\n    conntrackd -C /etc/conntrackd/conntrackd.conf -c\n    ;;\nesac\n",
+        ),
+    ];
+    let profile = "[main]\nsummary=x\ninclude=virtual-guest\n[net]\nnf_conntrack_hashsize=1048576\n[sysctl]\nkernel.pid_max=131072\nnet.netfilter.nf_conntrack_max=1048576\n";
+    let tuned = [
+        ("etc/tuned/tuned-main.conf", "daemon = 1\nreapply_sysctl = 1\n"),
+        ("etc/tuned/active_profile", "atomic-guest\n"),
+        (
+            "etc/modprobe.d/tuned.conf",
+            "# This file specifies additional parameters to kernel modules added by Tuned.\n",
+        ),
+        (
+            "usr/lib/tuned/virtual-guest/tuned.conf",
+            "[main]\ninclude=throughput-performance\n[sysctl]\nvm.dirty_ratio = 30\n",
+        ),
+        (
+            "usr/lib/tuned/throughput-performance/tuned.conf",
+            "[cpu]\ngovernor=performance\n[sysctl]\nnet.core.somaxconn=>2048\n",
+        ),
+        ("usr/lib/tuned/atomic-guest/tuned.conf", profile),
+        ("usr/lib/tuned/openshift/tuned.conf", "[net]\nnf_conntrack_hashsize=65536\n"),
+    ];
+    let keepalived = [
+        (
+            "usr/local/bin/chk_ct.sh",
+            "#!/bin/bash\nmax=$(</proc/sys/net/netfilter/nf_conntrack_max)\ncount=$(cat /proc/sys/net/netfilter/nf_conntrack_count)\n(( count * 100 / max > 90 )) && logger -t ct \"nf_conntrack_max=$max\"\n",
+        ),
+        ("etc/sysctl.d/95-ipvs.conf", "net.ipv4.vs.conntrack = 1\nnet.ipv4.vs.conn_reuse_mode = 0\n"),
+    ];
+    clean(&shorewall);
+    clean(&conntrackd);
+    clean(&tuned);
+    clean(&keepalived);
+    clean(&[&shorewall[..], &conntrackd, &tuned, &keepalived].concat());
+}
+
+#[test]
+fn names_end_with_the_kernels_that_have_them() {
+    let image = |release: &str, line: &str| {
+        let modules = format!("lib/modules/{release}/modules.builtin");
+        let tree = Tree::new(&[(&modules, "kernel/net/netfilter/nf_conntrack.ko\n"), (FILE, line)]);
+        ids(&tree.document().1).into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    let (udplite, dccp) =
+        ("net.netfilter.nf_conntrack_udplite_timeout = 60\n", "net.netfilter.nf_conntrack_dccp_loose = 1\n");
+    assert_eq!(image("4.9.0-19-amd64", udplite), [""; 0]);
+    assert_eq!(image("6.1.0-13-amd64", udplite), ["sysctl-unknown-name"]);
+    assert_eq!(image("6.1.0-13-amd64", dccp), [""; 0]);
+    assert_eq!(image("7.1.0-amd64", dccp), ["sysctl-unknown-name"]);
+    // The value counts under its old name, and the fix keeps that.
+    let old = "net.ipv4.netfilter.ip_conntrack_tcp_timeout_established = 60\n";
+    let tree = Tree::new(&[
+        ("lib/modules/2.6.18-419.el5/modules.builtin", "kernel/net/netfilter/nf_conntrack.ko\n"),
+        (FILE, old),
+    ]);
+    let (_, document) = tree.document();
+    assert_eq!(ids(&document), [("established-too-short".into(), "error".into())].into(), "{document:#}");
+    tree.apply(&document, "established-too-short");
+    let text = std::fs::read_to_string(tree.path(FILE)).expect("the file");
+    assert_eq!(text, old.replace("= 60", "= 7440"));
+}
+
+#[test]
+fn a_comment_behind_options_is_none() {
+    let path = "etc/modprobe.d/nf.conf";
+    let text = mended(
+        "modprobe-no-effect",
+        "note",
+        &[(path, "options nf_conntrack hashsize=65536 # for NAT\n")],
+        path,
+    );
+    assert_eq!(text, "options nf_conntrack hashsize=65536\n");
+    cured(
+        "modprobe-no-effect",
+        "warning",
+        &[(path, "options nf_conntrack hashsize=65536 # was hashsize=16384\n")],
+    );
+}

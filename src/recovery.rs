@@ -116,7 +116,9 @@ impl Keeper {
                 let mut keeper = Self::followed(dir, boot_id, netns);
                 let why = format!("the baseline was set aside as {}: {why}", path.display());
                 if keeper.is_clear() {
-                    return Err(Error::no("revert", why));
+                    let hint = "what was changed is not known any more: hold the values of `ctctl status -v` against \
+                                those of your sysctl files";
+                    return Err(Error::no("revert", why).hint(hint));
                 }
                 keeper.set_aside = Some(format!("{why}; what the journal says was put back instead"));
                 Ok(keeper)

@@ -484,6 +484,19 @@ fn revert_with_nothing_to_put_back_is_done() {
     assert!(!place.path("state/journal.jsonl").exists(), "there is nothing to tell");
 }
 
+#[test]
+fn revert_of_a_damaged_record_that_no_journal_replaces_answers_no() {
+    if !possible() {
+        return;
+    }
+    let place = Place::new("");
+    std::fs::create_dir_all(place.path("state")).expect("a directory");
+    std::fs::write(place.path("state/baseline.json"), "{\"schema\":1,\"boot").expect("a damaged record");
+    let output = place.filled(&["revert"]);
+    let error = refused(&output, 1);
+    assert!(error.contains("the baseline was set aside") && error.contains("it is broken"), "{error}");
+}
+
 /// As nobody, or as the user that runs the test where that is not root. Nothing where root cannot change.
 fn unprivileged(place: &Place, arguments: &[&str]) -> Option<Output> {
     if !is_root() {

@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
+    "help",
     "doctor",
     "agent",
     "status",
@@ -69,6 +70,19 @@ fn help_of_every_command_has_an_example() {
 }
 
 #[test]
+fn help_of_a_command_is_the_same_both_ways() {
+    for path in COMMANDS.iter().map(|command| vec![*command]).chain([vec![], vec!["generate", "man"]]) {
+        let asked = run(&[&["help"], &path[..]].concat());
+        assert_eq!((asked.status.code(), text(&asked.stderr)), (Some(0), ""), "{path:?}");
+        assert_eq!(text(&asked.stdout), text(&run(&[&path[..], &["--help"]].concat()).stdout), "{path:?}");
+    }
+    let (_, hint) = refused(&run(&["help", "statsu"]));
+    assert!(hint.contains("status"), "{hint}");
+    refused(&run(&["help", "status", "plan"]));
+    refused(&run(&["help", "--nonsense"]));
+}
+
+#[test]
 fn version_is_the_packages() {
     let output = run(&["--version"]);
     assert_eq!(output.status.code(), Some(0));
@@ -81,7 +95,7 @@ fn bad_arguments_are_one_line_and_a_hint() {
     assert!(hint.contains("status"), "{hint}");
     let (_, hint) = refused(&run(&["status", "--jsn"]));
     assert!(hint.contains("--json"), "{hint}");
-    let (why, hint) = refused(&run(&["pause", "--for", "90"]));
+    let (why, hint) = refused(&run(&["pause", "--for", "1h30"]));
     assert!(why.contains("without a unit") && hint.contains("90s"), "{why} {hint}");
     for line in [
         &[][..],
@@ -172,6 +186,7 @@ fn commands_to_the_agent_need_one() {
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{error}");
         assert!(error.starts_with(&format!("ctctl: agent: no agent on {socket}\nhint: ")), "{error}");
+        assert!(error.contains(&format!("`ctctl --socket {socket} agent`")), "{error}");
     }
 }
 
@@ -298,7 +313,7 @@ fn filters_are_the_same_everywhere_and_the_nearest_right_one_is_named() {
             (&["--sorce", "10.0.0.1"], "--source"),
             (&["-s", "10.0.0.0/33"], "10.0.0.0/8"),
             (&["-m", "0x100/0xff"], "0x1/0xff"),
-            (&["--idle-over", "10"], "10m"),
+            (&["--idle-over", "10x"], "10m"),
             (&["-w", "65536"], "65535"),
         ] {
             let (_, hint) = refused(&run(&[&[command], line].concat()));

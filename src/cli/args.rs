@@ -24,7 +24,9 @@ pub use sources::{Top, TopSources};
     subcommand_required = true,
     arg_required_else_help = false,
     disable_help_subcommand = true,
-    after_help = "Examples:\n  ctctl status\n  ctctl top-sources -n 5\n  ctctl --netns blue plan"
+    after_help = "Examples:\n  ctctl status\n  ctctl top-sources -n 5\n  ctctl --netns blue plan\n\n\
+        A DURATION is a number of seconds (90), or numbers with units d, h, m, s, ms (90s, 10m, 1h30m): the same for \
+        every option and, in quotes, in the configuration."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -83,9 +85,6 @@ pub enum Command {
     /// Run the agent in the foreground: subscribe, count, decide, act, journal
     #[command(after_help = "Examples:\n  ctctl agent --dry-run -v\n  ctctl --netns blue agent")]
     Agent(Agent),
-    /// Write files for an agent, which starts this by itself
-    #[command(hide = true, after_help = "Example:\n  ctctl keep-files")]
-    KeepFiles,
     /// Usage, level, bounds, timeouts, drops, the agent's health, what waits, last actions
     #[command(after_help = "Examples:\n  ctctl status\n  ctctl status --check\n  ctctl status --json\n\n\
         Exit code of --check: 0 normal, 1 high, 2 critical, 3 anything else.")]
@@ -138,7 +137,8 @@ pub enum Command {
     Reload,
     /// Put back every value that the agent changed, as far as that is safe now; say what waits
     #[command(after_help = "Examples:\n  ctctl revert\n  ctctl revert --force\n\n\
-        Exit code: 1 if a value waits or could not be put back.")]
+        Exit code: 1 if a value waits or could not be put back, or if the record of what was found is damaged and the \
+        journal says nothing either.")]
     Revert(Revert),
     /// Find settings that do not do what their author thinks, and say how to mend each; changes nothing
     #[command(
@@ -170,6 +170,17 @@ pub enum Command {
         ctctl generate config >/etc/ctctl/ctctl.toml\n  ctctl generate unit >/etc/systemd/system/ctctl.service"
     )]
     Generate(Generate),
+    /// Help for the program, or for one of its commands
+    #[command(after_help = "Examples:\n  ctctl help\n  ctctl help flush\n  ctctl help generate man")]
+    Help(Help),
+}
+
+/// `help`.
+#[derive(Args, Debug)]
+pub struct Help {
+    /// The command, and what stands below it
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 /// `persist`.
@@ -192,7 +203,7 @@ pub struct Lifeline {
     /// Put the rules into the kernel, instead of printing them
     #[arg(long)]
     pub apply: bool,
-    /// The kernel ends it after this time (90s, 10m, 2h) [default: 1h with --apply, never where they are printed]
+    /// The kernel ends it after this time (90, 90s, 10m, 2h) [default: 1h with --apply, never where they are printed]
     #[arg(long = "for", value_name = "DURATION", value_parser = value::lasting, allow_hyphen_values = true)]
     pub seconds: Option<u64>,
     /// Take the rules away, those of every port and those whose time is over
@@ -294,10 +305,10 @@ pub struct Flush {
 /// `history`.
 #[derive(Args, Debug)]
 pub struct History {
-    /// The last N records; 0 is all [default: 20, with --since all]
+    /// The last N acts, a line each (with -v or --json: records); 0 is all [default: 20, with --since all]
     #[arg(short = 'n', value_name = "N", value_parser = value::count, allow_hyphen_values = true)]
     pub limit: Option<u64>,
-    /// From then on: RFC 3339, `YYYY-MM-DD[ HH:MM[:SS]]`, `HH:MM`, or a duration ago (90s, 10m, 2h, 1d)
+    /// From then on: RFC 3339, `YYYY-MM-DD[ HH:MM[:SS]]`, `HH:MM`, or a duration ago (90, 90s, 10m, 2h, 1d)
     #[arg(long, value_name = "T", value_parser = value::since, allow_hyphen_values = true)]
     pub since: Option<Timestamp>,
 }
@@ -305,7 +316,7 @@ pub struct History {
 /// `pause`.
 #[derive(Args, Debug)]
 pub struct Pause {
-    /// Act again after this time (90s, 10m, 2h, 1d, 1h30m)
+    /// Act again after this time (90, 90s, 10m, 2h, 1d, 1h30m)
     #[arg(long = "for", value_name = "DURATION", value_parser = value::lasting, allow_hyphen_values = true)]
     pub seconds: Option<u64>,
 }
@@ -324,7 +335,7 @@ pub struct Doctor {
     /// Examine the files below this directory (a mounted image), and no running kernel
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// How long to watch whether counters rise (0s, 1s, 1m; at most 1h)
+    /// How long to watch whether counters rise (0, 1s, 1m; at most 1h)
     #[arg(long, value_name = "DURATION", value_parser = value::sample, default_value = "1s",
         allow_hyphen_values = true, conflicts_with = "root")]
     pub sample: u64,

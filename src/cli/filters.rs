@@ -16,7 +16,8 @@ use crate::model::{
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FilterArguments(pub Filters);
 
-const HEADING: &str = "Filters (all must match; repeated values of one are alternatives)";
+/// What help says above the filters.
+pub const HEADING: &str = "Filters (all must match; repeated values of one are alternatives)";
 const NOT: &str = "not";
 const NETWORK_HINT: &str = "write an address or a network: 10.0.0.1, 10.0.0.0/8, 2001:db8::/32";
 const MARK_HINT: &str = "write a value, with a mask if only some bits count: 7, 0x1/0xff";
@@ -41,7 +42,7 @@ fn arguments() -> Vec<Arg> {
         valued(
             "idle-over",
             "DURATION",
-            "idle for certain for so long or longer (90s, 10m, 2h, 1d)",
+            "idle for certain for so long or longer (90, 90s, 10m, 2h, 1d)",
             idle_over,
         ),
         valued("mark", "VALUE[/MASK]", "mark, decimal or hexadecimal", mark).short('m'),

@@ -97,7 +97,7 @@ fn values_out_of_range_are_refused() {
         ["--sport", "http"],
         ["--proto", "256"],
         ["--proto", ""],
-        ["--idle-over", "90"],
+        ["--idle-over", "1h30"],
         ["--idle-over", "-90s"],
         ["--mark", "0x100/0xff"],
         ["--mark", "1/0"],

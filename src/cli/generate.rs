@@ -1,6 +1,7 @@
 //! `ctctl generate`.
 
-use clap::CommandFactory;
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, Command, CommandFactory};
 
 use super::args::{Arguments, File, Global};
 use super::{manual, output, unit};
@@ -16,7 +17,7 @@ pub fn run(global: &Global, file: &File) -> Result<u8> {
         File::Man => manual::page(Arguments::command()),
         File::Completions { shell } => {
             let mut text = Vec::new();
-            clap_complete::generate(*shell, &mut Arguments::command(), "ctctl", &mut text);
+            clap_complete::generate(*shell, &mut completed(), "ctctl", &mut text);
             text
         }
         File::Config => config::generated().into_bytes(),
@@ -24,4 +25,14 @@ pub fn run(global: &Global, file: &File) -> Result<u8> {
     };
     output::print(|out| out.write_all(&text))?;
     Ok(0)
+}
+
+/// The command line as shells complete it: `help` takes the names of the other commands.
+fn completed() -> Command {
+    let command = Arguments::command();
+    let names = command.get_subcommands().map(|sub| sub.get_name().to_owned());
+    // clap keeps what it is given for as long as it runs, and this process prints and ends.
+    let names: Vec<&'static str> = names.map(|name| &*name.leak()).collect();
+    let named = |arg: Arg| arg.value_parser(PossibleValuesParser::new(names));
+    command.mut_subcommand("help", |help| help.mut_arg("command", named))
 }

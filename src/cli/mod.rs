@@ -3,6 +3,7 @@
 mod agent;
 mod args;
 mod asking;
+mod called;
 mod doctor;
 mod events;
 mod filters;
@@ -49,15 +50,39 @@ use crate::error::{Error, Exit, Result};
 /// Runs the command that the process was started with; the exit code is the contract's.
 pub fn main() -> ExitCode {
     let line: Vec<OsString> = std::env::args_os().collect();
+    if line.len() == 2 && line[1] == agent::FILES {
+        return ended(agent::keep_files(), false);
+    }
     // A monitoring system must not read "critical" (2) from a usage error, so this is known before the line is.
     let checking =
         line.iter().any(|word| word == "--check" || word.as_encoded_bytes().starts_with(b"--check="));
-    let ended = match Arguments::try_parse_from(&line) {
+    let done = match Arguments::try_parse_from(&line) {
         Ok(arguments) => run(&arguments),
-        Err(error) if usage::is_answer(&error) => answer(&error),
-        Err(error) => Err(usage::explain(&error, &line)),
+        Err(error) => refused(&error, &line),
     };
-    ExitCode::from(match ended {
+    ended(done, checking)
+}
+
+/// `ctctl help flush` is `ctctl flush --help`.
+fn help(command: &[String]) -> Result<u8> {
+    let words = ["ctctl"].into_iter().chain(command.iter().map(String::as_str)).chain(["--help"]);
+    let line: Vec<OsString> = words.map(OsString::from).collect();
+    match Arguments::try_parse_from(&line) {
+        Err(error) => refused(&error, &line),
+        Ok(_) => Ok(0),
+    }
+}
+
+/// What clap refuses, and help and version, which clap returns as errors.
+fn refused(error: &clap::Error, line: &[OsString]) -> Result<u8> {
+    match usage::is_answer(error) {
+        true => answer(error),
+        false => Err(usage::explain(error, line)),
+    }
+}
+
+fn ended(done: Result<u8>, checking: bool) -> ExitCode {
+    ExitCode::from(match done {
         Ok(code) => code,
         Err(error) if checking => unknown(&error),
         Err(error) => {
@@ -69,10 +94,10 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<u8> {
     let global = &arguments.global;
+    called::keep(global);
     let place = || Place::find(global);
     match &arguments.command {
         Command::Agent(options) => agent::run(global, options),
-        Command::KeepFiles => agent::keep_files(),
         Command::Status(options) => status::run(&place()?, options),
         Command::TopSources(options) => top_sources::run(global, options),
         Command::Top(options) => top::run(global, options),
@@ -90,10 +115,11 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Persist(options) => persist::run(global, options),
         Command::Lifeline(options) => lifeline::run(global, options),
         Command::Generate(options) => generate::run(global, &options.file),
+        Command::Help(options) => help(&options.command),
     }
 }
 
-/// Help and version, which clap hands over as errors.
+/// Prints help or the version.
 fn answer(error: &clap::Error) -> Result<u8> {
     match error.print() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

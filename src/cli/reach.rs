@@ -75,8 +75,8 @@ impl Without {
     pub fn and(self, error: Error) -> Error {
         match self {
             Without::Direct | Without::Unkept(_) => error,
-            // A usage error stays one; all else is both out of reach.
-            without if error.exit == Exit::Usage => {
+            // Usage and configuration errors, and an answer that is no, stay what they are: no agent would change them.
+            without if error.exit != Exit::Unreachable => {
                 Error { why: format!("{} ({without})", error.why), ..error }
             }
             without => Error {

@@ -53,13 +53,22 @@ fn an_agent_that_fails_is_named_and_the_kernel_read() {
 #[test]
 fn where_both_fail_both_are_named() {
     let without = Without::of(Path::new(SOCKET), ConnectError::NotPermitted("/run/x.sock".into()));
-    let failed = || Err(Error::no("conntrack dump", "Operation not permitted"));
+    let failed = || Err(Error::unreachable("conntrack dump", "Operation not permitted"));
     let error = or_else::<PlanDocument>(Err(without), failed).expect_err("both");
     assert_eq!(error.exit, Exit::Unreachable);
     let both =
         "conntrack dump: Operation not permitted (no permission to ask the agent on /run/ctctl/host.sock)";
     assert_eq!(error.to_string(), both);
     assert!(error.hint.expect("a hint").contains("socket_group"));
+}
+
+#[test]
+fn an_answer_that_is_no_stays_one_without_an_agent() {
+    let without = Without::of(Path::new(SOCKET), ConnectError::NoAgent("/run/x.sock".into()));
+    let failed = || Err(Error::no("revert", "the baseline was set aside"));
+    let error = or_else::<PlanDocument>(Err(without), failed).expect_err("no");
+    assert_eq!(error.exit, Exit::No);
+    assert_eq!(error.to_string(), "revert: the baseline was set aside (no agent on /run/ctctl/host.sock)");
 }
 
 #[test]

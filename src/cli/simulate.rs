@@ -18,7 +18,7 @@ use crate::simulate::{self, SHIPPED, Shipped, Strategy};
 /// A real scenario has a few kilobytes.
 const LARGEST_BYTES: u64 = 1 << 20;
 /// The timeline's clock has no date.
-const TAKEN_AT: &str = "1970-01-01T00:00:00Z";
+const TAKEN_AT: &str = "1970-01-01T00:00:00.000000Z";
 
 /// Lists or shows what is shipped, or plays a scenario and compares.
 ///

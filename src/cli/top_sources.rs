@@ -16,7 +16,7 @@ use super::resolve::Resolver;
 use super::{output, render, watch};
 use crate::error::{Error, Result};
 use crate::model::{Filters, Grouping, Question, Ranking, SortBy};
-use crate::saved;
+use crate::{saved, survey};
 
 /// Prints who fills the table.
 ///
@@ -149,9 +149,7 @@ fn from_file(path: &Path, question: &Question, filters: &Filters) -> Result<(Ran
         true => Box::new(io::stdin().lock()),
         false => Box::new(BufReader::with_capacity(256 << 10, File::open(path).map_err(cannot)?)),
     };
-    let now = jiff::Timestamp::now().round(jiff::Unit::Second);
-    let taken_at = now.unwrap_or_default().to_string();
-    let read = saved::ranking(&mut text, question, taken_at, &|entry| filters.matches(entry, None))
+    let read = saved::ranking(&mut text, question, survey::now(), &|entry| filters.matches(entry, None))
         .map_err(cannot)?;
     if let Some((line, why)) = read.first_broken {
         if read.is_something_else() {

@@ -80,9 +80,6 @@ fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
         ErrorKind::InvalidSubcommand => {
             let names: Vec<&str> = command.get_subcommands().map(|sub| sub.get_name()).collect();
             let wrong = text(ContextKind::InvalidSubcommand)?;
-            if wrong == "help" {
-                return Some(format!("see `{} --help`", called(line).0));
-            }
             let name = nearest(wrong, &names)?;
             Some(format!("a similar subcommand exists: '{name}'"))
         }

@@ -19,9 +19,9 @@ fn the_nearest_right_one_is_the_hint() {
 
 #[test]
 fn a_bad_value_says_what_to_write() {
-    let (why, hint) = refused(&["ctctl", "pause", "--for", "90"]);
-    assert_eq!(why, "invalid value '90' for '--for <DURATION>': a number without a unit");
-    assert_eq!(hint, "write a number and its unit: 90s, 10m, 2h, 1d, 1h30m");
+    let (why, hint) = refused(&["ctctl", "pause", "--for", "90x"]);
+    assert_eq!(why, "invalid value '90x' for '--for <DURATION>': no such unit");
+    assert_eq!(hint, "write seconds, or numbers with units (d, h, m, s, ms): 90, 90s, 10m, 2h, 1d, 1h30m");
     let (why, _) = refused(&["ctctl", "pause", "--for", "-1s"]);
     assert_eq!(why, "invalid value '-1s' for '--for <DURATION>': not a duration");
 }
@@ -62,8 +62,6 @@ fn a_number_has_its_range_and_a_name_the_others() {
 fn without_a_suggestion_the_help_of_the_command_is_the_hint() {
     let (_, hint) = refused(&["ctctl", "top-sources", "20"]);
     assert_eq!(hint, "see `ctctl top-sources --help`");
-    let (_, hint) = refused(&["ctctl", "help", "list"]);
-    assert_eq!(hint, "see `ctctl list --help`");
     let (why, hint) = refused(&["ctctl"]);
     assert!(why.contains("requires a subcommand"), "{why}");
     assert!(!why.contains('\n'));
@@ -73,8 +71,7 @@ fn without_a_suggestion_the_help_of_the_command_is_the_hint() {
 #[test]
 fn what_other_tools_write_is_answered_with_what_is_written_here() {
     for (line, says) in [
-        ("help", "see `ctctl --help`"),
-        ("help list", "see `ctctl list --help`"),
+        ("hlep list", "a similar subcommand exists: 'help'"),
         ("list -p icmp6", "a similar value exists: 'icmpv6'"),
         ("top-sources --group dest", "a similar value exists: 'destination'"),
         ("list --src 10.0.0.1", "a similar argument exists: '--source'"),

@@ -7,6 +7,8 @@ use super::args::Seeds;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Timestamp, Zoned};
 
+use crate::model::{SPAN_HINT, span_seconds};
+
 /// A value that cannot be read: why, and what to write instead.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BadValue {
@@ -24,54 +26,27 @@ impl fmt::Display for BadValue {
 
 impl std::error::Error for BadValue {}
 
-const DURATION_HINT: &str = "write a number and its unit: 90s, 10m, 2h, 1d, 1h30m";
-const SINCE_HINT: &str =
-    "write 2026-11-20T08:00:00Z, '2026-11-20 08:00', 2026-11-20, 08:00, or how long ago: 90s, 10m, 2h, 1d";
+const DURATION_HINT: &str = SPAN_HINT;
+const SINCE_HINT: &str = "write 2026-11-20T08:00:00Z, '2026-11-20 08:00', 2026-11-20, 08:00, or how long ago: 90, 90s, 10m, 2h, 1d";
 const PREFIX_HINT: &str = "write a length for IPv4 of at most 32, and for IPv6 of at most 128: 24 or 24,64";
-
-/// A hundred years: over it the sum of a clock and a duration stops meaning anything.
-const MAX_SECONDS: u64 = 36_525 * 86_400;
 
 /// The IPv6 length where only that of IPv4 is given: a site's subnet (RFC 4291, 2.5.4).
 const DEFAULT_V6: u8 = 64;
 
-/// Seconds of `90s`, `10m`, `2h`, `1d`, `1h30m`: whole numbers, the larger unit first, each once.
+/// Whole seconds of `90`, `90s`, `10m`, `2h`, `1d`, `1h30m` ([`span_seconds`]).
 ///
 /// # Errors
-/// Anything else, a bare number too, and what is over a hundred years.
+/// What is no span of time, a part of a second, and what is over a hundred years.
 pub fn duration(text: &str) -> Result<u64, BadValue> {
-    let bad = |why: &str| BadValue { why: why.into(), hint: DURATION_HINT };
-    if text.is_empty() {
-        return Err(bad("a duration is missing"));
+    let seconds = span(text)?;
+    match (seconds - seconds.round()).abs() < 1e-6 {
+        true => Ok(seconds.round() as u64),
+        false => Err(BadValue { why: "not a whole number of seconds".into(), hint: DURATION_HINT }),
     }
-    let (mut rest, mut total, mut last_unit) = (text, 0u64, u64::MAX);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, after) = rest.split_at(digits);
-        if number.is_empty() {
-            return Err(bad("not a duration"));
-        }
-        let mut units = after.chars();
-        let unit = match units.next() {
-            Some('s') => 1,
-            Some('m') => 60,
-            Some('h') => 3600,
-            Some('d') => 86_400,
-            Some(_) => return Err(bad("no such unit")),
-            None => return Err(bad("a number without a unit")),
-        };
-        if unit >= last_unit {
-            return Err(bad("units are out of order"));
-        }
-        // A number that u64 cannot hold is too long, not malformed.
-        let part = number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
-        total = part.and_then(|p| p.checked_add(total)).unwrap_or(u64::MAX);
-        if total > MAX_SECONDS {
-            return Err(bad("longer than a hundred years"));
-        }
-        (rest, last_unit) = (units.as_str(), unit);
-    }
-    Ok(total)
+}
+
+fn span(text: &str) -> Result<f64, BadValue> {
+    span_seconds(text, 1.0).map_err(|fault| BadValue { why: fault.to_string(), hint: DURATION_HINT })
 }
 
 /// A duration that is longer than nothing.
@@ -101,19 +76,17 @@ pub fn sample(text: &str) -> Result<u64, BadValue> {
     }
 }
 
-const INTERVAL_HINT: &str = "write seconds, from 0.1 to 86400: 5, 0.5 or 5s";
+const INTERVAL_HINT: &str = "write a duration from 0.1s to 1d: 5, 0.5, 5s, 1m";
 
-/// Seconds between two looks: `5`, `0.5`, `5s`.
+/// The time between two looks: `5`, `0.5`, `5s`, `1m`.
 ///
 /// # Errors
-/// Anything else, less than a tenth and more than a day.
+/// What is no span of time, less than a tenth of a second, and more than a day.
 pub fn interval(text: &str) -> Result<Duration, BadValue> {
-    let digits = text.strip_suffix('s').unwrap_or(text);
-    let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    match digits.parse::<f64>() {
-        Ok(seconds) if plain && (0.1..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        Ok(_) if plain => Err(BadValue { why: "out of range".into(), hint: INTERVAL_HINT }),
-        _ => Err(BadValue { why: "not a number of seconds".into(), hint: INTERVAL_HINT }),
+    match span_seconds(text, 1.0) {
+        Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        Ok(_) => Err(BadValue { why: "out of range".into(), hint: INTERVAL_HINT }),
+        Err(fault) => Err(BadValue { why: fault.to_string(), hint: INTERVAL_HINT }),
     }
 }
 

@@ -8,6 +8,8 @@ use crate::model::{Settings, TIMEOUTS};
 const HEAD: &str = "\
 # ctctl: every key with its default, and on what that stands. Remove the `#` before a key to change it.
 # An unknown key is an error with its line. `ctctl reload` or SIGHUP reads the file again; a bad one changes nothing.
+# A time is a number in the unit that its key ends with, or a text with units (d, h, m, s, ms): 5400, \"90m\" and
+# \"1h30m\" are the same, as for the options of commands.
 ";
 
 /// The text of the file. Read as it is, it gives exactly the defaults; with every `# ` before a key taken away too.

@@ -105,11 +105,11 @@ pub(super) fn watermark(value: &Value<'_, '_>) -> Read<f64> {
 
 /// A span of time in the unit of its key. The bound keeps it inside what a `Duration` can hold.
 pub(super) fn span(value: &Value<'_, '_>) -> Read<f64> {
-    value.number("a number from 0 to 4294967295", |n| (0.0..=f64::from(u32::MAX)).contains(&n))
+    value.span("a number from 0 to 4294967295", |n| (0.0..=f64::from(u32::MAX)).contains(&n))
 }
 
 pub(super) fn seconds(value: &Value<'_, '_>) -> Read<u32> {
-    value.whole(1..=u32::MAX.into())
+    value.whole_span(1..=u32::MAX.into())
 }
 
 /// A number of entries: `nf_conntrack_max` is an unsigned int.

@@ -4,6 +4,7 @@
 //! is found on the day the table is full. Values are checked where they stand, so the agent never meets a
 //! setting that it cannot act on.
 
+mod changes;
 mod fault;
 mod generated;
 mod keys;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+pub use self::changes::changes;
 #[cfg(test)]
 pub(crate) use self::fault::edits;
 pub(crate) use self::fault::nearest;

@@ -89,7 +89,7 @@ fn unknown(value: &Value<'_, '_>, place: &str, known: &[&str]) -> Fault {
 }
 
 fn span(value: &Value<'_, '_>) -> Read<f64> {
-    value.number("a number of seconds from 0 to 8640000", |n| (0.0..=LONGEST_SECONDS).contains(&n))
+    value.span("a number of seconds from 0 to 8640000", |n| (0.0..=LONGEST_SECONDS).contains(&n))
 }
 
 fn cost(value: &Value<'_, '_>) -> Read<f64> {
@@ -203,8 +203,7 @@ fn traffic(table: &Value<'_, '_>) -> Read<Traffic> {
             "lifetime_seconds" => traffic.lifetime_seconds = span(value)?,
             "packet_every_seconds" => {
                 let what = "a number of seconds from 0.01 to 8640000";
-                traffic.packet_every_seconds =
-                    value.number(what, |n| (0.01..=LONGEST_SECONDS).contains(&n))?;
+                traffic.packet_every_seconds = value.span(what, |n| (0.01..=LONGEST_SECONDS).contains(&n))?;
             }
             "end" => traffic.end = value.choice(&ENDS)?,
             "stock" => traffic.stock = value.whole(0..=MOST_ENTRIES)?,

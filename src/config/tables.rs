@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::keys::*;
 use super::value::Value;
-use crate::model::{BucketsSetting, EventsSetting, IdleProof, LogFormat, RestoreOnExit};
+use crate::model::{BucketsSetting, EventsSetting, IdleProof, LogFormat, Mark, RestoreOnExit};
 
 /// A key that has the name of its field. `show` overrides how its default is written.
 macro_rules! key {
@@ -41,18 +41,18 @@ const AGENT: &[Key] = &[
         agent.socket,
         |v| socket_path(v).map(Some),
         "Control socket. Without the key /run/ctctl/KEY.sock, KEY being the namespace's name, or host.",
-        |_| "\"/run/ctctl/host.sock\"".into()
+        |settings| settings.agent.socket.as_ref().map_or("\"/run/ctctl/host.sock\"".into(), toml)
     ),
     key!(
         agent.state_dir,
         |v| path(v).map(Some),
         "Journal and baseline. Without the key /var/lib/ctctl/KEY.",
-        |_| "\"/var/lib/ctctl/host\"".into()
+        |settings| settings.agent.state_dir.as_ref().map_or("\"/var/lib/ctctl/host\"".into(), toml)
     ),
     key!(agent.dry_run, |v| v.truth(), "Decide and journal, change nothing."),
     key!(
         agent.interval_ms,
-        |v| v.whole(10..=60_000),
+        |v| v.whole_span(10..=60_000),
         "Milliseconds between two looks at the table when nothing wakes the agent earlier; a second at least while no\n\
          event comes at level normal."
     ),
@@ -252,7 +252,11 @@ const PROTECT: &[Key] = &[
     key!(
         protect.marks,
         |v| v.list("a list of marks", Value::mark),
-        "Connection marks, VALUE or VALUE/MASK: \"0x1/0xff\"."
+        "Connection marks, VALUE or VALUE/MASK: \"0x1/0xff\".",
+        |settings| {
+            let mark = |mark: &Mark| format!("\"{:#x}/{:#x}\"", mark.value, mark.mask);
+            format!("[{}]", settings.protect.marks.iter().map(mark).collect::<Vec<_>>().join(", "))
+        }
     ),
     key!(
         protect.zones,
@@ -291,7 +295,8 @@ const LOG: &[Key] = &[key!(
         ("text", LogFormat::Text),
         ("json", LogFormat::Json)
     ]),
-    "\"journald\", \"text\" or \"json\" on standard error; \"auto\": journald where standard error goes there, else text."
+    "\"journald\", \"text\" or \"json\" on standard error; \"auto\": journald where standard error goes there, else text.\n\
+     Text on a terminal is for a person: time, level, sentence; elsewhere each line has all of its fields."
 )];
 
 /// Every table, in the contract's order.

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, nearest, shown};
-use crate::model::{Mark, MarkFault, network};
+use crate::model::{Mark, MarkFault, SPAN_HINT, network, span_seconds};
 
 pub(super) type Read<T> = Result<T, Fault>;
 
@@ -86,6 +86,28 @@ impl<'t, 'i> Value<'t, 'i> {
             _ => None,
         };
         number.filter(|n| n.is_finite() && fits(*n)).ok_or_else(|| self.takes(what))
+    }
+
+    /// A span of time in the unit of its key, inside `range`, without a fraction.
+    pub(super) fn whole_span<T: TryFrom<u64>>(&self, range: RangeInclusive<u64>) -> Read<T> {
+        if !self.content().is_str() {
+            return self.whole(range);
+        }
+        let what = format!("a whole number from {} to {}", range.start(), range.end());
+        let span = self.span(&what, |n| n.fract().abs() < 1e-6 && range.contains(&(n as u64)))?;
+        T::try_from(span as u64).map_err(|_| self.takes(&what))
+    }
+
+    /// A span of time in the unit of its key, for which `fits` holds: a number, or a text with units.
+    pub(super) fn span(&self, what: &str, fits: impl Fn(f64) -> bool) -> Read<f64> {
+        let Some(text) = self.content().as_str() else { return self.number(what, fits) };
+        let unit_seconds = if self.key.ends_with("_ms") { 0.001 } else { 1.0 };
+        // A number of milliseconds that a text says stays whole: it is not to be lost in its last binary digit.
+        let seconds = span_seconds(text, unit_seconds).map_err(|fault| {
+            self.takes(&format!("{what}, or a duration")).hint(format!("{fault}: {SPAN_HINT}"))
+        })?;
+        let span = (seconds / unit_seconds * 1e6).round() / 1e6;
+        if fits(span) { Ok(span) } else { Err(self.takes(what)) }
     }
 
     /// One of a few words.

@@ -29,12 +29,15 @@ mod recorded;
 mod regret;
 mod remembered;
 mod scenario;
+pub mod sentence;
 mod settings;
 mod share;
 mod snapshot;
+mod span;
 mod timeouts;
 mod tuple;
 mod verdict;
+mod wish;
 
 pub use answer::{
     AgentStatus, Basis, Bounds, ClassRow, Header, PlanDocument, RevertDocument, RevertRow, SourceCount,
@@ -68,6 +71,8 @@ pub use scenario::*;
 pub use settings::*;
 pub use share::*;
 pub use snapshot::*;
+pub use span::*;
 pub use timeouts::*;
 pub use tuple::*;
 pub use verdict::*;
+pub use wish::*;

@@ -29,8 +29,8 @@ pub struct TopSources {
     /// Sum by prefixes of these lengths; IPv6 alone is 64 where only one is given
     #[arg(long, value_name = "V4[,V6]", value_parser = value::prefix, allow_hyphen_values = true)]
     pub prefix: Option<(u8, u8)>,
-    /// Again every so many seconds [default: 2], until interrupted; with --json a line a time
-    #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
+    /// Again after each such time (5, 0.5, 1m) [default: 2], until interrupted; with --json a line a time
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "2",
         value_parser = value::interval)]
     pub watch: Option<Duration>,
     /// Ask the resolver for names, for 2 s at most

@@ -6,7 +6,7 @@ use crate::config::{known_keys, parse};
 use crate::model::*;
 
 /// Every key with a value that is not its default.
-pub(super) const ALL: &[(&str, &str, &str)] = &[
+pub(in crate::config) const ALL: &[(&str, &str, &str)] = &[
     ("agent", "netns", r#"["gw1", "/proc/7/ns/net"]"#),
     ("agent", "socket", r#""/run/a.sock""#),
     ("agent", "state_dir", r#""/srv/state""#),
@@ -227,4 +227,40 @@ fn other_ways_to_write_a_value() {
     let marks = of("[protect]\nmarks = ['0XFFFFFFFF', '0/1', '4294967295/0xffffffff']").protect.marks;
     let mark = |value, mask| Mark { value, mask };
     assert_eq!(marks, [mark(u32::MAX, u32::MAX), mark(0, 1), mark(u32::MAX, u32::MAX)]);
+}
+
+#[test]
+fn a_time_is_a_number_or_a_text_with_units_under_every_key_of_time() {
+    let of_time = ALL.iter().filter(|(_, key, _)| key.ends_with("_seconds") || key.ends_with("_ms"));
+    for (table, key, value) in of_time.clone() {
+        let unit = if key.ends_with("_ms") { "ms" } else { "s" };
+        let plain = value.replace('_', "");
+        for text in [plain.clone(), format!("{plain}{unit}")] {
+            let said = parse(&format!("[{table}]\n{key} = \"{text}\"\n"), "f");
+            let expected = parse(&format!("[{table}]\n{key} = {value}\n"), "f");
+            assert!(expected.is_ok() && said == expected, "{key} = {text:?}: {said:?}");
+        }
+    }
+    assert!(of_time.count() > 20);
+    let read = parse("[pressure]\ncalm_seconds = \"1m30s\"\n[agent]\ninterval_ms = \"0.5s\"\n", "f").unwrap();
+    assert_eq!((read.pressure.calm_seconds, read.agent.interval_ms), (90.0, 500));
+}
+
+#[test]
+fn a_time_that_is_none_is_shown_with_what_to_write() {
+    for (text, what) in [
+        ("[pressure]\ncalm_seconds = \"soon\"", "or a duration"),
+        ("[pressure]\ncalm_seconds = \"36500d\"", ""),
+        ("[flush]\ngrace_seconds = \"0.5s\"", "a whole number from 1"),
+        ("[flush]\ngrace_seconds = \"0s\"", "a whole number from 1"),
+        ("[agent]\ninterval_ms = \"2m\"", "a whole number from 10 to 60000"),
+    ] {
+        let read = parse(text, "f");
+        if what.is_empty() {
+            assert!(read.is_ok(), "{text}: {read:?}");
+            continue;
+        }
+        let error = read.expect_err(text);
+        assert!(error.why.contains("f:2:") && error.why.contains(what), "{error}");
+    }
 }

@@ -59,6 +59,7 @@ mod test_rate;
 mod test_regret;
 mod test_remembering;
 mod test_replay;
+mod test_requests;
 mod test_rescue;
 mod test_resizes;
 mod test_restore;
@@ -134,6 +135,7 @@ fn tests() -> Vec<Test> {
         test_pacing::TESTS,
         test_hands::TESTS,
         test_replay::TESTS,
+        test_requests::TESTS,
         test_proofs::TESTS,
         test_protect::TESTS,
         test_local_life::TESTS,

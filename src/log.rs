@@ -1,4 +1,5 @@
-//! What the agent and the commands say while they run: to the journal, or to standard error.
+//! What the agent and the commands say while they run: to the journal, or to standard error. Text on a terminal is for a
+//! person (see `person`); elsewhere each line carries its fields.
 //!
 //! In the journal the fields of an event carry the prefix `CTCTL_` (`netns` is `CTCTL_NETNS`, `action`
 //! `CTCTL_ACTION`, `class` `CTCTL_CLASS`, `id` `CTCTL_ID`), as names without one belong to systemd
@@ -7,6 +8,7 @@
 //! reader did, and it does not wait for one that does not read: a thread of its own writes the lines (see `queue`).
 
 mod patient;
+mod person;
 mod queue;
 
 use std::env;
@@ -29,6 +31,11 @@ pub use queue::{Pending, dropped};
 pub const FILTER_VARIABLE: &str = "CTCTL_LOG";
 
 type Output = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Whether lines of this form are read by a person who sits at a terminal.
+pub fn is_for_a_person(format: LogFormat) -> bool {
+    matches!(format, LogFormat::Auto | LogFormat::Text) && io::stderr().is_terminal()
+}
 
 /// Sends the events of this process where `format` says, from now on. `verbosity` 0 shows info and above;
 /// each step up shows one level more (debug, trace), each step down one less (warn, error, nothing).
@@ -86,9 +93,13 @@ fn journal() -> io::Result<Output> {
 
 // Errors of writing are not shown: eprintln! panics where standard error is closed.
 fn text() -> Output {
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let layer = tracing_subscriber::fmt::layer().with_writer(stderr()).log_internal_errors(false);
-    layer.with_timer(queue::Occurrence).with_ansi(io::stderr().is_terminal() && !no_color).boxed()
+    if !io::stderr().is_terminal() {
+        return layer.with_timer(queue::Occurrence).with_ansi(false).boxed();
+    }
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let plain = set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb");
+    layer.event_format(person::Person::new(!plain)).boxed()
 }
 
 fn json() -> Output {

@@ -29,10 +29,10 @@ use crate::journal::{Baseline, Journal, TimeoutsSeen};
 use crate::kernel::modules::{Asking, Modules};
 use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
-use crate::kernel::{clock, sysctl};
+use crate::kernel::{clock, process, sysctl};
 use crate::model::{
-    Basis, Class, Draft, Entry, Header, Netns, Pace, PlanDocument, RevertDocument, Scan, Settings, Snapshot,
-    SnapshotDocument, StatusDocument,
+    Basis, Class, Draft, Entry, HandFlush, Header, Netns, Pace, PlanDocument, RevertDocument, Scan, Settings,
+    Snapshot, SnapshotDocument, StatusDocument,
 };
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::Keeper;
@@ -109,6 +109,11 @@ impl Target {
 /// What may be asked by who only looks: what is loaded already.
 fn looking() -> Asking {
     Asking::Only(Modules::running(&sysctl::kernel_release()))
+}
+
+/// The time of day as documents have it: RFC 3339 in UTC, always with microseconds.
+pub fn now() -> String {
+    clock::now_rfc3339()
 }
 
 /// How a document of this moment begins.
@@ -202,12 +207,24 @@ pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<Rever
         let mut journal = Journal::open(&dir, &boot_id, target.netns().clone());
         let id = journal.next_id();
         for row in &rows {
-            journal.append(Draft::reverted(id, row));
+            journal.append(Draft { by: Some(process::this()), ..Draft::reverted(id, row) });
         }
     }
     let mut document = documents::reverted(header(target), rows);
     document.waiting.extend(keeper.set_aside().map(str::to_owned));
     Ok(document)
+}
+
+/// Keeps in the journal, without an agent, what was deleted by hand; where there has been no agent there is no journal
+/// to keep it in.
+pub fn record_flush(target: &Target, settings: &Settings, flush: HandFlush) {
+    let dir = state_dir(target.netns(), settings);
+    if !dir.is_dir() {
+        return;
+    }
+    let mut journal = Journal::open(&dir, &clock::boot_id(), target.netns().clone());
+    let id = journal.next_id();
+    journal.append(Draft { by: Some(process::this()), ..Draft::by_hand(id, flush) });
 }
 
 /// Who is told of the entries of a scan.

@@ -4,6 +4,7 @@ use super::drifts::Drifts;
 use super::turns::Turns;
 use crate::journal::{Journal, Ring};
 use crate::metrics::Acts;
+use crate::model::sentence::sentence;
 use crate::model::{
     Act, Action, ActionRow, Draft, Ended, JournalRecord, Level, Netns, Outcome, Plan, PressureSettings,
     RecordEvent, Turn,
@@ -92,6 +93,12 @@ impl Chronicle {
         self.journal.append(draft);
     }
 
+    /// What was asked for and done: a dry run does that too, and it is no act of the policy's to be counted.
+    pub fn asked(&mut self, draft: Draft) {
+        self.tell(&draft);
+        self.journal.append(draft);
+    }
+
     /// Somebody else changed a value: counted each time, told within bounds.
     pub fn drift(&mut self, draft: Draft, now_seconds: f64) {
         self.acts.count(&draft);
@@ -129,8 +136,12 @@ impl Chronicle {
     /// A level was left for another.
     pub fn level(&mut self, before: Level, plan: &Plan, usage: f64, now_seconds: f64) {
         let why = plan.reasons.first().cloned().unwrap_or_default();
-        let draft = Draft::new(0, RecordEvent::Level, format!("from {before} to {}: {why}", plan.level));
-        let draft = Draft { level: Some(plan.level), usage_before_percent: Some(usage), ..draft };
+        let draft = Draft {
+            level: Some(plan.level),
+            level_before: Some(before),
+            usage_before_percent: Some(usage),
+            ..Draft::new(0, RecordEvent::Level, why)
+        };
         self.turned(plan.level, draft, now_seconds);
     }
 
@@ -223,7 +234,7 @@ impl Chronicle {
             n => format!(", and {n} packets were dropped for want of room"),
         };
         let why = format!(
-            "from {before} to critical: in the middle of act {}, {:.1} s after its beginning and {:.1} s before this \
+            "in the middle of act {}, {:.1} s after its beginning and {:.1} s before this \
              record, usage was {:.1} %{refused}",
             fullest.act,
             (fullest.at_seconds - fullest.began_seconds).max(0.0),
@@ -232,7 +243,8 @@ impl Chronicle {
         );
         let draft = Draft::new(fullest.act, RecordEvent::Level, why);
         let usage_before_percent = Some(fullest.usage_percent);
-        let draft = Draft { level: Some(Level::Critical), usage_before_percent, ..draft };
+        let (level, level_before) = (Some(Level::Critical), Some(before));
+        let draft = Draft { level, level_before, usage_before_percent, ..draft };
         self.turned(Level::Critical, draft, now_seconds);
     }
 
@@ -241,31 +253,33 @@ impl Chronicle {
         self.note(ended(id, outcome, level));
     }
 
-    /// journald can be asked for each of these fields.
+    /// Says what was done, in the words of `history`; journald can be asked for each of these fields. Level high is a
+    /// warning and critical an error, so that whoever filters by priority hears of both.
     fn tell(&self, draft: &Draft) {
+        let sentence = sentence(draft);
         let netns = self.netns.key();
         let action = draft.action.as_deref().unwrap_or("");
         let name = draft.name.as_deref().unwrap_or("");
         let class = draft.class.map_or("", |class| class.name());
         let (id, achieved) = (draft.id, draft.achieved.unwrap_or(0));
         let (from, to) = (draft.from.unwrap_or(0), draft.to.unwrap_or(0));
-        let event = match (draft.dry_run, draft.event) {
-            (true, RecordEvent::Done) => "would",
-            (_, event) => event.name(),
-        };
-        let (reason, dry_run) = (draft.reason.as_str(), draft.dry_run);
-        match draft.event {
-            RecordEvent::Failed => {
-                tracing::warn!(netns, action, name, class, id, dry_run, "{event}: {reason}")
-            }
-            RecordEvent::Level => {
-                let level = draft.level.map_or("", |level| level.name());
-                tracing::info!(netns, level, "{reason}");
+        let level = draft.level.map_or("", |level| level.name());
+        let dry_run = draft.dry_run;
+        match (draft.event, draft.level) {
+            (RecordEvent::Level, Some(Level::Critical)) => tracing::error!(netns, level, "{sentence}"),
+            (RecordEvent::Level, Some(Level::High)) => tracing::warn!(netns, level, "{sentence}"),
+            (RecordEvent::Level, _) => tracing::info!(netns, level, "{sentence}"),
+            (RecordEvent::Failed, _) => {
+                tracing::warn!(netns, action, name, class, id, dry_run, "{sentence}");
             }
             _ if matches!(action, "flush" | "second-chance") => {
-                tracing::info!(netns, action, class, id, achieved, dry_run, "{event}: {reason}");
+                tracing::info!(netns, action, class, id, achieved, dry_run, "{sentence}");
             }
-            _ => tracing::info!(netns, action, name, id, from, to, dry_run, "{event}: {reason}"),
+            _ if draft.by.is_some() => {
+                let uid = draft.by.as_ref().and_then(|by| by.uid).map_or(-1, i64::from);
+                tracing::info!(netns, action, name, id, uid, "{sentence}");
+            }
+            _ => tracing::info!(netns, action, name, id, from, to, dry_run, "{sentence}"),
         }
     }
 }

@@ -117,9 +117,10 @@ fn a_critical_level_within_an_act_is_told_with_its_time() {
     let record = &records[0];
     assert_eq!((record.event, record.level), (RecordEvent::Level, Some(Level::Critical)));
     assert_eq!((record.id, record.usage_before_percent), (17, Some(96.25)));
+    assert_eq!(record.level_before, Some(Level::High));
     assert_eq!(
         record.reason,
-        "from high to critical: in the middle of act 17, 1.2 s after its beginning and 2.2 s before this record, usage \
+        "in the middle of act 17, 1.2 s after its beginning and 2.2 s before this record, usage \
          was 96.2 %, and 3 packets were dropped for want of room"
     );
 }

@@ -26,7 +26,7 @@ use crate::kernel::grace::Shortener;
 use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
 use crate::kernel::{clock, sysctl_files};
-use crate::model::{Level, Netns, Settings, Snapshot, Timeout};
+use crate::model::{Level, Netns, Paused, Settings, Snapshot, Timeout};
 use crate::policy::{self, Memory};
 use crate::recovery::{Keeper, Noticed};
 use crate::sieve::SharedSightings;
@@ -98,7 +98,7 @@ pub struct Acting {
     /// Acts whose record is on its way to the disk.
     pub(super) recording: Recording,
     pub(super) rates: Rates,
-    pub(super) paused_until_seconds: Option<f64>,
+    pub(super) pause: Option<Paused>,
     /// Since when a census has been asked for.
     pub(super) census_since: Option<Instant>,
     pub(super) drift_at_seconds: f64,
@@ -185,7 +185,7 @@ impl Acting {
             memory_before: Memory::default(),
             recording: Recording::default(),
             rates: Rates::default(),
-            paused_until_seconds: None,
+            pause: None,
             census_since: None,
             drift_at_seconds: f64::NEG_INFINITY,
             sulking: BTreeMap::new(),
@@ -283,6 +283,7 @@ impl Acting {
         let refused = policy::refused(&snapshot, &self.memory);
         let (plan, memory) = policy::decide(&snapshot, &self.memory, &self.settings);
         let before = (self.memory.level, self.memory.overprotected);
+        self.end_pause(snapshot.now_seconds);
         let paused = self.paused(snapshot.now_seconds);
         // What a dry run decides is not done either.
         let memory = match paused || self.hand.dry() {
@@ -369,9 +370,5 @@ impl Acting {
         }
         self.memory.baseline = self.keeper.baseline();
         any
-    }
-
-    pub(super) fn paused(&self, now: f64) -> bool {
-        self.paused_until_seconds.is_some_and(|until| now < until)
     }
 }

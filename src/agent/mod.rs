@@ -31,6 +31,7 @@ mod sweeper;
 mod told;
 mod turns;
 mod watch;
+mod wishes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ use crate::control;
 use crate::error::{Error, Result};
 use crate::journal;
 use crate::kernel::{heap, priority, stop};
-use crate::model::Settings;
+use crate::model::{Asker, Settings};
 use site::{Change, Site, Trouble};
 
 /// How `ctctl agent` was called.
@@ -58,6 +59,8 @@ pub struct Options {
     pub dry_run: bool,
     /// The settings.
     pub settings: Settings,
+    /// How a command in a second terminal is typed that asks this agent; `None` where nobody sits at a first one.
+    pub client: Option<String>,
 }
 
 /// Runs until SIGTERM or SIGINT, which put values back, or SIGUSR1, which leaves them to the agent that comes next:
@@ -191,8 +194,7 @@ async fn serve(
             _ = signals.hangup.recv() => {
                 let mut status = told(sites);
                 for answers in sites.iter().filter_map(|site| site.view.answers().ok()) {
-                    if let Err(refusal) = answers.reload().await {
-                        tracing::error!(netns = %answers.netns.key(), "not reloaded: {}", refusal.message);
+                    if let Err(refusal) = answers.reload(Asker::signal("SIGHUP")).await {
                         status = format!("{}; not reloaded: {}", told(sites), refusal.message);
                     }
                 }
@@ -267,7 +269,13 @@ impl Door {
         let service = Arc::new(site.view.clone());
         let served = tokio::spawn(control::serve(listener, service, control::Limits::default(), stopped));
         self.refused = None;
-        tracing::info!(netns = %site.view.key(), socket = %path.display(), "ready");
+        let key = site.view.key();
+        tracing::info!(netns = %key, socket = %path.display(), "ready");
+        if let Some(client) = &options.client {
+            let several = options.netns.is_none() && options.settings.agent.netns.len() > 1;
+            let netns = if several { format!(" --netns {key}") } else { String::new() };
+            tracing::info!(netns = %key, "in a second terminal: {client}{netns} status (or: top, plan, history)");
+        }
         // Who is connected to the one before, of another name, is answered no more: its sender goes.
         self.opened = Some(Opened { path, stop, served, _guard: guard });
         Ok(())

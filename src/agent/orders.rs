@@ -1,6 +1,5 @@
 //! What the hand is asked for, and its end.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use crate::error::Result;
 use crate::executor::DryHand;
 use crate::gauge::NamespaceValues;
 use crate::kernel::clock;
-use crate::model::{Basis, Draft, Plan, RestoreOnExit, RevertDocument, Settings, Snapshot};
+use crate::model::{Asker, Basis, Draft, Plan, RestoreOnExit, RevertDocument, Snapshot};
 use crate::policy;
 use crate::state::Weighing;
 
@@ -37,13 +36,12 @@ impl Acting {
             }
             Order::Wake => {}
             Order::Census => self.census_since = Some(Instant::now()),
-            Order::Pause(seconds, reply) => self.pause(seconds, reply),
-            Order::Resume(reply) => {
-                let was = self.paused_until_seconds.take().is_some();
-                answer(reply, if was { "acting again" } else { "it was not paused" });
-            }
-            Order::Reload(settings, reply) => self.reload(*settings, reply),
-            Order::Revert(force, reply) => self.revert(force, reply),
+            Order::Pause(seconds, by, reply) => self.pause(seconds, by, reply),
+            Order::Resume(by, reply) => self.resume(by, reply),
+            Order::Reload(settings, by, reply) => self.reload(*settings, by, reply),
+            Order::ReloadRefused(why, by) => self.reload_refused(&why, &by),
+            Order::Flushed(flush, by, reply) => self.flushed_by_hand(flush, &by, reply),
+            Order::Revert(force, by, reply) => self.revert(force, &by, reply),
             // Who has gone does not want the table scanned.
             Order::Plan(reply) if reply.is_closed() => {}
             Order::Plan(reply) => self.answer_plan(reply),
@@ -112,46 +110,12 @@ impl Acting {
         });
     }
 
-    fn pause(&mut self, seconds: Option<f64>, reply: Reply1) {
-        let now = clock::boottime_seconds();
-        self.paused_until_seconds = Some(seconds.map_or(f64::INFINITY, |s| now + s));
-        tracing::info!(netns = %self.netns.key(), "paused");
-        answer(
-            reply,
-            &match seconds {
-                Some(seconds) => {
-                    format!("paused for {seconds:.0} s: the agent watches on and changes nothing")
-                }
-                None => "paused until `ctctl resume`: the agent watches on and changes nothing".to_owned(),
-            },
-        );
-    }
-
-    fn reload(&mut self, settings: Settings, reply: Reply1) {
-        let fixed = |s: &Settings| {
-            let agent = &s.agent;
-            let places = (agent.netns.clone(), agent.socket.clone(), agent.state_dir.clone());
-            (places, agent.dry_run, agent.remember_entries, s.metrics.listen.clone())
-        };
-        let mut message = "the configuration was read again".to_owned();
-        if fixed(&settings) != fixed(&self.settings) {
-            message += "; netns, socket, state_dir, dry_run, remember_entries and [metrics] listen hold from the \
-                        next start on";
-        }
-        self.settings = Arc::new(settings);
-        // What was owed was so at the old paces.
-        (self.deletions_due_seconds, self.chances_due_seconds) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
-        self.sweeper.configure(&self.settings, self.gauge.look_at_host().clone());
-        tracing::info!(netns = %self.netns.key(), "{message}");
-        answer(reply, &message);
-    }
-
-    fn revert(&mut self, force: bool, reply: Reply1) {
-        let document = self.restore(force);
+    fn revert(&mut self, force: bool, by: &Asker, reply: Reply1) {
+        let document = self.restore(force, Some(by));
         let _ = reply.send(Ok(Reply::Reverted(document)));
     }
 
-    fn restore(&mut self, force: bool) -> RevertDocument {
+    fn restore(&mut self, force: bool, by: Option<&Asker>) -> RevertDocument {
         let values: std::rc::Rc<NamespaceValues> = self.gauge.values().clone();
         // Without a count, no max is known to be safe to lower.
         self.gauge.look_again_at_memory();
@@ -162,7 +126,7 @@ impl Acting {
         };
         let id = self.chronicle.next_id();
         for row in &rows {
-            self.chronicle.note(Draft::reverted(id, row));
+            self.chronicle.note(Draft { by: by.cloned(), ..Draft::reverted(id, row) });
         }
         documents::reverted(documents::header(&self.netns, clock::now_rfc3339()), rows)
     }
@@ -234,7 +198,7 @@ impl Acting {
             let now = owned_values(&self.gauge, &snapshot, snapshot.owns_host_values);
             self.heed(&now, snapshot.now_seconds);
         }
-        let document = self.restore(false);
+        let document = self.restore(false, None);
         for waiting in &document.waiting {
             tracing::warn!(netns = %self.netns.key(), "{waiting}");
         }
@@ -253,8 +217,4 @@ impl Acting {
             tracing::warn!(netns = %self.netns.key(), "the records are not as they should be at the end: {why}");
         }
     }
-}
-
-fn answer(reply: Reply1, message: &str) {
-    let _ = reply.send(Ok(Reply::Done { message: message.to_owned() }));
 }

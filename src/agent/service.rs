@@ -12,16 +12,16 @@ use tokio::sync::oneshot;
 use super::shared::{Command, Numbers, Order, Remembered, Reply1, SharedView, Top, View, Watch};
 use super::site::Trouble;
 use crate::config;
-use crate::control::{Answer, Call, Refusal, Reply, Service, SourceRows};
+use crate::control::{Answer, Call, Caller, Refusal, Reply, Service, SourceRows};
 use crate::documents;
 use crate::error::Error;
 use crate::journal;
-use crate::kernel::clock;
+use crate::kernel::{clock, process};
 use crate::log;
 use crate::metrics::{Reading, Steady};
 use crate::model::{
-    AgentStatus, Basis, Class, EntriesOfSource, EntryRow, JournalRecord, Netns, Scan, SortBy, SourceCount,
-    StatusDocument, TopSources, regret_percent,
+    AgentStatus, Asker, Basis, Class, EntriesOfSource, EntryRow, JournalRecord, Netns, Scan, SortBy,
+    SourceCount, StatusDocument, TopSources, regret_percent,
 };
 use crate::policy;
 
@@ -69,12 +69,15 @@ impl Service for Answers {
                 Call::GetHistory { limit, since } => this.history(limit, since).await,
                 Call::GetPlan => this.order(Order::Plan).await,
                 Call::GetSnapshot => this.order(Order::Snapshot).await,
-                Call::Pause { seconds } => this.interrupt(|reply| Order::Pause(seconds, reply)).await,
-                Call::Resume => this.order(Order::Resume).await,
-                Call::Revert { force } => this.interrupt(|reply| Order::Revert(force, reply)).await,
-                Call::Reload => this.reload().await,
+                changes => this.do_for(changes, Asker::default()).await,
             }
         })
+    }
+
+    fn change(&self, call: Call, caller: Caller) -> Answer {
+        let this = self.clone();
+        let by = process::asker(caller.uid, caller.pid);
+        Box::pin(async move { this.do_for(call, by).await })
     }
 }
 
@@ -88,11 +91,28 @@ impl Answers {
     ///
     /// # Errors
     /// What is wrong with it, or a hand that is gone.
-    pub async fn reload(&self) -> Result<Reply, Refusal> {
-        let (settings, _) = config::load(self.config.as_deref()).map_err(|error| {
-            Refusal::from(Error { why: format!("{}; the running one stays", error.why), ..error })
-        })?;
-        self.order(|reply| Order::Reload(Box::new(settings), reply)).await
+    pub async fn reload(&self, by: Asker) -> Result<Reply, Refusal> {
+        match config::load(self.config.as_deref()) {
+            Ok((settings, _)) => self.order(|reply| Order::Reload(Box::new(settings), by, reply)).await,
+            Err(error) => {
+                let error = Error { why: format!("{}; the running one stays", error.why), ..error };
+                // Where the hand is too busy to keep it, whoever asked is told all the same.
+                let _ = self.hand.try_send(Order::ReloadRefused(error.to_string(), by));
+                Err(Refusal::from(error))
+            }
+        }
+    }
+
+    /// Does what changes something.
+    async fn do_for(&self, call: Call, by: Asker) -> Result<Reply, Refusal> {
+        match call {
+            Call::Pause { seconds } => self.interrupt(|reply| Order::Pause(seconds, by, reply)).await,
+            Call::Resume => self.order(|reply| Order::Resume(by, reply)).await,
+            Call::Revert { force } => self.interrupt(|reply| Order::Revert(force, by, reply)).await,
+            Call::TellFlush(flush) => self.order(|reply| Order::Flushed(flush, by, reply)).await,
+            Call::Reload => self.reload(by).await,
+            _ => Err(Refusal::failed("this call changes nothing")),
+        }
     }
 
     /// The hand ends a sweep for this.
@@ -165,7 +185,9 @@ impl Answers {
             started_at: self.started_at.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             dry_run: view.dry_run,
-            paused: view.paused,
+            paused: view.pause.is_some(),
+            paused_until: view.pause.as_ref().and_then(|pause| pause.until.clone()),
+            paused_by: view.pause.as_ref().map(|pause| pause.by.clone()),
             synced,
             doubt: numbers.doubt.get(),
             overruns: numbers.overruns.load(Relaxed),

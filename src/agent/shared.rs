@@ -18,7 +18,10 @@ use crate::control::{Refusal, Reply};
 use crate::journal::Ring;
 use crate::kernel::clock;
 use crate::metrics::Acts;
-use crate::model::{Entry, EntryId, JournalRecord, Plan, Queue, Settings, Snapshot, SortBy, SourceKey};
+use crate::model::{
+    Asker, Entry, EntryId, HandFlush, JournalRecord, Paused, Plan, Queue, Settings, Snapshot, SortBy,
+    SourceKey,
+};
 use crate::state::{Ledger, Picked};
 
 /// Numbers that the events thread publishes.
@@ -98,7 +101,7 @@ pub struct View {
     pub plan: Plan,
     pub baseline: BTreeMap<String, u64>,
     pub settings: Arc<Settings>,
-    pub paused: bool,
+    pub pause: Option<Paused>,
     pub dry_run: bool,
     pub journal_ok: bool,
     pub capabilities: Vec<String>,
@@ -124,13 +127,17 @@ pub enum Order {
     /// Dump the table for the counts.
     Census,
     /// Act no more, for so long or for good.
-    Pause(Option<f64>, Reply1),
+    Pause(Option<f64>, Asker, Reply1),
     /// Act again.
-    Resume(Reply1),
+    Resume(Asker, Reply1),
     /// Other settings hold from now on.
-    Reload(Box<Settings>, Reply1),
+    Reload(Box<Settings>, Asker, Reply1),
+    /// A configuration was wrong, and changes nothing: why.
+    ReloadRefused(String, Asker),
+    /// Entries were deleted by hand.
+    Flushed(HandFlush, Asker, Reply1),
     /// Put everything back.
-    Revert(bool, Reply1),
+    Revert(bool, Asker, Reply1),
     /// Scan and publish, change nothing.
     Look(oneshot::Sender<()>),
     /// What would be done now.

@@ -16,7 +16,7 @@ use super::recording::Disks;
 use super::service::Answers;
 use super::{End, Options};
 use crate::config;
-use crate::control::{Answer, Call, Refusal, Service};
+use crate::control::{Answer, Call, Caller, Refusal, Service};
 use crate::error::{Error, Result};
 use crate::kernel::clock;
 use crate::kernel::netns::{self, Namespace};
@@ -94,12 +94,20 @@ impl Service for View {
     fn answer(&self, call: Call) -> Answer {
         match self.answers() {
             Ok(answers) => answers.answer(call),
-            Err((_, why)) => {
-                let hint = "ip netns list shows the names";
-                Box::pin(ready(Err(Refusal::failed(why).hint(hint))))
-            }
+            Err((_, why)) => missing(why),
         }
     }
+
+    fn change(&self, call: Call, caller: Caller) -> Answer {
+        match self.answers() {
+            Ok(answers) => answers.change(call, caller),
+            Err((_, why)) => missing(why),
+        }
+    }
+}
+
+fn missing(why: String) -> Answer {
+    Box::pin(ready(Err(Refusal::failed(why).hint("ip netns list shows the names"))))
 }
 
 /// One namespace with its thread.

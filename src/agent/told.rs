@@ -25,7 +25,7 @@ impl Acting {
             plan: plan.clone(),
             baseline: self.keeper.baseline(),
             settings: self.settings.clone(),
-            paused: self.paused(snapshot.now_seconds),
+            pause: self.pause.clone().filter(|_| self.paused(snapshot.now_seconds)),
             dry_run: self.ground.dry_run,
             journal_ok: self.chronicle.ok(),
             capabilities: self.gauge.capabilities(),

@@ -103,7 +103,7 @@ impl Turns {
             each.join(", "),
             left_out.in_the_end
         );
-        Some(Draft { reason, ..left_out.last })
+        Some(Draft { reason, level_before: None, ..left_out.last })
     }
 }
 

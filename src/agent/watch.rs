@@ -109,7 +109,7 @@ impl Watcher {
         let backlog = Backlog::new(clock::running_seconds());
         let listener = Listener::open(backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, ground.memory_bytes))?;
         let events = listener.buffer_bytes() / BYTES_PER_QUEUED_EVENT;
-        tracing::info!(netns = %ground.namespace.netns().key(), "room for {events} queued events");
+        tracing::debug!(netns = %ground.namespace.netns().key(), "room for {events} queued events");
         let sync = Sync::new(ground.identify.clone());
         let sync = if ground.remember_entries { sync.remembering() } else { sync };
         Ok(Watcher {

@@ -1,8 +1,11 @@
 //! `ctctl agent`.
 
 use super::args::{self, Global};
+use super::called;
 use crate::error::Result;
 use crate::{agent, config, log};
+
+pub use crate::agent::FILES;
 
 /// Runs the agent until it is told to end.
 ///
@@ -16,6 +19,7 @@ pub fn run(global: &Global, options: &args::Agent) -> Result<u8> {
         socket: global.socket.clone(),
         config,
         dry_run: options.dry_run || settings.agent.dry_run,
+        client: log::is_for_a_person(settings.log.format).then(|| called::client(global)),
         settings,
     })?;
     Ok(0)

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::knowing::Knowing;
 use super::place::Place;
+use super::reach::{self, Without};
 use super::render::flush::FlushDocument;
 use super::render::quantity::counted;
 use super::{args, output, render};
 use crate::error::{Error, Result};
+use crate::model::HandFlush;
 use crate::survey::{self, Flush, Flushed, Preview, Target, Wish};
 
 const OTHERS_UPDATE: &str = "The agent heard another program write entries: their time left proves nothing to who did \
@@ -73,9 +75,11 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
 /// of it.
 fn at_once(place: &Place, target: &Target, options: &args::Flush, wish: Wish<'_>) -> Result<u8> {
     let mut bar = Progress::new(place.style.verbosity >= 0, None);
+    let started = Instant::now();
     let flushed = Flush::at_once(target, &place.settings, wish, &mut |done| bar.show(done));
     bar.end();
     let (preview, flushed) = flushed?;
+    keep_record(place, options, preview.matched, flushed.deleted, started.elapsed());
     if !place.json && place.style.verbosity >= 0 {
         output::print(|out| render::flush::write_preview(out, &preview, options, &place.style))?;
     }
@@ -105,9 +109,32 @@ fn act(place: &Place, options: &args::Flush, flush: Flush<'_>, preview: &Preview
         return Ok(None);
     }
     let mut bar = Progress::new(place.style.verbosity >= 0, Some(limit));
+    let started = Instant::now();
     let flushed = flush.delete(limit, &mut |done| bar.show(done));
     bar.end();
-    flushed.map(|flushed| Some(flushed.of_shown(limit)))
+    let flushed = flushed?.of_shown(limit);
+    keep_record(place, options, limit, flushed.deleted, started.elapsed());
+    Ok(Some(flushed))
+}
+
+/// Who deleted how many by hand is for the journal: the agent's, or without one that of its directory.
+fn keep_record(place: &Place, options: &args::Flush, requested: u64, deleted: u64, took: Duration) {
+    if requested == 0 {
+        return;
+    }
+    let stale = options.stale.then(|| "--stale".to_owned());
+    let filters = Some(options.filters.0.to_string()).filter(|filters| !filters.is_empty());
+    let wanted: Vec<String> = stale.into_iter().chain(filters).collect();
+    let flush =
+        HandFlush { requested, deleted, duration_seconds: took.as_secs_f64(), wanted: wanted.join(" ") };
+    match reach::agent(&place.socket, place.target.netns()) {
+        // An agent may refuse who is not root: that is no failure of the flush.
+        Ok(mut client) => drop(client.tell_flush(flush)),
+        Err(Without::NoAgent(_) | Without::Elsewhere(..)) => {
+            survey::record_flush(&place.target, &place.settings, flush);
+        }
+        Err(_) => {}
+    }
 }
 
 fn agreed(limit: u64, preview: &Preview) -> Result<bool> {

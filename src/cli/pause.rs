@@ -1,15 +1,15 @@
 //! `ctctl pause`, and the form that all commands to the agent share.
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::args;
 use super::place::Place;
 use super::render::text::escape;
-use super::{output, reach};
+use super::{called, output, reach};
 use crate::control::Client;
 use crate::error::Result;
 use crate::model::Header;
+use crate::survey;
 
 /// Makes the agent watch on and touch nothing.
 ///
@@ -36,11 +36,8 @@ pub fn tell(place: &Place, command: impl FnOnce(&mut Client) -> Result<String>) 
     let mut client = reach::agent(&place.socket, netns).map_err(reach::Without::into_error)?;
     let message = command(&mut client)?;
     output::print(|out| match place.json {
-        true => {
-            let header = Header { schema: 1, taken_at: Timestamp::now().to_string(), netns: netns.clone() };
-            output::json(out, &Told { header, message })
-        }
-        false => writeln!(out, "{}", escape(&message)),
+        true => output::json(out, &Told { header: survey::header(&place.target), message }),
+        false => writeln!(out, "{}", escape(&called::complete(&message))),
     })?;
     Ok(0)
 }

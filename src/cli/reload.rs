@@ -1,13 +1,36 @@
 //! `ctctl reload`.
 
-use super::pause::tell;
-use super::place::Place;
-use crate::error::Result;
+use serde::Serialize;
 
-/// Makes the agent read its configuration again.
+use super::place::Place;
+use super::render::text::escape;
+use super::{output, reach};
+use crate::error::Result;
+use crate::model::{Header, Reloaded};
+use crate::survey;
+
+/// Makes the agent read its configuration again, and says what changed.
 ///
 /// # Errors
 /// Where no agent for this namespace can be reached, or the configuration is wrong.
 pub fn run(place: &Place) -> Result<u8> {
-    tell(place, |client| client.reload())
+    let mut client = reach::agent(&place.socket, place.target.netns()).map_err(reach::Without::into_error)?;
+    let reloaded = client.reload()?;
+    output::print(|out| match place.json {
+        true => output::json(out, &Told { header: survey::header(&place.target), reloaded: &reloaded }),
+        false => {
+            writeln!(out, "{}", escape(&reloaded.message))?;
+            reloaded.changes.iter().try_for_each(|change| writeln!(out, "  {}", escape(&change.to_string())))
+        }
+    })?;
+    Ok(0)
+}
+
+/// What the agent says, as a document.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    header: Header,
+    #[serde(flatten)]
+    reloaded: &'a Reloaded,
 }

@@ -15,8 +15,8 @@ use super::socket::{ConnectError, dial};
 use super::{Call, Refusal, RefusalKind};
 use crate::error::{Error, Result};
 use crate::model::{
-    EntriesOfSource, JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, SortBy, StatusDocument,
-    TopSources,
+    EntriesOfSource, HandFlush, JournalRecord, PlanDocument, Reloaded, RevertDocument, SnapshotDocument,
+    SortBy, StatusDocument, TopSources,
 };
 
 /// For one message of an answer.
@@ -152,12 +152,20 @@ impl Client {
         self.one("resume", &Call::Resume).map(|done: Done| done.message)
     }
 
-    /// Has the agent read its configuration again.
+    /// Has the agent read its configuration again. Returns what changed.
     ///
     /// # Errors
     /// As `status`.
-    pub fn reload(&mut self) -> Result<String> {
-        self.one("reload", &Call::Reload).map(|done: Done| done.message)
+    pub fn reload(&mut self) -> Result<Reloaded> {
+        self.one("reload", &Call::Reload)
+    }
+
+    /// Has the agent keep in its journal what was deleted by hand.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn tell_flush(&mut self, flush: HandFlush) -> Result<String> {
+        self.one("flush", &Call::TellFlush(flush)).map(|done: Done| done.message)
     }
 
     /// Has the agent put back what it changed.

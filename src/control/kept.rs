@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::{Call, Refusal, RefusalKind, Reply, Service};
+use super::{Call, Caller, Refusal, RefusalKind, Reply, Service};
 
 /// A reply or a refusal, shared by all who asked.
 pub(super) type Kept = Result<Arc<Reply>, Refusal>;
@@ -95,6 +95,17 @@ impl Answers {
 /// A new answer of `service`, within `patience`.
 pub(super) async fn answer(service: &Arc<dyn Service>, call: Call, patience: Duration) -> Kept {
     timeout(patience, service.answer(call)).await.unwrap_or_else(|_| Err(late(patience))).map(Arc::new)
+}
+
+/// The answer of `service` to a call that changes something, within `patience`.
+pub(super) async fn change(
+    service: &Arc<dyn Service>,
+    call: Call,
+    caller: Caller,
+    patience: Duration,
+) -> Kept {
+    let answer = timeout(patience, service.change(call, caller)).await;
+    answer.unwrap_or_else(|_| Err(late(patience))).map(Arc::new)
 }
 
 pub(super) fn late(patience: Duration) -> Refusal {

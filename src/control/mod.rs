@@ -19,8 +19,8 @@ use std::pin::Pin;
 
 use crate::error::{Error, Exit};
 use crate::model::{
-    EntriesOfSource, JournalRecord, PlanDocument, RevertDocument, SnapshotDocument, SortBy, StatusDocument,
-    TopSources,
+    EntriesOfSource, HandFlush, JournalRecord, PlanDocument, Reloaded, RevertDocument, SnapshotDocument,
+    SortBy, StatusDocument, TopSources,
 };
 
 pub use client::Client;
@@ -71,6 +71,8 @@ pub enum Call {
     Resume,
     /// Read the configuration again.
     Reload,
+    /// Keep in the journal that entries were deleted by hand.
+    TellFlush(HandFlush),
     /// Put back what was changed.
     Revert {
         /// Even where that is not safe now.
@@ -81,7 +83,10 @@ pub enum Call {
 impl Call {
     /// True for what changes anything and therefore needs uid 0.
     pub fn changes(&self) -> bool {
-        matches!(self, Call::Pause { .. } | Call::Resume | Call::Reload | Call::Revert { .. })
+        matches!(
+            self,
+            Call::Pause { .. } | Call::Resume | Call::Reload | Call::TellFlush(_) | Call::Revert { .. }
+        )
     }
 
     /// True for answers that go out in pages.
@@ -109,7 +114,9 @@ pub enum Reply {
     History(Vec<JournalRecord>),
     /// To `Revert`.
     Reverted(RevertDocument),
-    /// To `Pause`, `Resume` and `Reload`: a sentence that says what is so now.
+    /// To `Reload`.
+    Reloaded(Reloaded),
+    /// To `Pause`, `Resume` and `TellFlush`: a sentence that says what is so now.
     Done {
         /// The sentence.
         message: String,
@@ -181,9 +188,24 @@ impl From<Error> for Refusal {
 /// What a [`Service`] returns: a reply to come.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
 
+/// The process at the other end of a connection (SO_PEERCRED: as of its connect()).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Caller {
+    /// Its user.
+    pub uid: u32,
+    /// Its id; `None` in another pid namespace.
+    pub pid: Option<u32>,
+}
+
 /// Who answers the calls. Each call gets the variant of [`Reply`] that is named after it.
 pub trait Service: Send + Sync + 'static {
     /// Answers one call. The future is dropped where it stands after [`Limits::answer`]; what must be finished is
     /// to be done by someone else (the agent's other threads).
     fn answer(&self, call: Call) -> Answer;
+
+    /// Answers one call that changes something, which `caller` asked for and may.
+    fn change(&self, call: Call, caller: Caller) -> Answer {
+        let _ = caller;
+        self.answer(call)
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, Refusal, RefusalKind, Reply};
 use crate::error::Exit;
-use crate::model::{SortBy, TopSources};
+use crate::model::{HandFlush, SortBy, TopSources};
 
 /// The interface's name.
 pub const INTERFACE: &str = "io.ctctl.Control";
@@ -128,10 +128,9 @@ fn call(name: &str, parameters: &mut Parameters) -> Result<Option<Call>, Fault> 
             limit: parameters.take("limit")?.unwrap_or(0),
             rank: parameters.take("by")?.unwrap_or_default(),
         },
-        "GetEntries" => Call::GetEntries {
-            source: parameters.take("source")?.ok_or_else(|| Fault::InvalidParameter("source".into()))?,
-            zone: parameters.take("zone")?,
-        },
+        "GetEntries" => {
+            Call::GetEntries { source: parameters.need("source")?, zone: parameters.take("zone")? }
+        }
         "GetPlan" => Call::GetPlan,
         "GetSnapshot" => Call::GetSnapshot,
         "GetHistory" => Call::GetHistory {
@@ -148,6 +147,12 @@ fn call(name: &str, parameters: &mut Parameters) -> Result<Option<Call>, Fault> 
         }
         "Resume" => Call::Resume,
         "Reload" => Call::Reload,
+        "TellFlush" => Call::TellFlush(HandFlush {
+            requested: parameters.need("requested")?,
+            deleted: parameters.need("deleted")?,
+            duration_seconds: parameters.need("duration_seconds")?,
+            wanted: parameters.need("wanted")?,
+        }),
         "Revert" => Call::Revert { force: parameters.take("force")?.unwrap_or(false) },
         _ => return Ok(None),
     }))
@@ -160,6 +165,10 @@ impl Parameters {
     fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Fault> {
         let value = self.0.remove(name).unwrap_or(Value::Null);
         serde_json::from_value(value).map_err(|_| Fault::InvalidParameter(name.into()))
+    }
+
+    fn need<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Fault> {
+        self.take(name)?.ok_or_else(|| Fault::InvalidParameter(name.into()))
     }
 
     fn end(self) -> Result<(), Fault> {
@@ -184,6 +193,7 @@ pub fn encode_call(call: &Call) -> Vec<u8> {
         Call::Pause { seconds } => ("Pause", json!({ "seconds": seconds })),
         Call::Resume => ("Resume", Value::Null),
         Call::Reload => ("Reload", Value::Null),
+        Call::TellFlush(flush) => ("TellFlush", serde_json::to_value(flush).unwrap_or_default()),
         Call::Revert { force } => ("Revert", json!({ "force": force })),
     };
     let mut message = json!({ "method": format!("{INTERFACE}.{name}") });
@@ -269,6 +279,7 @@ pub fn encode_whole(reply: &Reply, limit_bytes: usize) -> Result<Vec<u8>, TooLon
         Reply::Snapshot(document) => encode_reply(document, false, limit_bytes),
         Reply::History(records) => encode_reply(&json_records(records), false, limit_bytes),
         Reply::Reverted(document) => encode_reply(document, false, limit_bytes),
+        Reply::Reloaded(reloaded) => encode_reply(reloaded, false, limit_bytes),
         Reply::Done { message } => encode_reply(&json!({ "message": message }), false, limit_bytes),
     }
 }

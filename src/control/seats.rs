@@ -12,6 +12,7 @@ use super::share::Account;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Peer {
     pub(super) uid: u32,
+    pub(super) pid: Option<u32>,
     pub(super) may_change: bool,
 }
 
@@ -22,7 +23,12 @@ impl Peer {
     /// uid 0 may, and so may the agent's own user: who can be that user can stop the agent anyway. Not where that
     /// uid is the one that strangers share.
     pub(super) fn new(uid: u32, own_uid: u32) -> Self {
-        Peer { uid, may_change: uid == 0 || (uid == own_uid && uid != OVERFLOW_UID) }
+        Peer { uid, pid: None, may_change: uid == 0 || (uid == own_uid && uid != OVERFLOW_UID) }
+    }
+
+    /// The same, of a process.
+    pub(super) fn with_pid(self, pid: Option<i32>) -> Self {
+        Peer { pid: pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0), ..self }
     }
 }
 

@@ -20,7 +20,7 @@ use super::kept::{self, Answers};
 use super::schema::{self, Asked, Fault, HistoryPage, Request};
 use super::seats::{Guests, Peer, Seat};
 use super::share::{Account, Metered, Share, thread_time};
-use super::{Call, Refusal, Reply, Service};
+use super::{Call, Caller, Refusal, Reply, Service};
 use crate::model::{EntriesOfSource, TopSources};
 
 /// What a connection may cost.
@@ -104,9 +104,10 @@ pub async fn serve(
             Some(_) = tasks.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
-            Ok((uid, stream)) => {
-                let (peer, before) = (Peer::new(uid, own_uid), thread_time());
+        match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?, stream))) {
+            Ok((who, stream)) => {
+                let peer = Peer::new(who.uid(), own_uid).with_pid(who.pid());
+                let before = thread_time();
                 // accept(2) and what made it known to the kernel's poll cost about as much again.
                 let spent = || 2 * thread_time().saturating_sub(before);
                 let Some(seat) = guests.seat(peer) else {
@@ -271,7 +272,8 @@ impl Connection {
             false => None,
         };
         if call.changes() {
-            let answer = kept::answer(&self.service, call, patience).await;
+            let caller = Caller { uid: self.peer.uid, pid: self.peer.pid };
+            let answer = kept::change(&self.service, call, caller, patience).await;
             self.answers.forget();
             return Ok((answer?, None));
         }

@@ -178,6 +178,7 @@ fn record(draft: Draft, seq: u64, boot_id: &str, netns: &Netns) -> JournalRecord
         netns: netns.clone(),
         event: draft.event,
         level: draft.level,
+        level_before: draft.level_before,
         action: draft.action,
         name: draft.name,
         class: draft.class,
@@ -190,6 +191,9 @@ fn record(draft: Draft, seq: u64, boot_id: &str, netns: &Netns) -> JournalRecord
         usage_before_percent: draft.usage_before_percent,
         usage_after_percent: draft.usage_after_percent,
         dry_run: draft.dry_run,
+        by: draft.by,
+        until: draft.until,
+        changes: draft.changes,
     }
 }
 

@@ -35,6 +35,13 @@ pub fn at_running_seconds(seconds: f64) -> String {
     rfc3339(jiff::Timestamp::now().checked_sub(ago).unwrap_or_default())
 }
 
+/// The time of day so many seconds from now, in the same form.
+pub fn rfc3339_in(seconds: f64) -> String {
+    let span = jiff::SignedDuration::try_from_secs_f64(seconds).unwrap_or(jiff::SignedDuration::ZERO);
+    let now = jiff::Timestamp::now();
+    rfc3339(now.checked_add(span).unwrap_or(jiff::Timestamp::MAX))
+}
+
 fn rfc3339(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
@@ -71,6 +78,9 @@ mod tests {
         assert_eq!(rfc3339(at), "2023-11-14T22:13:20.000001Z");
         let now: jiff::Timestamp = now_rfc3339().parse().expect("RFC 3339");
         assert!((now.as_second() - unix_seconds() as i64).abs() <= 1);
+        let later: jiff::Timestamp = rfc3339_in(3600.0).parse().expect("RFC 3339");
+        assert!((later.as_second() - now.as_second() - 3600).abs() <= 1);
+        assert!(rfc3339_in(f64::MAX).starts_with(&rfc3339(jiff::Timestamp::now())[..4]), "no panic");
     }
 
     #[test]

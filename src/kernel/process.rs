@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::event_listeners::inodes;
 use super::root::Root;
+use crate::model::Asker;
 
 /// Processes with one of these names in the network namespace with this inode, or in one that may not be looked at: id and
 /// name.
@@ -46,6 +47,40 @@ pub(super) fn started_seconds(root: &Root, pid: u32) -> Option<f64> {
     let ticks: f64 = behind.split_whitespace().nth(19)?.parse().ok()?;
     let a_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()?? as f64;
     Some(ticks / a_second)
+}
+
+/// Longest command line that is kept, in characters.
+const COMMAND_LINE: usize = 200;
+
+/// A process that asks for something, as its socket (SO_PEERCRED) and /proc tell: it waits for the answer, so that its id
+/// is its own still.
+pub fn asker(uid: u32, pid: Option<u32>) -> Asker {
+    asker_at(&Root::default(), uid, pid)
+}
+
+/// This process.
+pub fn this() -> Asker {
+    let status = Root::default().text("proc/self/status");
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    let uid = uids.split_whitespace().nth(1).and_then(|uid| uid.parse().ok());
+    asker_at(&Root::default(), uid.unwrap_or(u32::MAX), Some(std::process::id()))
+}
+
+fn asker_at(root: &Root, uid: u32, pid: Option<u32>) -> Asker {
+    let read = |name: &str| pid.map(|pid| root.text(&format!("proc/{pid}/{name}"))).unwrap_or_default();
+    // (uid_t) -1: nobody logged in, as for a service.
+    let login = read("loginuid").trim().parse().ok().filter(|login| *login != u32::MAX && *login != uid);
+    let line: Vec<String> =
+        read("cmdline").split_terminator('\0').enumerate().map(|(at, word)| shown(at, word)).collect();
+    let line: String = line.join(" ").chars().take(COMMAND_LINE).collect();
+    Asker { uid: Some(uid), login_uid: login, pid, command: Some(line).filter(|line| !line.is_empty()) }
+}
+
+/// A word of a command line: of the first the name alone, and nothing that drives a terminal.
+fn shown(at: usize, word: &str) -> String {
+    let word = if at == 0 { word.rsplit('/').next().unwrap_or(word) } else { word };
+    let word: String = word.chars().map(|c| if c.is_control() || c == '`' { '?' } else { c }).collect();
+    if word.is_empty() || word.contains(' ') { format!("'{word}'") } else { word }
 }
 
 /// The processes that can be seen.
@@ -97,5 +132,23 @@ mod tests {
         assert_eq!(parse_status(status), Capabilities { net_admin: false, sys_admin: true, root: true });
         assert_eq!(parse_status("CapEff:\tzz\n"), Capabilities::default());
         assert_eq!(capabilities().root, nix::unistd::geteuid().is_root());
+    }
+
+    #[test]
+    fn who_asks_is_told_with_its_command_and_who_logged_in() {
+        use super::super::root::fixture::Tree;
+        let tree = Tree::new(&[
+            ("proc/7/cmdline", "/usr/sbin/ctctl\0pause\0--for\0ten minutes\x1b\0"),
+            ("proc/7/loginuid", "1000"),
+            ("proc/8/cmdline", ""),
+            ("proc/8/loginuid", "4294967295"),
+        ]);
+        let asker = asker_at(&tree.root(), 0, Some(7));
+        assert_eq!(asker.command.as_deref(), Some("ctctl pause --for 'ten minutes?'"));
+        assert_eq!((asker.uid, asker.login_uid, asker.pid), (Some(0), Some(1000), Some(7)));
+        let service = asker_at(&tree.root(), 0, Some(8));
+        assert_eq!((service.command, service.login_uid), (None, None));
+        assert_eq!(asker_at(&tree.root(), 5, None).to_string(), "uid 5");
+        assert!(this().command.is_some_and(|command| command.contains("ctctl")), "this very test");
     }
 }

@@ -161,13 +161,17 @@ impl Drop for Pending {
     }
 }
 
-/// The time of the event that is written, which may have waited.
+/// When the event happened that is written, which may have waited.
+pub(super) fn happened() -> Timestamp {
+    HAPPENED.get().unwrap_or_else(Timestamp::now)
+}
+
+/// That time, in UTC.
 pub(super) struct Occurrence;
 
 impl FormatTime for Occurrence {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let at = HAPPENED.get().unwrap_or_else(Timestamp::now);
-        write!(writer, "{}", at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))
+        write!(writer, "{}", happened().strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))
     }
 }
 

@@ -10,6 +10,7 @@ use super::plan::ActionRow;
 use super::queue::Queue;
 use super::record::{JournalRecord, Netns};
 use super::snapshot::{ClassScan, Drops};
+use super::wish::Asker;
 
 /// How every document begins.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -88,6 +89,12 @@ pub struct Bounds {
     pub max_ceiling: u64,
     pub bytes_per_entry: u64,
     pub memory_budget_bytes: u64,
+    /// Entries that fit into that, less those of other namespaces.
+    #[serde(default)]
+    pub memory_entries: u64,
+    /// max, how far it may rise and by what, in one sentence whose figures add up.
+    #[serde(default)]
+    pub summary: String,
     pub reason: String,
 }
 
@@ -150,6 +157,12 @@ pub struct AgentStatus {
     pub version: String,
     pub dry_run: bool,
     pub paused: bool,
+    /// When the pause ends by itself; `None` where it is not paused, or for good.
+    #[serde(default)]
+    pub paused_until: Option<String>,
+    /// Who asked for the pause.
+    #[serde(default)]
+    pub paused_by: Option<Asker>,
     pub synced: bool,
     /// Why the counts are in doubt, where that is more than a recount that is due.
     #[serde(default)]

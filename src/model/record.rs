@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class::Class;
 use super::level::Level;
+use super::wish::{Asker, Changed, HandFlush};
 
 /// A network namespace as answers and journal name it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -83,6 +84,9 @@ pub struct JournalRecord {
     pub event: RecordEvent,
     /// Level at that time.
     pub level: Option<Level>,
+    /// Level before, where it has just changed.
+    #[serde(default)]
+    pub level_before: Option<Level>,
     /// `raise-max`, `flush` …
     pub action: Option<String>,
     /// Name of the value, for actions that set one.
@@ -107,6 +111,15 @@ pub struct JournalRecord {
     pub usage_after_percent: Option<f64>,
     /// Nothing was changed.
     pub dry_run: bool,
+    /// Who asked for it, where no policy decided it.
+    #[serde(default)]
+    pub by: Option<Asker>,
+    /// When it ends by itself: RFC 3339, UTC.
+    #[serde(default)]
+    pub until: Option<String>,
+    /// Keys of the configuration that changed.
+    #[serde(default)]
+    pub changes: Vec<Changed>,
 }
 
 /// A record before the journal gives it its time, number, boot and namespace.
@@ -116,6 +129,7 @@ pub struct Draft {
     pub id: u64,
     pub event: RecordEvent,
     pub level: Option<Level>,
+    pub level_before: Option<Level>,
     pub action: Option<String>,
     pub name: Option<String>,
     pub class: Option<Class>,
@@ -128,6 +142,36 @@ pub struct Draft {
     pub usage_before_percent: Option<f64>,
     pub usage_after_percent: Option<f64>,
     pub dry_run: bool,
+    pub by: Option<Asker>,
+    pub until: Option<String>,
+    pub changes: Vec<Changed>,
+}
+
+impl From<&JournalRecord> for Draft {
+    fn from(record: &JournalRecord) -> Self {
+        let record = record.clone();
+        Draft {
+            id: record.id,
+            event: record.event,
+            level: record.level,
+            level_before: record.level_before,
+            action: record.action,
+            name: record.name,
+            class: record.class,
+            from: record.from,
+            to: record.to,
+            requested: record.requested,
+            achieved: record.achieved,
+            duration_seconds: record.duration_seconds,
+            reason: record.reason,
+            usage_before_percent: record.usage_before_percent,
+            usage_after_percent: record.usage_after_percent,
+            dry_run: record.dry_run,
+            by: record.by,
+            until: record.until,
+            changes: record.changes,
+        }
+    }
 }
 
 impl Draft {
@@ -158,12 +202,24 @@ impl Draft {
         }
     }
 
+    /// Entries that `ctctl flush` deleted.
+    pub fn by_hand(id: u64, flush: HandFlush) -> Self {
+        Draft {
+            action: Some("hand-flush".into()),
+            requested: Some(flush.requested),
+            achieved: Some(flush.deleted),
+            duration_seconds: Some(flush.duration_seconds),
+            ..Draft::new(id, RecordEvent::Done, flush.wanted)
+        }
+    }
+
     /// A record that says nothing but what happened and why.
     pub fn new(id: u64, event: RecordEvent, reason: impl Into<String>) -> Self {
         Draft {
             id,
             event,
             level: None,
+            level_before: None,
             action: None,
             name: None,
             class: None,
@@ -176,6 +232,9 @@ impl Draft {
             usage_before_percent: None,
             usage_after_percent: None,
             dry_run: false,
+            by: None,
+            until: None,
+            changes: Vec::new(),
         }
     }
 }

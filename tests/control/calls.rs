@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ctctl::control::{Call, Limits};
 use ctctl::error::Exit;
-use ctctl::model::SortBy;
+use ctctl::model::{HandFlush, SortBy};
 use serde_json::{Value, json};
 
 use super::canned::{self, Agent, Canned};
@@ -28,6 +28,7 @@ fn every_call_round_trips() {
     assert_eq!(client.pause(Some(1.5)).unwrap(), "paused");
     assert_eq!(client.pause(None).unwrap(), "paused");
     assert_eq!(client.resume().unwrap(), "resumed");
+    assert_eq!(client.tell_flush(by_hand()).unwrap(), "recorded");
     assert_eq!(client.revert(true).unwrap(), canned::reverted());
 
     let error = client.revert(false).unwrap_err();
@@ -50,11 +51,16 @@ fn every_call_round_trips() {
         Call::Pause { seconds: Some(1.5) },
         Call::Pause { seconds: None },
         Call::Resume,
+        Call::TellFlush(by_hand()),
         Call::Revert { force: true },
         Call::Revert { force: false },
         Call::Reload,
     ];
     assert_eq!(asked, expected);
+}
+
+fn by_hand() -> HandFlush {
+    HandFlush { requested: 12, deleted: 11, duration_seconds: 0.5, wanted: "--stale".into() }
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn reply(call: &Call, sources: usize, records: usize) -> Result<Reply, Refusal> 
         Call::GetHistory { .. } => Ok(Reply::History((0..records as u64).map(record).collect())),
         Call::Pause { .. } => done("paused"),
         Call::Resume => done("resumed"),
+        Call::TellFlush(_) => done("recorded"),
         Call::Reload => Err(Refusal::failed("configuration: line 3").hint("mend it")),
         Call::Revert { force: true } => Ok(Reply::Reverted(reverted())),
         Call::Revert { force: false } => Err(Refusal::no("max has to wait").hint("--force")),
@@ -318,6 +319,7 @@ pub fn record(seq: u64) -> JournalRecord {
         netns: Netns { name: None, inode: 4026531840 },
         event: RecordEvent::Done,
         level: Some(Level::High),
+        level_before: None,
         action: Some("raise-max".into()),
         name: Some("max".into()),
         class: None,
@@ -330,6 +332,9 @@ pub fn record(seq: u64) -> JournalRecord {
         usage_before_percent: Some(81.0),
         usage_after_percent: Some(40.5),
         dry_run: false,
+        by: None,
+        until: None,
+        changes: Vec::new(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ctctl::control::{Call, Limits, Refusal, schema};
-use ctctl::model::SortBy;
+use ctctl::control::{Call, Limits, Refusal, Reply, schema};
+use ctctl::model::{Changed, HandFlush, Reloaded, SortBy};
 use serde_json::{Value, json};
 
 use super::canned::{Agent, Canned};
@@ -14,7 +14,7 @@ fn calls() -> Vec<Call> {
     let counted = |call: &Call| match call {
         Call::GetStatus { .. } | Call::GetTopSources { .. } | Call::GetHistory { .. } => {}
         Call::GetPlan | Call::GetSnapshot | Call::GetEntries { .. } => {}
-        Call::Pause { .. } | Call::Resume | Call::Reload | Call::Revert { .. } => {}
+        Call::Pause { .. } | Call::Resume | Call::Reload | Call::TellFlush(_) | Call::Revert { .. } => {}
     };
     let since = Some("2025-01-01T00:00:00Z".into());
     let calls = vec![
@@ -27,6 +27,12 @@ fn calls() -> Vec<Call> {
         Call::Pause { seconds: Some(60.0) },
         Call::Resume,
         Call::Reload,
+        Call::TellFlush(HandFlush {
+            requested: 12,
+            deleted: 11,
+            duration_seconds: 0.5,
+            wanted: "--stale".into(),
+        }),
         Call::Revert { force: true },
     ];
     calls.iter().for_each(counted);
@@ -49,9 +55,14 @@ fn every_method_of_the_file_is_handled_and_no_other() {
         interface.methods.keys().map(|name| format!("{}.{name}", schema::INTERFACE)).collect();
     assert_eq!(in_code, in_file);
     for method in in_file {
-        // The one parameter that a method cannot do without.
-        let parameters =
-            if method.ends_with(".GetEntries") { json!({ "source": "10.0.0.1" }) } else { json!({}) };
+        // What a method cannot do without.
+        let parameters = match method.rsplit('.').next() {
+            Some("GetEntries") => json!({ "source": "10.0.0.1" }),
+            Some("TellFlush") => {
+                json!({ "requested": 2, "deleted": 1, "duration_seconds": 0.5, "wanted": "-s 10.0.0.1" })
+            }
+            _ => json!({}),
+        };
         let message = json!({ "method": method, "parameters": parameters }).to_string();
         let request = schema::decode(message.as_bytes()).unwrap();
         assert!(matches!(request.asked, Ok(schema::Asked::Call(_))), "{method}: {:?}", request.asked);
@@ -85,11 +96,14 @@ fn every_answer_is_of_the_declared_shape() {
             // The canned answer to Reload.
             Some(error) => assert_eq!((name, error), ("Reload", "io.ctctl.Control.Failed")),
         }
-        if name == "Pause" {
-            let (_, output) = &interface.methods["Reload"];
-            interface.check(output, &reply["parameters"], "Reload");
-        }
     }
+    let change =
+        Changed { key: "[capacity] limit".into(), old: "0".into(), new: "5000".into(), at_start: false };
+    let reloaded = Reloaded { message: "1 key changed".into(), changes: vec![change] };
+    let mut bytes = schema::encode_whole(&Reply::Reloaded(reloaded), 1 << 16).unwrap();
+    assert_eq!(bytes.pop(), Some(0));
+    let reply: Value = serde_json::from_slice(&bytes).unwrap();
+    interface.check(&interface.methods["Reload"].1, &reply["parameters"], "Reload");
 }
 
 #[test]

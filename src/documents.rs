@@ -41,6 +41,8 @@ pub fn status(
             max_ceiling: ceiling.entries,
             bytes_per_entry: snapshot.memory.bytes_per_entry,
             memory_budget_bytes: ceiling.memory_budget_bytes,
+            memory_entries: ceiling.memory_entries,
+            summary: policy::headroom(snapshot, settings),
             reason: format!(
                 "{}; bytes an entry {}",
                 policy::outlook(snapshot, settings),

@@ -8,24 +8,30 @@ use crate::error::Result;
 use crate::journal;
 use crate::model::JournalRecord;
 
-/// How many records are shown where the operator asks for neither a number nor a time.
-const DEFAULT_RECORDS: u64 = 20;
+/// How many acts are shown where the operator asks for neither a number nor a time.
+const DEFAULT_ACTS: u64 = 20;
+/// Records of one act at most: its intent, and an end for each class, or for each value that goes back.
+const RECORDS_OF_ACT: u64 = 32;
 
 /// Prints the journal: the agent's where it is there, else the file.
 ///
 /// # Errors
 /// Where neither can be read.
 pub fn run(place: &Place, options: &args::History) -> Result<u8> {
-    let records = records(place, options)?;
+    let limit = options.limit.unwrap_or(if options.since.is_some() { 0 } else { DEFAULT_ACTS });
+    let each = place.json || place.style.verbosity > 0;
+    let records = records(place, options, if each { limit } else { limit.saturating_mul(RECORDS_OF_ACT) })?;
     output::print(|out| match place.json {
         true => records.iter().try_for_each(|record| output::json(out, record)),
-        false => render::history::write(out, &records, &place.style),
+        false => {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            render::history::write(out, &records, limit, &place.style)
+        }
     })?;
     Ok(0)
 }
 
-fn records(place: &Place, options: &args::History) -> Result<Vec<JournalRecord>> {
-    let limit = options.limit.unwrap_or(if options.since.is_some() { 0 } else { DEFAULT_RECORDS });
+fn records(place: &Place, options: &args::History, limit: u64) -> Result<Vec<JournalRecord>> {
     let asked = reach::agent(&place.socket, place.target.netns()).and_then(|mut client| {
         let since = options.since.map(|moment| moment.to_string());
         let failed = |error: crate::error::Error| {

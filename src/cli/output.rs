@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 
 use serde::Serialize;
 
+use super::called;
 use super::render::text::escape;
 use crate::error::{Error, Result};
 
@@ -47,14 +48,14 @@ pub fn json(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
 
 /// `ctctl: …` on standard error, control characters escaped.
 pub fn notice(text: &str) {
-    let _ = writeln!(io::stderr(), "ctctl: {}", escape(text));
+    let _ = writeln!(io::stderr(), "ctctl: {}", escape(&called::complete(text)));
 }
 
 /// `ctctl: what: why`, then `hint: …`.
 pub fn complain(error: &Error) {
     notice(&error.to_string());
     if let Some(hint) = &error.hint {
-        let _ = writeln!(io::stderr(), "hint: {}", escape(hint));
+        let _ = writeln!(io::stderr(), "hint: {}", escape(&called::complete(hint)));
     }
 }
 

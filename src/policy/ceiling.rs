@@ -15,7 +15,16 @@ pub struct Ceiling {
     pub memory_budget_bytes: u64,
     /// Which bound it is, in a sentence.
     pub reason: String,
+    /// The same, with figures that it can be computed from.
+    pub account: String,
+    /// What memory would do for, where another bound is nearer.
+    pub memory_account: String,
+    /// So many entries fit into the memory that the table may take.
+    pub memory_entries: u64,
 }
+
+/// One bound of max: entries, in a sentence, and in a sentence with all figures that it is computed from.
+type Bound = (u64, String, String);
 
 /// Derives the ceiling.
 pub fn ceiling(snapshot: &Snapshot, settings: &Settings) -> Ceiling {
@@ -28,44 +37,70 @@ pub fn ceiling(snapshot: &Snapshot, settings: &Settings) -> Ceiling {
         0 => String::new(),
         n => format!(", less {n} entries that other namespaces hold"),
     };
-    let mut bounds = vec![
+    let percent = settings.capacity.memory_percent;
+    let memory_entries = (memory_budget_bytes / cost).saturating_sub(others);
+    let (of, is) = (mib(usable), mib(memory_budget_bytes));
+    let mut bounds: Vec<Bound> = vec![
         (
-            (memory_budget_bytes / cost).saturating_sub(others),
-            format!(
-                "memory_percent {} of {} MiB is {} MiB at {cost} bytes an entry{less}",
-                settings.capacity.memory_percent,
-                mib(usable),
-                mib(memory_budget_bytes)
-            ),
+            memory_entries,
+            format!("memory_percent {percent} of {of} MiB is {is} MiB at {cost} bytes an entry{less}"),
+            format!("{percent} % of {} MiB memory at {cost} bytes an entry{less}", tenths_of_mib(usable)),
         ),
         available(snapshot, settings, cost),
-        (
-            snapshot.buckets.saturating_mul(ENTRIES_PER_BUCKET),
-            format!("{ENTRIES_PER_BUCKET} entries a bucket at {} buckets", snapshot.buckets),
-        ),
     ];
+    let of_buckets = format!("{ENTRIES_PER_BUCKET} entries a bucket at {} buckets", snapshot.buckets);
+    bounds.push((snapshot.buckets.saturating_mul(ENTRIES_PER_BUCKET), of_buckets.clone(), of_buckets));
     if settings.capacity.ceiling > 0 {
-        bounds.push((
-            settings.capacity.ceiling,
-            format!("the configured ceiling {}", settings.capacity.ceiling),
-        ));
+        let configured = format!("the configured ceiling {}", settings.capacity.ceiling);
+        bounds.push((settings.capacity.ceiling, configured.clone(), configured));
     }
-    let (entries, why) = bounds.into_iter().min_by_key(|(entries, _)| *entries).unwrap_or_default();
-    Ceiling { entries, memory_budget_bytes, reason: format!("max may rise to {entries}: {why}") }
+    let by_memory = bounds[0].2.clone();
+    let (entries, why, account) = bounds.into_iter().min_by_key(|(entries, ..)| *entries).unwrap_or_default();
+    let memory_account = match entries == memory_entries {
+        true => String::new(),
+        false => format!("; memory would do for {memory_entries} ({by_memory})"),
+    };
+    Ceiling {
+        entries,
+        memory_budget_bytes,
+        reason: format!("max may rise to {entries}: {why}"),
+        account: format!("{entries} ({account})"),
+        memory_account,
+        memory_entries,
+    }
+}
+
+/// max, how far it may rise and by what, in one sentence whose figures add up; or why it stays.
+pub fn headroom(snapshot: &Snapshot, settings: &Settings) -> String {
+    let Ceiling { entries, account, memory_account, .. } = ceiling(snapshot, settings);
+    let max = if snapshot.max == 0 { "none".to_owned() } else { snapshot.max.to_string() };
+    match (stays(snapshot, settings), entries > snapshot.max) {
+        (Some(why), true) => format!("{max}, stays: {why}; it could rise to {account}"),
+        (Some(why), false) => format!("{max}, stays: {why}; its bound would be {account}"),
+        (None, true) => format!("{max}, may rise to {account}{memory_account}"),
+        (None, false) => format!("{max}, and no more: its bound is {account}{memory_account}"),
+    }
+}
+
+/// Why this agent never raises max, where that is so.
+fn stays(snapshot: &Snapshot, settings: &Settings) -> Option<&'static str> {
+    let capacity = &settings.capacity;
+    let quota = capacity.limit > 0 && capacity.limit <= snapshot.max;
+    match () {
+        _ if !capacity.enabled => Some("[capacity] enabled = false"),
+        _ if quota => Some("the quota, [capacity] limit, is no more than that"),
+        _ if !snapshot.owns_host_values => Some("it is not this agent's to write"),
+        _ => None,
+    }
 }
 
 /// How far max may rise, in a sentence; or why it will not rise at all, where this agent never raises it.
 pub fn outlook(snapshot: &Snapshot, settings: &Settings) -> String {
-    let (capacity, max) = (&settings.capacity, snapshot.max);
-    let quota = capacity.limit > 0 && capacity.limit <= max;
     let reason = ceiling(snapshot, settings).reason;
-    let why = match () {
-        _ if !capacity.enabled => "[capacity] enabled = false",
-        _ if quota => "the quota, [capacity] limit, is no more than that",
-        _ if !snapshot.owns_host_values => "it is not this agent's to write",
-        _ => return reason,
-    };
-    format!("max stays at {max}: {why} (for one who may raise it: {reason})")
+    match stays(snapshot, settings) {
+        Some(why) => format!("max stays at {}: {why} (for one who may raise it: {reason})", snapshot.max),
+        None => reason,
+    }
 }
 
 /// Entries of other namespaces: they lie in the same table and take of the same share of memory. slabinfo counts some
@@ -85,7 +120,7 @@ pub fn fullest_entries(snapshot: &Snapshot) -> u64 {
 
 /// What MemAvailable allows once `keep_available_percent` is kept. max is a promise to every namespace: what each of
 /// them may still take of it is spoken for.
-fn available(snapshot: &Snapshot, settings: &Settings, cost: u64) -> (u64, String) {
+fn available(snapshot: &Snapshot, settings: &Settings, cost: u64) -> Bound {
     let facts: &MemoryFacts = &snapshot.memory;
     let keep = (facts.total_bytes as f64 * settings.capacity.keep_available_percent / 100.0) as u64;
     let free = facts.available_bytes.saturating_sub(keep);
@@ -99,9 +134,19 @@ fn available(snapshot: &Snapshot, settings: &Settings, cost: u64) -> (u64, Strin
         mib(keep.min(facts.available_bytes)),
         settings.capacity.keep_available_percent
     );
-    (entries, why)
+    let shared = if namespaces > 1 { format!(", shared by {namespaces} namespaces") } else { String::new() };
+    let account = format!(
+        "{held} are there and {} of {} MiB available memory may be taken at {cost} bytes an entry{shared}",
+        tenths_of_mib(free),
+        tenths_of_mib(facts.available_bytes)
+    );
+    (entries, why, account)
 }
 
 fn mib(bytes: u64) -> u64 {
     bytes >> 20
+}
+
+fn tenths_of_mib(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / f64::from(1 << 20))
 }

@@ -27,7 +27,7 @@ mod shorten;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use buckets::buckets_at_start;
-pub use ceiling::{Ceiling, ceiling, fullest_entries, outlook};
+pub use ceiling::{Ceiling, ceiling, fullest_entries, headroom, outlook};
 pub use hands::OtherHand;
 pub use level::{least_level, refused};
 pub use protect::{OwnHost, Protected, Protection};

@@ -49,11 +49,13 @@ pub fn status() -> StatusDocument {
         net_growth_per_second: Some(3.2),
         seconds_to_full: Some(17_990.0),
         drops: Drops { chaintoolong: Some(0), ..Drops::default() },
-        reasons: vec![],
+        reasons: vec!["usage is 12.1 % (7900 of 65536 entries), below high_percent 80".into()],
         bounds: Bounds {
             max_ceiling: 262_144,
             bytes_per_entry: 384,
             memory_budget_bytes: 100_663_296,
+            memory_entries: 262_144,
+            summary: "65536, may rise to 262144 (10 % of 960.0 MiB memory at 384 bytes an entry)".into(),
             reason: "memory_percent (10 %) of memory".into(),
         },
         timeouts: vec![
@@ -110,6 +112,7 @@ pub fn record(event: RecordEvent) -> JournalRecord {
         netns: netns(),
         event,
         level: None,
+        level_before: None,
         action: None,
         name: None,
         class: None,
@@ -122,6 +125,9 @@ pub fn record(event: RecordEvent) -> JournalRecord {
         usage_before_percent: None,
         usage_after_percent: None,
         dry_run: false,
+        by: None,
+        until: None,
+        changes: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use super::text::escape;
+use crate::cli::called::complete;
 use crate::error::Error;
 use crate::model::{Level, PressureSettings, StatusDocument};
 
@@ -58,7 +59,7 @@ pub fn write(out: &mut dyn Write, status: &StatusDocument, pressure: &PressureSe
 /// # Errors
 /// The writer's.
 pub fn write_unknown(out: &mut dyn Write, error: &Error) -> io::Result<()> {
-    let hint = error.hint.as_ref().map_or(String::new(), |hint| format!(" ({hint})"));
+    let hint = error.hint.as_ref().map_or(String::new(), |hint| format!(" ({})", complete(hint)));
     let text = format!("{error}{hint}").replace('|', "/");
     writeln!(out, "CTCTL UNKNOWN - {}", escape(&text))
 }

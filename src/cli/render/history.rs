@@ -1,117 +1,138 @@
-//! Journal records as sentences.
+//! Journal records as lines: one for each act, or with `-v` every record whole.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::Style;
-use super::quantity::{moment, percent, took};
-use super::text::paragraph;
-use crate::model::{JournalRecord, RecordEvent};
+use super::quantity::moment;
+use super::text::{clipped, escape, prose};
+use crate::model::sentence::{self, outcome};
+use crate::model::{Draft, JournalRecord, RecordEvent};
 
-/// Writes a sentence a record, each behind its time.
+/// The longest line into a pipe.
+const LONGEST: usize = 240;
+
+/// Writes a line for each of the last `limit` acts (0: all), or with `-v` each record whole, behind its time.
 ///
 /// # Errors
 /// The writer's.
-pub fn write(out: &mut dyn Write, records: &[JournalRecord], style: &Style) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, records: &[JournalRecord], limit: usize, style: &Style) -> io::Result<()> {
     if records.is_empty() && style.verbosity >= 0 {
         return writeln!(out, "No records.");
     }
-    records.iter().try_for_each(|record| line(out, record, "", style))
+    let skipped = |n: usize| if limit == 0 { 0 } else { n.saturating_sub(limit) };
+    if style.verbosity > 0 {
+        return records[skipped(records.len())..].iter().try_for_each(|record| whole(out, record, style));
+    }
+    let acts = acts(records);
+    let mut cut = false;
+    for act in &acts[skipped(acts.len())..] {
+        cut |= line(out, act, "", style)?;
+    }
+    match cut && style.width.is_some() && style.verbosity >= 0 {
+        true => writeln!(out, "(-v shows each record whole)"),
+        false => Ok(()),
+    }
 }
 
-/// Writes one record as a sentence behind its time and `indent`.
+/// Writes the last `limit` acts, a line each, behind `indent`.
 ///
 /// # Errors
 /// The writer's.
-pub fn line(out: &mut dyn Write, record: &JournalRecord, indent: &str, style: &Style) -> io::Result<()> {
-    let first = format!("{indent}{}  ", moment(&record.at, style.zone()));
-    paragraph(out, style.width, &first, indent.len() + 4, &sentence(record))
+pub fn lines(
+    out: &mut dyn Write,
+    records: &[JournalRecord],
+    limit: usize,
+    indent: &str,
+    style: &Style,
+) -> io::Result<()> {
+    let acts = acts(records);
+    acts[acts.len().saturating_sub(limit)..]
+        .iter()
+        .try_for_each(|act| line(out, act, indent, style).map(drop))
+}
+
+/// Writes one record as a sentence behind its time, on as many lines as it needs.
+///
+/// # Errors
+/// The writer's.
+fn whole(out: &mut dyn Write, record: &JournalRecord, style: &Style) -> io::Result<()> {
+    let first = format!("{}  ", moment(&record.at, style.zone()));
+    prose(out, style.width, &first, 4, &sentence::sentence(&in_zone(record, style)))
 }
 
 /// What happened, what it achieved, and why.
 pub fn sentence(record: &JournalRecord) -> String {
-    let mut text = what(record);
-    if record.dry_run && record.event != RecordEvent::Done {
-        text.push_str(" (dry run)");
-    }
-    if let Some(seconds) = record.duration_seconds {
-        text.push_str(&format!(" in {}", took(seconds)));
-    }
-    match (record.usage_before_percent, record.usage_after_percent) {
-        (Some(before), Some(after)) => {
-            text.push_str(&format!(", usage from {} to {}", percent(before), percent(after)));
+    sentence::sentence(&Draft::from(record))
+}
+
+/// The records of one act, oldest first.
+type Act<'a> = Vec<&'a JournalRecord>;
+
+/// Records joined by act, in the order of each act's last record. Records that belong to none stand alone, and so does
+/// what was put off and then done: that was told twice because it took long.
+fn acts(records: &[JournalRecord]) -> Vec<Act<'_>> {
+    let mut acts: Vec<(usize, Act<'_>)> = Vec::new();
+    let mut open: BTreeMap<(&str, u64), usize> = BTreeMap::new();
+    for (at, record) in records.iter().enumerate() {
+        let key = (record.boot_id.as_str(), record.id);
+        let joined = open.get(&key).copied().filter(|act| record.id != 0 && joins(&acts[*act].1, record));
+        match joined {
+            Some(act) => {
+                acts[act].0 = at;
+                acts[act].1.push(record);
+            }
+            None => {
+                open.insert(key, acts.len());
+                acts.push((at, vec![record]));
+            }
         }
-        (Some(usage), None) | (None, Some(usage)) => text.push_str(&format!(", usage {}", percent(usage))),
-        (None, None) => {}
     }
-    if !record.reason.is_empty() {
-        text.push_str(&format!(": {}", record.reason));
-    }
-    text
+    acts.sort_by_key(|(last, _)| *last);
+    acts.into_iter().map(|(_, act)| act).collect()
 }
 
-fn what(record: &JournalRecord) -> String {
-    let name = record.name.as_deref().unwrap_or("a value");
-    let (infinitive, past) = verbs(record.action.as_deref().unwrap_or("act"), name);
-    let object = object(record);
-    match record.event {
-        RecordEvent::Level => match record.level {
-            Some(level) => format!("level is now {level}"),
-            None => "level changed".into(),
-        },
-        RecordEvent::Drift => format!("found {name} changed{}", values(record)),
-        RecordEvent::Reverted => format!("put {name} back{}", values(record)),
-        RecordEvent::Done if record.dry_run => format!("would {infinitive}{object} (dry run)"),
-        RecordEvent::Done => format!("{past}{object}"),
-        RecordEvent::Intend => format!("about to {infinitive}{object}"),
-        RecordEvent::Failed => format!("failed to {infinitive}{object}"),
-        RecordEvent::Deferred => format!("put off: {infinitive}{object}"),
-    }
+/// Whether a record goes on with what the ones before it told of: an intent with its end, and ends of the same kind.
+fn joins(act: &[&JournalRecord], record: &JournalRecord) -> bool {
+    let last = act.last().map(|last| last.event);
+    last == Some(RecordEvent::Intend) || (last == Some(record.event) && record.event != RecordEvent::Level)
 }
 
-/// An action's name as something to do and as something done.
-fn verbs(action: &str, name: &str) -> (String, String) {
-    let (infinitive, past) = match action {
-        "raise-max" => ("raise max", "raised max"),
-        "lower-max" => ("lower max", "lowered max"),
-        "resize-buckets" => ("resize the buckets", "resized the buckets"),
-        "set-timeout" => return (format!("set {name}"), format!("set {name}")),
-        "restore-timeout" => return (format!("restore {name}"), format!("restored {name}")),
-        "second-chance" => ("give a second chance to", "gave a second chance to"),
-        "flush" => ("flush", "flushed"),
-        "protect" => ("keep protection within max_percent", "kept protection within max_percent"),
-        "release" => ("allow flushes of", "allowed flushes of"),
-        "act" => ("act", "acted"),
-        other => return (other.to_string(), format!("did {other}")),
-    };
-    (infinitive.into(), past.into())
+/// One line: what was done, then why as far as there is room. True if it was cut.
+fn line(out: &mut dyn Write, act: &Act<'_>, indent: &str, style: &Style) -> io::Result<bool> {
+    let Some(last) = act.last() else { return Ok(false) };
+    let text = told(act, style);
+    let first = format!("{indent}{}  ", moment(&last.at, style.zone()));
+    let width = style.width.unwrap_or(LONGEST).saturating_sub(first.chars().count()).max(1);
+    let text = escape(&text);
+    let (shown, cut) = clipped(&text, width);
+    writeln!(out, "{first}{shown}")?;
+    Ok(cut)
 }
 
-fn object(record: &JournalRecord) -> String {
-    let values = values(record);
-    if !values.is_empty() {
-        return values;
-    }
-    let class = record.class.map_or(String::new(), |class| format!(" {class}"));
-    match (record.achieved, record.requested) {
-        (Some(achieved), Some(requested)) => format!(" {achieved} of {requested}{class} entries"),
-        (Some(achieved), None) => format!(" {achieved}{class} entries"),
-        (None, Some(requested)) => format!(" up to {requested}{class} entries"),
-        (None, None) if record.class.is_some() => format!("{class} entries"),
-        (None, None) => String::new(),
+/// What came of an act, and why.
+fn told(act: &Act<'_>, style: &Style) -> String {
+    let ends: Vec<Draft> = act
+        .iter()
+        .filter(|record| record.event != RecordEvent::Intend || act.len() == 1)
+        .map(|record| in_zone(record, style))
+        .collect();
+    match ends.as_slice() {
+        [] => act.last().map(|last| sentence::sentence(&in_zone(last, style))).unwrap_or_default(),
+        [one] => sentence::sentence(one),
+        several => {
+            let each: Vec<String> = several.iter().map(outcome).collect();
+            let why = several.last().map(|last| last.reason.as_str()).unwrap_or_default();
+            if why.is_empty() { each.join("; ") } else { format!("{}: {why}", each.join("; ")) }
+        }
     }
 }
 
-fn values(record: &JournalRecord) -> String {
-    match (record.from, record.to) {
-        (Some(from), Some(to)) => format!(" from {from} to {to}{}", unit(record.name.as_deref())),
-        (None, Some(to)) => format!(" to {to}{}", unit(record.name.as_deref())),
-        _ => String::new(),
-    }
-}
-
-/// The unit behind a value of this name: timeouts are seconds.
-pub fn unit(name: Option<&str>) -> &'static str {
-    if name.is_some_and(|name| name.contains("timeout")) { " s" } else { "" }
+/// The record with its times as this place has them.
+fn in_zone(record: &JournalRecord, style: &Style) -> Draft {
+    let mut draft = Draft::from(record);
+    draft.until = draft.until.map(|until| moment(&until, style.zone()));
+    draft
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use super::Style;
-use super::history::unit;
 use super::quantity::{counted, duration};
-use super::text::{escape, paragraph};
+use super::text::{escape, prose};
+use crate::cli::called::complete;
+use crate::model::sentence::unit;
 use crate::model::{ActionRow, PlanDocument};
 
 /// Payers shown without `-v`.
@@ -19,10 +20,10 @@ const FEW_PAYERS: usize = 5;
 pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style: &Style) -> io::Result<()> {
     writeln!(out, "Level: {}", style.level(plan.level))?;
     if let Some(note) = note.filter(|_| style.verbosity >= 0) {
-        paragraph(out, style.width, "", 0, note)?;
+        prose(out, style.width, "", 0, note)?;
     }
     for reason in &plan.reasons {
-        paragraph(out, style.width, "", 0, reason)?;
+        prose(out, style.width, "", 0, &complete(reason))?;
     }
     writeln!(out)?;
     if plan.actions.is_empty() {
@@ -35,12 +36,12 @@ pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style
     }
     for (at, action) in plan.actions.iter().enumerate() {
         let first = format!("{:>2}. ", at + 1);
-        paragraph(out, style.width, &first, 4, &sentence(action))?;
-        paragraph(out, style.width, "    ", 4, &action.reason)?;
+        prose(out, style.width, &first, 4, &sentence(action))?;
+        prose(out, style.width, "    ", 4, &complete(&action.reason))?;
         payers(out, action, style)?;
     }
     for waiting in &plan.waiting {
-        paragraph(out, style.width, "Waiting: ", 9, waiting)?;
+        prose(out, style.width, "Waiting: ", 9, &complete(waiting))?;
     }
     super::status::classes(out, plan.classes.as_deref(), plan.classes_age_seconds, style)
 }

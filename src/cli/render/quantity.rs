@@ -5,6 +5,8 @@ use jiff::tz::TimeZone;
 
 use super::text::escape;
 
+pub use crate::model::sentence::{percent, took};
+
 /// What is not known.
 pub const UNKNOWN: &str = "-";
 
@@ -24,20 +26,6 @@ pub fn duration(seconds: f64) -> String {
         3600..86_400 => two(whole / 3600, "h", whole % 3600 / 60, "min"),
         _ => two(whole / 86_400, "d", whole % 86_400 / 3600, "h"),
     }
-}
-
-/// How long an act took: milliseconds where seconds say nothing.
-pub fn took(seconds: f64) -> String {
-    match seconds {
-        s if !s.is_finite() || s < 0.0 => UNKNOWN.into(),
-        s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
-        s => format!("{s:.1} s"),
-    }
-}
-
-/// `12.1 %`.
-pub fn percent(value: f64) -> String {
-    if value.is_finite() { format!("{value:.1} %") } else { UNKNOWN.into() }
 }
 
 /// `96.0 MiB`.

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use super::Style;
-use super::history::unit;
 use super::text::paragraph;
 use crate::model::RevertDocument;
+use crate::model::sentence::unit;
 
 /// Writes each value, what became of it, and what waits.
 ///

@@ -147,9 +147,9 @@ mod tests {
     fn piped_is_whole() {
         let expected = "\
 7900 entries from 2 sources; counted by the agent
-SOURCE                                  ENTRIES  SHARE  NEW/S   TCP  UDP  ICMP  OTHER  UNREPLIED
-10.0.0.1                                   7000  88.6%   12.3  7000    0     0      0         17
-2001:db8:1111:2222:3333:4444:5555:6666      900  11.4%      -   900    0     0      0          -
+SOURCE                                  ENTRIES  SHARE  NEW/S   TCP  UDP  ICMP  OTHER  ASSURED  UNREPLIED  IDLE
+10.0.0.1                                   7000  88.6%   12.3  7000    0     0      0        -         17     -
+2001:db8:1111:2222:3333:4444:5555:6666      900  11.4%      -   900    0     0      0        -          -     -
 ";
         assert_eq!(drawn(None, &top(), None), expected);
     }
@@ -163,6 +163,21 @@ SOURCE                                  ENTRIES  NEW/S   TCP  UDP  UNREPLIED
 2001:db8:1111:2222:3333:4444:5555:6666      900      -   900    0          -
 ";
         assert_eq!(drawn(Some(80), &top(), None), expected);
+    }
+
+    #[test]
+    fn an_agents_answer_has_the_columns_of_a_dump() {
+        let agent = canned::top_sources(&[("10.0.0.1", 0, 7000)]);
+        let mut dump = agent.clone();
+        dump.basis = Basis::Dump;
+        let row = &mut dump.sources[0];
+        (row.assured, row.unreplied, row.idle) = (Some(1), Some(2), Some(3));
+        let without = Without::NoAgent("/run/ctctl/host.sock".into());
+        let titles = |text: String| text.lines().find(|line| line.starts_with("SOURCE")).map(str::to_owned);
+        for width in [None, Some(80)] {
+            let told = [drawn(width, &agent, None), drawn(width, &dump, Some(&without))].map(titles);
+            assert_eq!(told[0], told[1], "{width:?}");
+        }
     }
 
     #[test]
@@ -185,9 +200,9 @@ SOURCE                                  ENTRIES
         let without = Without::NoAgent("/run/ctctl/host.sock".into());
         let expected = "\
 2 entries from 9 sources, the first 2 shown; from a dump of the kernel (no agent on /run/ctctl/host.sock)
-SOURCE    ZONE  ENTRIES  SHARE  TCP  UDP  ICMP  OTHER
-10.0.0.1     0        1  50.0%    1    0     0      0
-10.0.0.1     3        1  50.0%    1    0     0      0
+SOURCE    ZONE  ENTRIES  SHARE  NEW/S  TCP  UDP  ICMP  OTHER  ASSURED  UNREPLIED  IDLE
+10.0.0.1     0        1  50.0%      -    1    0     0      0        -          -     -
+10.0.0.1     3        1  50.0%      -    1    0     0      0        -          -     -
 ";
         assert_eq!(drawn(None, &dump, Some(&without)), expected);
     }
@@ -201,13 +216,13 @@ SOURCE    ZONE  ENTRIES  SHARE  TCP  UDP  ICMP  OTHER
         ranking.names = Some(vec![Some("\x1b[2Jevil.example".into()), None]);
         let mut out = Vec::new();
         let origin = Origin::File("saved.txt".into());
-        write(&mut out, &ranking, &origin, &canned::style(Some(60))).expect("memory");
+        write(&mut out, &ranking, &origin, &canned::style(Some(72))).expect("memory");
         let expected = "\
-10 entries to 2 destinations; from saved.txt, of which 2
-lines are no entry
-DESTINATION  NAME                   ENTRIES  SHARE  TCP  UDP
-192.0.2.1    \\u{1b}[2Jevil.example        7  70.0%    7    0
-192.0.2.2    -                            3  30.0%    3    0
+10 entries to 2 destinations; from saved.txt, of which 2 lines are no
+entry
+DESTINATION  NAME                   ENTRIES  SHARE  TCP  UDP  UNREPLIED
+192.0.2.1    \\u{1b}[2Jevil.example        7  70.0%    7    0          -
+192.0.2.2    -                            3  30.0%    3    0          -
 ";
         assert_eq!(String::from_utf8(out).expect("text"), expected);
     }

@@ -1,18 +1,24 @@
-//! `status` as text, in the manner of `systemctl status`.
+//! `status` as text: on one screen what an operator has to know first, and with `-v` all of it.
 
 use std::io::{self, Write};
 
 use super::quantity::{UNKNOWN, bytes, count, counted, duration, moment, percent, rate, took};
 use super::table::{self, name, number};
-use super::text::paragraph;
+use super::text::{clipped, escape, prose};
 use super::{Style, history};
+use crate::cli::called::complete;
 use crate::cli::reach::Without;
 use crate::model::{AgentStatus, ClassRow, Queue, StatusDocument, TimeoutRow};
 
 /// Where what follows a label begins: the longest label, a colon and a space.
 const INDENT: usize = 11;
+/// Lines without `-v`: a screen has 24, and the prompt takes the last.
+const SCREEN: usize = 23;
+/// Sentences on what waits, rows of classes, and last actions: the first of these that fits the screen is shown.
+const LESS_AND_LESS: [(usize, usize, usize); 5] =
+    [(3, usize::MAX, 3), (3, usize::MAX, 1), (2, 3, 1), (1, 2, 1), (1, 0, 1)];
 
-/// Writes the state of the table, then of the agent, then tables of timeouts and classes and the last actions.
+/// Writes the level with what decided it, then the table, the agent, and what waits; then classes and last actions.
 ///
 /// # Errors
 /// The writer's.
@@ -22,54 +28,156 @@ pub fn write(
     without: Option<&Without>,
     style: &Style,
 ) -> io::Result<()> {
-    let mut page = Page { out, style };
+    let lines = match style.verbosity > 0 {
+        true => whole(status, without, style)?,
+        false => screen(status, without, style)?,
+    };
+    lines.iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+/// All of it.
+fn whole(status: &StatusDocument, without: Option<&Without>, style: &Style) -> io::Result<Vec<String>> {
+    let mut page = Page { lines: Vec::new(), style };
+    page.level(status)?;
+    for reason in status.reasons.iter().skip(1) {
+        page.more(&complete(reason))?;
+    }
     page.table_state(status)?;
+    if !status.bounds.reason.is_empty() {
+        page.more(&status.bounds.reason)?;
+    }
     match &status.agent {
-        Some(agent) => page.agent(agent)?,
+        Some(agent) => page.agent(agent, true)?,
         None => page.no_agent(without)?,
     }
-    for waiting in &status.waiting {
-        page.field("Waiting", waiting)?;
+    for waiting in status.waiting.iter().filter(|waiting| !status.reasons.contains(waiting)) {
+        page.field("Waiting", &complete(waiting))?;
     }
     page.timeouts(&status.timeouts)?;
-    classes(page.out, status.classes.as_deref(), status.classes_age_seconds, style)?;
-    if !status.last_actions.is_empty() {
-        page.heading("Last actions")?;
+    page.lines.extend(drawn(|out| {
+        classes(out, status.classes.as_deref(), status.classes_age_seconds, style)?;
+        if !status.last_actions.is_empty() {
+            writeln!(out, "\n{}", style.bold("Last actions"))?;
+        }
+        history::lines(out, &status.last_actions, usize::MAX, "  ", style)
+    })?);
+    Ok(page.lines)
+}
+
+/// What fits a screen: of classes those that have entries, of sentences and actions a few, and fewer still where more has
+/// to be said above them.
+fn screen(status: &StatusDocument, without: Option<&Without>, style: &Style) -> io::Result<Vec<String>> {
+    let mut page = Page { lines: Vec::new(), style };
+    page.level(status)?;
+    page.table_state(status)?;
+    match &status.agent {
+        Some(agent) => page.agent(agent, false)?,
+        None => page.no_agent(without)?,
     }
-    status.last_actions.iter().try_for_each(|record| history::line(page.out, record, "  ", style))
+    page.changed_timeouts(&status.timeouts);
+    let rows: Vec<ClassRow> =
+        status.classes.iter().flatten().filter(|row| worth_a_line(row)).cloned().collect();
+    let table = drawn(|out| classes(out, Some(&rows), status.classes_age_seconds, style))?;
+    let head = page.lines.len();
+    for (sentences, rows, actions) in LESS_AND_LESS {
+        page.lines.truncate(head);
+        page.sentences(status, sentences)?;
+        page.lines.extend(first_rows(&table, rows));
+        let actions = drawn(|out| history::lines(out, &status.last_actions, actions, "  ", style))?;
+        if !actions.is_empty() {
+            page.lines.push(style.bold("Last actions").into_owned());
+        }
+        page.lines.extend(actions);
+        if page.lines.len() <= SCREEN {
+            break;
+        }
+    }
+    Ok(page.lines)
+}
+
+fn worth_a_line(row: &ClassRow) -> bool {
+    row.entries > 0 || row.flushed > 0 || row.suspended
+}
+
+/// The first rows of a table below its empty line, its heading and its titles, and how many lines are not shown.
+fn first_rows(table: &[String], rows: usize) -> Vec<String> {
+    const ABOVE: usize = 3;
+    match table.len().saturating_sub(ABOVE.saturating_add(rows)) {
+        0 => table.to_vec(),
+        _ if rows == 0 => Vec::new(),
+        more => {
+            let mut shown = table[..ABOVE + rows].to_vec();
+            shown.push(format!("and {} (-v)", counted(more as u64, "line more", "lines more")));
+            shown
+        }
+    }
+}
+
+fn drawn(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Vec<String>> {
+    let mut text = Vec::new();
+    write(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
 }
 
 struct Page<'a> {
-    out: &'a mut dyn Write,
+    lines: Vec<String>,
     style: &'a Style,
 }
 
 impl Page<'_> {
     fn field(&mut self, label: &str, text: &str) -> io::Result<()> {
         let first = format!("{label:>width$}: ", width = INDENT - 2);
-        paragraph(self.out, self.style.width, &first, INDENT, text)
+        let width = self.style.width;
+        self.lines.extend(drawn(|out| prose(out, width, &first, INDENT, text))?);
+        Ok(())
     }
 
     fn more(&mut self, text: &str) -> io::Result<()> {
-        paragraph(self.out, self.style.width, &" ".repeat(INDENT), INDENT, text)
+        let (first, width) = (" ".repeat(INDENT), self.style.width);
+        self.lines.extend(drawn(|out| prose(out, width, &first, INDENT, text))?);
+        Ok(())
     }
 
-    fn heading(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "\n{}", self.style.bold(text))
+    /// One line, cut where it does not fit.
+    fn brief(&mut self, label: &str, text: &str) {
+        let colon = if label.is_empty() { ' ' } else { ':' };
+        let width = self.style.width.map_or(usize::MAX, |width| width.saturating_sub(INDENT));
+        let text = escape(text);
+        let (shown, _) = clipped(&text, width);
+        self.lines.push(format!("{label:>width$}{colon} {shown}", width = INDENT - 2));
+    }
+
+    fn alarm(&mut self, text: &str) -> io::Result<()> {
+        let width = self.style.width.map(|width| width.saturating_sub(INDENT));
+        let lines = drawn(|out| prose(out, width, "", 0, text))?;
+        let painted = lines.iter().map(|line| format!("{:INDENT$}{}", "", self.style.alarm(line)));
+        self.lines.extend(painted);
+        Ok(())
+    }
+
+    /// The level and the sentence that decided it.
+    fn level(&mut self, status: &StatusDocument) -> io::Result<()> {
+        let plain = match status.reasons.first() {
+            Some(reason) => format!("{}: {}", status.level, complete(reason)),
+            None => format!("{}: {}", status.level, usage(status)),
+        };
+        let at = self.lines.len();
+        self.field("Level", &plain)?;
+        // Painted afterwards, so that the width of the line is that of its text.
+        let painted = self.style.level(status.level);
+        self.lines[at] = self.lines[at].replacen(status.level.name(), &painted, 1);
+        Ok(())
     }
 
     fn table_state(&mut self, status: &StatusDocument) -> io::Result<()> {
         let netns = &status.header.netns;
         let named = netns.name.as_deref().unwrap_or("without a name");
         self.field("Namespace", &format!("{named} (inode {})", netns.inode))?;
-        // Painted, so past the escaping of what comes from elsewhere.
-        writeln!(self.out, "{:>width$}: {}", "Level", self.style.level(status.level), width = INDENT - 2)?;
-        for reason in &status.reasons {
-            self.more(reason)?;
+        if status.limit == 0 {
+            self.field("Usage", &usage(status))?;
         }
-        self.field("Usage", &usage(status))?;
-        self.field("Max", &max(status))?;
         self.field("Growth", &growth(status))?;
+        self.field("Max", &max(status))?;
         let d = &status.drops;
         let drops = format!(
             "drop {}, early_drop {}, insert_failed {}, chaintoolong {}",
@@ -79,7 +187,7 @@ impl Page<'_> {
             count(d.chaintoolong)
         );
         self.field("Drops", &drops)?;
-        match status.protected {
+        match status.protected.filter(|n| *n > 0 || self.style.verbosity > 0) {
             Some(n) => self.field("Protected", &counted(n, "entry", "entries")),
             None => Ok(()),
         }
@@ -92,21 +200,32 @@ impl Page<'_> {
         }
     }
 
-    fn agent(&mut self, agent: &AgentStatus) -> io::Result<()> {
+    fn agent(&mut self, agent: &AgentStatus, whole: bool) -> io::Result<()> {
         let since = moment(&agent.started_at, self.style.zone());
-        self.field("Agent", &format!("pid {}, since {since}, version {}", agent.pid, agent.version))?;
-        for alarm in alarms(agent) {
-            writeln!(self.out, "{:INDENT$}{}", "", self.style.alarm(alarm))?;
+        let step = if agent.synced { "in step with the kernel" } else { "not in step with the kernel yet" };
+        let first = format!("pid {}, since {since}, version {}", agent.pid, agent.version);
+        let doubtful = if whole || agent.synced { "" } else { ", not in step yet" };
+        self.field("Agent", &format!("{first}{doubtful}"))?;
+        if agent.paused {
+            self.alarm(&paused(agent, self.style))?;
+        }
+        let alarms: Vec<&str> = alarms(agent).collect();
+        if !alarms.is_empty() {
+            self.alarm(&alarms.join("; "))?;
         }
         if let Some(doubt) = &agent.doubt {
-            self.more(&format!("the counts are in doubt: {doubt}"))?;
+            let doubt = format!("the counts are in doubt: {doubt}");
+            if whole { self.more(&doubt)? } else { self.brief("", &doubt) }
         }
-        self.more(&format!(
-            "{}, {}, {}",
-            if agent.synced { "in step with the kernel" } else { "not in step with the kernel yet" },
-            counted(agent.events, "event", "events"),
-            counted(agent.sources, "source", "sources"),
-        ))?;
+        if agent.log_lines_dropped > 0 {
+            let lines = counted(agent.log_lines_dropped, "log line", "log lines");
+            self.more(&format!("{lines} dropped: those before were not read in time"))?;
+        }
+        if !whole {
+            return Ok(());
+        }
+        let events = counted(agent.events, "event", "events");
+        self.more(&format!("{step}, {events}, {}", counted(agent.sources, "source", "sources")))?;
         self.more(&format!(
             "{}, {}, {}",
             counted(agent.overruns, "overrun", "overruns"),
@@ -114,14 +233,10 @@ impl Page<'_> {
             counted(agent.resyncs, "resync", "resyncs"),
         ))?;
         if let Some(queue) = &agent.queue {
-            self.queue(queue)?;
+            self.more(&room(queue))?;
         }
         if agent.journal_ok {
             self.more("journal written")?;
-        }
-        if agent.log_lines_dropped > 0 {
-            let lines = counted(agent.log_lines_dropped, "log line", "log lines");
-            self.more(&format!("{lines} dropped: those before were not read in time"))?;
         }
         if let Some(regret) = agent.regret_percent {
             self.more(&format!("regret {}", percent(regret)))?;
@@ -132,35 +247,54 @@ impl Page<'_> {
         }
     }
 
-    fn queue(&mut self, queue: &Queue) -> io::Result<()> {
-        let short = match queue.short() {
-            true => format!(" of the {} that pace and stalls call for", bytes(queue.wanted_bytes)),
-            false => String::new(),
-        };
-        self.more(&format!(
-            "room for {} ({}{short}), lag {}, longest stall {}",
-            counted(queue.events(), "queued event", "queued events"),
-            bytes(queue.buffer_bytes),
-            took(queue.lag_seconds),
-            took(queue.longest_stall_seconds),
-        ))
+    /// What waits, and what else bears on relief: the first few sentences, a line each.
+    fn sentences(&mut self, status: &StatusDocument, few: usize) -> io::Result<()> {
+        let others = status.reasons.iter().skip(1).filter(|reason| !status.waiting.contains(reason));
+        let all: Vec<&String> = status.waiting.iter().chain(others).collect();
+        let shown = if all.len() > few { few.saturating_sub(1).max(1).min(all.len()) } else { all.len() };
+        for (at, sentence) in all[..shown].iter().enumerate() {
+            self.brief(if at == 0 { "Waiting" } else { "" }, &complete(sentence));
+        }
+        match all.len() - shown {
+            0 => Ok(()),
+            more => {
+                self.more(&format!("and {} (-v)", counted(more as u64, "sentence more", "sentences more")))
+            }
+        }
     }
 
-    /// The timeouts that are not where they all agree, or with `-v` all.
+    /// The timeouts that are not what they were, on one line.
+    fn changed_timeouts(&mut self, rows: &[TimeoutRow]) {
+        let changed = |row: &&TimeoutRow| row.baseline_seconds.is_some_and(|was| was != row.current_seconds);
+        let was = |row: &TimeoutRow| {
+            let was = row.baseline_seconds.map(u64::from);
+            format!("{} {} s (was {} s)", row.name, row.current_seconds, count(was))
+        };
+        let named: Vec<String> = rows.iter().filter(changed).map(was).collect();
+        match named.as_slice() {
+            [] => {}
+            [one] => self.brief("Timeouts", one),
+            [first, more @ ..] => {
+                self.brief("Timeouts", &format!("{first}, and {} more (-v)", more.len()));
+            }
+        }
+    }
+
+    /// All timeouts.
     fn timeouts(&mut self, rows: &[TimeoutRow]) -> io::Result<()> {
-        let all = self.style.verbosity > 0;
-        let shown: Vec<&TimeoutRow> = rows.iter().filter(|row| all || differs(row)).collect();
-        if shown.is_empty() {
+        if rows.is_empty() {
             return Ok(());
         }
         let columns = [
-            name("TIMEOUT", |row: &&TimeoutRow| row.name.clone()),
+            name("TIMEOUT", |row: &TimeoutRow| row.name.clone()),
             number("BASELINE", 1, |row| count(row.baseline_seconds.map(u64::from))),
             number("NOW", 0, |row| row.current_seconds.to_string()),
             number("FLOOR", 2, |row| row.floor_seconds.to_string()),
         ];
-        self.heading("Timeouts, in seconds")?;
-        table::write(self.out, &columns, &shown, self.style)
+        let style = self.style;
+        self.lines.extend([String::new(), style.bold("Timeouts, in seconds").into_owned()]);
+        self.lines.extend(drawn(|out| table::write(out, &columns, rows, style))?);
+        Ok(())
     }
 }
 
@@ -175,16 +309,14 @@ pub fn classes(
     style: &Style,
 ) -> io::Result<()> {
     let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return Ok(()) };
-    let mut columns = vec![
+    let columns = vec![
         name("CLASS", |row: &ClassRow| row.class.to_string()),
         number("ENTRIES", 0, |row| row.entries.to_string()),
         number("OLDEST IDLE", 2, |row| duration(row.oldest_idle_seconds.into())),
         number("WOULD FREE", 1, |row| row.would_free.to_string()),
+        number("FLUSHED", 4, |row| row.flushed.to_string()),
+        number("REGRET", 3, |row| row.regret_percent.map_or(UNKNOWN.into(), percent)),
     ];
-    if rows.iter().any(|row| row.flushed > 0) {
-        columns.push(number("FLUSHED", 4, |row| row.flushed.to_string()));
-        columns.push(number("REGRET", 3, |row| row.regret_percent.map_or(UNKNOWN.into(), percent)));
-    }
     let seen = age_seconds.filter(|age| *age >= 1.0).map(|age| format!(" (seen {} ago)", duration(age)));
     let heading = format!("Classes, the first to go first{}", seen.unwrap_or_default());
     writeln!(out, "\n{}", style.bold(&heading))?;
@@ -199,21 +331,18 @@ pub fn classes(
 fn usage(status: &StatusDocument) -> String {
     match status.limit {
         0 => format!("{}, no limit", counted(status.entries, "entry", "entries")),
-        limit => format!("{} / {limit} ({})", status.entries, percent(status.usage_percent)),
+        limit => format!("{} of {limit} entries ({})", status.entries, percent(status.usage_percent)),
     }
 }
 
 fn max(status: &StatusDocument) -> String {
     let bounds = &status.bounds;
-    let reason = if bounds.reason.is_empty() { String::new() } else { format!(": {}", bounds.reason) };
-    format!(
-        "{}, at most {} ({} of memory, {} an entry){reason}; {}",
-        if status.max == 0 { "none".into() } else { status.max.to_string() },
-        bounds.max_ceiling,
-        bytes(bounds.memory_budget_bytes),
-        bytes(bounds.bytes_per_entry),
-        counted(status.buckets, "bucket", "buckets"),
-    )
+    if !bounds.summary.is_empty() {
+        return bounds.summary.clone();
+    }
+    // From an agent of an earlier version.
+    let max = if status.max == 0 { "none".into() } else { status.max.to_string() };
+    format!("{max}, at most {}", bounds.max_ceiling)
 }
 
 fn growth(status: &StatusDocument) -> String {
@@ -231,17 +360,38 @@ fn growth(status: &StatusDocument) -> String {
     format!("{} new a second, {net} net{full}", rate(status.new_per_second))
 }
 
+fn room(queue: &Queue) -> String {
+    let short = match queue.short() {
+        true => format!(" of the {} that pace and stalls call for", bytes(queue.wanted_bytes)),
+        false => String::new(),
+    };
+    format!(
+        "room for {} ({}{short}), lag {}, longest stall {}",
+        counted(queue.events(), "queued event", "queued events"),
+        bytes(queue.buffer_bytes),
+        took(queue.lag_seconds),
+        took(queue.longest_stall_seconds),
+    )
+}
+
+/// That it is paused, until when, and by whom.
+fn paused(agent: &AgentStatus, style: &Style) -> String {
+    let until = match &agent.paused_until {
+        Some(until) => format!(" until {}", moment(until, style.zone())),
+        None => String::new(),
+    };
+    match &agent.paused_by {
+        Some(by) => format!("paused{until}, asked by {by}"),
+        None => format!("paused{until}: it watches and touches nothing"),
+    }
+}
+
 fn alarms(agent: &AgentStatus) -> impl Iterator<Item = &'static str> {
     let all = [
-        (agent.paused, "paused: it watches and touches nothing"),
         (agent.dry_run, "dry run: it decides and touches nothing"),
         (!agent.journal_ok, "the journal cannot be written"),
     ];
     all.into_iter().filter(|(on, _)| *on).map(|(_, text)| text)
-}
-
-fn differs(row: &TimeoutRow) -> bool {
-    row.current_seconds != row.floor_seconds || row.baseline_seconds.is_some_and(|b| b != row.current_seconds)
 }
 
 #[cfg(test)]

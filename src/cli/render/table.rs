@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use super::Style;
-use super::quantity::UNKNOWN;
 use super::text::escape;
 
 /// Between two columns.
@@ -28,17 +27,13 @@ pub fn name<R>(title: &'static str, cell: fn(&R) -> String) -> Column<R> {
     Column { title, cell, right: false, rank: 0 }
 }
 
-/// Writes a header and a line a row. Columns that may leave do so too where no row knows their value. Cells are made
-/// twice, for their width and for their line, so that a million rows are never held as text.
+/// Writes a header and a line a row. Columns stay where no row knows their value: which there are does not depend on who
+/// answered. Cells are made twice, for their width and for their line, so that a million rows are never held as text.
 ///
 /// # Errors
 /// The writer's.
 pub fn write<R>(out: &mut dyn Write, columns: &[Column<R>], rows: &[R], style: &Style) -> io::Result<()> {
-    let mut shown: Vec<(&Column<R>, usize)> = columns
-        .iter()
-        .filter(|c| c.rank == 0 || rows.is_empty() || rows.iter().any(|row| (c.cell)(row) != UNKNOWN))
-        .map(|c| (c, width(c, rows)))
-        .collect();
+    let mut shown: Vec<(&Column<R>, usize)> = columns.iter().map(|c| (c, width(c, rows))).collect();
     fit(&mut shown, style.width);
     let header = line(&shown, |c| c.title.to_string());
     writeln!(out, "{}", style.bold(&header))?;
@@ -90,6 +85,7 @@ fn line<R>(shown: &[(&Column<R>, usize)], text: impl Fn(&Column<R>) -> String) -
 mod tests {
     use super::*;
     use crate::cli::render::canned;
+    use crate::cli::render::quantity::UNKNOWN;
 
     type Row = (&'static str, u64, Option<u64>);
 
@@ -121,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_knows_nothing_is_left_out() {
-        assert_eq!(drawn(None, &[("a", 1, None)]), "SOURCE  ENTRIES\na             1\n");
+    fn a_column_that_knows_nothing_stays_and_says_so() {
+        assert_eq!(drawn(None, &[("a", 1, None)]), "SOURCE  ENTRIES  IDLE\na             1     -\n");
         assert_eq!(drawn(None, &[]), "SOURCE  ENTRIES  IDLE\n");
     }
 

@@ -60,6 +60,38 @@ pub fn paragraph(
     writeln!(out)
 }
 
+/// Columns of a sentence that goes into a pipe, where COLUMNS says nothing: short enough to be read in any window, and
+/// long enough that what programs look for in it is seldom broken.
+const PIPED: usize = 160;
+
+/// Writes a sentence as [`paragraph`] does, and breaks it into lines off a terminal too.
+///
+/// # Errors
+/// The writer's.
+pub fn prose(
+    out: &mut dyn Write,
+    width: Option<usize>,
+    first: &str,
+    indent: usize,
+    text: &str,
+) -> io::Result<()> {
+    paragraph(out, Some(width.unwrap_or(PIPED)), first, indent, text)
+}
+
+/// `text` cut to `width` columns between words, with `...` at its end; true if that was needed.
+pub fn clipped(text: &str, width: usize) -> (Cow<'_, str>, bool) {
+    const END: &str = "...";
+    if text.chars().count() <= width {
+        return (Cow::Borrowed(text), false);
+    }
+    let room = width.saturating_sub(END.len());
+    let end = text.char_indices().nth(room).map_or(text.len(), |(at, _)| at);
+    // A first word that does not fit is cut: half of a sentence's word misleads nobody.
+    let head = if text[end..].starts_with(' ') { Some(&text[..end]) } else { None };
+    let head = head.or_else(|| text[..end].rsplit_once(' ').map(|(head, _)| head)).unwrap_or(&text[..end]);
+    (Cow::Owned(format!("{}{END}", head.trim_end_matches([' ', ',', ':', ';']))), true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,12 +119,42 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_is_cut_between_words_and_says_so() {
+        for (width, text) in [
+            (40, "usage is 82 % of 65536"),
+            (22, "usage is 82 % of 65536"),
+            (21, "usage is 82 % of..."),
+            (11, "usage is..."),
+            (7, "usag..."),
+            (0, "..."),
+        ] {
+            let (cut, was) = clipped("usage is 82 % of 65536", width);
+            assert_eq!((cut.as_ref(), was), (text, width < 22), "{width}");
+        }
+    }
+
+    #[test]
+    fn a_sentence_in_a_pipe_is_broken_and_a_paragraph_is_not() {
+        let long = "word ".repeat(100);
+        let mut out = Vec::new();
+        prose(&mut out, None, "- ", 2, &long).expect("memory");
+        let text = String::from_utf8(out).expect("text");
+        assert!(text.lines().count() > 3 && text.lines().all(|line| line.len() <= PIPED), "{text}");
+        assert_eq!(wrapped(None, "- ", 2, &long).lines().count(), 1);
+    }
+
+    #[test]
     fn a_long_word_overflows_whole() {
         let address = "2001:db8:1111:2222:3333:4444:5555:6666";
         assert_eq!(wrapped(Some(10), "- ", 2, &format!("from {address}")), format!("- from\n  {address}\n"));
     }
 
     proptest! {
+        #[test]
+        fn what_is_cut_fits(text in "\\PC{0,80}", width in 3usize..60) {
+            prop_assert!(clipped(&text, width).0.chars().count() <= width);
+        }
+
         #[test]
         fn nothing_printed_controls_the_terminal(text in any::<String>(), width in 0usize..40) {
             let printed = wrapped(Some(width), "", 2, &text);

@@ -1,6 +1,6 @@
 use super::fixtures::*;
 use crate::model::*;
-use crate::policy::{ceiling, outlook};
+use crate::policy::{ceiling, headroom, outlook};
 
 /// Facts under which no bound is near: 16 GiB, half of them available, and many buckets.
 fn roomy() -> Snapshot {
@@ -113,4 +113,46 @@ fn where_it_is_never_raised_nothing_says_that_it_may_rise() {
         let begin = format!("max stays at {}: {why} (for one who may raise it: max may rise to ", raised.max);
         assert!(said.starts_with(&begin), "{said}");
     }
+}
+
+/// The figures of a headroom sentence, in their order.
+fn figures(sentence: &str) -> Vec<f64> {
+    let number = |c: char| c.is_ascii_digit() || c == '.';
+    sentence.split(|c: char| !number(c)).filter_map(|word| word.trim_end_matches('.').parse().ok()).collect()
+}
+
+#[test]
+fn the_headroom_is_one_sentence_whose_figures_add_up() {
+    const MIB: f64 = 1_048_576.0;
+    let near = |a: f64, b: f64| assert!((a - b).abs() <= b * 0.001 + 1.0, "{a} against {b}");
+    let mut snapshot = roomy();
+    let sentence = |snapshot: &Snapshot, settings: &Settings| headroom(snapshot, settings);
+    let memory = sentence(&snapshot, &Settings::default());
+    let [max, to, percent, of, cost] = figures(&memory)[..] else { panic!("{memory}") };
+    assert_eq!((max as u64, to as u64), (snapshot.max, ceiling(&snapshot, &Settings::default()).entries));
+    near(to, of * percent / 100.0 * MIB / cost);
+    snapshot.buckets = 1000;
+    let buckets = sentence(&snapshot, &Settings::default());
+    let [_, to, each, n, by_memory, percent, of, cost] = figures(&buckets)[..] else { panic!("{buckets}") };
+    assert_eq!(to, each * n, "{buckets}");
+    near(by_memory, of * percent / 100.0 * MIB / cost);
+    snapshot.buckets = 1 << 30;
+    snapshot.memory.available_bytes = 2 * GIB;
+    snapshot.memory.entries_all_namespaces = Some(80_000);
+    snapshot.memory.other_namespaces = 3;
+    let available = sentence(&snapshot, &Settings::default());
+    let all = figures(&available);
+    let (to, held, free, cost, namespaces) = (all[1], all[2], all[3], all[5], all[6]);
+    near(to, (held + free * MIB / cost) / namespaces);
+    let mut quota = Settings::default();
+    quota.capacity.limit = 1000;
+    let stays = sentence(&snapshot, &quota);
+    assert!(
+        stays.contains(", stays: the quota, [capacity] limit, is no more than that; it could rise"),
+        "{stays}"
+    );
+    snapshot.buckets = 64;
+    let over = sentence(&snapshot, &Settings::default());
+    let bound = format!("{}, and no more: its bound is 512 (8 entries a bucket at 64 buckets)", snapshot.max);
+    assert!(over.starts_with(&bound), "{over}");
 }

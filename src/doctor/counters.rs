@@ -2,7 +2,7 @@
 
 use super::cure::quoted;
 use super::facts::{Facts, Runtime};
-use super::size;
+use super::{messages, size};
 use crate::model::{Evidence, Finding, KernelMessage, Severity, Statistics};
 
 /// Ports taken: fewer a second are ordinary on a busy gateway.
@@ -174,20 +174,27 @@ fn log(facts: &Facts) -> Vec<Finding> {
         (None, Some(files)) => &files.log,
         _ => &none,
     };
-    let told = messages.iter().filter(|m| m.text.contains("table full"));
-    let full: Vec<&KernelMessage> = told.filter(|m| is_of_interest(facts, m)).collect();
-    let Some(last) = full.last() else { return Vec::new() };
-    let up = facts.runtime.as_ref().map_or(0.0, |runtime| runtime.up_seconds);
-    let recent = last.at_seconds.is_none_or(|at| up - at < RECENT_SECONDS);
-    let severity = if recent { Severity::Warning } else { Severity::Note };
+    let mut found: Vec<Finding> = messages::expectations(facts, messages).into_iter().collect();
+    let counts = |m: &KernelMessage| messages::tells_of_connections(&m.text) && is_of_interest(facts, m);
+    let full: Vec<&KernelMessage> = messages.iter().filter(|m| counts(m)).collect();
+    let Some(last) = full.last() else { return found };
+    let severity = severity_of(facts, last);
     let swallowed: Vec<&KernelMessage> = messages.iter().filter(|m| suppressed(m).is_some()).collect();
-    let mut found = vec![logged(facts, &full, severity)];
+    let mut of_table = logged(facts, &full, messages::count(messages, counts), severity);
     if swallowed.is_empty() {
-        found[0].fix.extend(begin_anew(facts, &full));
+        of_table.fix.extend(begin_anew(facts, &full));
+        found.push(of_table);
     } else {
-        found.push(hidden(facts, &full, &swallowed, severity));
+        found.extend([of_table, hidden(facts, &full, &swallowed, severity)]);
     }
     found
+}
+
+/// What was logged long ago is history.
+pub(super) fn severity_of(facts: &Facts, last: &KernelMessage) -> Severity {
+    let up = facts.runtime.as_ref().map_or(0.0, |runtime| runtime.up_seconds);
+    let recent = last.at_seconds.is_none_or(|at| up - at < RECENT_SECONDS);
+    if recent { Severity::Warning } else { Severity::Note }
 }
 
 /// What the kernel writes of a namespace and what stat(2) says of it differ by this much at most.
@@ -206,13 +213,15 @@ fn is_of_interest(facts: &Facts, message: &KernelMessage) -> bool {
     dropped && there && namespace(&message.text) == format!("netns {}", runtime.inode)
 }
 
-/// The number in `net_ratelimit: 41 callbacks suppressed`.
+/// The number in `net_ratelimit: 41 callbacks suppressed`, and in `printk: 41 messages suppressed` of 2.6.18.
 fn suppressed(message: &KernelMessage) -> Option<u64> {
-    let (before, _) = message.text.split_once(" callbacks suppressed")?;
+    let text = &message.text;
+    let (before, _) =
+        text.split_once(" callbacks suppressed").or_else(|| text.split_once(" messages suppressed"))?;
     before.rsplit(' ').next()?.parse().ok()
 }
 
-fn evidence(facts: &Facts, message: &KernelMessage) -> Evidence {
+pub(super) fn evidence(facts: &Facts, message: &KernelMessage) -> Evidence {
     let file = match message.line {
         Some(_) => facts.path(&message.path),
         None => message.path.clone(),
@@ -223,7 +232,7 @@ fn evidence(facts: &Facts, message: &KernelMessage) -> Evidence {
 }
 
 /// A log that stays tells of the past for ever.
-fn begin_anew(facts: &Facts, messages: &[&KernelMessage]) -> Vec<String> {
+pub(super) fn begin_anew(facts: &Facts, messages: &[&KernelMessage]) -> Vec<String> {
     let Some(last) = messages.last() else { return Vec::new() };
     let clear = match last.line {
         // The moment makes the name: one of before is not overwritten.
@@ -233,7 +242,7 @@ fn begin_anew(facts: &Facts, messages: &[&KernelMessage]) -> Vec<String> {
     vec!["# once the cause is gone, let the log begin anew:".into(), clear]
 }
 
-fn logged(facts: &Facts, full: &[&KernelMessage], severity: Severity) -> Finding {
+fn logged(facts: &Facts, full: &[&KernelMessage], times: u64, severity: Severity) -> Finding {
     let mut where_: Vec<&str> = full.iter().map(|m| namespace(&m.text)).collect();
     where_.sort_unstable();
     where_.dedup();
@@ -242,8 +251,7 @@ fn logged(facts: &Facts, full: &[&KernelMessage], severity: Severity) -> Finding
         more => format!(" and {more} more"),
     };
     where_.truncate(SHOWN);
-    let title =
-        format!("the kernel logged \"table full\" {} times, in {}{more}", full.len(), where_.join(", "));
+    let title = format!("the kernel logged \"table full\" {times} times, in {}{more}", where_.join(", "));
     let fix = match &facts.runtime {
         Some(runtime) => room_of(facts, runtime, full),
         None => vec!["# raise max, or run `ctctl agent` on the host".into()],

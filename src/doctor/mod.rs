@@ -12,6 +12,7 @@ mod formats;
 pub mod gather;
 mod kube_proxy;
 mod lines;
+mod messages;
 mod modules;
 mod names;
 mod neighbours;

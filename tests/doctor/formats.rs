@@ -455,3 +455,18 @@ fn a_comment_behind_options_is_none() {
         &[(path, "options nf_conntrack hashsize=65536 # was hashsize=16384\n")],
     );
 }
+
+#[test]
+fn a_full_table_of_expectations_is_another_one() {
+    let of = |lines: &str| {
+        let (_, document) = tree(&[("var/log/kern.log", lines)]).document();
+        let titles = document["findings"].as_array().expect("findings").iter();
+        titles.map(|finding| finding["title"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    let expectations = "Nov 14 07:35:12 gw kernel: [9.1] nf_conntrack: expectation table full\n";
+    assert_eq!(of(expectations), ["the kernel logged \"expectation table full\" 1 times"]);
+    let repeated = "Nov 14 07:35:12 gw kernel: [9.1] message repeated 41 times: [ nf_conntrack: nf_conntrack: table full, dropping packet]\n\
+                    Nov 14 07:35:13 gw kernel: [9.2] nf_conntrack: table full, dropping packet\n\
+                    Nov 14 07:35:15 gw last message repeated 8 times\n";
+    assert_eq!(of(repeated), ["the kernel logged \"table full\" 50 times, in the host's namespace"]);
+}

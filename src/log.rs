@@ -80,14 +80,23 @@ fn output(format: LogFormat) -> (Output, Option<io::Error>) {
     }
 }
 
+/// An error is 3 and a warning 4, as syslog(3) has them. The crate's defaults call an info "notice", which journalctl shows
+/// in bold.
+fn priorities() -> PriorityMappings {
+    PriorityMappings {
+        error: Priority::Error,
+        warn: Priority::Warning,
+        info: Priority::Informational,
+        debug: Priority::Debug,
+        trace: Priority::Debug,
+    }
+}
+
 fn journal() -> io::Result<Output> {
-    // The defaults call an info "notice", which journalctl shows in bold.
-    let priorities =
-        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
     let layer = tracing_journald::layer()?
         .with_field_prefix(Some("CTCTL".into()))
         .with_syslog_identifier("ctctl".into())
-        .with_priority_mappings(priorities);
+        .with_priority_mappings(priorities());
     Ok(layer.boxed())
 }
 

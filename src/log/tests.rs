@@ -73,6 +73,13 @@ fn verbosity_moves_the_level() {
 }
 
 #[test]
+fn journald_is_told_of_errors_and_warnings_as_syslog_numbers_them() {
+    let told = priorities();
+    let numbers = [told.error, told.warn, told.info, told.debug].map(|priority| priority as u8 as char);
+    assert_eq!(numbers, ['3', '4', '6', '7']);
+}
+
+#[test]
 fn the_variable_is_over_the_verbosity() {
     let text = stderr_of(&[("CTCTL_LOG", "warn"), ("LOG_TEST_VERBOSITY", "2")]);
     assert_eq!(shown(&text), ["an error", "a warning"]);

@@ -119,6 +119,9 @@ fn object(record: &Draft) -> String {
         let zone = if until.ends_with('Z') && end < until.len() { "Z" } else { "" };
         return format!(" until {}{zone}", &until[..end]);
     }
+    if record.action.as_deref() == Some("pause") {
+        return " until resumed".into();
+    }
     let class = record.class.map_or(String::new(), |class| format!(" {class}"));
     let by_hand = if record.action.as_deref() == Some("hand-flush") { " by hand" } else { "" };
     match (record.achieved, record.requested) {

@@ -88,6 +88,7 @@ fn what_was_asked_for_says_by_whom_and_until_when() {
     let pause = Draft { until: Some("2026-11-21T02:59:52.123456Z".into()), ..asked("pause") };
     let who = "asked by uid 0 (`ctctl pause --for 10m`)";
     assert_eq!(sentence(&pause), format!("paused until 2026-11-21T02:59:52Z, {who}"));
+    assert_eq!(sentence(&asked("pause")), format!("paused until resumed, {who}"));
     assert_eq!(sentence(&asked("resume")), format!("acts again, {who}"));
     let flush = Draft { requested: Some(12), achieved: Some(11), ..asked("hand-flush") };
     assert_eq!(sentence(&flush), format!("deleted 11 of 12 entries by hand, {who}"));

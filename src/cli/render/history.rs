@@ -22,7 +22,8 @@ pub fn write(out: &mut dyn Write, records: &[JournalRecord], limit: usize, style
     }
     let skipped = |n: usize| if limit == 0 { 0 } else { n.saturating_sub(limit) };
     if style.verbosity > 0 {
-        return records[skipped(records.len())..].iter().try_for_each(|record| whole(out, record, style));
+        let shown = &records[skipped(records.len())..];
+        return shown.iter().try_for_each(|record| whole(out, record, "", style));
     }
     let acts = acts(records);
     let mut cut = false;
@@ -52,13 +53,13 @@ pub fn lines(
         .try_for_each(|act| line(out, act, indent, style).map(drop))
 }
 
-/// Writes one record as a sentence behind its time, on as many lines as it needs.
+/// Writes one record as a sentence behind its time and `indent`, on as many lines as it needs.
 ///
 /// # Errors
 /// The writer's.
-fn whole(out: &mut dyn Write, record: &JournalRecord, style: &Style) -> io::Result<()> {
-    let first = format!("{}  ", moment(&record.at, style.zone()));
-    prose(out, style.width, &first, 4, &sentence::sentence(&in_zone(record, style)))
+pub fn whole(out: &mut dyn Write, record: &JournalRecord, indent: &str, style: &Style) -> io::Result<()> {
+    let first = format!("{indent}{}  ", moment(&record.at, style.zone()));
+    prose(out, style.width, &first, indent.len() + 4, &sentence::sentence(&in_zone(record, style)))
 }
 
 /// What happened, what it achieved, and why.

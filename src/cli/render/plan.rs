@@ -40,7 +40,7 @@ pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style
         prose(out, style.width, "    ", 4, &complete(&action.reason))?;
         payers(out, action, style)?;
     }
-    for waiting in &plan.waiting {
+    for waiting in plan.waiting.iter().filter(|waiting| !plan.reasons.contains(waiting)) {
         prose(out, style.width, "Waiting: ", 9, &complete(waiting))?;
     }
     super::status::classes(out, plan.classes.as_deref(), plan.classes_age_seconds, style)

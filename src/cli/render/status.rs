@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::quantity::{UNKNOWN, bytes, count, counted, duration, moment, percent, rate, took};
 use super::table::{self, name, number};
-use super::text::{clipped, escape, prose};
+use super::text::{clipped, escape, piped, prose};
 use super::{Style, history};
 use crate::cli::called::complete;
 use crate::cli::reach::Without;
@@ -59,7 +59,7 @@ fn whole(status: &StatusDocument, without: Option<&Without>, style: &Style) -> i
         if !status.last_actions.is_empty() {
             writeln!(out, "\n{}", style.bold("Last actions"))?;
         }
-        history::lines(out, &status.last_actions, usize::MAX, "  ", style)
+        status.last_actions.iter().try_for_each(|record| history::whole(out, record, "  ", style))
     })?);
     Ok(page.lines)
 }
@@ -141,7 +141,7 @@ impl Page<'_> {
     /// One line, cut where it does not fit.
     fn brief(&mut self, label: &str, text: &str) {
         let colon = if label.is_empty() { ' ' } else { ':' };
-        let width = self.style.width.map_or(usize::MAX, |width| width.saturating_sub(INDENT));
+        let width = self.style.width.unwrap_or_else(piped).saturating_sub(INDENT);
         let text = escape(text);
         let (shown, _) = clipped(&text, width);
         self.lines.push(format!("{label:>width$}{colon} {shown}", width = INDENT - 2));
@@ -378,7 +378,7 @@ fn room(queue: &Queue) -> String {
 fn paused(agent: &AgentStatus, style: &Style) -> String {
     let until = match &agent.paused_until {
         Some(until) => format!(" until {}", moment(until, style.zone())),
-        None => String::new(),
+        None => format!(" until `{}`", complete("ctctl resume")),
     };
     match &agent.paused_by {
         Some(by) => format!("paused{until}, asked by {by}"),

@@ -206,7 +206,10 @@ fn an_agent_that_does_not_act_says_so() {
     let agent = status.agent.as_mut().expect("canned");
     (agent.paused, agent.dry_run, agent.journal_ok) = (true, true, false);
     let text = drawn(None, 0, &status);
-    assert!(text.contains("           paused: it watches and touches nothing\n"), "{text}");
+    assert!(
+        text.contains("           paused until `ctctl resume`: it watches and touches nothing\n"),
+        "{text}"
+    );
     let both = "           dry run: it decides and touches nothing; the journal cannot be written\n";
     assert!(text.contains(both), "{text}");
     assert!(!text.contains("journal written"), "{text}");

@@ -60,7 +60,7 @@ pub fn paragraph(
     writeln!(out)
 }
 
-/// Columns of a sentence that goes into a pipe, where COLUMNS says nothing: short enough to be read in any window, and
+/// The most columns of a sentence that goes into a pipe: short enough to be read in any window, and
 /// long enough that what programs look for in it is seldom broken.
 const PIPED: usize = 160;
 
@@ -75,7 +75,13 @@ pub fn prose(
     indent: usize,
     text: &str,
 ) -> io::Result<()> {
-    paragraph(out, Some(width.unwrap_or(PIPED)), first, indent, text)
+    paragraph(out, Some(width.unwrap_or_else(piped)), first, indent, text)
+}
+
+/// Columns of a sentence that goes into a pipe: COLUMNS, which watch(1) sets for what it runs, or [`PIPED`].
+pub fn piped() -> usize {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    columns.filter(|columns| (20..=PIPED).contains(columns)).unwrap_or(PIPED)
 }
 
 /// `text` cut to `width` columns between words, with `...` at its end; true if that was needed.

@@ -54,8 +54,9 @@ fn named(name: &str, at: &FileLine, obeys_blacklist: bool) -> BootModule {
 
 /// Of lists with a module a line, and perhaps its options behind it.
 pub fn of_lists(lines: &[FileLine], obeys_blacklist: bool) -> Vec<BootModule> {
-    let first =
-        |line: &FileLine| line.text.split_whitespace().next().map(|name| named(name, line, obeys_blacklist));
+    let first = |line: &FileLine| {
+        line.text.split_ascii_whitespace().next().map(|name| named(name, line, obeys_blacklist))
+    };
     lines.iter().filter_map(first).collect()
 }
 

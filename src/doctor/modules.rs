@@ -69,7 +69,7 @@ pub(super) fn first(line: &FileLine) -> String {
 }
 
 pub(super) fn word(line: &FileLine, at: usize) -> Option<String> {
-    line.text.split_whitespace().nth(at).map(|word| word.replace('-', "_"))
+    line.text.split_ascii_whitespace().nth(at).map(|word| word.replace('-', "_"))
 }
 
 /// Whether a module is nf_conntrack, or depends on it.

@@ -28,7 +28,7 @@ const MOST_BUCKETS: u64 = i32::MAX as u64 / 8;
 
 /// Options of a line, by name and value.
 fn options(line: &FileLine) -> impl Iterator<Item = (&str, Option<&str>)> {
-    line.text.split_whitespace().skip(2).map(|option| match option.split_once('=') {
+    line.text.split_ascii_whitespace().skip(2).map(|option| match option.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (option, None),
     })
@@ -83,7 +83,7 @@ pub fn with_hashsize(line: &FileLine, size: u64) -> String {
 }
 
 fn rewritten(line: &FileLine, keep: impl Fn(&str) -> bool, more: Option<&str>) -> String {
-    let kept = line.text.split_whitespace().skip(2);
+    let kept = line.text.split_ascii_whitespace().skip(2);
     let kept = kept.filter(|option| keep(option.split('=').next().unwrap_or_default()));
     ["options", "nf_conntrack"].into_iter().chain(kept).chain(more).collect::<Vec<_>>().join(" ")
 }
@@ -102,7 +102,25 @@ fn is_of(line: &FileLine, module: &str) -> bool {
 
 /// Options that reach nobody, or that the module does not load with.
 pub fn check(facts: &Facts, files: &Files) -> Vec<Finding> {
-    files.modprobe.iter().filter_map(|line| of_line(facts, files, line)).collect()
+    let of = |line| blank(facts, line).or_else(|| of_line(facts, files, line));
+    files.modprobe.iter().filter_map(of).collect()
+}
+
+/// Characters that look like a space or like nothing, between which kmod sees no words.
+fn blank(facts: &Facts, line: &FileLine) -> Option<Finding> {
+    let odd = |c: char| value::is_blank(c) && !c.is_ascii();
+    if !line.path.ends_with(".conf") || !line.text.contains(odd) {
+        return None;
+    }
+    let with: String = line.text.chars().map(|c| if odd(c) { ' ' } else { c }).collect();
+    Some(no_effect(
+        facts,
+        line,
+        "a line about conntrack holds a space that is none, or a mark that is not seen".into(),
+        "kmod parts words at spaces and tabs alone: a no-break space or a byte order mark, as web pages and editors leave \
+         them, makes another word of it.",
+        vec![facts.replace(&line.path, line, with.trim_ascii())],
+    ))
 }
 
 fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {

@@ -93,7 +93,7 @@ fn is_timeout(name: &str) -> bool {
 }
 
 /// White space to a reader, and what an editor shows as nothing.
-fn is_blank(c: char) -> bool {
+pub(super) fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200d}' | '\u{2060}')
 }
 

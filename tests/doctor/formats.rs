@@ -470,3 +470,43 @@ fn a_full_table_of_expectations_is_another_one() {
                     Nov 14 07:35:15 gw last message repeated 8 times\n";
     assert_eq!(of(repeated), ["the kernel logged \"table full\" 50 times, in the host's namespace"]);
 }
+
+#[test]
+fn spaces_that_are_none_are_found_in_options_and_lists() {
+    let path = "etc/modprobe.d/nf.conf";
+    for line in [
+        "options\u{a0}nf_conntrack hashsize=65536",
+        "options nf_conntrack\u{a0}hashsize=65536",
+        "\u{feff}options nf_conntrack hashsize=65536",
+    ] {
+        let text = mended("modprobe-no-effect", "error", &[(path, &format!("{line}\n"))], path);
+        assert_eq!(text, "options nf_conntrack hashsize=65536\n", "{line:?}");
+    }
+    let files = [
+        ("usr/lib/systemd/systemd-sysctl", ""),
+        ("lib/modules/6.1.0-13-amd64/modules.builtin", ""),
+        ("etc/modules-load.d/c.conf", "nf_conntrack\u{a0}\n"),
+        MAX,
+    ];
+    assert_eq!(
+        of(&Tree::new(&files).document().1, "sysctl-before-module").len(),
+        1,
+        "no module has that name"
+    );
+}
+
+#[test]
+fn what_run_parts_leaves_out_is_no_writer() {
+    let script = "#!/bin/sh\nsysctl -w net.netfilter.nf_conntrack_max=131072\n";
+    let table = "@reboot root sysctl -w net.netfilter.nf_conntrack_max=131072\n";
+    let debian = ("etc/debian_version", "12.11\n");
+    for (path, text) in [
+        ("etc/cron.daily/ct.sh", script),
+        ("etc/cron.d/ct.bak", table),
+        ("etc/network/if-up.d/ct.sh", script),
+    ] {
+        clean(&[MAX, debian, (path, text)]);
+        cured("other-writer", "warning", &[MAX, (path, text)]);
+    }
+    cured("other-writer", "warning", &[MAX, debian, ("etc/cron.daily/ct", script)]);
+}

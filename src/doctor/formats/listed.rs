@@ -44,7 +44,7 @@ pub fn of_interfaces(lines: &[FileLine]) -> Vec<Command> {
 /// Values that systemd-tmpfiles writes: types `w` and `w+`, the path second and the text seventh.
 pub fn of_tmpfiles(lines: &[FileLine]) -> Vec<Write> {
     let of = |line: &FileLine| {
-        let words: Vec<&str> = line.text.split_whitespace().collect();
+        let words: Vec<&str> = line.text.split_ascii_whitespace().collect();
         let (kind, path) = (words.first()?, words.get(1)?);
         let value = behind(&line.text, 6)?;
         let key = of_file(path).filter(|_| kind.starts_with('w'))?;
@@ -67,7 +67,7 @@ pub fn of_sysfs(lines: &[FileLine]) -> Vec<Write> {
 fn behind(text: &str, words: usize) -> Option<&str> {
     let mut rest = text.trim_start();
     for _ in 0..words {
-        let (_, behind) = rest.split_once(char::is_whitespace)?;
+        let (_, behind) = rest.split_once([' ', '\t'])?;
         rest = behind.trim_start();
     }
     Some(rest)

@@ -13,7 +13,7 @@ pub fn words(text: &str) -> Vec<String> {
                 word.get_or_insert_default();
             }
             (None | Some('"'), '\\') => word.get_or_insert_default().extend(characters.next()),
-            (None, c) if c.is_whitespace() => found.extend(word.take()),
+            (None, c) if c.is_ascii_whitespace() => found.extend(word.take()),
             (_, c) => word.get_or_insert_default().push(c),
         }
     }

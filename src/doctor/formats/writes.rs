@@ -208,11 +208,11 @@ fn assignments(command: &Command, arguments: &[&str], writes: bool) -> Vec<Write
             (Some((key, value)), _) => (key, value, false),
             (None, _) => continue,
         };
-        let key = key.trim().trim_start_matches('-');
+        let key = key.trim_ascii().trim_start_matches('-');
         let path = path(key);
         if is_ours(&path) {
             let torn = torn.then(|| format!("{key}={value}"));
-            found.push(Write { torn, ..write(command, path, Some(value.trim().to_owned())) });
+            found.push(Write { torn, ..write(command, path, Some(value.trim_ascii().to_owned())) });
         }
     }
     found

@@ -44,6 +44,18 @@ const SCRIPT_DIRECTORIES: [&str; 22] = [
 /// Where profiles of tuned lie, the first that counts first.
 const PROFILES: [&str; 4] = ["etc/tuned/profiles", "etc/tuned", "usr/lib/tuned/profiles", "usr/lib/tuned"];
 
+/// Directories whose scripts `run-parts` of Debian runs: those with a dot in their names it leaves out, as cron does with
+/// its tables.
+const RUN_PARTS: [&str; 7] = [
+    "etc/cron.d",
+    "etc/cron.hourly",
+    "etc/cron.daily",
+    "etc/cron.weekly",
+    "etc/cron.monthly",
+    "etc/network/if-pre-up.d",
+    "etc/network/if-up.d",
+];
+
 /// Values of connection tracking that something writes.
 /// `started`: files of units that something starts, and scripts that these run.
 pub fn writes(image: &Image, started: Vec<String>) -> Vec<Write> {
@@ -62,8 +74,10 @@ pub fn writes(image: &Image, started: Vec<String>) -> Vec<Write> {
 
 fn paths(image: &Image) -> Vec<String> {
     let mut paths: Vec<String> = SCRIPTS.iter().map(ToString::to_string).collect();
+    let debian = image.exists("etc/debian_version");
     for directory in SCRIPT_DIRECTORIES {
-        for name in image.list(directory) {
+        let left_out = |name: &String| debian && RUN_PARTS.contains(&directory) && name.contains('.');
+        for name in image.list(directory).into_iter().filter(|name| !left_out(name)) {
             let path = format!("{directory}/{name}");
             // Drop-ins of units.
             if name.ends_with(".d") {

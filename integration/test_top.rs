@@ -13,6 +13,7 @@ use crate::{Test, test, wait};
 
 pub const TESTS: &[Test] = &[
     test("top::everything_fits_80x24_and_keys_change_it", keys),
+    test("top::from_a_source_to_its_connections_and_back", connections),
     test("top::with_no_agent_it_works_from_dumps_without_colour", without_agent),
     test("top::every_end_leaves_the_terminal_clean", ends),
     test("top::stopped_it_leaves_the_terminal_and_comes_back", stops),
@@ -84,15 +85,68 @@ fn keys() {
     terminal.shows(&["keys", "any key goes back"]);
     terminal.key("x");
     terminal.key("Space");
-    terminal.shows(&["PAUSED"]);
+    terminal.shows(&["SCREEN FROZEN"]);
     terminal.resize(120, 40);
-    let screen = terminal.shows(&["PAUSED", "ASSURED"]);
+    let screen = terminal.shows(&["SCREEN FROZEN", "ASSURED"]);
     assert!(screen.lines().any(|line| line.chars().count() > 100), "{screen}");
     terminal.resize(40, 8);
     terminal.shows(&["SOURCE"]);
     terminal.key("q");
     terminal.shows(&["ended 0"]);
     assert!(!terminal.is_taken());
+}
+
+fn connections() {
+    let topology = filled();
+    let setup = Setup::new(&topology.gateway, &limit(1000));
+    let agent = setup.start();
+    let terminal = Terminal::new();
+    terminal.line(&command(&setup, "LC_ALL=C"));
+    let largest = flow::source(40);
+    terminal.shows(&[&largest.to_string(), " now", "high 80, low 75"]);
+    terminal.key("Enter");
+    let title = format!("40 connections of {largest}, longest idle first");
+    let screen = terminal.shows(&[&title, "192.0.2.9:443", "*IDLE", "esc back"]);
+    let row = screen.lines().find(|line| line.contains("192.0.2.9:443")).unwrap_or_default();
+    assert!(row.starts_with("tcp") && row.contains("established"), "{screen}");
+    // One that comes while they are looked at is one more.
+    fill(&topology.gateway, [Flow::established(largest, [192, 0, 2, 9], 7777, 0)]);
+    terminal.shows(&[&format!("41 connections of {largest}")]);
+    terminal.key("s");
+    terminal.shows(&["most time left first", "*LEFT"]);
+    terminal.key("r");
+    terminal.shows(&["least time left first", "^LEFT"]);
+    terminal.key("Enter");
+    terminal.shows(&["- connection -", &format!("{largest}:10"), "any key goes back"]);
+    terminal.key("x");
+    terminal.key("Escape");
+    terminal.shows(&["41 sources, most entries first", "p prefix"]);
+    terminal.key("r");
+    let screen = terminal.shows(&["fewest entries first", "^ENTRIES", &flow::source(1).to_string()]);
+    let first = screen.lines().skip_while(|line| !line.starts_with("SOURCE")).nth(1);
+    assert!(first.is_some_and(|line| line.starts_with(&flow::source(1).to_string())), "{screen}");
+    // A filter of sources holds for their connections.
+    terminal.key("/");
+    terminal.line("10.9.9.9 --sport 2003");
+    terminal.shows(&["1 source,"]);
+    terminal.key("Enter");
+    terminal.shows(&["1 connection of 10.9.9.9", "192.0.2.9:53", "unreplied"]);
+    terminal.key("Escape");
+    // The agent is paused and the screen is frozen: two words.
+    assert_eq!(setup.ctctl(&["pause"]).code, 0);
+    let screen = terminal.shows(&[&format!("agent {} paused", agent.pid)]);
+    assert!(!screen.contains("FROZEN"), "{screen}");
+    terminal.key("Space");
+    terminal.shows(&["SCREEN FROZEN", " frozen"]);
+    for (columns, lines) in [(80, 24), (60, 20)] {
+        terminal.resize(columns, lines);
+        terminal.key("?");
+        let screen = terminal.shows(&["| q ", "| IDLE  ", "| any key goes back"]);
+        assert!(screen.lines().all(|line| line.chars().count() <= columns.into()), "{screen}");
+        terminal.key("x");
+    }
+    terminal.key("q");
+    terminal.shows(&["ended 0"]);
 }
 
 fn without_agent() {

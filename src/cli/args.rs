@@ -99,7 +99,8 @@ pub enum Command {
     TopSources(TopSources),
     /// The same, live and full-screen: usage over time, sources, what the agent does and why
     #[command(after_help = "Examples:\n  ctctl top\n  ctctl top --by new --prefix 24,64\n\n\
-        Keys: q quit, s sort, p prefix, enter unfold, / filter, space pause, f flush, ? help.")]
+        Keys: q quit, enter a source's connections, esc back, s sort, r reverse, p prefix, / filter, \
+        space freeze the screen, f flush, ? help.")]
     Top(Top),
     /// Entries, one a line as the kernel hands them out: idle time, class, and why each would or would not go
     #[command(after_help = "Examples:\n  ctctl list -s 10.0.0.0/8 --state established --idle-over 2h\n  \

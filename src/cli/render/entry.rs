@@ -32,10 +32,7 @@ pub fn write(out: &mut dyn Write, entry: &Entry, verdict: &Verdict) -> io::Resul
 /// The writer's.
 pub fn write_flow(out: &mut dyn Write, entry: &Entry) -> io::Result<()> {
     let original = &entry.original;
-    match protocol_name(original.protocol) {
-        Some(name) => write!(out, "{name:<7} ")?,
-        None => write!(out, "{:<7} ", original.protocol)?,
-    }
+    write!(out, "{:<7} ", protocol(entry))?;
     write!(out, "{:<11}  {:<21} > {:<21}", state(entry), source(original), destination(original))?;
     match original.l4 {
         L4::Icmp { kind, code, id } => write!(out, "  type {kind} code {code} id {id}")?,
@@ -75,8 +72,14 @@ pub fn write_event(out: &mut dyn Write, at: &jiff::Zoned, event: &Event) -> io::
     writeln!(out, "{}", if event.foreign { "  by another program" } else { "" })
 }
 
+/// The protocol's name, or its number where it has none here.
+pub fn protocol(entry: &Entry) -> String {
+    let number = entry.original.protocol;
+    protocol_name(number).map_or_else(|| number.to_string(), str::to_owned)
+}
+
 /// The state of TCP, of all else whether it was answered. An event tells of TCP's state only what changed.
-fn state(entry: &Entry) -> &'static str {
+pub fn state(entry: &Entry) -> &'static str {
     match entry.tcp {
         Some(tcp) => tcp.state.name(),
         None if entry.original.protocol == TCP => "-",
@@ -98,7 +101,8 @@ fn source(tuple: &Tuple) -> String {
     end(tuple.source, tuple.source_port().filter(|_| tuple.protocol != GRE))
 }
 
-fn destination(tuple: &Tuple) -> String {
+/// Address and port of a destination, as `192.0.2.1:53` or `[2001:db8::1]:53`.
+pub fn destination(tuple: &Tuple) -> String {
     end(tuple.destination, tuple.destination_port().filter(|_| tuple.protocol != GRE))
 }
 
@@ -225,10 +229,9 @@ pub struct FlowRow {
 impl FlowRow {
     /// Of an entry.
     pub fn of(entry: &Entry) -> Self {
-        let number = entry.original.protocol;
         FlowRow {
-            protocol: protocol_name(number).map_or_else(|| number.to_string(), str::to_owned),
-            protocol_number: number,
+            protocol: protocol(entry),
+            protocol_number: entry.original.protocol,
             state: entry.tcp.map(|tcp| tcp.state.name()),
             original: TupleRow::of(&entry.original),
             reply: entry.reply.as_ref().map(TupleRow::of),

@@ -46,9 +46,23 @@ pub fn bytes(value: u64) -> String {
     format!("{amount:.1} {unit}")
 }
 
-/// A rate, one digit after the point; `None` is not known.
+/// A rate, one digit after the point; `None` is not known. What rounds to nothing has no sign.
 pub fn rate(value: Option<f64>) -> String {
-    value.filter(|v| v.is_finite()).map_or_else(|| UNKNOWN.into(), |v| format!("{v:.1}"))
+    value.filter(|v| v.is_finite()).map_or_else(|| UNKNOWN.into(), |v| format!("{:.1}", tenths(v)))
+}
+
+/// A rate with its sign, `+3.2` or `-3.2`; what rounds to nothing has none.
+pub fn growth(value: Option<f64>) -> String {
+    match value.filter(|v| v.is_finite()).map(tenths) {
+        None => UNKNOWN.into(),
+        Some(0.0) => "0.0".into(),
+        Some(v) => format!("{v:+.1}"),
+    }
+}
+
+/// Rounded to tenths; never -0.
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0 + 0.0
 }
 
 /// A count; `None` is not known.
@@ -98,6 +112,15 @@ mod tests {
             ["1023 B", "1.0 KiB", "96.0 MiB", "16777216.0 TiB"]
         );
         assert_eq!([took(0.0312), took(1.25), took(f64::NAN)], ["31 ms", "1.2 s", "-"]);
+    }
+
+    #[test]
+    fn what_rounds_to_nothing_has_no_sign() {
+        for nothing in [0.0, -0.0, 0.04, -0.04, -1e-9] {
+            assert_eq!([rate(Some(nothing)), growth(Some(nothing))], ["0.0", "0.0"], "{nothing}");
+        }
+        assert_eq!([growth(Some(-0.06)), growth(Some(3.24)), growth(None)], ["-0.1", "+3.2", "-"]);
+        assert_eq!([rate(Some(-0.06)), rate(Some(120.0)), rate(Some(f64::NAN))], ["-0.1", "120.0", "-"]);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub type Name = (String, Option<u16>);
 pub struct Arrangement {
     /// The greatest first, by this.
     pub rank: SortBy,
+    /// The least first instead. What is not known comes last either way.
+    pub reversed: bool,
     /// Folded by prefixes of these lengths.
     pub prefix: Option<(u8, u8)>,
     /// Prefixes that show their sources.
@@ -47,15 +49,19 @@ pub fn arrange(rows: &[SourceRow], entries: u64, how: &Arrangement) -> (Vec<Line
     let plain = |row: SourceRow| Line { row, unfolded: None, member: false };
     let Some(lengths) = how.prefix else {
         let mut sorted: Vec<SourceRow> = rows.to_vec();
-        prefix::sort(&mut sorted, how.rank);
-        sorted.truncate(MOST_LINES);
+        sort(&mut sorted, how, MOST_LINES);
         return (sorted.into_iter().map(plain).collect(), rows.len() as u64);
     };
-    let (sums, total) = prefix::sum(rows, entries, lengths, how.rank, MOST_LINES);
+    // The least are among the first few of all only where all are kept.
+    let limit = if how.reversed { 0 } else { MOST_LINES };
+    let (mut sums, total) = prefix::sum(rows, entries, lengths, how.rank, limit);
+    if how.reversed {
+        sort(&mut sums, how, MOST_LINES);
+    }
     let mut lines = Vec::new();
     for sum in sums {
         let unfolded = how.unfolded.contains(&(sum.source.clone(), sum.zone));
-        let members = if unfolded { members(rows, &sum, lengths, how.rank) } else { Vec::new() };
+        let members = if unfolded { members(rows, &sum, lengths, how) } else { Vec::new() };
         lines.push(Line { row: sum, unfolded: Some(unfolded), member: false });
         lines.extend(members.into_iter().map(|row| Line { row, unfolded: None, member: true }));
     }
@@ -63,12 +69,25 @@ pub fn arrange(rows: &[SourceRow], entries: u64, how: &Arrangement) -> (Vec<Line
     (lines, total)
 }
 
-fn members(rows: &[SourceRow], sum: &SourceRow, lengths: (u8, u8), rank: SortBy) -> Vec<SourceRow> {
+/// Puts the rows in order, and keeps the first `most` of them.
+fn sort(rows: &mut Vec<SourceRow>, how: &Arrangement, most: usize) {
+    match how.reversed {
+        false => prefix::sort(rows, how.rank),
+        true => rows.sort_by(|a, b| {
+            let (of_a, of_b) = (how.rank.of(a), how.rank.of(b));
+            // An amount that is not known is below 0.
+            let unknown_last = (of_a < 0.0).cmp(&(of_b < 0.0));
+            unknown_last.then(of_a.total_cmp(&of_b)).then(a.entries.cmp(&b.entries))
+        }),
+    }
+    rows.truncate(most);
+}
+
+fn members(rows: &[SourceRow], sum: &SourceRow, lengths: (u8, u8), how: &Arrangement) -> Vec<SourceRow> {
     let within =
         |row: &&SourceRow| row.zone == sum.zone && prefix::is_within(&row.source, &sum.source, lengths);
     let mut members: Vec<SourceRow> = rows.iter().filter(within).cloned().collect();
-    prefix::sort(&mut members, rank);
-    members.truncate(MOST_MEMBERS);
+    sort(&mut members, how, MOST_MEMBERS);
     members
 }
 
@@ -103,6 +122,31 @@ mod tests {
         assert_eq!(names(&Arrangement::default()), ["10.0.1.1", "10.0.0.2", "10.0.0.1", "10.0.0.2"]);
         let by = Arrangement { rank: SortBy::Unreplied, ..Arrangement::default() };
         assert_eq!(names(&by), ["10.0.0.1", "10.0.0.2", "10.0.1.1", "10.0.0.2"]);
+    }
+
+    #[test]
+    fn reversed_the_least_come_first_and_what_is_not_known_last() {
+        let mut how = Arrangement { reversed: true, ..Arrangement::default() };
+        assert_eq!(names(&how), ["10.0.0.2", "10.0.0.1", "10.0.0.2", "10.0.1.1"]);
+        how.rank = SortBy::Unreplied;
+        assert_eq!(names(&how), ["10.0.0.2", "10.0.0.1", "10.0.0.2", "10.0.1.1"]);
+        how = Arrangement { prefix: Some((24, 64)), ..how };
+        how.rank = SortBy::Entries;
+        how.unfolded.insert(("10.0.0.0/24".into(), Some(0)));
+        let expected = ["+10.0.0.0/24", "+10.0.1.0/24", "-10.0.0.0/24", " 10.0.0.1", " 10.0.0.2"];
+        assert_eq!(names(&how), expected);
+    }
+
+    #[test]
+    fn reversed_the_least_of_all_are_kept() {
+        let many: Vec<String> = (0..3000u32).map(|n| format!("10.1.{}.{}", n / 250, n % 250)).collect();
+        let many: Vec<(&str, u16, u64)> = many.iter().zip(1u64..).map(|(s, n)| (s.as_str(), 0, n)).collect();
+        let rows = canned::top_sources(&many).sources;
+        for prefix in [None, Some((32, 64))] {
+            let how = Arrangement { reversed: true, prefix, ..Arrangement::default() };
+            let (lines, total) = arrange(&rows, 1, &how);
+            assert_eq!((lines.len(), total, lines[0].row.entries), (MOST_LINES, 3000, 1));
+        }
     }
 
     #[test]

@@ -7,16 +7,37 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
 use super::model::{Model, Over};
-use super::{Look, graph, popup};
+use super::{Look, connections_list, graph, list, popup};
 use crate::cli::render::history::sentence;
-use crate::cli::render::quantity::{counted, duration, moment, percent, rate};
+use crate::cli::render::quantity::{counted, duration, growth, moment, percent, rate};
 use crate::cli::render::text::escape;
-use crate::cli::top::list;
 use crate::model::{Level, PressureSettings, StatusDocument};
 
 /// Lines that are always there: two of state, the list's title and header.
 const FIXED: u16 = 4;
-const KEYS: &str = "q quit  s sort  p prefix  enter unfold  / filter  space pause  f flush  ? help";
+/// Keys with what they do in the list of sources; where there is no room for all, the largest number leaves first.
+const KEYS: [(&str, u8); 9] = [
+    ("q quit", 0),
+    ("enter open", 2),
+    ("s sort", 1),
+    ("r reverse", 8),
+    ("p prefix", 5),
+    ("/ filter", 4),
+    ("space freeze", 6),
+    ("f flush", 3),
+    ("? help", 0),
+];
+/// The same in the list of connections.
+const KEYS_OF_CONNECTIONS: [(&str, u8); 8] = [
+    ("q quit", 0),
+    ("esc back", 1),
+    ("enter details", 4),
+    ("s sort", 2),
+    ("r reverse", 5),
+    ("/ filter", 3),
+    ("space freeze", 6),
+    ("? help", 0),
+];
 
 /// Draws everything. `model` learns how long its list is on the screen.
 pub fn draw(
@@ -37,25 +58,38 @@ pub fn draw(
     page.line(&second(model, area.width.into()), Style::default(), None);
     let room = area.height.saturating_sub(FIXED + 1);
     // What is left goes to the list, which nobody can do without.
-    let chart = if room >= 12 { (room / 3).min(12) } else { 0 };
+    let chart = if room >= 12 { (room / 3 + 1).min(13) } else { 0 };
     let actions = if room >= 8 { (room / 4).clamp(2, 10) } else { 0 };
     if chart > 0 {
         let place = page.take(chart);
-        graph::draw(&model.usage, marks, look, place, page.buffer);
+        let end = if model.frozen.is_some() { "frozen" } else { "now" };
+        graph::draw(model.shown_usage(), marks, end, look, place, page.buffer);
     }
     let below = actions + u16::from(actions > 0) + 1;
     let rows = area.bottom().saturating_sub(page.next + 2 + below);
-    model.scroll(rows.into());
-    page.title(&list::title(model, usize::from(area.width).saturating_sub(6)));
-    let place = page.take(rows + 1);
-    list::draw(model, look, place, page.buffer);
+    let title_room = usize::from(area.width).saturating_sub(6);
+    let lines = model.lines().len();
+    if let Some(connections) = &mut model.connections {
+        connections.cursor.scroll(rows.into(), connections.rows().len());
+    } else {
+        model.cursor.scroll(rows.into(), lines);
+    }
+    if let Some(connections) = &model.connections {
+        page.title(&connections_list::title(model, connections, title_room));
+        let place = page.take(rows + 1);
+        connections_list::draw(connections, look, place, page.buffer);
+    } else {
+        page.title(&list::title(model, title_room));
+        let place = page.take(rows + 1);
+        list::draw(model, look, place, page.buffer);
+    }
     if actions > 0 {
         page.title("what the agent does");
         let place = page.take(actions);
         happened(model, zone, look, place, page.buffer);
     }
     page.next = area.bottom().saturating_sub(1).max(page.next.min(area.bottom()));
-    page.line(&last(model), look.dim(), None);
+    page.line(&last(model, area.width.into()), look.dim(), None);
     popup::draw(model, look, area, page.buffer);
 }
 
@@ -115,22 +149,26 @@ fn level_colour(level: Level) -> Color {
     }
 }
 
-/// Where, how full, of how much, and who watches.
+/// Which namespace, how full, of how much, and whether an agent acts there. Where there is no room for all, what the
+/// operator has to know stays: that the agent does not act, and that the screen is frozen.
 fn first(model: &Model, room: usize) -> String {
     let Some(status) = &model.status else {
         return "ctctl top: reading".into();
     };
     let netns = status.header.netns.key();
-    let full = format!("{} of {} entries", percent(status.usage_percent), status.limit);
-    let text = format!("{}  {}  {full}", escape(&netns), status.level.name());
-    let who = match &status.agent {
-        Some(agent) if agent.paused => format!("; agent {} is paused", agent.pid),
-        Some(agent) if agent.dry_run => format!("; agent {}, dry run", agent.pid),
-        Some(agent) => format!("; agent {}", agent.pid),
-        None => "; no agent".into(),
+    let text = format!("{}  {}  {}", escape(&netns), status.level.name(), percent(status.usage_percent));
+    let of = format!(" of {} entries", status.limit);
+    let (who, short) = match &status.agent {
+        Some(agent) if agent.paused => (format!("; agent {} paused", agent.pid), "; agent paused"),
+        Some(agent) if agent.dry_run => (format!("; agent {}, dry run", agent.pid), "; dry run"),
+        Some(agent) => (format!("; agent {}", agent.pid), ""),
+        None => ("; no agent".into(), "; no agent"),
     };
-    let paused = if model.paused { "  PAUSED" } else { "" };
-    with(text, &[who], room.saturating_sub(paused.len())) + paused
+    let frozen = if model.frozen.is_some() { "  SCREEN FROZEN" } else { "" };
+    let forms = [(of.as_str(), who.as_str()), (&of, short), ("", &who), ("", short), ("", "")];
+    let mut forms = forms.iter().map(|(of, who)| format!("{text}{of}{who}{frozen}"));
+    let shortest = forms.next_back().unwrap_or_default();
+    forms.find(|text| text.chars().count() <= room).unwrap_or(shortest)
 }
 
 /// What it is coming to.
@@ -139,10 +177,11 @@ fn second(model: &Model, room: usize) -> String {
         return model.trouble.as_deref().map(|why| escape(why).into_owned()).unwrap_or_default();
     };
     let growth = match status.net_growth_per_second {
-        Some(growth) => format!(", growth {growth:+.1}/s"),
+        Some(_) => format!(", growth {}/s", growth(status.net_growth_per_second)),
         None => ", growth -".into(),
     };
     let full = match status.seconds_to_full {
+        Some(seconds) if seconds <= 0.0 => ", full".into(),
         Some(seconds) => format!(", full in {}", duration(seconds)),
         None => ", not filling".into(),
     };
@@ -167,14 +206,28 @@ fn with(text: String, more: &[String], room: usize) -> String {
     })
 }
 
-fn last(model: &Model) -> String {
+fn last(model: &Model, room: usize) -> String {
     match (&model.over, model.flushing) {
         (Over::Filter(text, why), _) => match why {
             Some(why) => format!("filter: {text}_  ({why})"),
             None => format!("filter: {text}_  (enter: take it, esc: leave it)"),
         },
         (_, true) => "flushing...".into(),
-        _ => KEYS.into(),
+        _ if model.connections.is_some() => fitting(&KEYS_OF_CONNECTIONS, room),
+        _ => fitting(&KEYS, room),
+    }
+}
+
+/// As many of the keys as there is room for, whole.
+fn fitting(keys: &[(&str, u8)], room: usize) -> String {
+    let mut kept = keys.to_vec();
+    loop {
+        let text = kept.iter().map(|(key, _)| *key).collect::<Vec<&str>>().join("  ");
+        let last = kept.iter().enumerate().max_by_key(|(_, (_, leaves))| *leaves);
+        match last {
+            Some((at, (_, leaves))) if *leaves > 0 && text.len() > room => drop(kept.remove(at)),
+            _ => return text,
+        }
     }
 }
 

@@ -5,7 +5,10 @@ use ratatui::style::Color;
 use super::*;
 use crate::cli::render::canned;
 use crate::cli::top::arrange::{Arrangement, arrange};
+use crate::cli::top::connections::{Connection, Connections, Read};
 use crate::cli::top::model::Listing;
+use crate::model::{Class, Entry, L4, Tuple, Verdict};
+use ratatui::crossterm::event::KeyCode;
 
 const PLAIN: Look = Look { colour: false, unicode: false };
 const RICH: Look = Look { colour: true, unicode: true };
@@ -64,7 +67,7 @@ fn eighty_by_twenty_four_shows_all_of_it() {
     assert!(lines[header].contains("*ENTRIES") && lines[header].contains("NEW/S"), "{}", lines[header]);
     assert!(lines[header + 1].starts_with("10.0.0.1 "), "{shown}");
     assert!(shown.contains("what the agent does") && shown.contains("raised max"), "{shown}");
-    assert_eq!(lines[23], KEYS);
+    assert_eq!(lines[23], "q quit  enter open  s sort  p prefix  / filter  space freeze  f flush  ? help");
     assert!(lines.iter().all(|line| line.is_ascii()), "{shown}");
 }
 
@@ -83,7 +86,7 @@ fn without_colour_there_is_none_and_the_cursor_is_seen() {
 fn every_size_is_drawn_and_the_list_is_the_last_to_go() {
     for over in [
         Over::Nothing,
-        Over::Help,
+        Over::Help(0),
         Over::Filter("-p udp".into(), Some("no such thing".into())),
         Over::Flush { name: ("10.0.0.1".into(), Some(3)), preview: Some(("a\n".repeat(50), true)) },
         Over::Told("x".repeat(500)),
@@ -92,7 +95,7 @@ fn every_size_is_drawn_and_the_list_is_the_last_to_go() {
             (0..12).flat_map(|w| (0..12).map(move |h| (w * w, h * h))).chain([(200, 60), (80, 24)])
         {
             let mut model = model();
-            model.selected = 20;
+            model.cursor.selected = 20;
             model.over = over.clone();
             buffer(&mut model, &RICH, width, height);
             if over == Over::Nothing && height >= 6 && width >= 40 {
@@ -102,6 +105,129 @@ fn every_size_is_drawn_and_the_list_is_the_last_to_go() {
         }
     }
     assert!(!screen(&mut Model::default(), &RICH, 80, 24).is_empty(), "before anything is known");
+}
+
+#[test]
+fn the_agent_is_paused_and_the_screen_is_frozen_in_two_words() {
+    let mut model = model();
+    let mut status = canned::status();
+    if let Some(agent) = &mut status.agent {
+        agent.paused = true;
+    }
+    model.status(31, status, None);
+    let line = |model: &mut Model, width| text(&buffer(model, &PLAIN, width, 24))[0].clone();
+    assert_eq!(line(&mut model, 80), "host  normal  12.1 % of 65536 entries; agent 812 paused");
+    assert_eq!(line(&mut model, 40), "host  normal  12.1 %; agent 812 paused");
+    model.frozen = Some(model.usage.clone());
+    assert_eq!(
+        line(&mut model, 80),
+        "host  normal  12.1 % of 65536 entries; agent 812 paused  SCREEN FROZEN"
+    );
+    assert_eq!(line(&mut model, 60), "host  normal  12.1 %; agent 812 paused  SCREEN FROZEN");
+    assert_eq!(line(&mut model, 40), "host  normal  12.1 %  SCREEN FROZEN");
+    let shown = screen(&mut model, &PLAIN, 80, 24);
+    assert!(shown.contains(" frozen\n") && !shown.contains(" now\n"), "{shown}");
+}
+
+#[test]
+fn the_help_fits_and_is_paged_through_where_it_does_not() {
+    let whole = |shown: &str| {
+        for line in shown.lines() {
+            let inside = line.strip_prefix("| ").and_then(|line| line.strip_suffix('|'));
+            assert!(inside.is_none_or(|inside| inside.ends_with(' ')), "cut:\n{shown}");
+        }
+    };
+    for (width, height) in [(80, 24), (80, 20), (60, 20), (120, 40)] {
+        let mut model = model();
+        model.over = Over::Help(0);
+        let shown = screen(&mut model, &PLAIN, width, height);
+        assert!(shown.contains("| q ") && shown.contains("| IDLE  "), "{width}x{height}:\n{shown}");
+        assert!(shown.contains("| any key goes back"), "{shown}");
+        whole(&shown);
+    }
+    for (width, height) in [(60, 12), (40, 12), (40, 6)] {
+        let mut model = model();
+        model.over = Over::Help(0);
+        let mut read = String::new();
+        for _ in 0..100 {
+            let shown = screen(&mut model, &PLAIN, width, height);
+            whole(&shown);
+            read.push_str(&shown);
+            if !model.more_help {
+                break;
+            }
+            assert!(shown.contains("down shows more"), "{shown}");
+            model.key(KeyCode::Down.into());
+        }
+        let words = read.split_whitespace().collect::<Vec<&str>>().join(" ");
+        for part in ["quit, as ctrl-c", "flush the line", "UNREPLIED", "up shows what is above"] {
+            assert!(words.contains(part), "{width}x{height} {part}:\n{words}");
+        }
+    }
+}
+
+#[test]
+fn keys_are_told_whole_or_not_at_all() {
+    for (width, expected) in [
+        (120, "q quit  enter open  s sort  r reverse  p prefix  / filter  space freeze  f flush  ? help"),
+        (60, "q quit  enter open  s sort  / filter  f flush  ? help"),
+        (40, "q quit  enter open  s sort  ? help"),
+        (10, "q quit  ? help"),
+    ] {
+        assert_eq!(fitting(&KEYS, width), expected);
+    }
+}
+
+#[test]
+fn the_connections_of_a_source_fill_the_list() {
+    let mut model = model();
+    let mut connections = Connections::of(("10.0.0.1".into(), Some(3)));
+    model.connections = Some(connections.clone());
+    assert!(screen(&mut model, &PLAIN, 80, 24).contains("-- connections of 10.0.0.1 zone 3: reading --"));
+    let entry = |port: u16| Entry {
+        original: Tuple {
+            source: [10, 0, 0, 1].into(),
+            destination: [192, 0, 2, 9].into(),
+            protocol: 17,
+            l4: L4::Ports { source: port, destination: 53 },
+        },
+        timeout_seconds: Some(20),
+        ..Entry::default()
+    };
+    let verdict = Verdict {
+        class: Some(Class::UdpShort),
+        idle_seconds: Some(10),
+        floor_seconds: Some(120),
+        protocol: 17,
+        ..Verdict::default()
+    };
+    let rows = (1000..1030).map(|port| Connection::new(&entry(port), &verdict)).collect();
+    connections.take(Read { of: connections.order(), rows, total: 30, seconds: 0.004 });
+    model.connections = Some(connections);
+    let shown = screen(&mut model, &PLAIN, 80, 24);
+    for part in [
+        "-- 30 connections of 10.0.0.1 zone 3, longest idle first; read in 4 ms --",
+        "PROTO  STATE      PORT  TO            LEFT  *IDLE  CLASS      UNDER PRESSURE",
+        "udp    unreplied  1000  192.0.2.9:53   20s    10s  udp-short  stays: idle for...",
+        "q quit  esc back  enter details  s sort  r reverse  / filter  ? help",
+    ] {
+        assert!(shown.contains(part), "{part}:\n{shown}");
+    }
+    let narrow = screen(&mut model, &PLAIN, 40, 8);
+    assert!(narrow.contains("PROTO  PORT  TO            LEFT  *IDLE"), "{narrow}");
+    model.over = Over::Connection("udp  unreplied  10.0.0.1:1000 > 192.0.2.9:53".into());
+    assert!(screen(&mut model, &PLAIN, 80, 24).contains("- connection -"));
+}
+
+#[test]
+fn what_does_not_grow_has_no_sign() {
+    let mut model = model();
+    for (growth, expected) in [(-0.04, "growth 0.0/s"), (0.04, "growth 0.0/s"), (-0.3, "growth -0.3/s")] {
+        let status = StatusDocument { net_growth_per_second: Some(growth), ..canned::status() };
+        model.status(40, status, None);
+        let shown = screen(&mut model, &PLAIN, 80, 24);
+        assert!(shown.contains(expected), "{shown}");
+    }
 }
 
 #[test]

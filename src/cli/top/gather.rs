@@ -13,7 +13,9 @@ use signal_hook::consts::{
 use signal_hook::iterator::Signals;
 
 use super::arrange::{Arrangement, arrange};
+use super::connections::Read;
 use super::model::{Listing, Model};
+use super::reading::{Wanted, read_connections};
 use super::screen;
 use crate::cli::asking::{Asking, LISTEN};
 use crate::cli::place::Place;
@@ -28,7 +30,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Sources are counted so often, where that is cheap.
 const SOURCES: Duration = Duration::from_secs(2);
 /// Of the time of one core, counting takes at most one part in so many.
-const IDLE_SHARE: u32 = 10;
+pub const IDLE_SHARE: u32 = 10;
 /// Sources that are asked for where they are not folded: more than anybody scrolls through.
 const MOST_SOURCES: usize = 1000;
 /// A screen that does not take the last words of a signal's end is left alone after this.
@@ -62,6 +64,8 @@ pub enum Message {
     },
     /// Sources, and how they are arranged.
     Listing(Arrangement, Box<Listing>),
+    /// The entries of one source, or why they cannot be read.
+    Connections(Box<std::result::Result<Read, String>>),
     /// Something cannot be read; why.
     Trouble(String),
     /// What a flush of this source would take, and whether it can be done.
@@ -81,6 +85,7 @@ pub struct Gatherers {
     messages: Sender<Message>,
     asking: Sender<Asking>,
     arranging: Sender<Arranging>,
+    connecting: Sender<Option<Wanted>>,
 }
 
 impl Gatherers {
@@ -92,7 +97,9 @@ impl Gatherers {
         let (messages, received) = channel();
         let (asking, asked) = channel();
         let (arranging, arranged) = channel();
-        let gatherers = Gatherers { messages: messages.clone(), asking, arranging: arranging.clone() };
+        let (connecting, connected) = channel();
+        let gatherers =
+            Gatherers { messages: messages.clone(), asking, arranging: arranging.clone(), connecting };
         gatherers.arrange(&model.how);
         gatherers.read(&model.how, &model.filters);
         let signals = Signals::new(ENDS.iter().chain(&[SIGTSTP]));
@@ -101,6 +108,8 @@ impl Gatherers {
         spawn("signals", move || watch_signals(signals, &out))?;
         let (out, at) = (messages.clone(), place.clone());
         spawn("usage", move || watch_usage(&at, &out))?;
+        let (out, at) = (messages.clone(), place.clone());
+        spawn("connections", move || read_connections(&at, &connected, &out))?;
         let out = messages.clone();
         spawn("sources", move || count_sources(&place, &asked, &arranging, &out))?;
         spawn("arrange", move || arrange_sources(&arranged, &messages))?;
@@ -141,10 +150,16 @@ impl Gatherers {
 
     /// Counts anew, now.
     pub fn read(&self, how: &Arrangement, filters: &Filters) {
-        // Prefixes are summed over every source.
-        let limit = if how.prefix.is_some() { 0 } else { MOST_SOURCES };
+        // Prefixes are summed over every source, and the least are known where all are.
+        let limit = if how.prefix.is_some() || how.reversed { 0 } else { MOST_SOURCES };
         let question = Question { rank: how.rank, limit, ..Question::default() };
         let _ = self.asking.send(Asking { question, filters: filters.clone(), direct: false });
+    }
+
+    /// Reads the entries of the source whose connections are shown, again and again; none any more where none are.
+    pub fn connect(&self, model: &Model) {
+        let wanted = |order| Wanted { order, filters: model.filters.clone() };
+        let _ = self.connecting.send(model.connections.as_ref().map(|shown| wanted(shown.order())));
     }
 }
 

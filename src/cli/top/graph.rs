@@ -1,4 +1,4 @@
-//! Usage over time, with the watermarks, in so many columns and lines.
+//! Usage over time, with the watermarks and an axis of time, in so many columns and lines.
 
 use std::collections::VecDeque;
 
@@ -7,14 +7,20 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 
 use super::Look;
-use crate::model::PressureSettings;
+use crate::model::{PressureSettings, ShortDuration};
 
 /// An hour of samples, one a second.
 const MOST_SAMPLES: usize = 3600;
 /// Seconds that one column may stand for.
 const STEPS: [usize; 8] = [1, 2, 5, 10, 15, 20, 30, 60];
-/// For the names of the watermarks.
+/// For the names of the watermarks, at least.
 const LABELS: u16 = 14;
+/// Lines that the bars have for themselves: with no more than these there is no axis.
+const LEAST_FOR_AXIS: u16 = 3;
+/// Columns from one tick of the axis to the next, at least.
+const APART: usize = 12;
+/// Seconds from one tick of the axis to the next.
+const TICKS: [usize; 12] = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600];
 /// Eighths of a line.
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
@@ -58,19 +64,37 @@ impl Usage {
     }
 }
 
-/// Draws it; gives how many seconds it spans.
-pub fn draw(usage: &Usage, marks: &PressureSettings, look: &Look, area: Rect, buffer: &mut Buffer) -> usize {
-    let width = area.width.saturating_sub(LABELS);
-    if area.height == 0 || width == 0 {
+/// Draws it: bars under the watermarks, and below them how long ago each was; gives how many seconds it spans. `end`
+/// names the newest.
+pub fn draw(
+    usage: &Usage,
+    marks: &PressureSettings,
+    end: &str,
+    look: &Look,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> usize {
+    let bars = if area.height > LEAST_FOR_AXIS { area.height - 1 } else { area.height };
+    if bars == 0 {
+        return 0;
+    }
+    let labels = labels(marks, bars, (area.width / 2).max(LABELS).into());
+    let longest = labels.iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0);
+    let width = area.width.saturating_sub(LABELS.max(longest as u16));
+    if width == 0 {
         return 0;
     }
     let (columns, step) = usage.columns(width.into());
-    rule(marks, look, area, buffer);
+    let plot = Rect { height: bars, width, ..area };
+    rule(&labels, look, plot, area, buffer);
     let from = width - columns.len() as u16;
     for (at, percent) in columns.iter().enumerate() {
         if let Some(percent) = percent {
-            bar(*percent, marks, look, area, area.x + from + at as u16, buffer);
+            bar(*percent, marks, look, plot, plot.x + from + at as u16, buffer);
         }
+    }
+    if bars < area.height {
+        axis(step, end, look, Rect { y: area.y + bars, height: 1, width, ..area }, buffer);
     }
     columns.len() * step
 }
@@ -81,31 +105,60 @@ fn line_of(percent: f64, height: u16) -> u16 {
     height - 1 - from_below.min(height - 1)
 }
 
-/// The watermarks: a line each, named at its right end. Those that fall together share it.
-fn rule(marks: &PressureSettings, look: &Look, area: Rect, buffer: &mut Buffer) {
+/// The names of the watermarks, each with the line that it falls into. Those of one line are told one after the other,
+/// and where that is more than `room`, all but the first by their numbers alone.
+fn labels(marks: &PressureSettings, height: u16, room: usize) -> Vec<(u16, String)> {
     let named =
         [(marks.critical_percent, "critical"), (marks.high_percent, "high"), (marks.low_percent, "low")];
-    let mut last: Option<(u16, u16)> = None;
+    let mut lines: Vec<(u16, Vec<(f64, &str)>)> = Vec::new();
     for (percent, name) in named {
-        let line = line_of(percent, area.height);
-        let label = format!(" {name} {percent}");
-        match last {
-            // The second of a line has no room for its name, only for its number.
-            Some((before, end)) if before == line => {
-                let room = usize::from(area.right().saturating_sub(end));
-                let short = format!(" {percent}");
-                buffer.set_stringn(end, area.y + line, short, room, Style::default());
-            }
-            _ => {
-                let dash = if look.unicode { "┄" } else { "-" };
-                for x in area.x..area.right() - LABELS {
-                    buffer[(x, area.y + line)].set_symbol(dash).set_style(look.dim());
-                }
-                let x = area.right() - LABELS;
-                let (end, _) = buffer.set_stringn(x, area.y + line, label, LABELS.into(), Style::default());
-                last = Some((line, end));
-            }
+        let line = line_of(percent, height);
+        match lines.last_mut() {
+            Some((last, together)) if *last == line => together.push((percent, name)),
+            _ => lines.push((line, vec![(percent, name)])),
         }
+    }
+    let text = |together: &[(f64, &str)]| {
+        let whole: Vec<String> = together.iter().map(|(percent, name)| format!("{name} {percent}")).collect();
+        let whole = format!(" {}", whole.join(", "));
+        if whole.chars().count() <= room {
+            return whole;
+        }
+        let rest: String = together[1..].iter().map(|(percent, _)| format!(", {percent}")).collect();
+        format!(" {} {}{rest}", together[0].1, together[0].0)
+    };
+    lines.iter().map(|(line, together)| (*line, text(together))).collect()
+}
+
+/// A line at each watermark, and its name behind it.
+fn rule(labels: &[(u16, String)], look: &Look, plot: Rect, area: Rect, buffer: &mut Buffer) {
+    for (line, label) in labels {
+        let dash = if look.unicode { "┄" } else { "-" };
+        for x in plot.x..plot.right() {
+            buffer[(x, plot.y + line)].set_symbol(dash).set_style(look.dim());
+        }
+        let room = usize::from(area.right().saturating_sub(plot.right()));
+        buffer.set_stringn(plot.right(), plot.y + line, label, room, Style::default());
+    }
+}
+
+/// How long ago the bars above are, at round times.
+fn axis(step: usize, end: &str, look: &Look, area: Rect, buffer: &mut Buffer) {
+    let width = usize::from(area.width);
+    let label = |seconds: usize| {
+        let tick = if look.unicode { "╵" } else { "'" };
+        format!("{tick}-{}", ShortDuration(seconds as u32))
+    };
+    // A label has 7 characters at most: it reaches neither the next nor the end.
+    let apart = APART.max(end.len() + 6);
+    let interval = TICKS.into_iter().find(|seconds| seconds % step == 0 && seconds / step >= apart);
+    let ticks = interval.into_iter().flat_map(|interval| (1..).map(move |n| n * interval));
+    for seconds in ticks.take_while(|seconds| seconds / step < width) {
+        let x = area.x + (width - 1 - seconds / step) as u16;
+        buffer.set_stringn(x, area.y, label(seconds), usize::from(area.right() - x), look.dim());
+    }
+    if let Some(at) = width.checked_sub(end.len()) {
+        buffer.set_stringn(area.x + at as u16, area.y, end, end.len(), look.dim());
     }
 }
 
@@ -134,36 +187,79 @@ fn bar(percent: f64, marks: &PressureSettings, look: &Look, area: Rect, x: u16, 
 mod tests {
     use super::*;
 
-    fn drawn(percents: &[f64], unicode: bool, width: u16) -> Vec<String> {
+    fn drawn(percents: &[f64], unicode: bool, width: u16, height: u16) -> Vec<String> {
         let mut usage = Usage::default();
         for (second, percent) in percents.iter().enumerate() {
             usage.add(second as u64 + 10, *percent);
         }
-        let area = Rect::new(0, 0, width, 10);
+        let area = Rect::new(0, 0, width, height);
         let mut buffer = Buffer::empty(area);
         let look = Look { colour: false, unicode };
-        draw(&usage, &PressureSettings::default(), &look, area, &mut buffer);
+        draw(&usage, &PressureSettings::default(), "now", &look, area, &mut buffer);
         let line = |y| (0..width).map(|x| buffer[(x, y)].symbol().to_string()).collect::<String>();
-        (0..10).map(|y| line(y).trim_end().to_string()).collect()
+        (0..height).map(|y| line(y).trim_end().to_string()).collect()
     }
 
     #[test]
     fn the_newest_is_at_the_right_between_the_watermarks() {
-        let lines = drawn(&[10.0, 50.0, 96.0], true, 20);
+        let lines = drawn(&[10.0, 50.0, 96.0], true, 20, 11);
         assert_eq!(lines[0], "┄┄┄┄┄▅ critical 95");
         assert_eq!(lines[1], "┄┄┄┄┄█ high 80");
         assert_eq!(lines[2], "┄┄┄┄┄█ low 75");
         assert_eq!(lines[5], "    ██");
         assert_eq!(lines[9], "   ███");
-        let plain = drawn(&[10.0, 50.0, 96.0], false, 20);
+        let plain = drawn(&[10.0, 50.0, 96.0], false, 20, 11);
         assert_eq!((plain[0].as_str(), plain[9].as_str()), ("-----# critical 95", "   ###"));
+    }
+
+    #[test]
+    fn watermarks_of_one_line_are_told_apart() {
+        let lines = drawn(&[10.0], false, 80, 7);
+        assert!(lines[0].ends_with("- critical 95") && lines[1].ends_with("- high 80, low 75"), "{lines:#?}");
+        let lines = drawn(&[10.0], false, 60, 4);
+        assert!(lines[0].ends_with("- critical 95, high 80, low 75"), "{lines:#?}");
+        let lines = drawn(&[10.0], false, 40, 3);
+        assert!(lines[0].ends_with("- critical 95, 80, 75"), "{lines:#?}");
+    }
+
+    #[test]
+    fn the_axis_has_round_times_that_do_not_run_into_each_other() {
+        for (seconds, width, expected) in [
+            (3, 80, "   '-1m           '-45s          '-30s          '-15s        now"),
+            (100, 80, "   '-2m           '-1m30s        '-1m           '-30s        now"),
+            (3600, 80, "   '-1h           '-45m          '-30m          '-15m        now"),
+        ] {
+            let lines = drawn(&vec![1.0; seconds], false, width, 7);
+            assert!(lines[6].ends_with(expected), "{lines:#?}");
+        }
+        for seconds in (1..3600).step_by(97) {
+            for width in 20..140 {
+                let line = &drawn(&vec![1.0; seconds], false, width, 7)[6];
+                let ticks: Vec<&str> = line.split_whitespace().collect();
+                assert_eq!(ticks.last(), Some(&"now"), "{seconds} s in {width}: {line}");
+                for tick in &ticks[..ticks.len() - 1] {
+                    assert!(tick.starts_with("'-") && tick.ends_with(['s', 'm', 'h']), "{width}: {line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tick_stands_under_its_second() {
+        let mut percents = vec![0.0; 61];
+        percents[30] = 100.0;
+        let lines = drawn(&percents, true, 80, 7);
+        let columns = |line: &str, c: char| line.chars().position(|at| at == c);
+        let tick = lines[6].chars().collect::<Vec<_>>();
+        let peak = columns(&lines[3], '█').expect("a peak");
+        assert_eq!(tick[peak..peak + 5].iter().collect::<String>(), "╵-30s", "{lines:#?}");
     }
 
     #[test]
     fn what_does_not_fit_is_the_peak_of_several_seconds() {
         let mut percents = vec![10.0; 12];
         percents[3] = 90.0;
-        let lines = drawn(&percents, true, 20);
+        let lines = drawn(&percents, true, 20, 11);
         // 12 seconds in 6 columns: the second of them holds the peak.
         assert!(lines[1].starts_with("┄█┄┄┄┄"), "{lines:#?}");
         let mut usage = Usage::default();
@@ -177,7 +273,7 @@ mod tests {
 
     #[test]
     fn no_room_and_strange_values_are_no_panic() {
-        for (width, height) in [(0, 0), (1, 1), (13, 2), (15, 1), (16, 2)] {
+        for (width, height) in [(0, 0), (1, 1), (13, 2), (15, 1), (16, 2), (2, 9), (15, 9), (16, 4)] {
             let area = Rect::new(0, 0, width, height);
             let mut buffer = Buffer::empty(area);
             let mut usage = Usage::default();
@@ -185,7 +281,7 @@ mod tests {
                 usage.add(second, percent);
             }
             let look = Look { colour: true, unicode: true };
-            draw(&usage, &PressureSettings::default(), &look, area, &mut buffer);
+            draw(&usage, &PressureSettings::default(), "now", &look, area, &mut buffer);
         }
     }
 }

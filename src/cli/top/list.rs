@@ -6,6 +6,7 @@ use ratatui::style::{Modifier, Style};
 
 use super::Look;
 use super::arrange::Line;
+use super::cursor::Cursor;
 use super::model::Model;
 use crate::cli::render::quantity::{UNKNOWN, count, counted, rate};
 use crate::cli::render::text::escape;
@@ -29,7 +30,7 @@ const COLUMNS: [Column; 10] = [
     column("ICMP", 6, 8, None, |line| line.row.icmp.to_string()),
     column("OTHER", 6, 9, None, |line| line.row.other.to_string()),
     column("ASSURED", 8, 7, None, |line| count(line.row.assured)),
-    column("UNREPLIED", 9, 2, Some(SortBy::Unreplied), |line| count(line.row.unreplied)),
+    column("UNREPLIED", 10, 2, Some(SortBy::Unreplied), |line| count(line.row.unreplied)),
     column("IDLE", 8, 3, Some(SortBy::Idle), |line| count(line.row.idle)),
 ];
 
@@ -59,7 +60,8 @@ pub fn title(model: &Model, room: usize) -> String {
         if listing.synced { ["", ""] } else { [", not in step with the kernel yet", ", not in step"] };
     let trouble = model.trouble.as_deref().map_or(String::new(), |why| format!(", old: {}", escape(why)));
     let count = counted(listing.total, one, many);
-    let what = format!("{count}{prefix}, most {} first{filter}", model.how.rank.name());
+    let first = if model.how.reversed { "fewest" } else { "most" };
+    let what = format!("{count}{prefix}, {first} {} first{filter}", model.how.rank.name());
     let origin = format!("; {}", escape(&listing.origin));
     // Without what it took, and why.
     let briefly = origin.split(" (").next().unwrap_or_default();
@@ -70,19 +72,30 @@ pub fn title(model: &Model, room: usize) -> String {
 }
 
 /// It says so where something is missing.
-fn cut(text: String, room: usize) -> String {
+pub fn cut(text: String, room: usize) -> String {
     match text.chars().count() <= room {
         true => text,
         false => text.chars().take(room.saturating_sub(3)).collect::<String>() + "...",
     }
 }
 
-/// Draws the header and the lines from `model.top` on.
+/// The sign of the column that a list is sorted by.
+pub fn mark(reversed: bool, look: &Look) -> &'static str {
+    match (reversed, look.unicode) {
+        (false, true) => "▼",
+        (true, true) => "▲",
+        (false, false) => "*",
+        (true, false) => "^",
+    }
+}
+
+/// Draws the header and the lines from the first that is shown on.
 pub fn draw(model: &Model, look: &Look, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 {
         return;
     }
-    let shown = &model.lines()[model.top.min(model.lines().len())..];
+    let Cursor { top, selected, .. } = model.cursor;
+    let shown = &model.lines()[top.min(model.lines().len())..];
     let shown = &shown[..shown.len().min(usize::from(area.height) - 1)];
     let zones = model.lines().iter().any(|line| line.row.zone.unwrap_or(0) != 0);
     let names: Vec<String> = shown.iter().map(|line| name(line, zones, look)).collect();
@@ -90,7 +103,7 @@ pub fn draw(model: &Model, look: &Look, area: Rect, buffer: &mut Buffer) {
     let columns = fitting(model, shown, usize::from(area.width).saturating_sub(name_width));
     let header = |column: &&Column| {
         let sorted = column.sort == Some(model.how.rank);
-        let mark = if sorted { if look.unicode { "▼" } else { "*" } } else { "" };
+        let mark = if sorted { mark(model.how.reversed, look) } else { "" };
         format!("{mark}{}", column.title)
     };
     let titles: Vec<String> = columns.iter().map(header).collect();
@@ -100,7 +113,7 @@ pub fn draw(model: &Model, look: &Look, area: Rect, buffer: &mut Buffer) {
     for (at, (line, name)) in shown.iter().zip(&names).enumerate() {
         let y = area.y + 1 + at as u16;
         let cells = columns.iter().map(|column| (column.cell)(line));
-        let selected = model.top + at == model.selected;
+        let selected = top + at == selected;
         let style =
             if selected { Style::default().add_modifier(Modifier::REVERSED) } else { Style::default() };
         buffer.set_stringn(area.x, y, text(name, name_width, &columns, cells), area.width.into(), style);

@@ -1,6 +1,9 @@
 //! `ctctl top`: full screen. One thread draws and takes keys; others gather, so that a key never waits for a dump.
 
 mod arrange;
+mod connections;
+mod connections_list;
+mod cursor;
 mod draw;
 mod flush;
 mod gather;
@@ -8,6 +11,7 @@ mod graph;
 mod list;
 mod model;
 mod popup;
+mod reading;
 mod screen;
 
 use std::io::{self, IsTerminal};
@@ -74,7 +78,10 @@ impl Look {
 /// Where there is no terminal that can do this, and no namespace.
 pub fn run(global: &Global, options: &args::Top) -> Result<u8> {
     able(global)?;
-    let place = Arc::new(Place::find(global)?);
+    let mut place = Place::find(global)?;
+    // What would be said on standard error would lie across the screen.
+    place.style.verbosity = place.style.verbosity.min(-1);
+    let place = Arc::new(place);
     let mut model = Model { filters: options.filters.0.clone(), ..Model::default() };
     model.how.rank = options.by.into();
     model.how.prefix = options.prefix;
@@ -162,6 +169,10 @@ fn take(model: &mut Model, message: Message, gatherers: &Gatherers, flusher: &Fl
             show(model, &how, *listing);
             Ask::Nothing
         }
+        Message::Connections(read) => {
+            model.connections_read(*read);
+            Ask::Nothing
+        }
         Message::Trouble(why) => {
             model.trouble = Some(why);
             Ask::Nothing
@@ -175,9 +186,10 @@ fn take(model: &mut Model, message: Message, gatherers: &Gatherers, flusher: &Fl
     answer(model, ask, gatherers, flusher)
 }
 
-/// A list in an arrangement that nobody wants any more is not shown; nor is any while paused, but that of a key.
+/// A list in an arrangement that nobody wants any more is not shown; nor is any while the screen is frozen, but that of
+/// a key.
 fn show(model: &mut Model, how: &arrange::Arrangement, listing: Listing) {
-    let fresh = !model.paused || model.listing.is_none() || model.arranging;
+    let fresh = model.frozen.is_none() || model.listing.is_none() || model.arranging;
     if *how == model.how && fresh {
         model.arranging = false;
         model.listing(listing);
@@ -197,7 +209,11 @@ fn answer(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher)
             model.arranging = true;
             gatherers.arrange(&model.how);
             gatherers.read(&model.how, &model.filters);
+            if model.connections.is_some() {
+                gatherers.connect(model);
+            }
         }
+        Ask::Connections => gatherers.connect(model),
         Ask::Filter(text) => {
             let filters = filters_of(&text);
             let ask = model.filtered(text, filters);

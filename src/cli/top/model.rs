@@ -3,6 +3,8 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::arrange::{Arrangement, Line, Name};
+use super::connections::{Connections, Read};
+use super::cursor::Cursor;
 use super::graph::Usage;
 use crate::model::{Filters, SortBy, StatusDocument};
 
@@ -26,6 +28,8 @@ pub enum Ask {
     Arrange,
     /// Other counts.
     Read,
+    /// The entries of the source whose connections are shown; none any more where none are.
+    Connections,
     /// Whether these words are filters.
     Filter(String),
     /// What a flush of this source would take.
@@ -40,8 +44,10 @@ pub enum Over {
     /// Nothing.
     #[default]
     Nothing,
-    /// The keys.
-    Help,
+    /// The keys, from this line on.
+    Help(usize),
+    /// One connection, whole.
+    Connection(String),
     /// A filter that is being written, and why the last one was none.
     Filter(String, Option<String>),
     /// A flush that waits for a word.
@@ -89,20 +95,20 @@ pub struct Model {
     pub filter_text: String,
     /// What it means.
     pub filters: Filters,
-    /// Nothing new is shown.
-    pub paused: bool,
+    /// Usage as it was when the screen was frozen; since then nothing new is shown.
+    pub frozen: Option<Usage>,
     /// What lies over it.
     pub over: Over,
-    /// A key asked for another list, which is to be shown though paused.
+    /// There is more of the help below what is shown of it: known once it was drawn.
+    pub more_help: bool,
+    /// A key asked for another list, which is to be shown though the screen is frozen.
     pub arranging: bool,
     /// A flush is under way.
     pub flushing: bool,
-    /// The line under the cursor, and the one at the top of the list.
-    pub selected: usize,
-    /// The first line that is shown.
-    pub top: usize,
-    /// How many lines of the list there are on the screen: known once it was drawn.
-    pub page: usize,
+    /// Where one is in the list of sources.
+    pub cursor: Cursor,
+    /// The entries of one source, shown in place of the list.
+    pub connections: Option<Connections>,
 }
 
 impl Model {
@@ -110,9 +116,14 @@ impl Model {
     pub fn status(&mut self, second: u64, status: StatusDocument, without: Option<String>) {
         // Time goes on, shown or not.
         self.usage.add(second, status.usage_percent);
-        if !self.paused {
+        if self.frozen.is_none() {
             (self.status, self.without) = (Some(status), without);
         }
+    }
+
+    /// Usage as it is to be shown.
+    pub fn shown_usage(&self) -> &Usage {
+        self.frozen.as_ref().unwrap_or(&self.usage)
     }
 
     /// Counts by source.
@@ -122,9 +133,25 @@ impl Model {
         self.trouble = None;
         // The cursor stays on its source, wherever that is now; at the top it stays at the top.
         let lines = self.lines();
-        let again = selected.filter(|_| self.selected > 0);
+        let again = selected.filter(|_| self.cursor.selected > 0);
         let found = again.and_then(|name| lines.iter().position(|line| line.name() == name));
-        self.selected = found.unwrap_or(self.selected).min(lines.len().saturating_sub(1));
+        self.cursor.selected = found.unwrap_or(self.cursor.selected).min(lines.len().saturating_sub(1));
+    }
+
+    /// The entries of a source: shown if they are still wanted, and the screen is not frozen or a key asked for them.
+    pub fn connections_read(&mut self, read: Result<Read, String>) {
+        let frozen = self.frozen.is_some();
+        let Some(connections) = &mut self.connections else { return };
+        match read {
+            Ok(read) if read.of == connections.order() => {
+                if !frozen || connections.awaited {
+                    connections.take(read);
+                    self.trouble = None;
+                }
+            }
+            Ok(_) => {}
+            Err(why) => self.trouble = Some(why),
+        }
     }
 
     /// The list.
@@ -134,7 +161,7 @@ impl Model {
 
     /// The line under the cursor.
     pub fn selected_line(&self) -> Option<&Line> {
-        self.lines().get(self.selected)
+        self.lines().get(self.cursor.selected)
     }
 
     /// The filter's words were filters, or not.
@@ -142,7 +169,10 @@ impl Model {
         match filters {
             Ok(filters) => {
                 (self.filters, self.filter_text, self.over) = (filters, text, Over::Nothing);
-                self.selected = 0;
+                self.cursor.selected = 0;
+                if let Some(connections) = &mut self.connections {
+                    connections.forget();
+                }
                 Ask::Read
             }
             Err(why) => {
@@ -189,7 +219,8 @@ impl Model {
         }
         match std::mem::take(&mut self.over) {
             Over::Nothing => self.key_in_list(key.code),
-            Over::Help | Over::Told(_) => Ask::Nothing,
+            Over::Help(from) => self.key_in_help(key.code, from),
+            Over::Connection(_) | Over::Told(_) => Ask::Nothing,
             Over::Filter(text, why) => self.key_in_filter(key.code, text, why),
             Over::Flush { name, preview } => self.key_in_flush(key.code, name, preview),
         }
@@ -198,8 +229,13 @@ impl Model {
     fn key_in_list(&mut self, key: KeyCode) -> Ask {
         match key {
             KeyCode::Char('q') => return Ask::Quit,
-            KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.over = Over::Help,
+            KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.over = Over::Help(0),
             KeyCode::Char('/') => self.over = Over::Filter(self.filter_text.clone(), None),
+            KeyCode::Char(' ') => {
+                self.frozen = if self.frozen.is_some() { None } else { Some(self.usage.clone()) };
+                return if self.frozen.is_some() { Ask::Nothing } else { Ask::Read };
+            }
+            other if self.connections.is_some() => return self.key_in_connections(other),
             KeyCode::Esc if !self.filters.is_empty() => {
                 return self.filtered(String::new(), Ok(Filters::default()));
             }
@@ -207,32 +243,75 @@ impl Model {
                 self.how.rank = after(&RANKS, &self.how.rank);
                 return self.rearranged(Ask::Read);
             }
+            KeyCode::Char('r') => {
+                self.how.reversed = !self.how.reversed;
+                return self.rearranged(Ask::Read);
+            }
             KeyCode::Char('p') => {
                 self.how.prefix = after(&PREFIXES, &self.how.prefix);
                 self.how.unfolded.clear();
                 return self.rearranged(Ask::Read);
             }
+            KeyCode::Enter if self.selected_line().is_some_and(|line| line.unfolded.is_none()) => {
+                return self.enter_source();
+            }
             KeyCode::Enter | KeyCode::Right | KeyCode::Left | KeyCode::Char('+' | '-') => {
                 return self.fold(key);
             }
-            KeyCode::Char(' ') => {
-                self.paused = !self.paused;
-                return if self.paused { Ask::Nothing } else { Ask::Read };
-            }
             KeyCode::Char('f') => return self.ask_to_flush(),
-            other => self.walk(other),
+            other => self.cursor.walk(other, self.lines().len()),
+        }
+        Ask::Nothing
+    }
+
+    /// From the source under the cursor to its connections.
+    fn enter_source(&mut self) -> Ask {
+        let Some(of) = self.selected_line().map(Line::name) else { return Ask::Nothing };
+        self.connections = Some(Connections::of(of));
+        Ask::Connections
+    }
+
+    fn key_in_connections(&mut self, key: KeyCode) -> Ask {
+        let Some(connections) = &mut self.connections else { return Ask::Nothing };
+        match key {
+            KeyCode::Esc | KeyCode::Left | KeyCode::Backspace => {
+                self.connections = None;
+                return Ask::Connections;
+            }
+            KeyCode::Char('s') => return connections.sort_by_next(),
+            KeyCode::Char('r') => return connections.reverse(),
+            KeyCode::Enter | KeyCode::Right => {
+                if let Some(connection) = connections.selected() {
+                    self.over = Over::Connection(connection.details.clone());
+                }
+            }
+            other => connections.walk(other),
+        }
+        Ask::Nothing
+    }
+
+    /// Pages through it where it is longer than the screen; any other key leaves it.
+    fn key_in_help(&mut self, key: KeyCode, from: usize) -> Ask {
+        match key {
+            KeyCode::Down | KeyCode::PageDown | KeyCode::Char('j') if self.more_help => {
+                self.over = Over::Help(from + 1);
+            }
+            KeyCode::Up | KeyCode::PageUp | KeyCode::Char('k') if from > 0 => {
+                self.over = Over::Help(from - 1);
+            }
+            _ => {}
         }
         Ask::Nothing
     }
 
     /// From the top of a list that is another one now.
     fn rearranged(&mut self, ask: Ask) -> Ask {
-        (self.selected, self.top) = (0, 0);
+        self.cursor.to_top();
         ask
     }
 
     fn fold(&mut self, key: KeyCode) -> Ask {
-        let at = self.selected;
+        let at = self.cursor.selected;
         let Some(line) = self.selected_line() else { return Ask::Nothing };
         // A member folds its prefix.
         let head =
@@ -252,7 +331,7 @@ impl Model {
             true => drop(self.how.unfolded.insert(name)),
             false => {
                 self.how.unfolded.remove(&name);
-                self.selected = head;
+                self.cursor.selected = head;
             }
         }
         Ask::Arrange
@@ -297,33 +376,10 @@ impl Model {
         self.over = Over::Filter(text, None);
         Ask::Nothing
     }
-
-    fn walk(&mut self, key: KeyCode) {
-        let last = self.lines().len().saturating_sub(1);
-        let page = self.page.max(2) - 1;
-        self.selected = match key {
-            KeyCode::Up | KeyCode::Char('k') => self.selected.saturating_sub(1),
-            KeyCode::Down | KeyCode::Char('j') => self.selected + 1,
-            KeyCode::PageUp => self.selected.saturating_sub(page),
-            KeyCode::PageDown => self.selected + page,
-            KeyCode::Home | KeyCode::Char('g') => 0,
-            KeyCode::End | KeyCode::Char('G') => last,
-            _ => self.selected,
-        }
-        .min(last);
-    }
-
-    /// Makes the cursor's line one of `page` that are shown.
-    pub fn scroll(&mut self, page: usize) {
-        self.page = page;
-        let lowest_top = (self.selected + 1).saturating_sub(page);
-        let highest_top = self.lines().len().saturating_sub(page);
-        self.top = self.top.min(highest_top).clamp(lowest_top.min(self.selected), self.selected);
-    }
 }
 
 /// What comes after `now`, the first after the last; from what is not among them the first.
-fn after<T: PartialEq + Clone>(all: &[T], now: &T) -> T {
+pub fn after<T: PartialEq + Clone>(all: &[T], now: &T) -> T {
     let at = all.iter().position(|one| one == now).map_or(0, |at| (at + 1) % all.len());
     all[at].clone()
 }

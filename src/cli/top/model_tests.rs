@@ -1,6 +1,7 @@
 use super::*;
 use crate::cli::render::canned;
 use crate::cli::top::arrange;
+use crate::cli::top::connections::Order;
 
 fn press(model: &mut Model, code: KeyCode) -> Ask {
     model.key(KeyEvent::new(code, KeyModifiers::NONE))
@@ -26,14 +27,14 @@ fn listing(how: &Arrangement) -> Listing {
 fn filled() -> Model {
     let mut model = Model::default();
     model.listing(listing(&Arrangement::default()));
-    model.scroll(3);
+    model.cursor.scroll(3, model.lines().len());
     model
 }
 
 #[test]
 fn q_and_control_c_end_it_from_wherever() {
     assert_eq!(press(&mut filled(), KeyCode::Char('q')), Ask::Quit);
-    for over in [Over::Nothing, Over::Help, Over::Filter("q".into(), None)] {
+    for over in [Over::Nothing, Over::Help(0), Over::Filter("q".into(), None)] {
         let mut model = filled();
         model.over = over;
         assert_eq!(model.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Ask::Quit);
@@ -47,37 +48,37 @@ fn q_and_control_c_end_it_from_wherever() {
 fn the_cursor_stays_in_the_list_and_on_its_source() {
     let mut model = filled();
     press(&mut model, KeyCode::Up);
-    assert_eq!(model.selected, 0);
+    assert_eq!(model.cursor.selected, 0);
     press(&mut model, KeyCode::Down);
-    model.scroll(3);
-    assert_eq!((model.selected, model.top), (1, 0));
+    model.cursor.scroll(3, model.lines().len());
+    assert_eq!((model.cursor.selected, model.cursor.top), (1, 0));
     press(&mut model, KeyCode::End);
-    model.scroll(3);
-    assert_eq!((model.selected, model.top), (4, 2));
+    model.cursor.scroll(3, model.lines().len());
+    assert_eq!((model.cursor.selected, model.cursor.top), (4, 2));
     press(&mut model, KeyCode::PageDown);
-    assert_eq!(model.selected, 4);
+    assert_eq!(model.cursor.selected, 4);
     press(&mut model, KeyCode::PageUp);
-    model.scroll(3);
-    assert_eq!((model.selected, model.top), (2, 2));
+    model.cursor.scroll(3, model.lines().len());
+    assert_eq!((model.cursor.selected, model.cursor.top), (2, 2));
     // The list comes in another order: the cursor goes with 10.0.1.1.
     let mut other = listing(&Arrangement::default());
     other.lines.swap(2, 0);
     model.listing(other);
-    assert_eq!(model.selected, 0);
+    assert_eq!(model.cursor.selected, 0);
     // At the top it stays at the top, whoever is there.
     let mut other = listing(&Arrangement::default());
     other.lines.swap(4, 0);
     model.listing(other);
     assert_eq!(model.selected_line().expect("one").row.source, "10.0.2.1");
     model.listing(Listing { lines: vec![], ..listing(&Arrangement::default()) });
-    model.scroll(0);
-    assert_eq!((model.selected, press(&mut model, KeyCode::Char('f'))), (0, Ask::Nothing));
+    model.cursor.scroll(0, model.lines().len());
+    assert_eq!((model.cursor.selected, press(&mut model, KeyCode::Char('f'))), (0, Ask::Nothing));
 }
 
 #[test]
 fn sorts_and_prefixes_go_round() {
     let mut model = filled();
-    model.selected = 3;
+    model.cursor.selected = 3;
     let ranks: Vec<SortBy> = (0..4)
         .map(|_| {
             assert_eq!(press(&mut model, KeyCode::Char('s')), Ask::Read);
@@ -85,7 +86,7 @@ fn sorts_and_prefixes_go_round() {
         })
         .collect();
     assert_eq!(ranks, [SortBy::New, SortBy::Unreplied, SortBy::Idle, SortBy::Entries]);
-    assert_eq!(model.selected, 0);
+    assert_eq!(model.cursor.selected, 0);
     press(&mut model, KeyCode::Char('p'));
     assert_eq!(model.how.prefix, Some((24, 64)));
     press(&mut model, KeyCode::Char('p'));
@@ -96,7 +97,6 @@ fn sorts_and_prefixes_go_round() {
 #[test]
 fn a_prefix_unfolds_and_a_member_folds_it() {
     let mut model = filled();
-    assert_eq!(press(&mut model, KeyCode::Enter), Ask::Nothing, "a source has nothing inside");
     model.how.prefix = Some((24, 64));
     model.listing(listing(&model.how.clone()));
     press(&mut model, KeyCode::Down);
@@ -104,9 +104,9 @@ fn a_prefix_unfolds_and_a_member_folds_it() {
     model.listing(listing(&model.how.clone()));
     let shown: Vec<&str> = model.lines().iter().map(|line| line.row.source.as_str()).collect();
     assert_eq!(shown, ["10.0.0.0/24", "10.0.1.0/24", "10.0.1.1", "10.0.1.2", "10.0.2.0/24"]);
-    model.selected = 3;
+    model.cursor.selected = 3;
     assert_eq!(press(&mut model, KeyCode::Left), Ask::Arrange);
-    assert_eq!(model.selected, 1);
+    assert_eq!(model.cursor.selected, 1);
     model.listing(listing(&model.how.clone()));
     assert_eq!(model.lines().len(), 3);
 }
@@ -156,13 +156,80 @@ fn a_filter_is_written_refused_and_taken() {
 }
 
 #[test]
-fn paused_nothing_new_is_shown_and_time_goes_on() {
+fn frozen_nothing_new_is_shown_and_time_goes_on() {
     let mut model = filled();
     model.status(1, canned::status(), None);
     assert_eq!(press(&mut model, KeyCode::Char(' ')), Ask::Nothing);
     let mut later = canned::status();
     later.entries = 1;
+    later.usage_percent = 99.0;
     model.status(2, later, Some("no agent".into()));
     assert_eq!(model.status.as_ref().expect("one").entries, 7900);
+    assert_ne!(format!("{:?}", model.shown_usage()), format!("{:?}", model.usage), "nor in the graph");
     assert_eq!(press(&mut model, KeyCode::Char(' ')), Ask::Read);
+    assert_eq!(format!("{:?}", model.shown_usage()), format!("{:?}", model.usage));
+}
+
+#[test]
+fn r_reverses_from_the_top_and_asks_for_all_that_may_be_first() {
+    let mut model = filled();
+    model.cursor.selected = 3;
+    assert_eq!(press(&mut model, KeyCode::Char('r')), Ask::Read);
+    assert_eq!((model.how.reversed, model.cursor.selected), (true, 0));
+    assert_eq!(press(&mut model, KeyCode::Char('r')), Ask::Read);
+    assert!(!model.how.reversed);
+}
+
+#[test]
+fn enter_on_a_source_shows_its_connections_and_esc_goes_back() {
+    let mut model = filled();
+    model.filter_text = "-p udp".into();
+    model.filters = crate::cli::top::filters_of("-p udp").expect("a filter");
+    press(&mut model, KeyCode::Down);
+    assert_eq!(press(&mut model, KeyCode::Enter), Ask::Connections);
+    let order = model.connections.as_ref().expect("they are shown").order();
+    assert_eq!(order.of, ("10.0.0.2".to_string(), Some(0)));
+    let read = |of: Order, total| Ok(Read { of, rows: vec![], total, seconds: 0.0 });
+    model.connections_read(read(Order { of: ("10.9.9.9".into(), None), ..order.clone() }, 5));
+    let total = |model: &Model| model.connections.as_ref().and_then(|c| c.read.as_ref()).map(|r| r.total);
+    assert_eq!(total(&model), None, "another's");
+    model.connections_read(read(order.clone(), 3));
+    assert_eq!(total(&model), Some(3));
+    press(&mut model, KeyCode::Char(' '));
+    model.connections_read(read(order.clone(), 4));
+    assert_eq!(total(&model), Some(3), "frozen");
+    assert_eq!(press(&mut model, KeyCode::Char('s')), Ask::Connections);
+    let order = model.connections.as_ref().expect("they are shown").order();
+    model.connections_read(read(order.clone(), 4));
+    assert_eq!(total(&model), Some(4), "a key asked for them");
+    model.connections_read(Err("no such thing".into()));
+    assert_eq!(model.trouble.as_deref(), Some("no such thing"));
+    assert_eq!(press(&mut model, KeyCode::Char('f')), Ask::Nothing, "the line is no source");
+    assert_eq!(press(&mut model, KeyCode::Esc), Ask::Connections);
+    assert!(model.connections.is_none() && !model.filters.is_empty(), "the filter stays");
+    model.connections_read(read(order, 9));
+    assert!(model.connections.is_none(), "what comes late is not shown");
+    assert_eq!(model.cursor.selected, 1);
+    // Of a prefix the members have connections.
+    model.how.prefix = Some((24, 64));
+    model.listing(listing(&model.how.clone()));
+    press(&mut model, KeyCode::Home);
+    assert_eq!(press(&mut model, KeyCode::Enter), Ask::Arrange);
+    model.listing(listing(&model.how.clone()));
+    press(&mut model, KeyCode::Down);
+    assert_eq!(press(&mut model, KeyCode::Enter), Ask::Connections);
+    assert_eq!(press(&mut model, KeyCode::Char('q')), Ask::Quit);
+}
+
+#[test]
+fn the_help_is_paged_through_where_it_is_longer_than_the_screen() {
+    let mut model = filled();
+    press(&mut model, KeyCode::Char('?'));
+    assert_eq!(model.over, Over::Help(0));
+    model.more_help = true;
+    press(&mut model, KeyCode::Down);
+    assert_eq!(model.over, Over::Help(1));
+    press(&mut model, KeyCode::Up);
+    press(&mut model, KeyCode::Up);
+    assert_eq!(model.over, Over::Nothing, "any other key goes back");
 }

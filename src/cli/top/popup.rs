@@ -10,29 +10,39 @@ use super::model::{Model, Over};
 use crate::cli::render::flush::{DELETED, MOST_RECENT, SOURCE};
 use crate::cli::render::text::escape;
 
-const HELP: &[&str] = &[
-    "q, ctrl-c       quit",
-    "up, down, j, k  move; page up, page down, home, end as well",
-    "s               sort by entries, new, unreplied, idle",
-    "p               fold by /24 and /64, by /16 and /48, not at all",
-    "enter, + and -  show and hide the sources of a prefix",
-    "/               filter as elsewhere: -p udp --dport 53, or a network",
-    "esc             no filter",
-    "space           pause the screen (not the agent), and go on",
-    "f               flush what the selected line shows: says what goes, then asks",
-    "",
-    "IDLE is certain idleness past the floor of its class, with nothing that",
-    "protects. IDLE and UNREPLIED by source take a dump of the table each time.",
-    "",
-    "any key goes back",
+/// Keys and what they do; a name in capitals is that of a column.
+const HELP: [(&str, &str); 13] = [
+    ("q", "quit, as ctrl-c"),
+    ("up, down", "move; also j, k, page up, page down, home, end"),
+    ("enter", "a source's connections, a prefix's sources, a connection's details"),
+    ("esc", "back to the sources; there: no filter"),
+    ("s", "sort by entries, new, unreplied, idle"),
+    ("r", "reverse the order"),
+    ("p", "fold by /24 and /64, by /16 and /48, or not"),
+    ("+, -", "show and hide the sources of a prefix"),
+    ("/", "filter: -p udp --dport 53, or a network"),
+    ("space", "freeze the screen, and go on; the agent works on"),
+    ("f", "flush the line: shows what goes, then asks"),
+    ("", ""),
+    (
+        "IDLE",
+        "idle for certain past the floor of its class, and not protected; counted by a dump, as is UNREPLIED",
+    ),
 ];
 
 /// Draws it, if there is anything.
-pub fn draw(model: &Model, look: &Look, area: Rect, buffer: &mut Buffer) {
+pub fn draw(model: &mut Model, look: &Look, area: Rect, buffer: &mut Buffer) {
     let back = "any key goes back";
+    if let Over::Help(from) = &mut model.over {
+        let (text, last) = help(area);
+        *from = (*from).min(last);
+        model.more_help = *from < last;
+        let shown = help_from(&text, *from, model.more_help, area);
+        return framed("keys", &shown, look, area, buffer);
+    }
     let (title, text) = match &model.over {
-        Over::Nothing | Over::Filter(..) => return,
-        Over::Help => ("keys".into(), HELP.iter().map(ToString::to_string).collect()),
+        Over::Nothing | Over::Filter(..) | Over::Help(_) => return,
+        Over::Connection(details) => ("connection".into(), lines(details, area, back).0),
         Over::Told(said) => ("flush".into(), lines(&outcome_first(said), area, back).0),
         Over::Flush { name: (source, zone), preview } => {
             let zone = zone.filter(|zone| *zone != 0).map_or(String::new(), |z| format!(" in zone {z}"));
@@ -50,6 +60,43 @@ pub fn draw(model: &Model, look: &Look, area: Rect, buffer: &mut Buffer) {
         }
     };
     framed(&title, &text, look, area, buffer);
+}
+
+/// The help in lines that are no wider than there is room for, and the last line that it may begin with.
+fn help(area: Rect) -> (Vec<String>, usize) {
+    const INDENT: usize = 10;
+    let width = usize::from(area.width).saturating_sub(4).max(INDENT + 10);
+    let mut text = Vec::new();
+    for (key, what) in HELP {
+        let mut parts = Vec::new();
+        wrap(what, (width - INDENT) as u16, &mut parts);
+        for (at, part) in parts.iter().enumerate() {
+            let key = if at == 0 { key } else { "" };
+            text.push(format!("{key:<INDENT$}{}", part.trim_start()).trim_end().to_string());
+        }
+    }
+    let last = text.len().saturating_sub(help_lines(area));
+    // Air is the first to go.
+    if last > 0 {
+        text.retain(|line| !line.is_empty());
+    }
+    let last = text.len().saturating_sub(help_lines(area));
+    (text, last)
+}
+
+/// Lines of the help that there is room for: not for the frame, nor for how to leave it.
+fn help_lines(area: Rect) -> usize {
+    usize::from(area.height).saturating_sub(3).max(1)
+}
+
+fn help_from(text: &[String], from: usize, more: bool, area: Rect) -> Vec<String> {
+    let mut shown: Vec<String> = text.iter().skip(from).take(help_lines(area)).cloned().collect();
+    shown.push(match (more, from) {
+        (true, _) => "down shows more, any other key goes back".into(),
+        (false, 0) => "any key goes back".into(),
+        (false, _) => "up shows what is above, any other key goes back".into(),
+    });
+    shown
 }
 
 /// What was said, in lines, and whether it is all of it. `last` is there whatever was said before it.

@@ -13,12 +13,14 @@ use crate::fill::{Writer, fill, paced};
 use crate::flow::{self, Flow, L4, source};
 use crate::hostwide::{self, BUCKETS, Restore};
 use crate::namespace::unique;
+use crate::terminal::Terminal;
 use crate::tool::run;
 use crate::topology::{SERVER4, Topology};
 use crate::{Test, test, wait};
 
 pub const TESTS: &[Test] = &[
     test("simulate::the_agent_in_the_model_does_what_it_does_on_the_kernel", agent).needs(&[Need::Age]),
+    test("simulate::on_a_terminal_it_says_how_far_it_is", progress),
     test("simulate::early_drop_lets_in_as_many_as_on_the_kernel", early_drop).needs(&[Need::HostWide]),
     test("simulate::a_table_too_small_refuses_as_many_as_on_the_kernel", refusals)
         .needs(&[Need::HostWide, Need::Age]),
@@ -149,6 +151,23 @@ impl Small {
 fn timeline(model: &Value) -> Vec<(f64, f64)> {
     let samples = model["timeline"].as_array().expect("a timeline");
     samples.iter().map(|sample| (number(sample, "at_seconds"), number(sample, "entries"))).collect()
+}
+
+/// On standard error, while it plays, unless it is to be quiet; and no table is wider than the terminal.
+fn progress() {
+    let terminal = Terminal::new();
+    terminal.line(&format!("{CTCTL} simulate slow-leak --seed 1..40 >/dev/null"));
+    terminal.shows(&["slow-leak: ", " with seed ", "run 1 of 200"]);
+    terminal.key("C-c");
+    terminal.prompts();
+    terminal.clear();
+    terminal.line(&format!("{CTCTL} simulate -q failover --seed 1..3 2>&1 >/dev/null | wc -c; echo ended"));
+    terminal.shows(&["\n0\nended"]);
+    terminal.clear();
+    terminal.resize(80, 60);
+    terminal.line(&format!("{CTCTL} simulate failover --seed 1..3; echo ended $?"));
+    let screen = terminal.shows(&["STRATEGY", "entries at the end", "ended 0"]);
+    assert!(!screen.contains("with seed"), "the progress is gone:\n{screen}");
 }
 
 /// How many entries there are at any moment, and how many the agent deletes.

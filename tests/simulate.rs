@@ -178,6 +178,62 @@ fn the_drawing_is_whole_and_text_cannot_end_an_element() {
 }
 
 #[test]
+fn the_drawing_has_a_legend_and_axes_with_units_and_round_ticks() {
+    let (directory, path) = small("");
+    let svg = directory.path().join("drawing.svg").display().to_string();
+    assert_eq!(ctctl(&["simulate", &path, "--svg", &svg]).status.code(), Some(0));
+    let drawing = std::fs::read_to_string(&svg).expect("the drawing");
+    let texts: Vec<&str> =
+        drawing.split("</text>").filter_map(|part| part.rsplit_once('>').map(|(_, text)| text)).collect();
+    for legend in ["entries", "live flows, of no attacker", "nf_conntrack_max", "agent at level critical"] {
+        assert!(texts.contains(&legend), "{legend}: {texts:?}");
+    }
+    for tick in ["0s", "15s", "1m", "2m", "0", "2,000", "4,000"] {
+        assert!(texts.contains(&tick), "{tick}: {texts:?}");
+    }
+    assert!(texts.iter().any(|text| text.starts_with("time since the beginning")), "{texts:?}");
+}
+
+#[test]
+fn a_strategy_whose_hour_does_not_come_is_no_rival() {
+    let (directory, path) = small("");
+    let svg = directory.path().join("drawing.svg").display().to_string();
+    let drawn = |arguments: &[&str]| {
+        let output = ctctl(&[&["simulate", "--svg", &svg], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "", "off a terminal there is no progress");
+        let drawing = std::fs::read_to_string(&svg).expect("the drawing");
+        (drawing.matches("<polygon").count(), drawing, text(&output.stdout).to_string())
+    };
+    let (panels, drawing, table) = drawn(&[&path]);
+    assert!(panels == 4 && !drawing.contains("nightly"), "{panels} panels");
+    let heads = table.lines().filter(|line| line.starts_with("STRATEGY") || line.starts_with("TIME"));
+    assert!(heads.clone().count() == 2 && heads.clone().all(|line| !line.contains("nightly")), "{table}");
+    assert!(table.contains("Left out: nightly (conntrack -F at 03:00, which does not come here)"), "{table}");
+    // Who asks for it sees it, and that it is none.
+    let (panels, drawing, _) = drawn(&[&path, "--strategy", "nightly", "--strategy", "none"]);
+    assert!(panels == 2 && drawing.contains("03:00, which does not come here"), "{panels} panels");
+    let document = ctctl(&["simulate", &path, "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&document.stdout).expect("one document");
+    let fires: Vec<_> = document["strategies"].as_array().expect("all").iter().map(|s| &s["fires"]).collect();
+    assert_eq!(fires, [true, true, true, false, true]);
+    let night = std::fs::read_to_string(&path).expect("the scenario");
+    std::fs::write(&path, format!("starts_at = \"02:59\"\n{night}")).expect("written");
+    let (panels, drawing, table) = drawn(&[&path]);
+    assert!(panels == 5 && drawing.contains("nightly") && !table.contains("Left out"), "{table}");
+}
+
+#[test]
+fn tables_fit_eighty_columns_off_a_terminal_too() {
+    for seeds in ["1", "1..3"] {
+        let output = ctctl(&["simulate", "failover", "--seed", seeds]);
+        let table = text(&output.stdout);
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+        assert_eq!(table.contains("The mean over 3 seeds"), seeds != "1", "{table}");
+    }
+}
+
+#[test]
 fn shipped_scenarios_are_listed_shown_and_parse() {
     let listed = ctctl(&["simulate", "--list"]);
     let lines: Vec<&str> = text(&listed.stdout).lines().collect();

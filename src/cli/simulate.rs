@@ -1,13 +1,15 @@
 //! `ctctl simulate`.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::args::{self, Global, Seeds};
 use super::output;
+use super::render::text::{escape, paragraph};
 use super::render::{self, Style};
 use crate::config::{self, nearest};
 use crate::error::{Error, Result};
@@ -41,16 +43,69 @@ pub fn run(global: &Global, options: &args::Simulate) -> Result<u8> {
         return Err(Error::usage("usage", "no scenario is named").hint("ctctl simulate --list"));
     };
     let (name, scenario) = read(path, global)?;
-    let document = play(name, &scenario, &options.strategies(), &options.seeds());
+    let style = Style::of_stdout(global.color, global.verbosity());
+    let mut progress = Progress::new(&name, style.verbosity);
+    let mut document = play(name, &scenario, &options.strategies(), &options.seeds(), &mut progress);
+    drop(progress);
+    if global.json {
+        output::print(|out| output::json(out, &document))?;
+    }
+    // What was asked for by its name is shown, whatever it does.
+    let idle = if options.strategy.is_empty() { document.without_idle() } else { Vec::new() };
     if let Some(file) = &options.svg {
         draw(file, &document)?;
     }
-    let style = Style::of_stdout(global.color, global.verbosity());
-    output::print(|out| match global.json {
-        true => output::json(out, &document),
-        false => render::simulate::write(out, &document, &style),
-    })?;
+    if !global.json {
+        output::print(|out| render::simulate::write(out, &document, &idle, &style))?;
+    }
     Ok(0)
+}
+
+/// How far it is, as one line on standard error that is written over and over; on a terminal alone, and not with `-q`.
+struct Progress {
+    scenario: String,
+    shown: bool,
+    /// Before nothing was shown for a while there is no need to.
+    next: Instant,
+    drawn: bool,
+}
+
+impl Progress {
+    const EVERY: Duration = Duration::from_millis(200);
+
+    fn new(scenario: &str, verbosity: i8) -> Progress {
+        let shown = verbosity >= 0 && io::stderr().is_terminal();
+        let scenario = escape(scenario).into_owned();
+        Progress { scenario, shown, next: Instant::now() + Self::EVERY, drawn: false }
+    }
+
+    /// `part` of the run number `run` of `runs` was played.
+    fn tell(&mut self, strategy: Strategy, seed: u64, (run, runs): (usize, usize), part: f64) {
+        if !self.shown || Instant::now() < self.next {
+            return;
+        }
+        (self.next, self.drawn) = (Instant::now() + Self::EVERY, true);
+        let percent = (run as f64 + part) / runs.max(1) as f64 * 100.0;
+        let line = format!(
+            "{}: {percent:.0} %, {} with seed {seed}, run {} of {runs}",
+            self.scenario,
+            strategy.name(),
+            run + 1
+        );
+        // A line that is longer than the screen would not be written over.
+        let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0);
+        let line: String = line.chars().take(usize::from(width).saturating_sub(1)).collect();
+        let _ = write!(io::stderr(), "\r\x1b[K{line}");
+    }
+}
+
+/// Takes the line away.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.drawn {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
 }
 
 /// `--list` as one document.
@@ -91,11 +146,12 @@ fn header() -> Header {
 fn list(global: &Global) -> Result<u8> {
     let scenarios: Vec<Row> = SHIPPED.iter().map(Row::of).collect();
     let longest = scenarios.iter().map(|row| row.name.len()).max().unwrap_or_default();
+    let style = Style::of_stdout(global.color, global.verbosity());
     output::print(|out| match global.json {
         true => output::json(out, &Listed { header: header(), scenarios }),
-        false => {
-            scenarios.iter().try_for_each(|Row { name, summary }| writeln!(out, "{name:longest$}  {summary}"))
-        }
+        false => scenarios.iter().try_for_each(|Row { name, summary }| {
+            paragraph(out, style.width, &format!("{name:longest$}  "), longest + 2, summary)
+        }),
     })?;
     Ok(0)
 }
@@ -135,18 +191,32 @@ fn read(path: &Path, global: &Global) -> Result<(String, Scenario)> {
     Ok((name, scenario))
 }
 
-fn play(name: String, scenario: &Scenario, strategies: &[Strategy], seeds: &Seeds) -> Document {
-    let compare = |strategy: &Strategy| {
-        let runs = seeds.0.iter().map(|seed| simulate::run(scenario, *strategy, *seed)).collect();
-        Comparison::new(*strategy, runs)
+fn play(
+    name: String,
+    scenario: &Scenario,
+    strategies: &[Strategy],
+    seeds: &Seeds,
+    progress: &mut Progress,
+) -> Document {
+    let (mut run, runs) = (0, strategies.len() * seeds.0.len());
+    let mut one = |strategy: Strategy, seed: u64| {
+        let mut told = |part: f64| progress.tell(strategy, seed, (run, runs), part);
+        let played = simulate::run_told(scenario, strategy, seed, &mut told);
+        run += 1;
+        played
     };
+    let mut compared = Vec::new();
+    for strategy in strategies {
+        let runs = seeds.0.iter().map(|seed| one(*strategy, *seed)).collect();
+        compared.push(Comparison::new(*strategy, runs));
+    }
     Document {
         header: header(),
         scenario: name,
         summary: scenario.summary.clone(),
         duration_seconds: scenario.duration_seconds,
         seeds: seeds.0.clone(),
-        strategies: strategies.iter().map(compare).collect(),
+        strategies: compared,
     }
 }
 

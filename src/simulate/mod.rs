@@ -30,7 +30,7 @@ mod sweep;
 mod table;
 mod weighing;
 
-pub use run::run;
+pub use run::{run, run_told};
 pub use scenarios::{SHIPPED, Shipped};
 pub use strategy::Strategy;
 

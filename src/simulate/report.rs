@@ -120,6 +120,8 @@ pub struct Comparison {
     pub strategy: &'static str,
     /// In words.
     pub description: &'static str,
+    /// False of a strategy whose hour does not come: its runs are those of doing nothing.
+    pub fires: bool,
     /// Each figure over the seeds.
     pub spread: Vec<Spread>,
     /// One for each seed.
@@ -142,7 +144,14 @@ impl Comparison {
             }
         });
         let spread = spread.collect();
-        Comparison { strategy: strategy.name(), description: strategy.words(), spread, runs }
+        let fires = strategy != Strategy::Nightly || runs.iter().any(|run| !run.notes.is_empty());
+        Comparison { strategy: strategy.name(), description: strategy.words(), fires, spread, runs }
+    }
+
+    /// Its name, and the hour that does not come.
+    pub fn caption(&self) -> String {
+        let never = if self.fires { "" } else { ", which does not come here" };
+        format!("{} ({}{never})", self.strategy, self.description)
     }
 
     /// A figure over the seeds.
@@ -167,4 +176,13 @@ pub struct Document {
     pub seeds: Vec<u64>,
     /// One for each strategy.
     pub strategies: Vec<Comparison>,
+}
+
+impl Document {
+    /// Takes out what never fires and so is no rival to any other; the captions of those.
+    pub fn without_idle(&mut self) -> Vec<String> {
+        let (kept, idle) = std::mem::take(&mut self.strategies).into_iter().partition(|s| s.fires);
+        self.strategies = kept;
+        idle.iter().map(Comparison::caption).collect()
+    }
 }

@@ -19,7 +19,12 @@ const LONGEST_STEP_SECONDS: f64 = 10.0;
 
 /// Plays a scenario.
 pub fn run(scenario: &Scenario, strategy: Strategy, seed: u64) -> Run {
-    Play::new(scenario, strategy, seed).play()
+    run_told(scenario, strategy, seed, &mut |_| ())
+}
+
+/// Plays a scenario, and tells how much of it was played, from 0 to 1, some hundred times on the way.
+pub fn run_told(scenario: &Scenario, strategy: Strategy, seed: u64, told: &mut dyn FnMut(f64)) -> Run {
+    Play::new(scenario, strategy, seed).play(told)
 }
 
 struct Play<'a> {
@@ -81,10 +86,14 @@ impl<'a> Play<'a> {
         self.agent = Some(agent);
     }
 
-    fn play(mut self) -> Run {
+    fn play(mut self, told: &mut dyn FnMut(f64)) -> Run {
         self.sample();
         while self.table.now < self.scenario.duration_seconds {
+            let samples = self.timeline.len();
             self.step();
+            if self.timeline.len() > samples {
+                told((self.table.now / self.scenario.duration_seconds).min(1.0));
+            }
         }
         let lost = self.table.lost;
         self.figures.live_flows_deleted = lost.deleted;

@@ -1,44 +1,150 @@
-//! `simulate` as a drawing (SVG 1.1): entries over time, a panel a strategy, all to the same scale.
+//! `simulate` as a drawing (SVG 1.1): entries over time, a panel a strategy, all to the same scale, under one legend.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::quantity::duration;
-use crate::model::Level;
+use crate::model::{Level, ShortDuration};
 use crate::simulate::report::{Comparison, Document, Run, Sample};
 
 const WIDTH: f64 = 960.0;
-const LEFT: f64 = 90.0;
-const RIGHT: f64 = 20.0;
-const TOP: f64 = 56.0;
+const LEFT: f64 = 96.0;
+const RIGHT: f64 = 24.0;
+/// Title and legend.
+const TOP: f64 = 92.0;
 const PANEL: f64 = 130.0;
-const GAP: f64 = 46.0;
+const GAP: f64 = 50.0;
+/// The name of the axis of time, under the last panel.
+const BOTTOM: f64 = 16.0;
+/// Ticks of an axis, about.
+const TICKS: f64 = 9.0;
+/// Where max is more than so many times the most entries, it would flatten all else, and is told in words.
+const MAX_SHOWN: f64 = 2.5;
+
+const BLUE: &str = "#08519c";
+const LIGHT_BLUE: &str = "#9ecae1";
+const GREEN: &str = "#238b45";
+const RED: &str = "#cb181d";
+const HIGH: &str = "#fff3bf";
+const CRITICAL: &str = "#ffc9c9";
+const DASHES: &str = "stroke-dasharray=\"6 3\"";
 
 /// Writes the drawing.
 ///
 /// # Errors
 /// The writer's.
 pub fn write(out: &mut dyn Write, document: &Document) -> io::Result<()> {
-    let height = TOP + document.strategies.len() as f64 * (PANEL + GAP);
+    let height = TOP + document.strategies.len() as f64 * (PANEL + GAP) + BOTTOM;
     writeln!(
         out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" \
-         font-size=\"12\">"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
+         height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">"
     )?;
     writeln!(out, "<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>")?;
     let title = format!("{}: {}", document.scenario, document.summary);
-    writeln!(out, "<text x=\"{LEFT}\" y=\"22\" font-size=\"14\">{}</text>", plain(&title))?;
-    let samples = document.strategies.iter().flat_map(|s| s.runs.first()).flat_map(|run| &run.timeline);
-    let peak = |comparison: &Comparison| comparison.runs.first().map_or(0, |run| run.figures.peak_entries);
-    let peaks = document.strategies.iter().map(peak);
-    let top = samples.map(|sample| sample.entries).chain(peaks).max().unwrap_or(1).max(1) as f64 * 1.1;
+    // As many characters as the width has room for; the whole is in the title of the file.
+    let (whole, short) = (plain(&title), plain(&shortened(&title)));
+    writeln!(out, "<title>{whole}</title>")?;
+    writeln!(out, "<text x=\"{LEFT}\" y=\"22\" font-size=\"14\">{short}</text>")?;
+    legend(out)?;
+    let top = top(document);
     for (i, comparison) in document.strategies.iter().enumerate() {
         let Some(run) = comparison.runs.first() else { continue };
         let above = TOP + i as f64 * (PANEL + GAP);
         let scale = Scale { seconds: document.duration_seconds, entries: top, above };
         panel(out, comparison, run, &scale)?;
     }
+    let (x, y) = (LEFT + (WIDTH - LEFT - RIGHT) / 2.0, height - 8.0);
+    writeln!(
+        out,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">time since the beginning (s: seconds, m: minutes, h: \
+         hours, d: days)</text>"
+    )?;
     writeln!(out, "</svg>")
+}
+
+fn shortened(title: &str) -> String {
+    const MOST: usize = 110;
+    match title.chars().count() <= MOST {
+        true => title.into(),
+        false => title.chars().take(MOST - 3).collect::<String>() + "...",
+    }
+}
+
+/// The most that the axis of entries shows: a tick over all that there was, and over max where that is near.
+fn top(document: &Document) -> f64 {
+    let runs = || document.strategies.iter().filter_map(|strategy| strategy.runs.first());
+    let samples = || runs().flat_map(|run| &run.timeline);
+    let peaks = runs().map(|run| run.figures.peak_entries);
+    let most = samples().map(|sample| sample.entries).chain(peaks).max().unwrap_or(1).max(1) as f64;
+    let near = samples().map(|sample| sample.max as f64).filter(|max| *max <= most * MAX_SHOWN);
+    let most = near.fold(most, f64::max);
+    let step = round_step(most, 4.0);
+    (most / step).ceil() * step
+}
+
+/// 1, 2 or 5 with zeros, for about so many steps up to `most`.
+fn round_step(most: f64, steps: f64) -> f64 {
+    let rough = (most / steps).max(1.0);
+    let ten = 10f64.powf(rough.log10().floor());
+    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * ten >= rough * 0.999);
+    factor.unwrap_or(10.0) * ten
+}
+
+/// The round span of time of which about [`TICKS`] fit into so many seconds.
+fn time_step(seconds: f64) -> f64 {
+    const STEPS: [f64; 23] = [
+        1.0,
+        2.0,
+        5.0,
+        10.0,
+        15.0,
+        30.0,
+        60.0,
+        120.0,
+        300.0,
+        600.0,
+        900.0,
+        1800.0,
+        3600.0,
+        7200.0,
+        10_800.0,
+        21_600.0,
+        43_200.0,
+        86_400.0,
+        172_800.0,
+        432_000.0,
+        864_000.0,
+        1_728_000.0,
+        4_320_000.0,
+    ];
+    let enough = |step: &f64| seconds / step <= TICKS;
+    STEPS.into_iter().find(enough).unwrap_or_else(|| round_step(seconds / 86_400.0, TICKS) * 86_400.0)
+}
+
+/// What lines, areas and bands mean.
+fn legend(out: &mut dyn Write) -> io::Result<()> {
+    let area = |fill: &str, stroke: &str| {
+        format!("<rect y=\"-9\" width=\"22\" height=\"10\" fill=\"{fill}\" stroke=\"{stroke}\"/>")
+    };
+    let line = |stroke: &str, dashes: &str| {
+        format!("<path d=\"M0,-4H22\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"2\" {dashes}/>")
+    };
+    let entries = [
+        (area(LIGHT_BLUE, BLUE), "entries", 82.0),
+        (line(GREEN, ""), "live flows, of no attacker", 190.0),
+        (line(RED, DASHES), "nf_conntrack_max", 150.0),
+        (area(HIGH, "#ccc"), "agent at level high", 150.0),
+        (area(CRITICAL, "#ccc"), "agent at level critical", 0.0),
+    ];
+    let mut x = LEFT;
+    for (sample, words, width) in entries {
+        writeln!(
+            out,
+            "<g class=\"legend\" transform=\"translate({x} 46)\">{sample}<text x=\"28\">{words}</text></g>"
+        )?;
+        x += width + 28.0;
+    }
+    Ok(())
 }
 
 /// From time and entries to the drawing.
@@ -53,14 +159,14 @@ impl Scale {
         LEFT + (WIDTH - LEFT - RIGHT) * (seconds / self.seconds.max(1e-9)).min(1.0)
     }
 
-    fn y(&self, entries: u64) -> f64 {
-        self.above + PANEL * (1.0 - (entries as f64 / self.entries).min(1.0))
+    fn y(&self, entries: f64) -> f64 {
+        self.above + PANEL * (1.0 - (entries / self.entries).min(1.0))
     }
 
-    fn line(&self, run: &Run, of: impl Fn(&Sample) -> u64) -> String {
+    fn points(&self, samples: &[Sample], of: impl Fn(&Sample) -> u64) -> String {
         let mut points = String::new();
-        for sample in &run.timeline {
-            let _ = write!(points, "{:.1},{:.1} ", self.x(sample.at_seconds), self.y(of(sample)));
+        for sample in samples {
+            let _ = write!(points, "{:.1},{:.1} ", self.x(sample.at_seconds), self.y(of(sample) as f64));
         }
         points
     }
@@ -70,49 +176,53 @@ fn panel(out: &mut dyn Write, comparison: &Comparison, run: &Run, scale: &Scale)
     let bottom = scale.above + PANEL;
     let figures = &run.figures;
     let caption = format!(
-        "{} ({}): {} refused, {} live flows cut, {} expired, {} shed",
-        comparison.strategy,
-        comparison.description,
-        figures.refused_legitimate,
-        figures.live_flows_deleted,
-        figures.live_flows_expired,
-        figures.live_flows_shed
+        "{}: {} new flows refused; of live ones {} cut, {} expired, {} shed",
+        comparison.caption(),
+        grouped(figures.refused_legitimate),
+        grouped(figures.live_flows_deleted),
+        grouped(figures.live_flows_expired),
+        grouped(figures.live_flows_shed)
     );
-    writeln!(out, "<text x=\"{LEFT}\" y=\"{:.1}\">{}</text>", scale.above - 6.0, plain(&caption))?;
+    writeln!(out, "<text x=\"{LEFT}\" y=\"{:.1}\">{}</text>", scale.above - 8.0, plain(&caption))?;
     levels(out, run, scale)?;
-    let entries = scale.line(run, |sample| sample.entries);
+    let entries = scale.points(&run.timeline, |sample| sample.entries);
     let (first, last) = (LEFT, scale.x(run.timeline.last().map_or(0.0, |sample| sample.at_seconds)));
     writeln!(
         out,
-        "<polygon points=\"{first:.1},{bottom:.1} {entries}{last:.1},{bottom:.1}\" fill=\"#9ecae1\" stroke=\"none\"/>"
+        "<polygon points=\"{first:.1},{bottom:.1} {entries}{last:.1},{bottom:.1}\" fill=\"{LIGHT_BLUE}\" stroke=\"none\"/>"
     )?;
-    for (of, style) in [
-        (line(|sample: &Sample| sample.entries), "stroke=\"#08519c\""),
-        (line(|sample: &Sample| sample.living), "stroke=\"#238b45\""),
-        (line(|sample: &Sample| sample.max), "stroke=\"#cb181d\" stroke-dasharray=\"6 3\""),
-    ] {
-        writeln!(out, "<polyline points=\"{}\" fill=\"none\" {style}/>", scale.line(run, of))?;
+    axes(out, scale, bottom)?;
+    let living = scale.points(&run.timeline, |sample| sample.living);
+    for (points, stroke) in [(entries, BLUE), (living, GREEN)] {
+        writeln!(out, "<polyline points=\"{points}\" fill=\"none\" stroke=\"{stroke}\"/>")?;
     }
-    writeln!(
-        out,
-        "<path d=\"M{LEFT},{:.1}V{bottom:.1}H{:.1}\" fill=\"none\" stroke=\"#333\"/>",
-        scale.above,
-        WIDTH - RIGHT
-    )?;
-    axis(out, scale, bottom)
+    maximum(out, run, scale)
 }
 
-/// A function that can stand in a list with others.
-fn line(of: fn(&Sample) -> u64) -> fn(&Sample) -> u64 {
-    of
+/// The line of max, where it is on the scale; where it is above that, in words. 0 is no limit.
+fn maximum(out: &mut dyn Write, run: &Run, scale: &Scale) -> io::Result<()> {
+    let on_scale = |sample: &Sample| sample.max > 0 && sample.max as f64 <= scale.entries;
+    for part in run.timeline.chunk_by(|a, b| on_scale(a) == on_scale(b)).filter(|part| on_scale(&part[0])) {
+        let points = scale.points(part, |sample| sample.max);
+        writeln!(out, "<polyline points=\"{points}\" fill=\"none\" stroke=\"{RED}\" {DASHES}/>")?;
+    }
+    let above = run.timeline.iter().map(|sample| sample.max).filter(|max| *max as f64 > scale.entries).max();
+    let unlimited = run.timeline.iter().any(|sample| sample.max == 0);
+    let words = match (above, unlimited) {
+        (Some(max), _) => format!("max up to {}, above this scale", grouped(max)),
+        (None, true) => "no max".into(),
+        (None, false) => return Ok(()),
+    };
+    let (x, y) = (WIDTH - RIGHT - 4.0, scale.above + 12.0);
+    writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\" fill=\"{RED}\">{words}</text>")
 }
 
 /// Where the agent was at a level over normal.
 fn levels(out: &mut dyn Write, run: &Run, scale: &Scale) -> io::Result<()> {
     for pair in run.timeline.windows(2) {
         let fill = match pair[0].level {
-            Some(Level::High) => "#fff3bf",
-            Some(Level::Critical) => "#ffc9c9",
+            Some(Level::High) => HIGH,
+            Some(Level::Critical) => CRITICAL,
             _ => continue,
         };
         let (from, to) = (scale.x(pair[0].at_seconds), scale.x(pair[1].at_seconds));
@@ -126,18 +236,59 @@ fn levels(out: &mut dyn Write, run: &Run, scale: &Scale) -> io::Result<()> {
     Ok(())
 }
 
-fn axis(out: &mut dyn Write, scale: &Scale, bottom: f64) -> io::Result<()> {
-    for part in [0.0, 0.5, 1.0] {
-        let entries = (scale.entries / 1.1 * part) as u64;
-        let (y, x) = (scale.y(entries) + 4.0, LEFT - 6.0);
-        writeln!(out, "<text x=\"{x}\" y=\"{y:.1}\" text-anchor=\"end\">{entries}</text>")?;
+/// Both axes, with a tick at round values of each.
+fn axes(out: &mut dyn Write, scale: &Scale, bottom: f64) -> io::Result<()> {
+    let (right, above) = (WIDTH - RIGHT, scale.above);
+    let step = round_step(scale.entries, 4.0);
+    for entries in multiples(step, scale.entries) {
+        let (y, x) = (scale.y(entries), LEFT - 6.0);
+        writeln!(
+            out,
+            "<path d=\"M{:.1},{y:.1}H{right:.1}\" fill=\"none\" stroke=\"#000\" stroke-opacity=\"0.12\"/>",
+            LEFT - 3.0
+        )?;
+        let label = grouped(entries as u64);
+        writeln!(out, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", y + 4.0)?;
     }
-    for part in [0.0, 0.25, 0.5, 0.75, 1.0] {
-        let seconds = scale.seconds * part;
-        let (x, y) = (scale.x(seconds), bottom + 15.0);
-        writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{}</text>", duration(seconds))?;
+    let (x, y) = (14.0, above + PANEL / 2.0);
+    writeln!(
+        out,
+        "<text transform=\"translate({x:.1} {y:.1}) rotate(-90)\" text-anchor=\"middle\">entries</text>"
+    )?;
+    for seconds in multiples(time_step(scale.seconds), scale.seconds) {
+        let (x, y) = (scale.x(seconds), bottom + 16.0);
+        writeln!(out, "<path d=\"M{x:.1},{bottom:.1}v4\" fill=\"none\" stroke=\"#333\"/>")?;
+        let label = span(seconds);
+        writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{label}</text>")?;
     }
-    Ok(())
+    writeln!(out, "<path d=\"M{LEFT},{above:.1}V{bottom:.1}H{right:.1}\" fill=\"none\" stroke=\"#333\"/>")
+}
+
+/// 0 and every multiple of `step` up to `most`.
+fn multiples(step: f64, most: f64) -> impl Iterator<Item = f64> {
+    let last = (most / step * 1.000_001).floor().clamp(0.0, 100.0) as u32;
+    (0..=last).map(move |n| f64::from(n) * step)
+}
+
+/// `6h`, `1d12h`; days alone where there are many.
+fn span(seconds: f64) -> String {
+    match seconds {
+        s if s >= 1e9 => format!("{:.0}d", s / 86_400.0),
+        s => ShortDuration(s as u32).to_string(),
+    }
+}
+
+/// Digits by threes.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// Text that cannot end an element.
@@ -152,4 +303,28 @@ fn plain(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_neither_few_nor_many() {
+        let steps = [1.0, 7.0, 65_536.0, 78_000.0, 131_072.0, 1e8].map(|most| round_step(most, 4.0));
+        assert_eq!(steps, [1.0, 2.0, 20_000.0, 20_000.0, 50_000.0, 5e7]);
+        for seconds in (0..40).map(|n| 1.7f64.powi(n)) {
+            let ticks = multiples(time_step(seconds), seconds).count();
+            assert!((2..=11).contains(&ticks) || seconds < 5.0, "{ticks} ticks in {seconds} s");
+        }
+        assert_eq!([3600.0, 86_400.0, 259_200.0, 120.0].map(time_step), [600.0, 10_800.0, 43_200.0, 15.0]);
+        assert_eq!([span(0.0), span(129_600.0), span(1e10)], ["0s", "1d12h", "115741d"]);
+    }
+
+    #[test]
+    fn numbers_and_text_are_what_they_were() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(plain("a < b & c\u{1b}"), "a &lt; b &amp; c");
+        assert!(shortened(&"x".repeat(500)).len() == 110);
+    }
 }

@@ -204,7 +204,7 @@ impl Connections {
     /// Others are wanted than those that were read.
     pub fn forget(&mut self) {
         (self.read, self.awaited) = (None, true);
-        self.cursor.to_top();
+        self.cursor.go_to_top();
     }
 
     /// Sorts by what comes next.
@@ -226,7 +226,7 @@ impl Connections {
             self.order.sort(&mut read.rows);
         }
         self.awaited = true;
-        self.cursor.to_top();
+        self.cursor.go_to_top();
         Ask::Connections
     }
 

@@ -31,7 +31,7 @@ impl Cursor {
     }
 
     /// To the first line.
-    pub fn to_top(&mut self) {
+    pub fn go_to_top(&mut self) {
         (self.selected, self.top) = (0, 0);
     }
 

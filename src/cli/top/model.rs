@@ -306,7 +306,7 @@ impl Model {
 
     /// From the top of a list that is another one now.
     fn rearranged(&mut self, ask: Ask) -> Ask {
-        self.cursor.to_top();
+        self.cursor.go_to_top();
         ask
     }
 

@@ -21,7 +21,7 @@ const HELP: [(&str, &str); 13] = [
     ("p", "fold by /24 and /64, by /16 and /48, or not"),
     ("+, -", "show and hide the sources of a prefix"),
     ("/", "filter: -p udp --dport 53, or a network"),
-    ("space", "freeze the screen, and go on; the agent works on"),
+    ("space", "freeze the screen (not the agent), and go on"),
     ("f", "flush the line: shows what goes, then asks"),
     ("", ""),
     (

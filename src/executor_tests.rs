@@ -144,7 +144,7 @@ fn only_those_that_got_their_second_chance_are_told_of_and_what_was_short_was_no
     let flush = Flush { grace_seconds: Some(60), ..Flush::of(Class::Established, 7440, 10) };
     let closed = Flush::of(Class::Closed, 5, 10);
     let (mut swept, mut told) = (swept(2), Onlooker::default());
-    let asked = Asked { taken: vec![0, 0], chances: vec![Vec::new(), chances], spoke: vec![], hurry: false };
+    let asked = Asked { taken: vec![0, 0], chances: vec![Vec::new(), chances], hurry: false };
     settle(&asked, &mut hand, &[&closed, &flush], &mut told, &mut swept, &mut UnderWay::new(2)).unwrap();
     assert_eq!(told.told, [(1, 8001, 60), (3, 8003, 60)]);
     assert_eq!((swept.requested, swept.freed, swept.chances_given), (vec![0, 3], vec![0, 2], 2));
@@ -284,7 +284,7 @@ fn what_is_under_way_counts_against_the_budget_and_none_is_left_untold_after_an_
     for n in [10, 10, 10] {
         assert!(!enough(&swept, &under_way, 100_000));
         (0..n).for_each(|_| hand.take(&Entry::default(), Class::Closed, Instant::now()));
-        let asked = Asked { taken: vec![n], chances: vec![Vec::new()], spoke: vec![], hurry: false };
+        let asked = Asked { taken: vec![n], chances: vec![Vec::new()], hurry: false };
         settle(&asked, &mut hand, &[&flush], &mut told, &mut swept, &mut under_way).unwrap();
     }
     assert_eq!((swept.freed[0], under_way.of(0)), (0, 30));

@@ -241,7 +241,7 @@ impl Acting {
             }
             self.census_if_due();
             self.sweeper.rest();
-            let interval = Duration::from_millis(self.settings.agent.interval_ms);
+            let interval = Duration::from_millis(self.settings.agent.interval_ms).min(self.tell_who_spoke());
             let soon = self.recording.waits && !self.keeper.hangs_back(RECORD);
             let interval = if soon { interval.min(RECORD) } else { interval };
             match self.ground.orders.recv_timeout(interval) {

@@ -30,6 +30,7 @@ mod site;
 mod sweeper;
 mod told;
 mod turns;
+mod untold;
 mod watch;
 mod wishes;
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::shared::Numbers;
+use super::untold::Untold;
 use crate::error::Result;
 use crate::executor::{self, Hand, Judge, Swept};
 use crate::gauge::Gauge;
@@ -55,6 +56,8 @@ pub struct Sweeper {
     observations: Observations,
     /// Who may go, as far as the last scan saw and nobody asked for it since.
     candidates: Candidates,
+    /// Entries that spoke in their grace, of which listeners are to be told.
+    pub(super) untold: Untold,
     /// Where the last flush left the table.
     left: Option<Walk>,
     /// What the next sweep weighs.
@@ -79,6 +82,7 @@ impl Sweeper {
             sightings: sightings.clone(),
             observations: Observations::default(),
             candidates: Candidates::default(),
+            untold: Untold::default(),
             left: None,
             weighing: None,
             last: None,
@@ -146,6 +150,7 @@ impl Sweeper {
         let announces = gauge.heard_by_others();
         let mut eye = Eye {
             announces,
+            untold: &mut self.untold,
             sieve,
             gauge,
             census,
@@ -213,6 +218,7 @@ fn shorter_to_ask(candidates: u64, entries: u64, walk_seconds: f64) -> bool {
 struct Eye<'a, 'b> {
     /// Somebody listens to updates.
     announces: bool,
+    untold: &'b mut Untold,
     sieve: Sieve<'a>,
     gauge: &'b mut Gauge,
     census: Option<&'b mut CensusTaker>,
@@ -232,6 +238,9 @@ impl Judge for Eye<'_, '_> {
             census.see(entry);
         }
         let judged = self.sieve.judge(entry);
+        if judged.spoke && self.announces {
+            self.untold.add(entry);
+        }
         let candidate = judged.class.filter(|_| judged.eligible).map(|class| Candidate::new(class, entry));
         self.last = Some((judged, candidate));
         match judged {
@@ -266,10 +275,6 @@ impl Judge for Eye<'_, '_> {
 
     fn in_grace(&self) -> bool {
         self.last.is_some_and(|(judged, _)| judged.in_grace)
-    }
-
-    fn spoke(&self) -> bool {
-        self.announces && self.last.is_some_and(|(judged, _)| judged.spoke)
     }
 
     fn given_grace(&mut self, entry: &Entry, idle_seconds: u32, grace_seconds: u32) {

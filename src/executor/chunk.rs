@@ -28,8 +28,6 @@ pub(super) struct Asked {
     pub taken: Vec<u64>,
     /// Second chances, with the idleness of each, for each flush.
     pub chances: Vec<Vec<(Entry, u32)>>,
-    /// Of whom listeners are to be told.
-    pub spoke: Vec<Entry>,
     /// As [`Ready`].
     pub hurry: bool,
 }
@@ -82,12 +80,7 @@ pub(super) fn ask(
     let gone: Vec<u64> = (0..flushes).map(|i| swept.freed[i] + under_way.of(i)).collect();
     let all_gone: u64 = gone.iter().sum();
     let (mut victims, mut seen): (Vec<Victim>, usize) = (Vec::new(), 0);
-    let mut asked = Asked {
-        taken: vec![0; flushes],
-        chances: vec![Vec::new(); flushes],
-        spoke: Vec::new(),
-        hurry: ready.hurry,
-    };
+    let mut asked = Asked { taken: vec![0; flushes], chances: vec![Vec::new(); flushes], hurry: ready.hurry };
     for entry in chunk.entries() {
         let Ok(entry) = entry else {
             swept.unreadable += 1;
@@ -97,9 +90,6 @@ pub(super) fn ask(
         let eligible = judge.eligible(&entry);
         let (idle_unprotected, in_grace) = (judge.idle_unprotected(), judge.in_grace());
         let only_critical = judge.only_critical();
-        if judge.spoke() {
-            asked.spoke.push(entry);
-        }
         // What is protected goes by no flush but one that lifts protection.
         let (lifts, named) = match eligible.or(only_critical) {
             None => (true, judge.held_by_protection()),

@@ -33,10 +33,6 @@ pub trait Judge {
     fn in_grace(&self) -> bool {
         false
     }
-    /// The entry judged last spoke in its grace, and somebody wants to hear of it.
-    fn spoke(&self) -> bool {
-        false
-    }
     /// An entry that was judged idle for so long has been left so many seconds.
     fn given_grace(&mut self, _entry: &Entry, _idle_seconds: u32, _grace_seconds: u32) {}
     /// Time to read again what may have changed while the sweep runs.
@@ -237,9 +233,6 @@ impl<'a> Sweeping<'a> {
         let asked =
             ask(chunk, self.hand, &mut self.wanted, ready, self.judge, &mut self.swept, &self.under_way);
         let (to_go, to_wait) = (asked.deletions(), asked.second_chances());
-        if !asked.spoke.is_empty() {
-            self.hand.announce(&asked.spoke)?;
-        }
         if to_go + to_wait == 0 {
             return Ok(false);
         }

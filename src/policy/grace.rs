@@ -21,6 +21,11 @@ pub(super) fn per_second(snapshot: &Snapshot, settings: &Settings) -> u64 {
     if snapshot.update_listeners == 0 { alone } else { alone.min(LISTENED_PER_SECOND) }
 }
 
+/// How many entries a second listeners are told of that spoke in their grace: each is such an event as well.
+pub fn told_per_second(settings: &Settings) -> u64 {
+    settings.flush.per_second_high.min(LISTENED_PER_SECOND)
+}
+
 /// Whether there is time for it before the table is full; where there is none, or the kernel refuses, they are flushed.
 pub(super) fn has_time(
     level: Level,

@@ -23,6 +23,7 @@ const ROOT: &[Need] = &[Need::SecondUser];
 pub const TESTS: &[Test] = &[
     test("namespaces::one_that_is_deleted_ends_nothing_for_the_others_and_may_come_back", one_of_two)
         .needs(ROOT),
+    test("namespaces::one_that_comes_back_is_paused_until_the_same_moment", comes_back_paused).needs(ROOT),
     test("namespaces::one_that_another_agent_watches_is_tried_again", one_is_taken).needs(ROOT),
     test("namespaces::the_only_one_is_an_error_where_it_is_missing_or_goes_away", the_only_one).needs(ROOT),
 ];
@@ -163,6 +164,49 @@ fn one_of_two() {
         let socket = PathBuf::from(format!("/run/ctctl/{name}.sock"));
         assert!(!socket.exists(), "{} goes with the agent", socket.display());
     }
+}
+
+/// A pause is of the namespace that it was told for, whatever becomes of that.
+fn comes_back_paused() {
+    let (a, b) = (unique(), unique());
+    let _first = Namespace::new(&a);
+    let agent = Several::start(&[&a, &b]);
+    let watched = |second: &Namespace, paused: bool| {
+        let inode = second.inode();
+        agent.status(&b, "the second", |status| {
+            status["netns"]["inode"] == inode && status["agent"]["paused"] == paused
+        })
+    };
+    let second = Namespace::new(&b);
+    watched(&second, false);
+    let told = agent.client(&b, &["pause", "--for", "1h"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    drop(second);
+    agent.missing(&b);
+    let second = Namespace::new(&b);
+    watched(&second, true);
+    // Paused it sets nothing either that is set at each start, and does once it may act again.
+    let events = "/proc/sys/net/netfilter/nf_conntrack_events";
+    assert_eq!(second.sysctl_number(events), 2);
+    let old = crate::table::rows(&second).len();
+    crate::fill::fill(&second, crate::flow::established(990, 10, 100_000));
+    wait::throughout("nothing to be flushed", Duration::from_secs(2), || {
+        let now = crate::table::rows(&second).len();
+        if now == old + 990 { Ok(()) } else { Err(format!("{now} of {} entries", old + 990)) }
+    });
+    agent.status(&a, "the first, which is not paused", |status| status["agent"]["paused"] == false);
+    assert_eq!(agent.client(&b, &["resume"]).code, 0);
+    watched(&second, false);
+    wait::until("what is set at a start", PATIENCE, || match second.sysctl_number(events) {
+        1 => Ok(()),
+        other => Err(format!("events is {other}")),
+    });
+    // What is taken back is forgotten too.
+    drop(second);
+    agent.missing(&b);
+    let second = Namespace::new(&b);
+    watched(&second, false);
+    assert_eq!(agent.stop(), 0);
 }
 
 /// What another agent watches already is tried again and again, and the other namespace is watched meanwhile.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::chronicle::{Chronicle, Fullest};
 use super::host_lease::HostLease;
 use super::owned::{holds_host, owned_values};
+use super::pause::Pause;
 use super::reading::Reading;
 use super::recording::{Disks, Recording};
 use super::remembering::Remembering;
@@ -62,6 +63,8 @@ pub struct Ground {
     pub wake: SyncSender<Order>,
     /// Who writes the journal, and who writes the other files.
     pub disks: Disks,
+    /// Whether the agent was told to change nothing, before this thread or by it.
+    pub pause: Pause,
 }
 
 /// How many decisions in a row are made before orders and the interval have their turn.
@@ -185,7 +188,7 @@ impl Acting {
             memory_before: Memory::default(),
             recording: Recording::default(),
             rates: Rates::default(),
-            pause: None,
+            pause: ground.pause.get(snapshot.now_seconds),
             census_since: None,
             drift_at_seconds: f64::NEG_INFINITY,
             sulking: BTreeMap::new(),

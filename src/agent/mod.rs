@@ -18,6 +18,7 @@ mod lease;
 mod notify;
 mod orders;
 mod owned;
+mod pause;
 mod pipeline;
 mod reading;
 mod recording;

@@ -52,6 +52,7 @@ impl Acting {
                 return false;
             }
         }
+        self.ground.pause.set(self.pause.clone());
         true
     }
 

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use super::host_lease::HostLease;
 use super::lease::{self, Lease};
+use super::pause::Pause;
 use super::recording::Disks;
 use super::service::Answers;
 use super::shared::{Command, Numbers, Order, SharedView, Watch};
@@ -42,11 +43,11 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the threads, and returns once both stand.
+    /// Starts the threads, and returns once both stand. `pause`: what was told to those before, and is told to these.
     ///
     /// # Errors
     /// Exit 3 where something is missing or another agent runs.
-    pub fn start(namespace: Namespace, options: &Options, disks: &Disks) -> Result<Pipeline> {
+    pub fn start(namespace: Namespace, options: &Options, disks: &Disks, pause: &Pause) -> Result<Pipeline> {
         let settings = &options.settings;
         let netns = namespace.netns().clone();
         let configured = options.socket.clone().or_else(|| settings.agent.socket.clone());
@@ -95,6 +96,7 @@ impl Pipeline {
             orders,
             wake: hand.clone(),
             disks: disks.clone(),
+            pause: pause.clone(),
         };
         // The listener stands before the hand looks: what is created from now on is heard.
         let watcher = spawn("events", move || watch::Watcher::open(watching), watch::Watcher::run)?;

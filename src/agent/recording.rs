@@ -87,6 +87,10 @@ impl Acting {
         self.set_marks(snapshot);
         self.recording.events = self.settings.agent.events == EventsSetting::On;
         self.recording.buckets = true;
+        if self.paused(snapshot.now_seconds) {
+            tracing::info!(netns = %self.netns.key(), "paused, as it was before: nothing is set until that is over");
+            return;
+        }
         let mut snapshot = snapshot.clone();
         snapshot.owns_host_values &= self.holds_host(&snapshot);
         self.acts_of_start(&snapshot);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::pause::Pause;
 use super::pipeline::Pipeline;
 use super::recording::Disks;
 use super::service::Answers;
@@ -151,6 +152,7 @@ impl Site {
             changes,
             orders: received,
             without: None,
+            pause: Pause::default(),
         };
         let thread = std::thread::Builder::new().name("namespace".into()).spawn(move || keeper.run())?;
         Ok(Site { view, expected_socket, orders, thread })
@@ -182,6 +184,8 @@ struct Keeper {
     orders: Receiver<End>,
     /// Since when it is not watched, and why.
     without: Option<(String, Why)>,
+    /// What its pipelines were told.
+    pause: Pause,
 }
 
 /// Why there is nothing to ask, in what is said of it.
@@ -260,7 +264,7 @@ impl Keeper {
         if !first {
             self.read_settings();
         }
-        Pipeline::start(namespace, &self.options, &self.disks).map_err(|error| match again.still_there() {
+        Pipeline::start(namespace, &self.options, &self.disks, &self.pause).map_err(|error| match again.still_there() {
             true => Without::Failed(error),
             false => Without::Missing(error),
         })

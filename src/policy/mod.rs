@@ -28,7 +28,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use buckets::buckets_at_start;
 pub use ceiling::{Ceiling, ceiling, fullest_entries, headroom, outlook};
-pub use ceiling::{Ceiling, ceiling, fullest_entries, outlook};
 pub use grace::told_per_second;
 pub use hands::OtherHand;
 pub use level::{least_level, refused};

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
+use super::boot_files::BootFiles;
 use super::chronicle::{Chronicle, Fullest};
 use super::host_lease::HostLease;
 use super::owned::{holds_host, owned_values};
@@ -21,12 +22,12 @@ use crate::error::{Error, Result};
 use crate::executor::{DryHand, Hand, KernelHand};
 use crate::gauge::Gauge;
 use crate::journal::{Journal, TimeoutsSeen};
+use crate::kernel::clock;
 use crate::kernel::deleter::Deleter;
 use crate::kernel::deleting::Deleting;
 use crate::kernel::grace::Shortener;
 use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
-use crate::kernel::{clock, sysctl_files};
 use crate::model::{Level, Netns, Paused, Settings, Snapshot, Timeout};
 use crate::policy::{self, Memory};
 use crate::recovery::{Keeper, Noticed};
@@ -117,6 +118,7 @@ pub struct Acting {
     pub(super) said: BTreeMap<String, f64>,
     pub(super) notes: Vec<String>,
     pub(super) reading: Reading,
+    boot_files: BootFiles,
     rest: Rest,
 }
 
@@ -198,6 +200,7 @@ impl Acting {
             said: BTreeMap::new(),
             notes: Vec::new(),
             reading: Reading::default(),
+            boot_files: BootFiles::default(),
             rest: Rest::default(),
             ground,
         };
@@ -360,7 +363,8 @@ impl Acting {
 
     /// Journals what other hands did, and remembers it for the decisions to come; true if there was anything.
     pub(super) fn heed(&mut self, values: &BTreeMap<String, u64>, now_seconds: f64) -> bool {
-        let noticed = self.keeper.notice(values, sysctl_files::configured);
+        let files = &mut self.boot_files;
+        let noticed = self.keeper.notice(values, || files.read());
         let any = !noticed.is_empty();
         for Noticed { drift, was_held, draft } in noticed {
             // A timeout that the agent had not touched has a new baseline and no more; max under pressure is wished for.

@@ -6,6 +6,7 @@
 //! hand walks the table, a thread that it has for that deletes what it found (`kernel::deleting`).
 
 mod acts;
+mod boot_files;
 mod chronicle;
 mod drifts;
 mod endpoint;

@@ -23,7 +23,7 @@ impl Keeper {
     pub fn notice(
         &mut self,
         values: &BTreeMap<String, u64>,
-        configured: impl Fn() -> Vec<ConfiguredValue>,
+        mut configured: impl FnMut() -> Vec<ConfiguredValue>,
     ) -> Vec<Noticed> {
         let mut noticed = self.adopt(values);
         let mut files = None;
@@ -44,7 +44,7 @@ impl Keeper {
             if was_held {
                 self.displaced.insert(name.clone(), *held);
             }
-            let files = files.get_or_insert_with(&configured);
+            let files = files.get_or_insert_with(&mut configured);
             let file = files.iter().find(|file| file.name == *name && file.value == now);
             let (drift, note) = said(name, *held, expected, now, file);
             (held.found, held.written) = (now, None);

@@ -33,6 +33,8 @@ pub enum Need {
     Age,
     /// conntrackd, which few hosts have.
     Conntrackd,
+    /// File systems that this process answers for, or does not.
+    Fuse,
 }
 
 /// Why something cannot be run here; `Ok` where it can.
@@ -46,6 +48,7 @@ pub struct Environment {
     second_user: Allowed,
     age: Allowed,
     conntrackd: Allowed,
+    fuse: Allowed,
 }
 
 impl Environment {
@@ -56,6 +59,7 @@ impl Environment {
             Need::SecondUser => self.second_user.clone(),
             Need::Age => self.age.clone(),
             Need::Conntrackd => self.conntrackd.clone(),
+            Need::Fuse => self.fuse.clone(),
         })
     }
 
@@ -73,12 +77,20 @@ impl Environment {
             second_user: if inside { ordinary("changing to another user") } else { Ok(()) },
             age: age(),
             conntrackd: conntrackd(),
+            fuse: fuse(),
         }
     }
 
     fn nothing(reason: String) -> Self {
         let no = || Err(reason.clone());
-        Environment { namespaces: no(), host_wide: no(), second_user: no(), age: no(), conntrackd: no() }
+        Environment {
+            namespaces: no(),
+            host_wide: no(),
+            second_user: no(),
+            age: no(),
+            conntrackd: no(),
+            fuse: no(),
+        }
     }
 }
 
@@ -115,6 +127,11 @@ fn age() -> Allowed {
 
 fn conntrackd() -> Allowed {
     find("conntrackd").map(drop).ok_or_else(|| "conntrackd is missing: apt-get install conntrackd".into())
+}
+
+fn fuse() -> Allowed {
+    let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse");
+    opened.map(drop).map_err(|error| format!("/dev/fuse: {error}: modprobe fuse"))
 }
 
 fn is_root() -> bool {

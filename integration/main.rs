@@ -23,6 +23,7 @@ mod terminal;
 mod tool;
 mod topology;
 mod traffic;
+mod unanswered;
 mod wait;
 
 mod test_ceiling;

@@ -14,11 +14,15 @@ use crate::environment::Need;
 use crate::fill::fill;
 use crate::flow::{self, Flow, source};
 use crate::pressed::{ESTABLISHED, shortened, to_be_shortened};
+use crate::tool::must;
 use crate::topology::{SERVER4, Topology};
+use crate::unanswered::Unanswered;
 use crate::{Test, test, wait};
 
 pub const TESTS: &[Test] = &[
     test("disk::one_that_hangs_stops_neither_relief_nor_answers_nor_the_end", hangs).needs(&[Need::Age]),
+    test("disk::one_that_hangs_at_the_start_does_not_keep_from_ending", hangs_at_start).needs(&[Need::Fuse]),
+    test("disk::fifos_in_place_of_files_keep_nothing_waiting", fifos),
     test("disk::a_value_waits_for_its_record", waits_for_record).needs(&[Need::Age]),
     test("disk::without_a_record_nothing_is_set", no_record).needs(&[Need::Age]),
     test("disk::a_removed_directory_is_made_again_while_values_are_held", removed).needs(&[Need::Age]),
@@ -97,6 +101,40 @@ fn hangs() {
     }
     ends(agent);
     drop(hanging);
+}
+
+fn hangs_at_start() {
+    for signal in [Signal::SIGTERM, Signal::SIGUSR1] {
+        let (topology, setup) = calm();
+        std::fs::create_dir(setup.state()).expect("a directory");
+        let unanswered = Unanswered::over(&setup.state());
+        let mut agent = setup.spawn(&[]);
+        wait::until("the start to wait", PATIENCE, || {
+            let log = agent.log();
+            if log.contains("it may wait for the disk") { Ok(()) } else { Err(log) }
+        });
+        let began = Instant::now();
+        agent.signal(signal);
+        assert_eq!(agent.ended(), 0);
+        assert!(began.elapsed() < END, "it took {:?} to end", began.elapsed());
+        assert_eq!(topology.gateway.sysctl_number("/proc/sys/net/netfilter/nf_conntrack_events"), 2);
+        drop(unanswered);
+    }
+}
+
+fn fifos() {
+    let (topology, setup) = calm();
+    std::fs::create_dir(setup.state()).expect("a directory");
+    let names = ["baseline.json", "timeouts-seen.json", "journal.jsonl", "journal.jsonl.1"];
+    for name in names.map(|name| [name.to_owned(), format!("{name}.tmp")]).concat() {
+        must("mkfifo", &[&setup.state().join(name).display().to_string()], "");
+    }
+    let agent = setup.start();
+    press(&topology);
+    assert_eq!(agent.status()["agent"]["journal_ok"], false, "the journal is no file");
+    let baseline = std::fs::symlink_metadata(setup.state().join("baseline.json"));
+    assert!(baseline.is_ok_and(|facts| facts.is_file()), "and the baseline is one");
+    ends(agent);
 }
 
 /// An agent below pressure that may shorten a timeout and nothing else.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::executor::Values;
-use crate::journal::{Baseline, Held, Loaded, Records, trail};
+use crate::journal::{Baseline, Held, Loaded, Records, SharedDisk, trail};
 use crate::model::{Draft, Netns, RecordEvent, RevertRow};
 use host::HostBaseline;
 pub use notice::Noticed;
@@ -44,7 +44,8 @@ impl Keeper {
     /// Takes the baseline at start: what an earlier agent of this boot and namespace still holds keeps the value that
     /// it found; everything else is as it is now. The records to journal come with it.
     ///
-    /// `dir` is the state directory; in `host_dir` lies what an earlier owner of max and buckets left.
+    /// `dir` is the state directory, which is read and written by way of `disk`; in `host_dir` lies what an earlier owner
+    /// of max and buckets left.
     ///
     /// # Errors
     /// Exit 3 if it cannot be put on disk: without it, a crash would leave values changed for ever.
@@ -54,19 +55,20 @@ impl Keeper {
         netns: &Netns,
         values: &BTreeMap<String, u64>,
         dry: bool,
+        disk: &SharedDisk,
     ) -> Result<(Keeper, Vec<Draft>)> {
         let mut notes = Vec::new();
         // A dry run moves no file of another agent's aside.
-        let loaded = if dry { Loaded::None } else { Baseline::load(dir, boot_id, netns.inode) };
+        let loaded = if dry { Loaded::None } else { disk.baseline(dir, boot_id, netns.inode) };
         let mut earlier = match loaded {
             Loaded::Ours(baseline) => baseline.values,
-            Loaded::None => trail(dir, boot_id, netns.inode),
+            Loaded::None => disk.trail(dir, boot_id, netns.inode),
             Loaded::SetAside { path, why } => {
                 let note = format!("a baseline was set aside as {}: {why}", path.display());
                 notes.push(Draft::new(0, RecordEvent::Drift, note));
-                trail(dir, boot_id, netns.inode)
+                disk.trail(dir, boot_id, netns.inode)
             }
-            Loaded::Unreadable(error) => return Err(error),
+            Loaded::Unreadable(why) => return Err(Loaded::unreadable(why)),
         };
         // Whoever owned max and buckets last, of whichever namespace, knows best what they were.
         let mut host = HostBaseline::new(host_dir, boot_id);
@@ -96,7 +98,7 @@ impl Keeper {
         }
         let keeper = Keeper { dry, host, ..Self::with(dir, baseline) };
         if !dry {
-            keeper.baseline.save(dir)?;
+            disk.save(&keeper.baseline, dir)?;
             keeper.host.save(&keeper.baseline.values);
         }
         Ok((keeper, notes))
@@ -109,7 +111,7 @@ impl Keeper {
     pub fn found(dir: &Path, boot_id: &str, netns: &Netns) -> Result<Keeper> {
         match Baseline::load(dir, boot_id, netns.inode) {
             Loaded::Ours(baseline) => Ok(Self::with(dir, baseline)),
-            Loaded::Unreadable(error) => Err(error),
+            Loaded::Unreadable(why) => Err(Loaded::unreadable(why)),
             // Gone or broken: what the journal says of this boot and namespace is all that is known.
             Loaded::None => Ok(Self::followed(dir, boot_id, netns)),
             Loaded::SetAside { path, why } => {

@@ -50,7 +50,7 @@ impl Values for Kernel {
 const FOUND: [(&str, u64); 2] = [("max", 100_000), ("tcp_timeout_established", 432_000)];
 
 fn start(dir: &Path, now: &[(&str, u64)]) -> (Keeper, Vec<Draft>) {
-    Keeper::take((dir, None), BOOT, &netns(7), &values(now), false).unwrap()
+    Keeper::take((dir, None), BOOT, &netns(7), &values(now), false, &SharedDisk::of_this_process()).unwrap()
 }
 
 /// An agent that raised max and shortened a timeout, and the kernel that holds both.
@@ -117,7 +117,9 @@ fn a_crash_before_a_second_write_keeps_what_was_found_first() {
     let dir = tempfile::tempdir().unwrap();
     let kernel = killed_before_a_second_write(dir.path());
     let now = kernel.values.borrow().clone();
-    let (mut keeper, notes) = Keeper::take((dir.path(), None), BOOT, &netns(7), &now, false).unwrap();
+    let (mut keeper, notes) =
+        Keeper::take((dir.path(), None), BOOT, &netns(7), &now, false, &SharedDisk::of_this_process())
+            .unwrap();
     assert_eq!((keeper.baseline(), notes.len()), (values(&FOUND), 2));
     assert!(keeper.notice(&now, Vec::new).is_empty(), "no other hand did this");
     keeper.restore(&kernel, 1000, 75.0, false);
@@ -151,7 +153,15 @@ fn a_baseline_of_another_boot_or_namespace_is_set_aside_and_said() {
         let dir = tempfile::tempdir().unwrap();
         drop(at_work(dir.path()));
         let now = values(&[("max", 150_000)]);
-        let (keeper, notes) = Keeper::take((dir.path(), None), boot, &netns(inode), &now, false).unwrap();
+        let (keeper, notes) = Keeper::take(
+            (dir.path(), None),
+            boot,
+            &netns(inode),
+            &now,
+            false,
+            &SharedDisk::of_this_process(),
+        )
+        .unwrap();
         assert_eq!(keeper.baseline(), now);
         assert_eq!(notes.len(), 1);
         assert!(notes[0].reason.contains(why), "{}", notes[0].reason);
@@ -161,7 +171,15 @@ fn a_baseline_of_another_boot_or_namespace_is_set_aside_and_said() {
 #[test]
 fn a_dry_run_writes_no_baseline() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut keeper, _) = Keeper::take((dir.path(), None), BOOT, &netns(7), &values(&FOUND), true).unwrap();
+    let (mut keeper, _) = Keeper::take(
+        (dir.path(), None),
+        BOOT,
+        &netns(7),
+        &values(&FOUND),
+        true,
+        &SharedDisk::of_this_process(),
+    )
+    .unwrap();
     keeper.will_write("max", 100_000, 150_000).unwrap();
     keeper.close();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -172,7 +190,9 @@ fn without_a_durable_baseline_there_is_no_start() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("state");
     std::fs::write(&file, "a file, no directory").unwrap();
-    let error = Keeper::take((&file, None), BOOT, &netns(7), &values(&FOUND), false).unwrap_err();
+    let error =
+        Keeper::take((&file, None), BOOT, &netns(7), &values(&FOUND), false, &SharedDisk::of_this_process())
+            .unwrap_err();
     assert_eq!(error.exit, Exit::Unreachable);
     assert!(error.hint.is_some());
 }
@@ -308,6 +328,9 @@ fn what_an_earlier_agent_holds_is_not_forgotten_by_one_that_may_not_write_it() {
     let (_, kernel) = at_work(dir.path());
     let mut mine = kernel.values.borrow().clone();
     mine.remove("max");
-    drop(Keeper::take((dir.path(), None), BOOT, &netns(7), &mine, false).unwrap());
+    drop(
+        Keeper::take((dir.path(), None), BOOT, &netns(7), &mine, false, &SharedDisk::of_this_process())
+            .unwrap(),
+    );
     assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline()["max"], 100_000);
 }

@@ -138,7 +138,8 @@ impl Acting {
         let owned = owned_values(&gauge, &snapshot, owns_host);
         let host_dir = ground.host.baseline_dir();
         let places = (ground.state_dir.as_path(), Some(host_dir.as_path()));
-        let (mut keeper, notes) = Keeper::take(places, &boot_id, &netns, &owned, ground.dry_run)?;
+        let disk = &ground.disks.records;
+        let (mut keeper, notes) = Keeper::take(places, &boot_id, &netns, &owned, ground.dry_run, disk)?;
         keeper.entrust(ground.disks.records(ground.wake.clone())?);
         for (name, found) in keeper.baseline() {
             // What timeouts were before an earlier agent shortened them may still be some entry's base.
@@ -146,7 +147,7 @@ impl Acting {
                 gauge.history().saw_one(timeout, seconds, None);
             }
         }
-        let seen = TimeoutsSeen::load(&ground.state_dir, &boot_id, netns.inode);
+        let seen = ground.disks.records.timeouts_seen(&ground.state_dir, &boot_id, netns.inode);
         gauge.remember(&seen);
         let hand: Box<dyn Hand> = match ground.dry_run {
             true => Box::new(DryHand::default()),

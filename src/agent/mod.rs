@@ -49,6 +49,9 @@ use crate::kernel::{heap, priority, stop};
 use crate::model::{Asker, Settings};
 use site::{Change, Site, Trouble};
 
+/// A start that takes longer is said to.
+const LATE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// How `ctctl agent` was called.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -91,17 +94,40 @@ pub fn run(options: Options) -> Result<()> {
     let failed = |error: std::io::Error| Error::unreachable("agent", error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     // Signals are caught before anything is changed: one that comes early still finds everything put back.
-    let signals = runtime.block_on(async { Signals::catch() }).map_err(failed)?;
+    let mut signals = runtime.block_on(async { Signals::catch() }).map_err(failed)?;
     // Before there are threads and sockets, which are none of theirs.
     let disks = recording::Disks::start();
     let trouble = Trouble::default();
     let (changes, mut changed) = unbounded_channel();
     let (mut sites, mut failed_start, mut any) = (Vec::new(), None, false);
     let alone = namespaces.len() == 1;
+    let manager = notify::Manager::of_environment();
     for netns in namespaces {
         // One after the other: the first that may has the host's values.
         sites.push(Site::open(netns, alone, &options, &disks, &trouble, changes.clone()).map_err(failed)?);
-        match changed.blocking_recv() {
+        // A disk that does not answer keeps a start waiting, and not its end.
+        let begun = runtime.block_on(async {
+            let mut late = std::pin::pin!(tokio::time::sleep(LATE));
+            loop {
+                tokio::select! {
+                    end = signals.end() => return Err(end),
+                    change = changed.recv() => return Ok(change),
+                    () = &mut late, if !late.is_elapsed() => tracing::warn!(
+                        "the start takes long: it may wait for the disk of its state directory"
+                    ),
+                }
+            }
+        });
+        let change = match begun {
+            Ok(change) => change,
+            Err(end) => {
+                manager.stopping();
+                sites.into_iter().for_each(|site| site.stop(end));
+                runtime.shutdown_background();
+                return Ok(());
+            }
+        };
+        match change {
             Some(Change::Failed(error) | Change::Missing(Some(error))) => {
                 failed_start = failed_start.or(Some(error));
             }
@@ -112,7 +138,6 @@ pub fn run(options: Options) -> Result<()> {
     let started = failed_start.filter(|_| !any).map_or(Ok(()), Err);
     // Whoever may connect has this thread work. Those above were made by it, with the priority that it had.
     priority::lower();
-    let manager = notify::Manager::of_environment();
     let served = started
         .and_then(|()| runtime.block_on(serve(&sites, &options, signals, &manager, &trouble, changed)));
     manager.stopping();
@@ -162,6 +187,15 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
         })
+    }
+
+    /// Waits until the agent is to end.
+    async fn end(&mut self) -> End {
+        tokio::select! {
+            _ = self.terminate.recv() => End::Stop,
+            _ = self.interrupt.recv() => End::Stop,
+            _ = self.user1.recv() => End::Restart,
+        }
     }
 }
 

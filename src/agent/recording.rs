@@ -25,7 +25,8 @@ const SILENT: Duration = Duration::from_secs(1);
 pub struct Disks {
     /// For the journal.
     pub journal: SharedDisk,
-    records: SharedDisk,
+    /// For all other files.
+    pub records: SharedDisk,
 }
 
 impl Disks {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -28,6 +28,9 @@ use crate::model::Settings;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long after a start that failed the next one is tried.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// For so long a start that is not over is waited for at the end.
+const STARTING: Duration = Duration::from_secs(2);
 
 /// What keeps the agent from a part of its work, by topic; `status` says it.
 pub type Trouble = Arc<Mutex<BTreeMap<String, String>>>;
@@ -158,9 +161,18 @@ impl Site {
         Ok(Site { view, expected_socket, orders, thread })
     }
 
-    /// Ends its pipeline, if there is one, and its thread.
+    /// Ends its pipeline, if there is one, and its thread. One that is only starting has written no value yet, and may
+    /// wait for a disk that does not answer: it is not waited for for long, and ends with the process.
     pub fn stop(self, end: End) {
         let _ = self.orders.send(end);
+        let began = Instant::now();
+        while !self.thread.is_finished() {
+            if self.view.socket().is_none() && began.elapsed() >= STARTING {
+                tracing::warn!(netns = %self.view.key(), "its start is not over: the agent ends all the same");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.thread.join();
     }
 }
@@ -264,9 +276,11 @@ impl Keeper {
         if !first {
             self.read_settings();
         }
-        Pipeline::start(namespace, &self.options, &self.disks, &self.pause).map_err(|error| match again.still_there() {
-            true => Without::Failed(error),
-            false => Without::Missing(error),
+        Pipeline::start(namespace, &self.options, &self.disks, &self.pause).map_err(|error| {
+            match again.still_there() {
+                true => Without::Failed(error),
+                false => Without::Missing(error),
+            }
         })
     }
 

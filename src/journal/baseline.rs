@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ impl Held {
 }
 
 /// What a state directory holds.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Loaded {
     /// The baseline of this boot and namespace.
     Ours(Baseline),
@@ -76,8 +76,15 @@ pub enum Loaded {
         /// Why, as a sentence.
         why: String,
     },
-    /// There may be one, and it cannot be read. Saving would replace it.
-    Unreadable(Error),
+    /// There may be one, and it cannot be read; why. Saving would replace it.
+    Unreadable(String),
+}
+
+impl Loaded {
+    /// The error of a baseline that cannot be read.
+    pub fn unreadable(why: impl std::fmt::Display) -> Error {
+        Error::unreachable("baseline", why).hint("the agent needs to read and write its state directory")
+    }
 }
 
 impl Baseline {
@@ -107,12 +114,7 @@ impl Baseline {
         let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::None,
-            Err(error) => {
-                let error = Error::unreachable("baseline", format!("{}: {error}", path.display()));
-                return Loaded::Unreadable(
-                    error.hint("the agent needs to read and write its state directory"),
-                );
-            }
+            Err(error) => return Loaded::Unreadable(format!("{}: {error}", path.display())),
         };
         let baseline = match parse(&bytes) {
             Ok(baseline) => baseline,
@@ -171,7 +173,7 @@ impl Baseline {
     }
 }
 
-fn not_written(dir: &Path, error: &io::Error) -> Error {
+pub(super) fn not_written(dir: &Path, error: &io::Error) -> Error {
     Error::unreachable("baseline", format!("{}: {error}", dir.join(FILE).display()))
         .hint("make the state directory writable, with room on its disk; without a baseline nothing can be put back")
 }
@@ -186,9 +188,15 @@ pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Writes a file. A FIFO or a socket in its place goes first: to open that could wait for ever.
 pub(super) fn write_file(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()> {
+    let waits = |kind: fs::FileType| kind.is_fifo() || kind.is_socket();
+    if fs::symlink_metadata(path).is_ok_and(|facts| waits(facts.file_type())) {
+        fs::remove_file(path)?;
+    }
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o640).open(path)?;
+    options.write(true).create(true).truncate(true).mode(0o640).custom_flags(libc::O_NONBLOCK);
+    let mut file = options.open(path)?;
     file.write_all(bytes)?;
     if sync { file.sync_all() } else { Ok(()) }
 }

@@ -1,5 +1,6 @@
 //! What is done to the files of a state directory, as requests: by this process, or by one that it keeps for them.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, Write};
 use std::os::unix::fs::MetadataExt;
@@ -8,9 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::baseline::write_file;
+use super::baseline::{Baseline, Held, Loaded, not_written, write_file};
 use super::file::{RotatingFile, make_dir};
+use super::read::{self, Last};
+use super::seen::TimeoutsSeen;
+use super::trail::trail;
 use super::writer::Sink;
+use crate::error::Result;
 
 /// One thing to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,10 +42,55 @@ pub(super) struct Stamp {
     changed: (i64, i64),
 }
 
+/// What an agent that starts wants to know of a state directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Question {
+    pub dir: PathBuf,
+    pub boot_id: String,
+    pub inode: u64,
+    pub of: Of,
+}
+
+/// Of which of its files.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) enum Of {
+    /// [`Baseline::load`], which moves one aside that is another's.
+    Baseline,
+    /// [`trail`] of the journal.
+    Trail,
+    /// [`read::last`] of the journal.
+    Last,
+    /// [`TimeoutsSeen::load`].
+    Seen,
+}
+
+/// What it holds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Found {
+    Baseline(Loaded),
+    Trail(BTreeMap<String, Held>),
+    Last(Last),
+    Seen(TimeoutsSeen),
+}
+
 /// Does what is asked.
 pub(super) trait Disk: Send {
     /// One request, however long that takes.
     fn ask(&mut self, request: &Request) -> io::Result<Option<Stamp>>;
+
+    /// Reads what is wanted, however long that takes.
+    fn read(&mut self, question: &Question) -> io::Result<Found> {
+        Ok(find(question))
+    }
+}
+
+fn find(Question { dir, boot_id, inode, of }: &Question) -> Found {
+    match of {
+        Of::Baseline => Found::Baseline(Baseline::load(dir, boot_id, *inode)),
+        Of::Trail => Found::Trail(trail(dir, boot_id, *inode)),
+        Of::Last => Found::Last(read::last(dir)),
+        Of::Seen => Found::Seen(TimeoutsSeen::load(dir, boot_id, *inode)),
+    }
 }
 
 /// For the threads of a process that write files: one at a time.
@@ -60,6 +110,55 @@ impl SharedDisk {
 
     pub(super) fn ask(&self, request: &Request) -> io::Result<Option<Stamp>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).ask(request)
+    }
+
+    /// Where there is no other process to be had, by this one.
+    fn read(&self, dir: &Path, boot_id: &str, inode: u64, of: Of) -> Found {
+        let question = Question { dir: dir.to_owned(), boot_id: boot_id.to_owned(), inode, of };
+        let mut disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        disk.read(&question).unwrap_or_else(|_| find(&question))
+    }
+
+    /// As [`Baseline::load`].
+    pub fn baseline(&self, dir: &Path, boot_id: &str, inode: u64) -> Loaded {
+        match self.read(dir, boot_id, inode, Of::Baseline) {
+            Found::Baseline(loaded) => loaded,
+            other => Loaded::Unreadable(format!("another question was answered: {other:?}")),
+        }
+    }
+
+    /// As [`trail`].
+    pub fn trail(&self, dir: &Path, boot_id: &str, inode: u64) -> BTreeMap<String, Held> {
+        match self.read(dir, boot_id, inode, Of::Trail) {
+            Found::Trail(held) => held,
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// As [`TimeoutsSeen::load`].
+    pub fn timeouts_seen(&self, dir: &Path, boot_id: &str, inode: u64) -> TimeoutsSeen {
+        match self.read(dir, boot_id, inode, Of::Seen) {
+            Found::Seen(seen) => seen,
+            _ => TimeoutsSeen { boot_id: boot_id.into(), inode, ..TimeoutsSeen::default() },
+        }
+    }
+
+    /// As [`read::last`].
+    pub(super) fn last(&self, dir: &Path) -> Last {
+        match self.read(dir, "", 0, Of::Last) {
+            Found::Last(last) => last,
+            _ => Last::default(),
+        }
+    }
+
+    /// As [`Baseline::save`].
+    ///
+    /// # Errors
+    /// As [`Baseline::save`].
+    pub fn save(&self, baseline: &Baseline, dir: &Path) -> Result<()> {
+        let (path, text) = (Baseline::path(dir), baseline.text());
+        let saved = self.ask(&Request::Replace { path, text, sync: true });
+        saved.map(drop).map_err(|error| not_written(dir, &error))
     }
 }
 
@@ -122,8 +221,22 @@ fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
     }
 }
 
+/// A request or a question on its way between two processes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Asked {
+    Do(Request),
+    Read(Question),
+}
+
+/// What is answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Answered {
+    Done(Option<Stamp>),
+    Found(Box<Found>),
+}
+
 /// An answer on its way between two processes: an error as errno (0: none) and text.
-pub(super) type Answer = Result<Option<Stamp>, (i32, String)>;
+pub(super) type Answer = std::result::Result<Answered, (i32, String)>;
 
 /// Does what comes on `input`, a request a line, and answers each on `output`, until either ends.
 ///
@@ -131,9 +244,11 @@ pub(super) type Answer = Result<Option<Stamp>, (i32, String)>;
 /// As read(2) and write(2) on the two.
 pub fn serve(input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     for line in input.lines() {
-        let request: Request = serde_json::from_str(&line?)?;
-        let answer: Answer =
-            LocalDisk.ask(&request).map_err(|error| (error.raw_os_error().unwrap_or(0), error.to_string()));
+        let answered = match serde_json::from_str(&line?)? {
+            Asked::Do(request) => LocalDisk.ask(&request).map(Answered::Done),
+            Asked::Read(question) => LocalDisk.read(&question).map(|found| Answered::Found(Box::new(found))),
+        };
+        let answer: Answer = answered.map_err(|error| (error.raw_os_error().unwrap_or(0), error.to_string()));
         let mut line = serde_json::to_vec(&answer)?;
         line.push(b'\n');
         output.write_all(&line)?;

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use super::disk::{Answer, Disk, Request, SharedDisk, Stamp};
+use super::disk::{Answer, Answered, Asked, Disk, Found, Question, Request, SharedDisk, Stamp};
 
 impl SharedDisk {
     /// A process of its own: this program again, with `argument`, which has to come to [`super::serve`].
@@ -59,7 +59,27 @@ impl Running {
 
 impl Disk for DiskProcess {
     fn ask(&mut self, request: &Request) -> io::Result<Option<Stamp>> {
-        let mut line = serde_json::to_vec(request)?;
+        match self.exchange(&Asked::Do(request.clone()))? {
+            Answered::Done(stamp) => Ok(stamp),
+            Answered::Found(_) => Err(mixed_up()),
+        }
+    }
+
+    fn read(&mut self, question: &Question) -> io::Result<Found> {
+        match self.exchange(&Asked::Read(question.clone()))? {
+            Answered::Found(found) => Ok(*found),
+            Answered::Done(_) => Err(mixed_up()),
+        }
+    }
+}
+
+fn mixed_up() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the process that writes files answered another question")
+}
+
+impl DiskProcess {
+    fn exchange(&mut self, asked: &Asked) -> io::Result<Answered> {
+        let mut line = serde_json::to_vec(asked)?;
         line.push(b'\n');
         let answer = self.running.ask(&line).or_else(|_| {
             // Somebody ended it: what it was at may be done or not, and every request can be repeated.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::writer::Sink;
@@ -59,8 +59,12 @@ impl RotatingFile {
         };
         let name = |error| named(&path, error);
         let file = opened.map_err(name)?;
-        let size = file.metadata().map_err(name)?.len();
-        Ok((file, size))
+        let facts = file.metadata().map_err(name)?;
+        if facts.file_type().is_fifo() {
+            // It takes what is written, and keeps nothing of it.
+            return Err(named(&path, io::Error::new(io::ErrorKind::InvalidInput, "it is not a file")));
+        }
+        Ok((file, facts.len()))
     }
 
     /// Every part becomes one older; the oldest is gone. Each rename is atomic, from the old end on: a crash between

@@ -33,6 +33,7 @@ use crate::model::{Draft, JournalRecord, Netns};
 
 pub use baseline::{Baseline, Held, Loaded};
 pub use disk::{SharedDisk, serve};
+use read::Last;
 pub use read::read;
 pub use records::{Recorded, Records, Ticket};
 pub use seen::TimeoutsSeen;
@@ -73,13 +74,14 @@ impl Journal {
         Self::open_on(&SharedDisk::of_this_process(), dir, boot_id, netns)
     }
 
-    /// As [`Journal::open`], with all that is written going through `disk`.
+    /// As [`Journal::open`], with all that is read and written going through `disk`.
     pub fn open_on(disk: &SharedDisk, dir: &Path, boot_id: &str, netns: Netns) -> Journal {
-        Self::open_with(DiskSink::new(disk.clone(), dir), dir, boot_id, netns)
+        Self::open_with(DiskSink::new(disk.clone(), dir), disk.last(dir), boot_id, netns)
     }
 
-    fn open_with(sink: impl Sink, dir: &Path, boot_id: &str, netns: Netns) -> Journal {
-        let (seq, id, tail) = read::last(dir);
+    fn open_with(sink: impl Sink, last: Last, boot_id: &str, netns: Netns) -> Journal {
+        let Last { seq, id, records: tail, warnings } = last;
+        warnings.iter().for_each(|text| tracing::warn!("journal: {text}"));
         let writer = Writer::start(sink, boot_id, &netns, tail);
         writer.wait_for_probe(Instant::now() + PROBE);
         Journal {

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::JournalRecord;
@@ -50,12 +51,24 @@ pub fn read(
     Ok(records.into())
 }
 
-/// The highest `seq` and `id`, and the last records, for an agent that goes on from them; 0 and nothing where there
-/// are none.
-pub(super) fn last(dir: &Path) -> (u64, u64, Vec<JournalRecord>) {
-    let warn = |text: String| tracing::warn!("journal: {text}");
+/// What an agent that starts goes on from: 0 and nothing where there is no journal.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Last {
+    /// The highest number of a record.
+    pub seq: u64,
+    /// The highest number of an act.
+    pub id: u64,
+    /// The last records, oldest first.
+    pub records: Vec<JournalRecord>,
+    /// What could not be read, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// The end of the journal of a state directory.
+pub(super) fn last(dir: &Path) -> Last {
+    let mut warnings = Vec::new();
     // A missing or unreadable journal was reported by the probe for writing, and is no reason not to start.
-    let records = read(dir, RING, None, warn).unwrap_or_default();
+    let records = read(dir, RING, None, |text| warnings.push(text)).unwrap_or_default();
     let highest = |number: fn(&JournalRecord) -> u64, of: &[JournalRecord]| {
         of.iter().map(number).filter(|n| *n < MAX_NUMBER).max().unwrap_or(0)
     };
@@ -65,7 +78,7 @@ pub(super) fn last(dir: &Path) -> (u64, u64, Vec<JournalRecord>) {
         // The last ones belong to no act (levels, drift); older ones may.
         id = highest(|record| record.id, &read(dir, 0, None, |_| ()).unwrap_or_default());
     }
-    (seq, id, records)
+    Last { seq, id, records, warnings }
 }
 
 /// The parts that are there, newest first; one that cannot be opened is an error only if there is no other.

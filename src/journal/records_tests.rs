@@ -2,7 +2,9 @@ use std::fs;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
-use crate::journal::disk::{Disk, LocalDisk};
+use crate::journal::disk::{Answer, Answered, Asked, Disk, Found, LocalDisk, Of, Question};
+use crate::journal::{Baseline, Loaded, TimeoutsSeen};
+use crate::model::{Draft, RecordEvent};
 
 /// Longer than anything here takes; only a failing test waits so long.
 const LONG: Duration = Duration::from_secs(30);
@@ -141,14 +143,57 @@ fn requests_and_answers_go_between_two_processes() {
         Request::Replace { path: "/dev/null/x".into(), text: String::new(), sync: false },
         Request::Remove { path },
     ];
-    let input: String = requests.iter().map(|r| serde_json::to_string(r).unwrap() + "\n").collect();
+    let input: String = requests.map(|r| serde_json::to_string(&Asked::Do(r)).unwrap() + "\n").concat();
     let mut output = Vec::new();
     crate::journal::serve(input.as_bytes(), &mut output).unwrap();
-    let answers: Vec<crate::journal::disk::Answer> =
-        String::from_utf8(output).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let output = String::from_utf8(output).unwrap();
+    let stamp = |line| match serde_json::from_str::<Answer>(line).unwrap() {
+        Ok(Answered::Done(stamp)) => Ok(stamp),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error),
+    };
+    let answers: Vec<_> = output.lines().map(stamp).collect();
     assert!(answers[0].as_ref().is_ok_and(|stamp| stamp.is_some()) && answers[0] == answers[1]);
     assert_eq!((&answers[2], &answers[4]), (&Ok(None), &Ok(None)));
     assert!(answers[3].as_ref().is_err_and(|(errno, _)| *errno == libc::ENOTDIR || *errno == libc::EEXIST));
     assert_eq!(fs::read_to_string(dir.path().join("journal.jsonl")).unwrap(), "{}\n");
     assert!(!dir.path().join("x/file").exists());
+}
+
+#[test]
+fn what_a_start_reads_is_the_same_by_way_of_another_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let netns = crate::model::Netns { name: None, inode: 7 };
+    let mut baseline = Baseline::new("b", netns.clone());
+    baseline.will_write("max", 100, 150);
+    baseline.save(dir.path()).unwrap();
+    let seen = TimeoutsSeen { boot_id: "b".into(), inode: 7, flowtables: true, ..TimeoutsSeen::default() };
+    fs::write(TimeoutsSeen::path(dir.path()), seen.text()).unwrap();
+    let mut journal = crate::journal::Journal::open(dir.path(), "b", netns);
+    let draft = Draft {
+        name: Some("max".into()),
+        from: Some(100),
+        to: Some(150),
+        ..Draft::new(3, RecordEvent::Done, "why")
+    };
+    journal.append_durably(draft, LONG);
+    drop(journal);
+    let found = |of: Of, boot_id: &str| {
+        let question = Question { dir: dir.path().into(), boot_id: boot_id.into(), inode: 7, of };
+        let mut output = Vec::new();
+        let line = serde_json::to_string(&Asked::Read(question)).unwrap() + "\n";
+        crate::journal::serve(line.as_bytes(), &mut output).unwrap();
+        match serde_json::from_slice::<Answer>(&output).unwrap() {
+            Ok(Answered::Found(found)) => *found,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(matches!(found(Of::Seen, "b"), Found::Seen(read) if read == seen));
+    let trail = found(Of::Trail, "b");
+    assert!(matches!(&trail, Found::Trail(held) if held["max"].found == 100), "{trail:?}");
+    let last = found(Of::Last, "");
+    assert!(matches!(&last, Found::Last(last) if (last.seq, last.id) == (1, 3)), "{last:?}");
+    assert!(matches!(found(Of::Baseline, "b"), Found::Baseline(Loaded::Ours(read)) if read == baseline));
+    assert!(matches!(found(Of::Baseline, "c"), Found::Baseline(Loaded::SetAside { .. })));
+    assert!(matches!(found(Of::Baseline, "c"), Found::Baseline(Loaded::None)));
 }

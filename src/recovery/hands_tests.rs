@@ -29,7 +29,8 @@ impl Host {
 
     fn agent(&self, n: usize, boot: &str, now: &[(&str, u64)]) -> (Keeper, Vec<Draft>) {
         let places = (self.dirs[n].path(), Some(self.lease.path()));
-        Keeper::take(places, boot, &netns(n as u64), &values(now), false).unwrap()
+        Keeper::take(places, boot, &netns(n as u64), &values(now), false, &SharedDisk::of_this_process())
+            .unwrap()
     }
 
     fn held(&self) -> Option<Baseline> {

@@ -54,8 +54,8 @@ impl HostBaseline {
                     format!("the baseline of max and buckets was set aside as {}: {why}", path.display());
                 (BTreeMap::new(), Some(Draft::new(0, RecordEvent::Drift, note)))
             }
-            Loaded::Unreadable(error) => {
-                let note = format!("the baseline of max and buckets cannot be read: {}", error.why);
+            Loaded::Unreadable(why) => {
+                let note = format!("the baseline of max and buckets cannot be read: {why}");
                 (BTreeMap::new(), Some(Draft::new(0, RecordEvent::Drift, note)))
             }
         }

@@ -14,7 +14,8 @@ fn netns() -> Netns {
 
 fn keeper(dir: &Path, host: Option<&Path>) -> Keeper {
     let values: BTreeMap<String, u64> = [("max".to_owned(), 100_000), (NAME.to_owned(), 432_000)].into();
-    let mut keeper = Keeper::take((dir, host), BOOT, &netns(), &values, false).unwrap().0;
+    let mut keeper =
+        Keeper::take((dir, host), BOOT, &netns(), &values, false, &SharedDisk::of_this_process()).unwrap().0;
     keeper.entrust(Records::start(SharedDisk::of_this_process(), || ()).unwrap());
     keeper
 }

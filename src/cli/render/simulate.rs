@@ -27,7 +27,8 @@ pub fn write(out: &mut dyn Write, document: &Document, idle: &[String], style: &
         [one] => format!("seed {one}"),
         several => format!("{} seeds, the timeline is that of {}", several.len(), several[0]),
     };
-    writeln!(out, "{} of virtual time, {seeds}", duration(document.duration_seconds))?;
+    let span = format!("{} of virtual time, {seeds}", duration(document.duration_seconds));
+    paragraph(out, width, "", 0, &span)?;
     for strategy in idle {
         let text = format!("Left out: {strategy}: the same as none.");
         paragraph(out, width, "", 0, &text)?;
@@ -117,7 +118,8 @@ fn span(seconds: f64) -> String {
 /// A line a figure: the mean, and where seeds differ the least and the most of them below it.
 fn comparison(out: &mut dyn Write, document: &Document, style: &Style) -> io::Result<()> {
     if document.seeds.len() > 1 {
-        writeln!(out, "The mean over {} seeds, and the least and the most:", document.seeds.len())?;
+        let text = format!("The mean over {} seeds, and the least and the most:", document.seeds.len());
+        paragraph(out, Some(style.width.unwrap_or(WIDTH)), "", 0, &text)?;
     }
     let mut rows = Vec::new();
     for (words, name, text) in FIGURES {

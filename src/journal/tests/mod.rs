@@ -28,7 +28,12 @@ fn open(dir: &Path) -> Journal {
 }
 
 fn open_small(dir: &Path, max_bytes: u64) -> Journal {
-    Journal::open_with(RotatingFile::with_max_bytes(dir, max_bytes), dir, BOOT, netns())
+    Journal::open_with(
+        RotatingFile::with_max_bytes(dir, max_bytes),
+        crate::journal::read::last(dir),
+        BOOT,
+        netns(),
+    )
 }
 
 fn draft(id: u64, reason: &str) -> Draft {

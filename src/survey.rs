@@ -181,7 +181,10 @@ fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
     if let Some(masters) = Masters::look(identify.clone(), sightings.clone(), Duration::ZERO)? {
         masters.wait()?;
     }
-    let mut scan = |weigh| scan(&mut gauge, settings, weigh, &identify, &sightings, &mut Unheeded);
+    let mut scan = |weigh| {
+        let (gauge, identify, sightings) = (&mut gauge, &identify, &sightings);
+        Scanning { gauge, settings, weigh, identify, sightings, heed: &mut Unheeded }.scan()
+    };
     snapshot.scan = Some(scan(false)?);
     snapshot.chances.room = SecondChances::BOUND as u64;
     if policy::decide(&snapshot, &Memory::default(), settings).0.weigh {
@@ -243,58 +246,63 @@ impl Heed for Unheeded {
     fn entry(&mut self, _: &Entry, _: &Judged) {}
 }
 
-/// One whole scan. A dump from which entries may be missing is repeated; after a few of them the last is handed on as
-/// not trusted. `sightings`: what is known of entries before, by how `identify` names them.
-fn scan(
-    gauge: &mut Gauge,
-    settings: &Settings,
+/// A scan of the whole table for a command.
+struct Scanning<'a> {
+    gauge: &'a mut Gauge,
+    settings: &'a Settings,
+    /// Who holds the table is weighed as well.
     weigh: bool,
-    identify: &Identify,
-    sightings: &SharedSightings,
-    heed: &mut dyn Heed,
-) -> Result<Scan> {
-    let mut completeness = Completeness::default();
-    for attempt in 1.. {
-        let (mut scan, dumped) = scan_once(gauge, settings, weigh, identify, sightings, heed)?;
-        let whole = completeness.reached_by(dumped);
-        scan.trusted &= whole;
-        if whole || attempt == Completeness::ATTEMPTS {
-            return Ok(scan);
-        }
-    }
-    unreachable!("the attempts end");
+    identify: &'a Identify,
+    /// What is known of entries before, by how `identify` names them.
+    sightings: &'a SharedSightings,
+    heed: &'a mut dyn Heed,
 }
 
-fn scan_once(
-    gauge: &mut Gauge,
-    settings: &Settings,
-    weigh: bool,
-    identify: &Identify,
-    sightings: &SharedSightings,
-    heed: &mut dyn Heed,
-) -> Result<(Scan, Dumped)> {
-    let mut observations = Observations::none();
-    let protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
-    let started = Instant::now();
-    let grounds = gauge.grounds();
-    let flush = &settings.flush;
-    let mut sieve = Sieve::new(flush, &protection, identify, sightings.clone(), &mut observations, grounds);
-    if weigh {
-        // Without an agent nobody knows which sources are new: all are as good as old.
-        sieve.weigh(Weighing::new(&settings.flush, HashSet::new()));
+impl Scanning<'_> {
+    /// Scans. A dump from which entries may be missing is repeated; after a few of them the last is handed on as not
+    /// trusted.
+    ///
+    /// # Errors
+    /// Exit 3 where the kernel cannot be read.
+    fn scan(mut self) -> Result<Scan> {
+        let mut completeness = Completeness::default();
+        for attempt in 1.. {
+            let (mut scan, dumped) = self.dump()?;
+            let whole = completeness.reached_by(dumped);
+            scan.trusted &= whole;
+            if whole || attempt == Completeness::ATTEMPTS {
+                return Ok(scan);
+            }
+        }
+        unreachable!("the attempts end");
     }
-    heed.begins();
-    let watch = gauge.values().watch_buckets()?;
-    let mut dumped = Dumped::begins(gauge.count()?);
-    let mut reader = Reader { sieve, recent: Recent::new(identify), heed, last: None, met: 0 };
-    let swept = sweep(&mut reader);
-    dumped.was_resized(whole::resized(watch));
-    let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
-    dumped.meets(reader.met);
-    dumped.counts(gauge.count()?);
-    let trusted = swept.unreadable == 0;
-    let took_seconds = started.elapsed().as_secs_f64();
-    Ok((reader.sieve.finish(clock::boottime_seconds(), took_seconds, true, trusted), dumped))
+
+    fn dump(&mut self) -> Result<(Scan, Dumped)> {
+        let Scanning { gauge, settings, weigh, identify, sightings, heed } = self;
+        let mut observations = Observations::none();
+        let protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
+        let started = Instant::now();
+        let grounds = gauge.grounds();
+        let (flush, sightings) = (&settings.flush, sightings.clone());
+        let mut sieve = Sieve::new(flush, &protection, identify, sightings, &mut observations, grounds);
+        if *weigh {
+            // Without an agent nobody knows which sources are new: all are as good as old.
+            sieve.weigh(Weighing::new(&settings.flush, HashSet::new()));
+        }
+        heed.begins();
+        let watch = gauge.values().watch_buckets()?;
+        let mut dumped = Dumped::begins(gauge.count()?);
+        let recent = Recent::new(identify);
+        let mut reader = Reader { sieve, recent, heed: &mut **heed, last: None, met: 0 };
+        let swept = sweep(&mut reader);
+        dumped.was_resized(whole::resized(watch));
+        let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
+        dumped.meets(reader.met);
+        dumped.counts(gauge.count()?);
+        let trusted = swept.unreadable == 0;
+        let took_seconds = started.elapsed().as_secs_f64();
+        Ok((reader.sieve.finish(clock::boottime_seconds(), took_seconds, true, trusted), dumped))
+    }
 }
 
 fn sweep(reader: &mut Reader<'_, '_>) -> io::Result<Swept> {

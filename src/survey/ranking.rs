@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Heed, Target, scan};
+use super::{Heed, Scanning, Target};
 use crate::documents;
 use crate::error::Result;
 use crate::kernel::clock;
@@ -41,7 +41,15 @@ pub fn ranking(
         (listened_seconds, heard_all) = (Some(seconds), lost == 0);
     }
     let (identify, sightings) = (Identify::default(), target.sightings());
-    let scan = scan(&mut gauge, settings, false, &identify, &sightings, &mut counting)?;
+    let scanning = Scanning {
+        gauge: &mut gauge,
+        settings,
+        weigh: false,
+        identify: &identify,
+        sightings: &sightings,
+        heed: &mut counting,
+    };
+    let scan = scanning.scan()?;
     let counted = counting.census.finish(Known { idle: true, listened_seconds });
     Ok(Ranking {
         header: documents::header(target.netns(), clock::now_rfc3339()),

@@ -4,6 +4,7 @@
 //! asks only what is there already. Every other file turns [`Facts`] into findings.
 
 mod applying;
+mod assignments;
 mod boot_modules;
 mod counters;
 mod cure;
@@ -34,8 +35,9 @@ pub use facts::{BootModule, EventListener, Facts, Files, Program, Runtime, Servi
 use crate::model::{DoctorDocument, Finding, Header};
 
 /// Every check, in the order in which findings of one severity are shown.
-const CHECKS: [fn(&Facts) -> Vec<Finding>; 10] = [
+const CHECKS: [fn(&Facts) -> Vec<Finding>; 11] = [
     lines::check,
+    assignments::check,
     order::check,
     modules::check,
     services::check,

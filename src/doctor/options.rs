@@ -28,10 +28,16 @@ const MOST_BUCKETS: u64 = i32::MAX as u64 / 8;
 
 /// Options of a line, by name and value.
 fn options(line: &FileLine) -> impl Iterator<Item = (&str, Option<&str>)> {
-    line.text.split_ascii_whitespace().skip(2).map(|option| match option.split_once('=') {
+    // Quotes may be around the whole as well (next_arg).
+    let bare = |option| unquoted(option).unwrap_or(option);
+    line.text.split_ascii_whitespace().skip(2).map(bare).map(|option| match option.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (option, None),
     })
+}
+
+fn unquoted(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// A number as kstrtouint with base 0 takes it, in quotes or not (next_arg).
@@ -84,7 +90,9 @@ pub fn with_hashsize(line: &FileLine, size: u64) -> String {
 
 fn rewritten(line: &FileLine, keep: impl Fn(&str) -> bool, more: Option<&str>) -> String {
     let kept = line.text.split_ascii_whitespace().skip(2);
-    let kept = kept.filter(|option| keep(option.split('=').next().unwrap_or_default()));
+    let name =
+        |option: &str| unquoted(option).unwrap_or(option).split('=').next().unwrap_or_default().to_owned();
+    let kept = kept.filter(|option| keep(&name(option)));
     ["options", "nf_conntrack"].into_iter().chain(kept).chain(more).collect::<Vec<_>>().join(" ")
 }
 

@@ -42,6 +42,9 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
     if let Some(joined) = &write.torn {
         return Some(torn(facts, write, joined));
     }
+    if let Some(finding) = refused(facts, write, name) {
+        return Some(finding);
+    }
     let full = key(name);
     let set = boot.effective.get(name);
     let number = write.value.as_deref().and_then(|value| value::read(name, value).number());
@@ -143,6 +146,23 @@ fn without(facts: &Facts, write: &Write) -> String {
         Some(command) if command != line.text => facts.substitute(&line.path, line.line, command, ":"),
         _ => facts.comment_out(&line.path, line),
     }
+}
+
+/// A constant that the kernel refuses. What only the run decides may be right.
+fn refused(facts: &Facts, write: &Write, name: &str) -> Option<Finding> {
+    let text = write.value.as_deref().filter(|text| !text.contains(['$', '`', '%', '{']))?;
+    let Reading::Refused(why, _) = value::read(name, text) else { return None };
+    let title = format!("{} does not set {}: {why}", write.line.path, key(name));
+    Some(
+        Finding::new("sysctl-bad-value", Severity::Error, title)
+            .because(
+                "The kernel refuses the whole text (EINVAL) where anything but white space follows the digits: a dot, a \
+                 comma, a unit, quotes. The old value stays.",
+            )
+            .seen([facts.line(&write.line)])
+            .fix([without(facts, write)])
+            .source(&["proc_get_long, kernel/sysctl.c"]),
+    )
 }
 
 /// A name that no kernel takes: as in a file of sysctls, and nothing that sysctl.d could hold instead.

@@ -510,3 +510,42 @@ fn what_run_parts_leaves_out_is_no_writer() {
     }
     cured("other-writer", "warning", &[MAX, debian, ("etc/cron.daily/ct", script)]);
 }
+
+#[test]
+fn one_line_of_a_file_holds_one_assignment() {
+    let two = "net.netfilter.nf_conntrack_acct=1 net.netfilter.nf_conntrack_timestamp=1\n";
+    let text = mended("sysctl-surprising-value", "warning", &[(FILE, two)], FILE);
+    assert_eq!(text, "net.netfilter.nf_conntrack_acct = 1\n");
+    cured(
+        "sysctl-surprising-value",
+        "warning",
+        &[(FILE, "net.ipv4.ip_forward = 1 net.netfilter.nf_conntrack_acct = 1\n")],
+    );
+    clean(&[(FILE, "net.netfilter.nf_conntrack_acct = 1 # not net.netfilter.nf_conntrack_timestamp=1\n")]);
+    clean(&[(FILE, "net.ipv4.ip_local_port_range = 1024 65535\n")]);
+    cured("sysctl-bad-value", "error", &[(FILE, &two.replace(' ', "; "))]);
+}
+
+#[test]
+fn values_that_the_kernel_refuses_are_no_better_in_scripts() {
+    for value in ["64k", "262144.", "262,144", "262144\u{a0}", "\u{a0}262144", "many"] {
+        let script = format!("#!/bin/sh\nsysctl -w net.netfilter.nf_conntrack_max={value}\n");
+        cured("sysctl-bad-value", "error", &[MAX, ("etc/rc.local", &script)]);
+        let script = format!("#!/bin/sh\necho {value} > /proc/sys/net/netfilter/nf_conntrack_max\n");
+        cured("sysctl-bad-value", "error", &[MAX, ("etc/rc.local", &script)]);
+    }
+}
+
+#[test]
+fn quotes_around_options_are_the_kernels() {
+    let path = "etc/modprobe.d/nf.conf";
+    clean(&[(path, "options nf_conntrack \"hashsize=65536\" acct=\"1\"\n")]);
+    let many = [
+        (path, "options nf_conntrack \"hashsize=65536\" acct=1\n"),
+        (FILE, "net.netfilter.nf_conntrack_max = 2097152\n"),
+    ];
+    assert_eq!(
+        mended("max-over-buckets", "warning", &many, path),
+        "options nf_conntrack acct=1 hashsize=524288\n"
+    );
+}

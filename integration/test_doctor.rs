@@ -22,6 +22,8 @@ use crate::{Test, test, wait};
 
 pub const TESTS: &[Test] = &[
     test("doctor::values_in_force_are_cured_by_the_printed_commands", values),
+    test("doctor::a_timeout_below_zero_is_an_error_and_a_row_of_status", negative),
+    test("doctor::hints_and_fixes_are_for_the_namespace_that_was_asked_for", hints),
     test("doctor::looking_changes_nothing", changes_nothing),
     test("doctor::silence_is_what_list_tells_of_it", silence),
     test("doctor::collisions_are_insert_failed_and_no_full_table", collisions),
@@ -150,6 +152,39 @@ fn values() {
     assert_eq!(document["findings"], serde_json::json!([]), "{document:#}");
     let users = document["tracking_users"].as_array().expect("read");
     assert!(users.iter().any(|user| user["by"] == "masq"), "{users:?}");
+}
+
+/// The kernel takes it, and each packet then makes an entry that is expired.
+fn negative() {
+    let gateway = Topology::new().gateway;
+    gateway.must("sysctl", &["-q", "-w", "net.netfilter.nf_conntrack_udp_timeout=-1"], "");
+    let doctor = Doctor::new(&gateway);
+    assert_eq!(doctor.severity("timeout-negative"), is("error"));
+    let status = doctor.0.ctctl(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&status.stdout).expect("one document");
+    let rows = status["timeouts"].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["name"] == "udp_timeout").expect("its row");
+    assert_eq!(row["current_seconds"], -1, "{row}");
+    let text = doctor.0.ctctl(&["status"]).stdout;
+    assert!(text.contains("udp_timeout is -1: entries end at birth"), "{text}");
+    doctor.paste("timeout-negative");
+    assert_eq!(doctor.severity("timeout-negative"), None);
+    assert_eq!(gateway.sysctl_number("net/netfilter/nf_conntrack_udp_timeout"), 30);
+}
+
+fn hints() {
+    let namespace = Namespace::new(&format!("{}-h", unique()));
+    let plain = "table inet filter {\n chain input { type filter hook input priority 0; policy accept;\n \
+                 ct state established accept; }\n}";
+    namespace.must("nft", &["-f", "-"], plain);
+    fill(&namespace, [Flow::new(CLIENT4, SERVER4, L4::Udp(1000, 53), 1000)]);
+    namespace.must("nft", &["flush ruleset"], "");
+    let document = Doctor::new(&namespace).document("0s");
+    let fix =
+        of(&document, "conntrack-unneeded").expect("found")["fix"][0].as_str().expect("text").to_owned();
+    for part in [" --netns ", " --socket ", " events`"] {
+        assert!(fix.contains(part), "{fix}");
+    }
 }
 
 /// Entries with little left look as if they had been silent for days; whoever wrote them may have done so just now.

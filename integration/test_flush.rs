@@ -217,7 +217,10 @@ fn protected() {
     assert_eq!(left, 3, "the zone's, the master and its child");
     let shown = setup.ctctl(&["flush", "-p", "tcp", "--dry-run"]).stdout;
     assert!(shown.contains("3 entries stay protected") && shown.contains("--even-protected"), "{shown}");
+    let shown = setup.ctctl(&["flush", "-p", "tcp", "--dry-run", "--even-protected"]).stdout;
+    assert!(shown.contains("1 of them is the master of another connection"), "{shown}");
     let all = setup.json(&["flush", "-p", "tcp", "--yes", "--even-protected"]);
+    assert_eq!(all["masters"], 1, "{all}");
     assert_eq!((&all["deleted"], &all["protected"]), (&3.into(), &0.into()), "{all}");
     assert_eq!(topology.count(), 0);
 }

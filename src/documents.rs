@@ -68,11 +68,22 @@ fn timeouts(snapshot: &Snapshot, settings: &Settings, baseline: &BTreeMap<String
         TimeoutRow {
             name: timeout.name().into(),
             baseline_seconds: baseline,
-            current_seconds: *seconds,
+            current_seconds: (*seconds).into(),
             floor_seconds: floor,
         }
     };
-    snapshot.timeouts.iter().map(row).collect()
+    let negative = |(timeout, seconds): (&crate::model::Timeout, &i64)| TimeoutRow {
+        name: timeout.name().into(),
+        baseline_seconds: baseline.get(timeout.name()).and_then(|v| u32::try_from(*v).ok()),
+        current_seconds: *seconds,
+        floor_seconds: settings
+            .timeouts
+            .floor_seconds(*timeout)
+            .unwrap_or(timeout.spec().kernel_default_seconds),
+    };
+    let mut rows: Vec<TimeoutRow> = snapshot.timeouts.iter().map(row).collect();
+    rows.extend(snapshot.negative_timeouts.iter().map(negative));
+    rows
 }
 
 fn scan_age(snapshot: &Snapshot) -> Option<f64> {

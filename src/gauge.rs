@@ -290,6 +290,7 @@ impl Gauge {
             may_give_grace: self.capabilities.net_admin,
             update_listeners: seen.update_listeners,
             conntrackd: seen.conntrackd,
+            negative_timeouts: self.values.sysctls.negative_timeouts(&timeouts),
             timeouts,
             ..Snapshot::default()
         })

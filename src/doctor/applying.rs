@@ -74,7 +74,7 @@ pub fn appliers(files: &Files) -> Vec<Applier> {
 
 fn of_program(program: &Program, files: &Files) -> Vec<Applier> {
     let (mut found, mut loaded) = (Vec::new(), false);
-    if program.when != When::Boot {
+    if !matches!(program.when, When::Boot | When::Again) {
         return found;
     }
     for command in expanded(&program.commands) {

@@ -1,13 +1,19 @@
 //! Commands that mend a line, and the evidence that names it. Lines are replaced or made comments, never removed, so
 //! that the numbers of the lines behind stay right while several commands are pasted.
 
-use super::facts::Facts;
+use super::facts::{Facts, Files};
+use super::settings::is_vendors;
 use crate::model::{Evidence, FileLine, SysctlFile, SysctlLine};
 
 /// Where fixes put sysctls.
 pub const SYSCTL_FILE: &str = "/etc/sysctl.d/90-conntrack.conf";
+/// The same behind files of packages that come later.
+const LATER_SYSCTL_FILE: &str = "/etc/sysctl.d/99-zz-conntrack.conf";
 /// Where fixes name modules for the boot.
 pub const MODULES_FILE: &str = "/etc/modules-load.d/conntrack.conf";
+/// The same of OpenWrt, and its directory.
+const OPENWRT_MODULES_FILE: &str = "/etc/modules.d/conntrack";
+pub const OPENWRT_MODULES: &str = "/etc/modules.d";
 /// Where fixes put options of modules.
 pub const MODPROBE_FILE: &str = "/etc/modprobe.d/conntrack.conf";
 
@@ -43,6 +49,18 @@ pub fn quoted(text: &str) -> String {
     match !text.is_empty() && text.chars().all(plain) {
         true => text.into(),
         false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+impl Files {
+    /// Where fixes name modules for the boot: OpenWrt's kmodloader reads a directory of its own.
+    pub fn modules_file(&self) -> &'static str {
+        if self.openwrt { OPENWRT_MODULES_FILE } else { MODULES_FILE }
+    }
+
+    /// Whether /etc/sysctl.d has something of that name, be it a link that leads nowhere.
+    pub fn is_taken(&self, name: &str) -> bool {
+        self.sysctl_names.iter().any(|taken| taken == name)
     }
 }
 
@@ -100,6 +118,17 @@ impl Facts {
         format!("sed -i --follow-symlinks '{lines}s/^/# /' {}", self.shell(path))
     }
 
+    /// Takes a command out of a script that is a whole line of it: a comment, with `:` before it where the line is
+    /// indented, for what stands around it may want a command.
+    pub fn mute(&self, path: &str, line: &FileLine) -> String {
+        let first = format!("{}{{s/^[[:space:]]\\{{1,\\}}/&: # /;t;s/^/# /}}", line.line);
+        let script = match line.last > line.line {
+            true => format!("{first};{},{}s/^/# /", line.line + 1, line.last),
+            false => first,
+        };
+        format!("sed -i --follow-symlinks {} {}", quoted(&script), self.shell(path))
+    }
+
     /// Adds a line at the end of a file, which may not be there yet.
     pub fn append(&self, path: &str, text: &str) -> String {
         let files = self.files.as_ref();
@@ -109,7 +138,7 @@ impl Facts {
     }
 
     /// What makes the directory of a file, where there is none.
-    fn make_directory(&self, path: &str) -> String {
+    pub(super) fn make_directory(&self, path: &str) -> String {
         let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
         let missing = self.files.as_ref().map_or(&[][..], |files| &files.missing_directories);
         match missing.iter().any(|missing| missing == directory) {
@@ -162,6 +191,12 @@ impl Facts {
         }
         let assignment = format!("{} = {value}", key(name));
         vec![match files.effective().get(name) {
+            // The file of a package comes back with its next version: one of /etc behind it counts.
+            Some(setting) if is_vendors(setting.file) => {
+                let name = setting.file.listed_as.rsplit('/').next().unwrap_or_default();
+                let ours = SYSCTL_FILE.rsplit('/').next().unwrap_or_default();
+                self.append(if name < ours { SYSCTL_FILE } else { LATER_SYSCTL_FILE }, &assignment)
+            }
             Some(setting) if !setting.by_pattern => {
                 // Where the line has a name of ip_conntrack, the kernels do too.
                 let old =

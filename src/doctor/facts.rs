@@ -61,6 +61,10 @@ pub struct Files {
     pub started_units: Vec<String>,
     /// Lines of the options that k3s and microk8s have for kube-proxy.
     pub kube_proxy_options: Vec<FileLine>,
+    /// Names in /etc/sysctl.d.
+    pub sysctl_names: Vec<String>,
+    /// OpenWrt, whose modules are named in /etc/modules.d.
+    pub openwrt: bool,
     /// Directories that fixes write into and that are not there.
     pub missing_directories: Vec<String>,
     /// Files that fixes append to and whose last line has no end.
@@ -83,8 +87,10 @@ pub struct BootModule {
 pub enum When {
     /// Before systemd-sysctl, or as a part of it.
     BeforeSysctls,
-    /// Later at boot, or again and again.
+    /// Later at boot.
     Boot,
+    /// Again and again: by cron, or by a timer.
+    Again,
     /// Where somebody starts it.
     ByHand,
 }

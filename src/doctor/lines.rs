@@ -4,9 +4,11 @@ use super::cure::key;
 use super::facts::{Facts, Files};
 use super::formats::writes::is_ours;
 use super::names::{self, Known, Near, Version};
+use super::options;
 use super::settings::{self, reading};
 use super::short_timeouts::{negative_finding, sane};
-use super::value::Reading;
+use super::trial::Trial;
+use super::value::{self, Reading};
 use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine, SysctlProgram};
 
 const FORMAT: &[&str] = &["sysctl.d(5)", "sysctl.conf(5)"];
@@ -16,7 +18,8 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(files) = &facts.files else { return Vec::new() };
     let read = files.sysctl.iter().filter(|file| file.applied_by != AppliedBy::Nobody);
     let lines = read.flat_map(|file| file.lines.iter().map(move |line| (file, line)));
-    lines.filter_map(|(file, line)| of_line(facts, files, file, line)).collect()
+    let mut trial = Trial::new(facts);
+    lines.filter_map(|(file, line)| of_line(facts, files, file, line, &mut trial)).collect()
 }
 
 /// A comment in another language than the file's: nothing is set by it, and nothing was meant to be.
@@ -25,41 +28,47 @@ fn is_remark(text: &str) -> bool {
     !text.contains('=') && (text.starts_with(['#', ';', '/', '*', '[']) || text.starts_with("--"))
 }
 
-fn of_line(facts: &Facts, files: &Files, file: &SysctlFile, line: &SysctlLine) -> Option<Finding> {
+fn of_line(
+    facts: &Facts,
+    files: &Files,
+    file: &SysctlFile,
+    line: &SysctlLine,
+    trial: &mut Trial<'_>,
+) -> Option<Finding> {
     let ours = is_ours(&line.key) || (line.value.is_none() && line.key.contains("nf_conntrack"));
     if !ours || is_remark(&line.text) {
         return None;
     }
     let named = line.key.chars().all(|c| c.is_ascii_alphanumeric() || "/._-*?[]".contains(c));
     if !named || (line.value.is_none() && !line.may_fail) {
-        return Some(unreadable(facts, file, line));
+        return Some(unreadable(facts, file, line, trial));
     }
     // A key alone behind `-` is exempt from patterns; a pattern names what there is.
     let value = line.value.as_deref()?;
     if line.key.contains(['*', '?', '[']) {
         return match files.program {
             SysctlProgram::Busybox => Some(no_pattern(facts, file, line)),
-            _ => (!settings::names_any(&line.key)).then(|| unknown(facts, file, line, value)),
+            _ => (!settings::names_any(&line.key)).then(|| unknown(facts, file, line, value, trial)),
         };
     }
     if let Some(new) = names::renamed(&line.key) {
-        return renamed(facts, files, file, line, &new, value);
+        return renamed(facts, files, file, line, (&new, value), trial);
     }
-    let Some(name) = line.conntrack_name() else { return Some(unknown(facts, file, line, value)) };
+    let Some(name) = line.conntrack_name() else { return Some(unknown(facts, file, line, value, trial)) };
     match names::known(name) {
         Known::ReadOnly => Some(read_only(facts, file, line, "it is the kernel's own count")),
         Known::WritableSince(version) if any_older(files, version) => {
             let why = format!("it is read-only before Linux {}.{}", version.0, version.1);
-            let instead = format!("options nf_conntrack hashsize={value}");
-            let fix = facts.append(super::cure::MODPROBE_FILE, &instead);
-            Some(read_only(facts, file, line, &why).fix([fix]))
+            let number = value::read(name, value).number();
+            let fix = number.map(|number| options::sized(facts, files, number));
+            Some(read_only(facts, file, line, &why).fix(fix))
         }
         Known::GoneSince(version, instead) if all_newer(files, version) => {
             Some(gone(facts, file, line, version, instead))
         }
-        Known::Unknown => Some(unknown(facts, file, line, value)),
+        Known::Unknown => Some(unknown(facts, file, line, value, trial)),
         _ if absent(facts, name) => Some(absent_here(facts, file, line, name)),
-        _ => bad_value(facts, file, line),
+        _ => bad_value(facts, file, line, trial),
     }
 }
 
@@ -84,7 +93,7 @@ fn severity(line: &SysctlLine) -> Severity {
     if line.may_fail { Severity::Note } else { Severity::Error }
 }
 
-fn unreadable(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Finding {
+fn unreadable(facts: &Facts, file: &SysctlFile, line: &SysctlLine, trial: &mut Trial<'_>) -> Finding {
     let title = format!("a line is no assignment that sysctl understands: {}", line.text);
     let finding = Finding::new("sysctl-bad-line", Severity::Error, title)
         .because(
@@ -93,20 +102,20 @@ fn unreadable(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Finding {
         )
         .seen([facts.at(file, line)])
         .source(FORMAT);
-    finding.fix([match rewritten(&line.text) {
-        Some(with) => facts.replace(&file.path, line, &with),
-        None => facts.comment_out(&file.path, line),
-    }])
+    finding.fix(match rewritten(&line.text) {
+        Some((name, number)) => trial.assign(file, line, name, number),
+        None => vec![facts.comment_out(&file.path, line)],
+    })
 }
 
 /// The assignment that was meant: a known name, and the number behind it.
-fn rewritten(text: &str) -> Option<String> {
+fn rewritten(text: &str) -> Option<(&str, &str)> {
     let (_, rest) = text.split_once("nf_conntrack_")?;
     let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
     let (name, rest) = rest.split_at(end);
     let digits = &rest[rest.find(|c: char| c.is_ascii_digit())?..];
     let number = &digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())];
-    (names::known(name) == Known::Writable).then(|| format!("{} = {number}", key(name)))
+    (names::known(name) == Known::Writable).then_some((name, number))
 }
 
 fn renamed(
@@ -114,8 +123,8 @@ fn renamed(
     files: &Files,
     file: &SysctlFile,
     line: &SysctlLine,
-    new: &str,
-    value: &str,
+    (new, value): (&str, &str),
+    trial: &mut Trial<'_>,
 ) -> Option<Finding> {
     let shown = line.key.replace('/', ".");
     if names::all_know_old_names(&files.kernels) {
@@ -144,7 +153,10 @@ fn renamed(
                  and are gone since.",
             )
             .seen([facts.at(file, line)])
-            .fix(assigned(facts, file, line, new, value))
+            .fix(match names::known(new) {
+                Known::ReadOnly => vec![facts.comment_out(&file.path, line)],
+                _ => trial.assign(file, line, new, value),
+            })
             .source(&["CONFIG_NF_CONNTRACK_PROC_COMPAT, removed in Linux 4.9"]),
     )
 }
@@ -159,18 +171,13 @@ fn no_pattern(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Finding {
         .source(FORMAT)
 }
 
-/// The line with the name that was meant. Once it counts it must not shrink a table that has more room today.
-fn assigned(facts: &Facts, file: &SysctlFile, line: &SysctlLine, name: &str, value: &str) -> Vec<String> {
-    let number = super::value::read(name, value).number();
-    match number.and_then(|number| facts.lowers_max(name, number)) {
-        Some((now, warning)) => {
-            vec![warning, facts.replace(&file.path, line, &format!("{} = {now}", key(name)))]
-        }
-        None => vec![facts.replace(&file.path, line, &format!("{} = {value}", key(name)))],
-    }
-}
-
-fn unknown(facts: &Facts, file: &SysctlFile, line: &SysctlLine, value: &str) -> Finding {
+fn unknown(
+    facts: &Facts,
+    file: &SysctlFile,
+    line: &SysctlLine,
+    value: &str,
+    trial: &mut Trial<'_>,
+) -> Finding {
     let last = line.key.trim_end_matches('/').rsplit('/').next().unwrap_or(&line.key);
     let bare = [
         "nf_conntrack_",
@@ -205,7 +212,7 @@ fn unknown(facts: &Facts, file: &SysctlFile, line: &SysctlLine, value: &str) -> 
         .because(because)
         .seen([facts.at(file, line)])
         .fix(match near {
-            Some(Near::Meant(near)) => assigned(facts, file, line, near, value),
+            Some(Near::Meant(near)) => trial.assign(file, line, near, value),
             _ => vec![facts.comment_out(&file.path, line)],
         })
         .source(&["Documentation/networking/nf_conntrack-sysctl.rst"])
@@ -238,16 +245,15 @@ fn absent_here(facts: &Facts, file: &SysctlFile, line: &SysctlLine, name: &str) 
         .source(&["net/netfilter/nf_conntrack_standalone.c"])
 }
 
-fn bad_value(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Option<Finding> {
+fn bad_value(facts: &Facts, file: &SysctlFile, line: &SysctlLine, trial: &mut Trial<'_>) -> Option<Finding> {
     let (name, reading) = reading(line)?;
-    let assignment = |number: u64| facts.replace(&file.path, line, &format!("{} = {number}", key(name)));
     let source = ["proc_get_long, kernel/sysctl.c"];
     match reading {
         Reading::Taken(_) => None,
         Reading::Negative(number) => Some(
             negative_finding(name, number)
                 .seen([facts.at(file, line)])
-                .fix([assignment(sane(name))]),
+                .fix(trial.assign(file, line, name, &sane(name).to_string())),
         ),
         Reading::Surprising(number, why) => {
             let title = format!("{} becomes {number}: {why}", key(name));
@@ -257,7 +263,7 @@ fn bad_value(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Option<Find
                 Finding::new("sysctl-surprising-value", Severity::Warning, title)
                     .because("The kernel takes the text, and reads another number out of it than people do.")
                     .seen([facts.at(file, line)])
-                    .fix([assignment(meant)])
+                    .fix(trial.assign(file, line, name, &meant.to_string()))
                     .source(&source),
             )
         }
@@ -268,7 +274,10 @@ fn bad_value(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Option<Find
                      a dot, a comma, a unit, quotes. The old value stays.",
                 )
                 .seen([facts.at(file, line)])
-                .fix([meant.map_or_else(|| facts.comment_out(&file.path, line), assignment)])
+                .fix(match meant {
+                    Some(number) => trial.assign(file, line, name, &number.to_string()),
+                    None => vec![facts.comment_out(&file.path, line)],
+                })
                 .source(&source),
         ),
     }

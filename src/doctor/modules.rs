@@ -74,7 +74,7 @@ pub(super) fn word(line: &FileLine, at: usize) -> Option<String> {
 
 /// Whether a module is nf_conntrack, or depends on it.
 pub fn brings(module: &str, files: &Files) -> bool {
-    const DEPEND: [&str; 16] = [
+    const DEPEND: [&str; 28] = [
         "nft_ct",
         "nft_nat",
         "nft_masq",
@@ -90,7 +90,19 @@ pub fn brings(module: &str, files: &Files) -> bool {
         "xt_MASQUERADE",
         "openvswitch",
         "act_ct",
-        "ip_vs",
+        "nf_conncount",
+        "nf_synproxy_core",
+        "nfnetlink_cttimeout",
+        "nfnetlink_cthelper",
+        "nft_synproxy",
+        "xt_CT",
+        "xt_CONNSECMARK",
+        "xt_NETMAP",
+        "xt_REDIRECT",
+        "xt_cluster",
+        "xt_connbytes",
+        "xt_helper",
+        "act_ctinfo",
     ];
     if let Some(dependents) = files.dependents.as_ref().filter(|_| module != "ip_conntrack") {
         return dependents.iter().any(|name| name == module);
@@ -105,8 +117,9 @@ pub fn brings(module: &str, files: &Files) -> bool {
         }
         name if name.starts_with("nf_conntrack_proto_") => false,
         name => {
-            let begins =
-                ["nf_conntrack_", "nf_nat", "nf_flow_table"].iter().any(|prefix| name.starts_with(prefix));
+            let begins = ["nf_conntrack_", "nf_nat", "nf_flow_table", "ip_vs", "xt_conn"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix));
             begins || DEPEND.contains(&name)
         }
     }

@@ -1,6 +1,7 @@
 //! Parameters of nf_conntrack.ko in a line `options` of modprobe.d, as the kernel reads them.
 
-use super::cure::{key, quoted};
+use super::boot_modules::parameters;
+use super::cure::{MODPROBE_FILE, key, quoted};
 use super::facts::{Facts, Files};
 use super::modules::{first, read, word};
 use super::{names, value};
@@ -68,13 +69,43 @@ fn is_taken(name: &str, kind: Kind, value: Option<&str>) -> bool {
     }
 }
 
+/// The last line that sets the module's hashsize, and to what. kmod takes what the kernel's command line says behind what
+/// its files say (kmod_config_new).
+pub fn hashsize(files: &Files) -> Option<(&FileLine, u64)> {
+    let told = files.command_lines.iter().filter(|line| line.path != "/proc/cmdline").filter_map(|line| {
+        let sizes = parameters(&line.text).filter(|(name, _)| name == ON_COMMAND_LINE);
+        let size = sizes.filter_map(|(_, value)| number(&value)).last()?;
+        Some((line, size))
+    });
+    told.last().or_else(|| in_modprobe(files))
+}
+
+/// The parameter as the kernel's command line has it.
+const ON_COMMAND_LINE: &str = "nf_conntrack.hashsize";
+
+/// What makes the module come with so many buckets: where a line says another number, there.
+pub fn sized(facts: &Facts, files: &Files, size: u64) -> String {
+    match hashsize(files) {
+        Some((line, old)) => resized(facts, line, old, size),
+        None => facts.append(MODPROBE_FILE, &format!("options nf_conntrack hashsize={size}")),
+    }
+}
+
+/// Another number in a line that [`hashsize`] gave.
+pub fn resized(facts: &Facts, line: &FileLine, old: u64, size: u64) -> String {
+    let option = |size: u64| format!("{ON_COMMAND_LINE}={size}");
+    match line.text.contains(ON_COMMAND_LINE) {
+        true => facts.substitute(&line.path, line.line, &option(old), &option(size)),
+        false => facts.replace(&line.path, line, &with_hashsize(line, size)),
+    }
+}
+
 /// The module's name in every kernel that is installed.
 fn module(files: &Files) -> &'static str {
     if names::all_are_before_nf_conntrack(&files.kernels) { "ip_conntrack" } else { "nf_conntrack" }
 }
 
-/// The last line that sets the module's hashsize, and to what.
-pub fn hashsize(files: &Files) -> Option<(&FileLine, u64)> {
+fn in_modprobe(files: &Files) -> Option<(&FileLine, u64)> {
     let module = module(files);
     let sizes = read(files).filter(|line| is_of(line, module)).filter_map(|line| {
         let value = options(line).filter(|(name, _)| *name == "hashsize").last()?.1?;
@@ -84,7 +115,7 @@ pub fn hashsize(files: &Files) -> Option<(&FileLine, u64)> {
 }
 
 /// The line with another number of buckets, and all its other options.
-pub fn with_hashsize(line: &FileLine, size: u64) -> String {
+fn with_hashsize(line: &FileLine, size: u64) -> String {
     rewritten(line, |name| name != "hashsize", Some(&format!("hashsize={size}")))
 }
 
@@ -228,7 +259,8 @@ fn no_comment(facts: &Facts, line: &FileLine) -> Finding {
 fn as_sysctl(facts: &Facts, line: &FileLine) -> Vec<String> {
     let mut fix = vec![facts.comment_out(&line.path, line)];
     let sizes = options(line).filter(|(name, _)| *name == "hashsize");
-    if let Some(size) = sizes.filter_map(|(_, value)| number(value?)).last() {
+    let set = facts.files.as_ref().is_some_and(|files| files.effective().contains_key("buckets"));
+    if let Some(size) = sizes.filter_map(|(_, value)| number(value?)).last().filter(|_| !set) {
         fix.push(facts.append(super::cure::SYSCTL_FILE, &format!("{} = {size}", key("buckets"))));
     }
     fix

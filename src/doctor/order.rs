@@ -2,20 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use super::cure::{MODULES_FILE, SYSCTL_FILE, key, quoted};
+use super::cure::{SYSCTL_FILE, key, quoted};
 use super::facts::{Facts, Files};
 use super::settings::{Setting, is_vendors};
+use super::trial::Trial;
 use super::{applying, modules, options};
 use crate::model::{AppliedBy, Finding, Severity, SysctlFile};
 
 /// What is wrong with files as wholes.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(files) = &facts.files else { return Vec::new() };
-    let mut found = contradictions(facts, files);
-    found.extend(hashsize(facts, files));
-    found.extend(files.sysctl.iter().filter_map(|file| not_read(facts, files, file)));
+    let mut found = conflicts(facts, files);
+    let mut trial = Trial::new(facts);
+    found.extend(files.sysctl.iter().filter_map(|file| not_read(facts, files, file, &mut trial)));
     found.extend(before_module(facts, files));
     found.extend(overwritten(facts, files));
+    found
+}
+
+/// Lines that say different values of one name.
+pub(super) fn conflicts(facts: &Facts, files: &Files) -> Vec<Finding> {
+    let mut found = contradictions(facts, files);
+    found.extend(hashsize(facts, files));
     found
 }
 
@@ -23,7 +31,8 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
 /// meant; that something behind overrides /etc is not.
 fn contradictions(facts: &Facts, files: &Files) -> Vec<Finding> {
     let mut by_name: BTreeMap<&str, Vec<Setting<'_>>> = BTreeMap::new();
-    for setting in files.settings(AppliedBy::Boot).into_iter().filter(|setting| !setting.by_pattern) {
+    let settings = files.settings(AppliedBy::Boot).into_iter().chain(files.settings(AppliedBy::Again));
+    for setting in settings.filter(|setting| !setting.by_pattern) {
         by_name.entry(setting.name).or_default().push(setting);
     }
     by_name.into_values().filter_map(|settings| contradiction(facts, files, &settings)).collect()
@@ -78,7 +87,11 @@ fn hashsize(facts: &Facts, files: &Files) -> Option<Finding> {
                 "Resizing holds every lock of the table; one place is enough, and modprobe.d is the earlier.",
             )
             .seen([facts.line(line), facts.at(sysctl.file, sysctl.line)])
-            .fix([facts.comment_out(&sysctl.file.path, sysctl.line)])
+            // The number that is in force in the end stays.
+            .fix([
+                options::resized(facts, line, size, sysctl.number),
+                facts.comment_out(&sysctl.file.path, sysctl.line),
+            ])
             .source(&["nf_conntrack_set_hashsize, net/netfilter/nf_conntrack_core.c", "modprobe.d(5)"]),
     )
 }
@@ -101,7 +114,7 @@ const COPIES: [&str; 14] = [
     ".ucf-old",
 ];
 
-fn not_read(facts: &Facts, files: &Files, file: &SysctlFile) -> Option<Finding> {
+fn not_read(facts: &Facts, files: &Files, file: &SysctlFile, trial: &mut Trial<'_>) -> Option<Finding> {
     let sets = |line: &&crate::model::SysctlLine| line.value.is_some() && line.conntrack_name().is_some();
     let lines: Vec<_> = file.lines.iter().filter(sets).map(|line| facts.at(file, line)).collect();
     let copy = COPIES.iter().any(|ending| file.listed_as.ends_with(ending));
@@ -111,10 +124,13 @@ fn not_read(facts: &Facts, files: &Files, file: &SysctlFile) -> Option<Finding> 
     let name = file.listed_as.rsplit('/').next().unwrap_or_default();
     match file.applied_by {
         AppliedBy::HandOnly => {
-            let taken = |link: &str| files.sysctl.iter().any(|file| file.listed_as == link);
-            let links = ["99-sysctl.conf", "99-zz-sysctl.conf"].map(|name| format!("/etc/sysctl.d/{name}"));
-            let link = links.iter().find(|link| !taken(link)).unwrap_or(&links[1]);
-            let fix = [format!("ln -sf ../sysctl.conf {}", quoted(&facts.path(link)))];
+            let links = ["99-sysctl.conf", "99-zz-sysctl.conf", "99-zzz-sysctl.conf"];
+            let link = links.iter().find(|name| !files.is_taken(name)).unwrap_or(&links[2]);
+            let link = format!("/etc/sysctl.d/{link}");
+            let command =
+                format!("{}ln -s ../sysctl.conf {}", facts.make_directory(&link), quoted(&facts.path(&link)));
+            let mut fix = others_count(facts, file);
+            fix.extend(trial.apply(file, vec![command]));
             Some(
                 Finding::new("sysctl-conf-not-read", Severity::Error, "/etc/sysctl.conf is not applied at boot")
                     .because(
@@ -132,10 +148,32 @@ fn not_read(facts: &Facts, files: &Files, file: &SysctlFile) -> Option<Finding> 
             Finding::new("sysctl-file-not-read", Severity::Error, format!("{name} is applied by nothing"))
                 .because("Only files whose names end in .conf are read.")
                 .seen(lines)
-                .fix([facts.rename(&file.listed_as, &format!("{}.conf", file.listed_as))])
+                .fix(renamed(facts, files, file, trial))
                 .source(&["sysctl.d(5)"]),
         ),
         AppliedBy::Boot | AppliedBy::Again | AppliedBy::Ufw => None,
+    }
+}
+
+/// The file under a name that is read.
+fn renamed(facts: &Facts, files: &Files, file: &SysctlFile, trial: &mut Trial<'_>) -> Vec<String> {
+    let name = file.listed_as.rsplit('/').next().unwrap_or_default();
+    let names =
+        [format!("{name}.conf"), format!("{name}-conntrack.conf"), format!("{name}-conntrack-2.conf")];
+    let to = names.iter().find(|name| !files.is_taken(name)).unwrap_or(&names[2]);
+    let directory = file.listed_as.strip_suffix(name).unwrap_or_default();
+    let mut fix = others_count(facts, file);
+    fix.extend(trial.apply(file, vec![facts.rename(&file.listed_as, &format!("{directory}{to}"))]));
+    fix
+}
+
+/// What else a file sets, which then counts as well.
+fn others_count(facts: &Facts, file: &SysctlFile) -> Vec<String> {
+    let others =
+        file.lines.iter().filter(|line| line.value.is_some() && line.conntrack_name().is_none()).count();
+    match others {
+        0 => Vec::new(),
+        n => vec![format!("# {n} lines of {} about other things then count as well", facts.path(&file.path))],
     }
 }
 
@@ -210,10 +248,10 @@ const BEFORE_MODULE: &[&str] =
     &["sysctl.d(5), \"Many sysctl parameters only become available when\"", "modules-load.d(5)"];
 
 /// Has the module loaded before the files are applied.
-fn load_early(facts: &Facts, files: &Files) -> Vec<String> {
+pub(super) fn load_early(facts: &Facts, files: &Files) -> Vec<String> {
     let mut fix: Vec<String> =
         modules::blacklisted(files).map(|line| facts.comment_out(&line.path, line)).collect();
-    fix.push(facts.append(MODULES_FILE, "nf_conntrack"));
+    fix.push(facts.append(files.modules_file(), "nf_conntrack"));
     fix.extend(facts.live("modprobe nf_conntrack && sysctl --system"));
     fix
 }

@@ -138,9 +138,15 @@ fn kind(name: &str) -> Kind {
 
 /// Timeouts in force: too short, or negative.
 pub fn check(facts: &Facts) -> Vec<Finding> {
+    let effective = facts.files.as_ref().map(|files| files.effective()).unwrap_or_default();
     let of = |timeout: Timeout| match negative(facts, timeout.name()) {
         Some(finding) => Some(finding),
         None => {
+            let number = match &facts.runtime {
+                Some(here) => here.number(timeout.name())?,
+                None => effective.get(timeout.name())?.number,
+            };
+            short(timeout.name(), number)?;
             let (seconds, evidence) = facts.in_force(timeout.name())?;
             let short = short(timeout.name(), seconds)?;
             Some(

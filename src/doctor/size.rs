@@ -2,7 +2,7 @@
 
 use super::cure::{runtime, seen};
 use super::facts::{Facts, Runtime};
-use super::{modules, options};
+use super::{modules, options, value};
 use crate::model::{Evidence, Finding, Severity};
 
 /// Chains stay short up to here; far beyond, inserts fail.
@@ -80,6 +80,17 @@ fn in_force(facts: &Facts, name: &str) -> Option<(u64, Vec<Evidence>)> {
         let number = here.number(name)?;
         return Some((number, vec![runtime(name, number.to_string())]));
     }
+    // What a script writes behind the boot counts in the end.
+    let written = facts.files.iter().flat_map(|files| &files.writers).rev().filter(|write| {
+        name == "max" && write.name() == Some(name) && !write.overruled && write.torn.is_none()
+    });
+    let mut written = written.filter_map(|write| {
+        let number = value::read(name, write.value.as_deref()?).number()?;
+        Some((number, vec![facts.line(&write.line)]))
+    });
+    if let Some(written) = written.next() {
+        return Some(written);
+    }
     let option = facts.files.as_ref().and_then(options::hashsize).filter(|_| name == "buckets");
     facts.in_force(name).or_else(|| option.map(|(line, size)| (size, vec![facts.line(line)])))
 }
@@ -92,9 +103,7 @@ pub fn keep_buckets(facts: &Facts, wanted: u64) -> Vec<String> {
     }
     match options::hashsize(files) {
         _ if files.effective().contains_key("buckets") => facts.at_boot("buckets", wanted),
-        Some((line, _)) => {
-            vec![facts.replace(&line.path, line, &options::with_hashsize(line, wanted))]
-        }
+        Some((line, old)) => vec![options::resized(facts, line, old, wanted)],
         None if files.builtin => facts.at_boot("buckets", wanted),
         None => vec![modules::keep_buckets(facts, wanted)],
     }

@@ -1,5 +1,6 @@
 //! Other programs and scripts that write the same values.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::cure::key;
@@ -11,18 +12,19 @@ use super::settings::Setting;
 use super::short_timeouts::{self, negative_finding, short};
 use super::size::keep_buckets;
 use super::value::{self, Reading};
-use super::{kube_proxy, options};
-use crate::model::{Finding, Severity};
+use super::{flushes, kube_proxy, options, trial};
+use crate::model::{FileLine, Finding, Severity};
 
 /// What scripts, units and profiles write, and programs that run.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(files) = &facts.files {
-        let boot = Boot { files, effective: files.effective() };
+        let boot = Boot { files, effective: files.effective(), left: Cell::new(MOST_TRIED) };
         for of_file in files.writers.chunk_by(|a, b| a.line.path == b.line.path) {
             found.extend(of_file.iter().filter_map(|write| of_write(facts, &boot, write, of_file)));
         }
     }
+    found.extend(facts.files.iter().flat_map(|files| flushes::check(facts, files)));
     found.extend(kube_proxy::check(facts));
     found
 }
@@ -31,6 +33,19 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
 struct Boot<'a> {
     files: &'a Files,
     effective: BTreeMap<&'a str, Setting<'a>>,
+    /// So many values more are tried in a file of sysctls.
+    left: Cell<usize>,
+}
+
+/// Values that scripts write are tried one by one up to here; more of them are kept as they are.
+const MOST_TRIED: usize = 100;
+
+impl Boot<'_> {
+    fn holds(&self, facts: &Facts, name: &str, number: u64) -> Result<(), String> {
+        let Some(left) = self.left.get().checked_sub(1) else { return Ok(()) };
+        self.left.set(left);
+        trial::holds(facts, name, number)
+    }
 }
 
 fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Option<Finding> {
@@ -106,10 +121,13 @@ fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Ve
             // The file's value is what counts in the end.
             Some(_) if other.overruled || !counts(other, set, number) => {}
             Some(number) if name == "buckets" => kept.extend(keep_buckets(facts, number)),
-            Some(number) => {
-                kept.extend(facts.at_boot(name, number));
-                loads = true;
-            }
+            Some(number) => match boot.holds(facts, name, number) {
+                Ok(()) => {
+                    kept.extend(facts.at_boot(name, number));
+                    loads = true;
+                }
+                Err(why) => said.push(format!("# {} = {number} is not kept: {why}", key(name))),
+            },
             None => said.extend(set.map(|set| {
                 format!("# {} is then {}, as {} says", key(name), set.number, facts.path(&set.file.path))
             })),
@@ -119,7 +137,7 @@ fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Ve
     fix.push(without(facts, write));
     fix.extend(kept);
     if loads && !files.builtin && !super::modules::in_time(files) {
-        fix.push(facts.append(super::cure::MODULES_FILE, "nf_conntrack"));
+        fix.push(facts.append(files.modules_file(), "nf_conntrack"));
     }
     fix
 }
@@ -140,10 +158,20 @@ fn is_same_command(a: &Write, b: &Write) -> bool {
 /// The file without the write: in a script `:` takes the place of the command, so that what stands around it stays a
 /// script; elsewhere the line becomes a comment.
 fn without(facts: &Facts, write: &Write) -> String {
-    let line = &write.line;
-    let command = write.command.as_ref().and_then(|command| command.text());
-    match command.filter(|_| line.line == line.last) {
-        Some(command) if command != line.text => facts.substitute(&line.path, line.line, command, ":"),
+    match &write.command {
+        Some(command) => without_command(facts, &write.line, command),
+        None => facts.comment_out(&write.line.path, &write.line),
+    }
+}
+
+/// As [`without`], of a command whatever it does. A unit keeps something to run: systemd refuses a service without it.
+pub fn without_command(facts: &Facts, line: &FileLine, command: &Command) -> String {
+    match command.text() {
+        Some(text) if text == line.text => facts.mute(&line.path, line),
+        Some(text) if line.line == line.last => facts.substitute(&line.path, line.line, text, ":"),
+        _ if line.path.contains("/systemd/") && line.text.starts_with("ExecStart=") => {
+            facts.replace(&line.path, line, "ExecStart=/bin/true")
+        }
         _ => facts.comment_out(&line.path, line),
     }
 }

@@ -132,6 +132,16 @@ impl ConntrackSysctls {
         timeouts
     }
 
+    /// Timeouts below zero, of those that are not among `timeouts`. The kernel takes them (proc_dointvec_jiffies).
+    pub fn negative_timeouts(&self, timeouts: &TimeoutValues) -> BTreeMap<Timeout, i64> {
+        let left = Timeout::all().filter(|timeout| !timeouts.contains_key(timeout));
+        let read = left.filter_map(|timeout| {
+            let seconds = read_signed(self.kept.get(timeout.name())?).ok()?;
+            (seconds < 0).then_some((timeout, seconds))
+        });
+        read.collect()
+    }
+
     /// `nf_flowtable_tcp_timeout`: seconds after which an offloaded flow returns to the table.
     pub fn flowtable_tcp_timeout(&self) -> Option<u32> {
         self.seconds("flowtable_tcp_timeout")

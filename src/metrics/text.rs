@@ -177,7 +177,7 @@ impl Page<'_> {
         let help = "Timeouts of this namespace.";
         self.family("ctctl_timeout_seconds", "gauge", help, |reading, family| {
             for row in &reading.status.timeouts {
-                family.sample("", &[("name", &row.name)], row.current_seconds.into());
+                family.sample("", &[("name", &row.name)], row.current_seconds as f64);
             }
         });
         let help = "What they were before the agent came.";

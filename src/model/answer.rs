@@ -104,7 +104,8 @@ pub struct Bounds {
 pub struct TimeoutRow {
     pub name: String,
     pub baseline_seconds: Option<u32>,
-    pub current_seconds: u32,
+    /// Below zero where an operator made it so: the kernel takes that, and entries are expired when they are made.
+    pub current_seconds: i64,
     pub floor_seconds: u32,
 }
 

@@ -1,5 +1,6 @@
 //! Facts at one moment: everything that the policy decides from.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -328,6 +329,9 @@ pub struct Snapshot {
     pub memory: MemoryFacts,
     /// Current timeouts.
     pub timeouts: TimeoutValues,
+    /// Those that are below zero: each packet then makes an entry that is expired when it is made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub negative_timeouts: BTreeMap<Timeout, i64>,
     /// New entries a second, from events.
     pub new_per_second: Option<f64>,
     /// New less ended entries a second.

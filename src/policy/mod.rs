@@ -31,7 +31,7 @@ pub use ceiling::{Ceiling, ceiling, fullest_entries, headroom, outlook};
 pub use grace::told_per_second;
 pub use hands::OtherHand;
 pub use level::{least_level, refused};
-pub use protect::{OwnHost, Protected, Protection};
+pub use protect::{MASTER, OwnHost, Protected, Protection};
 pub use settle::{Flushed, WRITES_A_MINUTE};
 
 use serde::{Deserialize, Serialize};

@@ -30,6 +30,10 @@ pub struct Protection {
     own: OwnHost,
 }
 
+/// Why a master is kept. Its child holds a reference to it (`init_conntrack`): deleted, it stays in the count until the
+/// child has ended.
+pub const MASTER: &str = "it is the master of another connection";
+
 impl Protection {
     /// From what the operator set and what the gateway is.
     pub fn new(settings: ProtectSettings, own: OwnHost) -> Self {
@@ -58,8 +62,7 @@ impl Protection {
         {
             return Some("an SSH session with the gateway itself");
         }
-        // Its child holds on to it (a reference that `init_conntrack` takes): a delete would free nothing.
-        has_children.then_some("it is the master of another connection")
+        has_children.then_some(MASTER)
     }
 
     fn by_configuration(&self, entry: &Entry) -> Option<&'static str> {

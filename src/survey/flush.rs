@@ -18,6 +18,7 @@ use crate::kernel::socket::explain;
 use crate::kernel::stop::Stop;
 use crate::kernel::table::Part;
 use crate::model::{Entry, Filters, Settings, SourceKey, Verdict};
+use crate::policy::MASTER;
 use crate::state::Completeness;
 
 /// What is wanted gone.
@@ -90,6 +91,9 @@ pub struct Preview {
     pub matched: u64,
     /// Entries that are meant and stay, protected.
     pub protected: u64,
+    /// Entries that may go and that other connections expect: each stays in the count until its child has ended, for the
+    /// child holds a reference (init_conntrack).
+    pub masters: u64,
     /// Entries that would be stale, were it known which timeouts were in force before they were first looked at.
     pub presumed: u64,
     /// Sources of what matches.
@@ -153,6 +157,7 @@ impl Flushed {
 struct Met {
     matched: u64,
     protected: u64,
+    masters: u64,
     presumed: u64,
     sources: HashMap<SourceKey, u64>,
 }
@@ -166,6 +171,7 @@ impl Met {
             Fate::Protected => self.protected += 1,
             Fate::Goes => {
                 self.matched += 1;
+                self.masters += u64::from(verdict.protected == Some(MASTER));
                 *self.sources.entry(entry.source_key()).or_default() += 1;
             }
         }
@@ -177,8 +183,8 @@ impl Met {
         let mut sources: Vec<(SourceKey, u64)> = self.sources.into_iter().collect();
         sources.sort_unstable_by_key(|(key, entries)| (Reverse(*entries), *key));
         sources.truncate(SHOWN);
-        let (matched, protected, presumed) = (self.matched, self.protected, self.presumed);
-        Preview { matched, protected, presumed, sources_total, sources, ..Preview::default() }
+        let Met { matched, protected, masters, presumed, .. } = self;
+        Preview { matched, protected, masters, presumed, sources_total, sources, ..Preview::default() }
     }
 }
 
@@ -377,6 +383,17 @@ mod tests {
         assert_eq!(fate(true, false, Verdict { in_grace: true, ..past }), Fate::NotMeant);
         assert_eq!(fate(true, true, Verdict::default()), Fate::NotMeant);
         assert_eq!((fate(true, false, held), fate(true, true, held)), (Fate::Protected, Fate::Goes));
+        // What is deleted before its children leaves no room yet.
+        let master = Verdict { protected: Some(MASTER), ..Verdict::default() };
+        for (even_protected, masters) in [(false, 0), (true, 1)] {
+            let filters = &filters;
+            let wish =
+                Wish { filters, stale: false, even_protected, limit: 1, only_looks: true, known: None };
+            let mut met = Met::default();
+            met.goes(&wish, &Entry::default(), &master);
+            met.goes(&wish, &Entry::default(), &held);
+            assert_eq!(met.preview().masters, masters);
+        }
         let alive = Verdict { in_grace: true, ..Verdict::default() };
         assert_eq!((fate(false, false, alive), fate(false, false, held)), (Fate::Goes, Fate::Protected));
     }

@@ -1,6 +1,8 @@
 //! `ctctl doctor --root`: a tree of files for each finding, of which the printed fix cures it; stock trees that are
 //! clean; and trees that nobody should have. Needs no root.
 
+mod boot;
+mod cures;
 mod findings;
 mod formats;
 mod hostile;

@@ -40,6 +40,14 @@ pub fn write_preview(
         0 => writeln!(out)?,
         n => writeln!(out, "; {} protected, --even-protected takes them as well", stay(n))?,
     }
+    if preview.masters > 0 {
+        let which = counted(preview.masters, "of them is the master", "of them are masters");
+        writeln!(
+            out,
+            "{which} of another connection (FTP, SIP, PPTP): its room comes back when that connection ends as well, \
+             not before"
+        )?;
+    }
     if preview.presumed > 0 {
         let more = counted(preview.presumed, "more entry is", "more entries are");
         writeln!(
@@ -116,6 +124,7 @@ pub struct FlushDocument<'a> {
     filters: String,
     matched: u64,
     protected: u64,
+    masters: u64,
     presumed: u64,
     sources_total: u64,
     sources: Vec<SourceRow>,
@@ -165,6 +174,7 @@ impl<'a> FlushDocument<'a> {
             filters: options.filters.0.to_string(),
             matched: preview.matched,
             protected: preview.protected,
+            masters: preview.masters,
             presumed: preview.presumed,
             sources_total: preview.sources_total,
             sources: preview.sources.iter().map(source).collect(),

@@ -263,20 +263,20 @@ impl Page<'_> {
         }
     }
 
-    /// The timeouts that are not what they were, on one line.
+    /// The timeouts that are not what they were, or with which no entry lives, on one line.
     fn changed_timeouts(&mut self, rows: &[TimeoutRow]) {
-        let changed = |row: &&TimeoutRow| row.baseline_seconds.is_some_and(|was| was != row.current_seconds);
-        let was = |row: &TimeoutRow| {
-            let was = row.baseline_seconds.map(u64::from);
-            format!("{} {} s (was {} s)", row.name, row.current_seconds, count(was))
+        let is = |row: &TimeoutRow, seconds: u32| i64::from(seconds) == row.current_seconds;
+        let changed =
+            |r: &&TimeoutRow| r.current_seconds <= 0 || r.baseline_seconds.is_some_and(|b| !is(r, b));
+        let was = |row: &TimeoutRow| match (row.current_seconds, row.baseline_seconds.map(u64::from)) {
+            (now @ ..=0, _) => format!("{} is {now}: entries end at birth (ctctl doctor)", row.name),
+            (now, was) => format!("{} {now} s (was {} s)", row.name, count(was)),
         };
         let named: Vec<String> = rows.iter().filter(changed).map(was).collect();
-        match named.as_slice() {
-            [] => {}
-            [one] => self.brief("Timeouts", one),
-            [first, more @ ..] => {
-                self.brief("Timeouts", &format!("{first}, and {} more (-v)", more.len()));
-            }
+        if let [first, more @ ..] = named.as_slice() {
+            let more =
+                if more.is_empty() { String::new() } else { format!(", and {} more (-v)", more.len()) };
+            self.brief("Timeouts", &format!("{first}{more}"));
         }
     }
 

@@ -63,7 +63,7 @@ fn pressed() -> StatusDocument {
         5710886 (10 % of 24576.0 MiB memory at 384 bytes an entry, less 1000000 entries that other namespaces hold)"
         .into();
     for row in &mut status.timeouts {
-        row.baseline_seconds = Some(row.current_seconds + 1);
+        row.baseline_seconds = Some(u32::try_from(row.current_seconds).expect("small") + 1);
     }
     let row = status.classes.as_ref().expect("canned")[0].clone();
     status.classes = Some(vec![row; 9]);

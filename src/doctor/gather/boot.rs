@@ -64,19 +64,27 @@ const COMMAND_LINE_DIRECTORIES: [(&str, &str); 4] = [
 ];
 /// Scripts that the boot runs, or that run as an interface comes.
 const SCRIPTS: [&str; 3] = ["etc/rc.local", "etc/rc.d/rc.local", "etc/rc.modules"];
-const SCRIPT_DIRECTORIES: [&str; 12] = [
+const SCRIPT_DIRECTORIES: [&str; 9] = [
     "etc/local.d",
     "etc/network/if-pre-up.d",
     "etc/network/if-up.d",
     "etc/NetworkManager/dispatcher.d",
     "etc/networkd-dispatcher/routable.d",
     "etc/ppp/ip-up.d",
-    "etc/cron.hourly",
-    "etc/cron.daily",
-    "etc/cron.weekly",
     "etc/boot.d",
     "etc/hotplug.d/iface",
     "etc/dhcp/dhclient-exit-hooks.d",
+];
+/// Scripts that run again and again.
+const PERIODIC: [&str; 8] = [
+    "etc/cron.hourly",
+    "etc/cron.daily",
+    "etc/cron.weekly",
+    "etc/cron.monthly",
+    "etc/periodic/15min",
+    "etc/periodic/hourly",
+    "etc/periodic/daily",
+    "etc/periodic/weekly",
 ];
 /// Links to the scripts that the boot starts: of sysvinit, OpenRC and OpenWrt.
 const STARTED: [&str; 9] = [
@@ -160,6 +168,8 @@ pub fn programs(image: &Image, systemd: bool) -> Programs {
         own.flat_map(|unit| unit.words("After").map(str::to_owned).collect::<Vec<_>>()).collect()
     };
     found.units = units.iter().filter(|unit| unit.enabled).map(|unit| unit.name.clone()).collect();
+    let timers = units.iter().filter(|unit| unit.enabled && unit.name.ends_with(".timer"));
+    let timed: BTreeSet<String> = timers.flat_map(|unit| unit.starts()).collect();
     for unit in &units {
         let early = EARLY.contains(&unit.name.as_str())
             || unit.is_before(EARLY[1])
@@ -167,6 +177,7 @@ pub fn programs(image: &Image, systemd: bool) -> Programs {
         let when = match (unit.enabled, early) {
             (false, _) => When::ByHand,
             (true, true) => When::BeforeSysctls,
+            (true, false) if timed.contains(&unit.name) => When::Again,
             (true, false) => When::Boot,
         };
         found.unit(image, unit, when);
@@ -176,6 +187,9 @@ pub fn programs(image: &Image, systemd: bool) -> Programs {
     }
     for path in SCRIPT_DIRECTORIES.iter().flat_map(|directory| inside(image, directory, "")) {
         found.script(image, &path, When::Boot);
+    }
+    for path in PERIODIC.iter().flat_map(|directory| inside(image, directory, "")) {
+        found.script(image, &path, When::Again);
     }
     for path in inside(image, "etc/sysconfig/modules", ".modules") {
         let when = if systemd { When::Boot } else { When::BeforeSysctls };
@@ -188,8 +202,19 @@ pub fn programs(image: &Image, systemd: bool) -> Programs {
 
 impl Programs {
     fn unit(&mut self, image: &Image, unit: &Unit, when: When) {
+        if when != When::ByHand {
+            let of = |directive: &units::Directive| directive.at.path.trim_start_matches('/').to_owned();
+            let mut paths: Vec<String> = unit.directives.iter().map(of).collect();
+            paths.dedup();
+            self.paths.extend(paths);
+        }
+        self.with_scripts(image, when, unit.commands());
+    }
+
+    /// Commands, with those of scripts that they run.
+    fn with_scripts(&mut self, image: &Image, when: When, started: Vec<Command>) {
         let mut commands = Vec::new();
-        for command in unit.commands() {
+        for command in started {
             let paths: Vec<String> =
                 applying::expanded(std::slice::from_ref(&command)).iter().filter_map(script_of).collect();
             commands.push(command);
@@ -201,13 +226,16 @@ impl Programs {
                 commands.extend(inside);
             }
         }
-        if when != When::ByHand {
-            let of = |directive: &units::Directive| directive.at.path.trim_start_matches('/').to_owned();
-            let mut paths: Vec<String> = unit.directives.iter().map(of).collect();
-            paths.dedup();
-            self.paths.extend(paths);
-        }
         self.push(when, commands);
+    }
+
+    /// A table of cron: what stands behind `@reboot` runs once.
+    fn table(&mut self, image: &Image, path: &str, fields: usize) {
+        let lines = lines(image.read(path), Format::Plain);
+        for line in &lines {
+            let when = if line.text.starts_with("@reboot") { When::Boot } else { When::Again };
+            self.with_scripts(image, when, listed::of_cron(std::slice::from_ref(line), fields));
+        }
     }
 
     fn script(&mut self, image: &Image, path: &str, when: When) {
@@ -237,16 +265,14 @@ impl Programs {
 
     /// Tables of cron, and interfaces(5).
     fn tables(&mut self, image: &Image) {
-        let plain = |path: &str| lines(image.read(path), Format::Plain);
-        self.push(When::Boot, listed::of_cron(&plain("etc/crontab"), 6));
+        self.table(image, "etc/crontab", 6);
+        self.table(image, "etc/anacrontab", 3);
         for path in inside(image, "etc/cron.d", "") {
-            self.push(When::Boot, listed::of_cron(&plain(&path), 6));
+            self.table(image, &path, 6);
         }
-        for path in ["etc/crontabs", "var/spool/cron/crontabs", "var/spool/cron"]
-            .iter()
-            .flat_map(|d| inside(image, d, ""))
-        {
-            self.push(When::Boot, listed::of_cron(&plain(&path), 5));
+        let tables = ["etc/crontabs", "var/spool/cron/crontabs", "var/spool/cron"];
+        for path in tables.iter().flat_map(|directory| inside(image, directory, "")) {
+            self.table(image, &path, 5);
         }
         let interfaces = inside(image, "etc/network/interfaces.d", "");
         for path in interfaces.into_iter().chain(["etc/network/interfaces".to_owned()]) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::Files;
 use super::super::applying::{self, Which};
-use super::super::cure::{MODPROBE_FILE, MODULES_FILE, SYSCTL_FILE};
+use super::super::cure::{MODPROBE_FILE, MODULES_FILE, OPENWRT_MODULES, SYSCTL_FILE};
 use super::super::kube_proxy;
 use super::{boot, commands};
 use crate::kernel::image::{Image, Text};
@@ -72,6 +72,8 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
         log: if running.is_none() { kernel_log::logs(image) } else { Vec::new() },
         started_units: programs.units,
         kube_proxy_options: kube_proxy_options(image),
+        sysctl_names: image.list("etc/sysctl.d"),
+        openwrt: image.exists("etc/openwrt_release"),
         missing_directories: missing_directories(image),
         unfinished: unfinished(image),
     };
@@ -90,6 +92,7 @@ fn kube_proxy_options(image: &Image) -> Vec<FileLine> {
 /// Of the directories that fixes write into, those that are not there.
 fn missing_directories(image: &Image) -> Vec<String> {
     let directories = WRITTEN.iter().filter_map(|path| Some(path.rsplit_once('/')?.0));
+    let directories = directories.chain([OPENWRT_MODULES]);
     directories.filter(|directory| !image.exists(directory)).map(str::to_owned).collect()
 }
 

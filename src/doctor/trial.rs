@@ -1,0 +1,179 @@
+//! Fixes that put a line into force which set nothing until then: each is tried on a copy of the facts first. What it
+//! would be found for, as it then counts, is said, and the line becomes a comment instead.
+
+use std::collections::BTreeMap;
+
+use super::cure::{MODULES_FILE, SYSCTL_FILE, key};
+use super::facts::{BootModule, Facts, Files};
+use super::{order, services, size, timeouts, value, writers};
+use crate::model::{AppliedBy, FileLine, Finding, SysctlFile, SysctlLine};
+
+/// More lines of one tree are not tried: they become comments.
+const MOST: usize = 64;
+/// Nor are those of a tree with more lines than this: each trial goes through all of them.
+const MOST_LINES: usize = 4096;
+
+/// The facts as they are after the fixes that were given so far.
+pub struct Trial<'a> {
+    facts: &'a Facts,
+    after: Option<Facts>,
+    before: Option<BTreeMap<(String, String), usize>>,
+    left: usize,
+}
+
+impl<'a> Trial<'a> {
+    /// Without any fix yet.
+    pub fn new(facts: &'a Facts) -> Trial<'a> {
+        let lines =
+            facts.files.iter().flat_map(|files| &files.sysctl).map(|file| file.lines.len()).sum::<usize>();
+        let left = if lines <= MOST_LINES { MOST } else { 0 };
+        Trial { facts, after: None, before: None, left }
+    }
+
+    /// The fix that has a line set a name, where nothing is wrong with that; else what would be wrong, and a comment.
+    pub fn assign(&mut self, file: &SysctlFile, line: &SysctlLine, name: &str, value: &str) -> Vec<String> {
+        let facts = self.facts;
+        let comment = facts.comment_out(&file.path, line);
+        let number = value::read(name, value).number();
+        let mut fix = Vec::new();
+        let (number, value) = match number.and_then(|number| facts.lowers_max(name, number)) {
+            Some((now, warning)) => {
+                fix.push(warning);
+                (Some(now), now.to_string())
+            }
+            None => (number, value.to_owned()),
+        };
+        let Some(number) = number else { return vec![comment] };
+        let changed = |files: &mut Files| {
+            let file = files.sysctl.iter_mut().find(|f| f.path == file.path && f.listed_as == file.listed_as);
+            let found = file.and_then(|file| file.lines.iter_mut().find(|other| other.line == line.line));
+            if let Some(found) = found {
+                found.key = format!("net/netfilter/nf_conntrack_{name}");
+                found.value = Some(value.clone());
+            }
+        };
+        match self.attempt(changed, Some((name, number))) {
+            Ok(early) => {
+                fix.push(facts.replace(&file.path, line, &format!("{} = {value}", key(name))));
+                if facts.runtime.as_ref().is_some_and(|here| here.first && here.number(name) != Some(number))
+                {
+                    fix.extend(facts.now(name, number));
+                }
+                fix.extend(early);
+                fix
+            }
+            Err(why) => vec![format!("# with {} = {value} in force: {why}", key(name)), comment],
+        }
+    }
+
+    /// Whether all of a file may count from now on; where not, comments in place of its lines.
+    pub fn apply(&mut self, file: &SysctlFile, fix: Vec<String>) -> Vec<String> {
+        let facts = self.facts;
+        let (path, listed_as) = (file.path.clone(), file.listed_as.clone());
+        let changed = |files: &mut Files| {
+            let found = files.sysctl.iter_mut().find(|f| f.path == path && f.listed_as == listed_as);
+            if let Some(found) = found {
+                found.applied_by = AppliedBy::Boot;
+            }
+        };
+        match self.attempt(changed, None) {
+            Ok(early) => fix.into_iter().chain(early).collect(),
+            Err(why) => {
+                let ours = file.lines.iter().filter(|line| line.conntrack_name().is_some());
+                let comments = ours.map(|line| facts.comment_out(&file.path, line));
+                [format!("# with its lines in force: {why}")].into_iter().chain(comments).collect()
+            }
+        }
+    }
+
+    /// Takes a change where nothing is found for it; gives what loads the module early, if that is all that was missing.
+    ///
+    /// # Errors
+    /// The first that is found.
+    fn attempt(
+        &mut self,
+        change: impl FnOnce(&mut Files),
+        now: Option<(&str, u64)>,
+    ) -> Result<Vec<String>, String> {
+        self.left = self.left.checked_sub(1).ok_or("there are too many such lines to try each")?;
+        let mut candidate = self.after.as_ref().unwrap_or(self.facts).clone();
+        let before = self.before.get_or_insert_with(|| titles(&candidate)).clone();
+        let files = candidate.files.as_mut().ok_or("no files")?;
+        change(files);
+        if let (Some((name, number)), Some(runtime)) = (now, candidate.runtime.as_mut()) {
+            if runtime.first && runtime.values.contains_key(name) {
+                runtime.values.insert(name.to_owned(), number.to_string());
+            }
+        }
+        let mut early = Vec::new();
+        if is_late(&candidate) && !is_late(self.after.as_ref().unwrap_or(self.facts)) {
+            let at = FileLine { path: MODULES_FILE.into(), ..FileLine::default() };
+            let module = BootModule { name: "nf_conntrack".into(), at, obeys_blacklist: false };
+            if let Some(files) = candidate.files.as_mut() {
+                early = order::load_early(self.facts, files);
+                files.modules.push(module);
+            }
+        }
+        let after = titles(&candidate);
+        let new = after.iter().find(|(title, count)| **count > before.get(*title).copied().unwrap_or(0));
+        if let Some(((_, title), _)) = new {
+            return Err(title.clone());
+        }
+        (self.after, self.before) = (Some(candidate), Some(after));
+        Ok(early)
+    }
+}
+
+/// Whether nothing is found for a value that a script writes once a file of sysctls sets it.
+///
+/// # Errors
+/// The first that is found.
+pub fn holds(facts: &Facts, name: &str, value: u64) -> Result<(), String> {
+    let mut candidate = facts.clone();
+    let Some(files) = candidate.files.as_mut() else { return Ok(()) };
+    let line = SysctlLine {
+        line: 1,
+        last: 1,
+        text: String::new(),
+        key: format!("net/netfilter/nf_conntrack_{name}"),
+        value: Some(value.to_string()),
+        may_fail: false,
+        physical: Vec::new(),
+    };
+    files.sysctl.push(SysctlFile {
+        path: SYSCTL_FILE.into(),
+        listed_as: SYSCTL_FILE.into(),
+        applied_by: AppliedBy::Again,
+        lines_total: 1,
+        comments: 0,
+        lines: vec![line],
+    });
+    let of = |facts: &Facts| -> Vec<(String, String)> {
+        let found = size::check(facts).into_iter().chain(timeouts::check(facts));
+        found.map(|finding| (finding.id, finding.title)).collect()
+    };
+    let before = of(facts);
+    match of(&candidate).into_iter().find(|found| !before.contains(found)) {
+        Some((_, title)) => Err(title),
+        None => Ok(()),
+    }
+}
+
+fn is_late(facts: &Facts) -> bool {
+    facts.files.as_ref().is_some_and(|files| order::before_module(facts, files).is_some())
+}
+
+/// Everything that is found but for what single lines say, by id and title.
+fn titles(facts: &Facts) -> BTreeMap<(String, String), usize> {
+    let checks: [fn(&Facts) -> Vec<Finding>; 4] =
+        [services::check, writers::check, size::check, timeouts::check];
+    let Some(files) = &facts.files else { return BTreeMap::new() };
+    let mut found: Vec<Finding> = checks.iter().flat_map(|check| check(facts)).collect();
+    found.extend(order::conflicts(facts, files));
+    found.extend(order::before_module(facts, files));
+    let mut titles = BTreeMap::new();
+    for finding in found {
+        *titles.entry((finding.id, finding.title)).or_default() += 1;
+    }
+    titles
+}

@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     test("lifeline::through_a_full_table_a_session_and_a_new_connection_reach_the_gateway", full)
         .needs(&[Need::HostWide]),
     test("lifeline::a_rule_that_would_lock_out_is_a_refusal_and_changes_nothing", refused),
+    test("lifeline::what_is_printed_locks_nobody_out_and_ends_by_itself", printed),
 ];
 
 const FULL: u64 = 20_000;
@@ -122,6 +123,54 @@ fn full() {
     assert_eq!(printed.code, 0);
     topology.gateway.must("nft", &["-f", "-"], &printed.stdout);
     assert!(connect(&topology, gateway, PATIENCE).is_ok());
+}
+
+/// A printed ruleset is loaded by nft and nothing else of this program is there.
+fn printed() {
+    let topology = Topology::new();
+    let setup = Setup::new(&topology.gateway, "");
+    let gateway: SocketAddr = ([10, 77, 0, 1], PORT).into();
+    echo(&topology.gateway);
+    let nft = |text: &str| topology.gateway.must("nft", &["-f", "-"], text);
+    let filter = |rule: &str| {
+        nft(&format!(
+            "add table inet f\ndelete table inet f\ntable inet f {{\n  chain i {{\n    type filter hook input priority 0; \
+             policy drop;\n    ct state established,related accept\n    {rule}\n  }}\n}}\n"
+        ));
+    };
+    let listed = || topology.gateway.must("nft", &["list", "ruleset"], "");
+    for by_state in ["tcp dport 22 ct state new accept", "iifname \"g0\" ct state new accept"] {
+        filter(by_state);
+        let session = connect(&topology, gateway, PATIENCE).expect("let in");
+        let answer = setup.ctctl(&["lifeline", "--for", "1h"]);
+        assert_eq!(answer.code, 1, "{answer:?}");
+        assert!(answer.stderr.contains("would lock out: the"), "{answer:?}");
+        assert!(answer.stdout.starts_with("# NOT TO BE LOADED"), "{answer:?}");
+        let document = setup.ctctl(&["lifeline", "--json"]);
+        assert_eq!(document.code, 1, "{document:?}");
+        let json: serde_json::Value = serde_json::from_str(&document.stdout).expect("one document");
+        // Who loads it all the same cuts nothing off.
+        for text in [answer.stdout.as_str(), json["ruleset"].as_str().expect("text")] {
+            nft(text);
+            answers(&session, "still here");
+            assert!(connect(&topology, gateway, PATIENCE).is_ok());
+        }
+        assert!(json["refusals"][0].as_str().is_some_and(|refusal| refusal.contains("port 22")), "{json}");
+        assert!(!listed().contains("ctctl_lifeline"));
+    }
+    filter("tcp dport 22 accept");
+    let answer = setup.ctctl(&["lifeline", "--for", "3s"]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    nft(&answer.stdout);
+    assert!(connect(&topology, gateway, PATIENCE).is_ok());
+    let untracked = || listed().contains("elements = { 22 timeout 3s");
+    assert!(untracked(), "{}", listed());
+    // From here on new connections need their state again, and what is printed must not stand in their way.
+    filter("tcp dport 22 ct state new accept");
+    wait::until("the kernel to take the port out", Duration::from_secs(30), || {
+        connect(&topology, gateway, Duration::from_millis(500)).map_err(|error| error.to_string())
+    });
+    assert!(!untracked());
 }
 
 fn refused() {

@@ -158,9 +158,11 @@ pub enum Command {
         ctctl persist --root /mnt\n\nWhat only the agent made under pressure is written as it was before. \
         Exit code: 1 if a file that is read later sets a value otherwise.")]
     Persist(Persist),
-    /// A way in when the table is full: rules that let a management port past connection tracking
+    /// A way in when the table is full: rules that let a management port past connection tracking for a time
     #[command(after_help = "Examples:\n  ctctl lifeline --port 22\n  ctctl lifeline --apply --for 30m\n  \
-        ctctl lifeline --remove\n\nOnly what is addressed to this host itself goes untracked. A port \
+        ctctl lifeline --remove\n\nOnly what is addressed to this host itself goes untracked. Where the \
+        rules in force let the port in by its connection state alone, going untracked would lock it out: --apply \
+        refuses, and what is printed is comments. Exit code: 1 then, 3 if the rules could not be looked at. A port \
         that is applied joins those of before, each with its own time; after it the kernel ends the port by itself. \
         What is then left is an empty table inet ctctl_lifeline, which lets nothing past: --remove takes it away.")]
     Lifeline(Lifeline),
@@ -204,7 +206,7 @@ pub struct Lifeline {
     /// Put the rules into the kernel, instead of printing them
     #[arg(long)]
     pub apply: bool,
-    /// The kernel ends it after this time (90, 90s, 10m, 2h) [default: 1h with --apply, never where they are printed]
+    /// The kernel ends it after this time (90, 90s, 10m, 2h) [default: 1h]
     #[arg(long = "for", value_name = "DURATION", value_parser = value::lasting, allow_hyphen_values = true)]
     pub seconds: Option<u64>,
     /// Take the rules away, those of every port and those whose time is over

@@ -8,7 +8,7 @@ use super::output;
 use super::place::Place;
 use super::render::quantity;
 use super::render::text::escape;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lifeline::{self, Order, TABLE};
 use crate::model::{LifelineDocument, LifelinePort, LifelineTable};
 
@@ -19,7 +19,7 @@ const SSH: u16 = 22;
 /// Prints, applies or removes the rules.
 ///
 /// # Errors
-/// As [`lifeline::run`].
+/// As [`lifeline::run`]; exit 1 where what was printed would lock out, 3 where it was not checked.
 pub fn run(global: &Global, options: &args::Lifeline) -> Result<u8> {
     let place = Place::find(global)?;
     let order = match (options.apply, options.remove) {
@@ -28,7 +28,7 @@ pub fn run(global: &Global, options: &args::Lifeline) -> Result<u8> {
         _ => Order::Print,
     };
     let ports = ports(&options.port, std::env::var("SSH_CONNECTION").ok().as_deref());
-    let seconds = options.seconds.or((order == Order::Apply).then_some(DEFAULT_SECONDS));
+    let seconds = options.seconds.or((order != Order::Remove).then_some(DEFAULT_SECONDS));
     let document = lifeline::run(place.target.namespace(), &ports, seconds, order)?;
     for warning in document.warnings.iter().filter(|_| !place.json) {
         output::notice(&format!("lifeline: {warning}"));
@@ -37,7 +37,11 @@ pub fn run(global: &Global, options: &args::Lifeline) -> Result<u8> {
         true => output::json(out, &document),
         false => write(out, &document, order),
     })?;
-    Ok(0)
+    let not_checked = document.not_checked.map(|why| {
+        Error::unreachable("lifeline", format!("not checked against the rules in force: {why}"))
+            .hint("run it as root where nft is installed, before it is loaded")
+    });
+    lifeline::refusal(&document.refusals).or(not_checked).map_or(Ok(0), Err)
 }
 
 /// Those that were named, or that of the SSH session which this runs in, or SSH's.
@@ -71,19 +75,45 @@ fn write(out: &mut dyn Write, document: &LifelineDocument, order: Order) -> io::
             )
         }
         Order::Print => {
-            writeln!(
-                out,
-                "# Keeps {} of this host reachable when the connection table is full.",
-                named(&document.ports).to_lowercase()
-            )?;
-            writeln!(
-                out,
-                "# To put it in: ctctl lifeline --apply, or nft -f with this file. To take it away:"
-            )?;
-            writeln!(out, "# ctctl lifeline --remove, or nft delete table inet {TABLE}.")?;
+            for line in introduction(document) {
+                writeln!(out, "# {}", escape(&line))?;
+            }
             write!(out, "{}", escape_lines(&document.ruleset))
         }
     }
+}
+
+/// What is to be known of a ruleset before it is loaded.
+fn introduction(document: &LifelineDocument) -> Vec<String> {
+    let ports = named(&document.ports);
+    if !document.refusals.is_empty() {
+        let head = format!("NOT TO BE LOADED: it would lock out {} of this host.", ports.to_lowercase());
+        let rest = [
+            "The rules below are comments, so that nft -f does nothing with them. Let the port in without"
+                .into(),
+            "ct state first (tcp dport PORT accept), then run this again.".into(),
+        ];
+        return [head].into_iter().chain(document.refusals.clone()).chain(rest).collect();
+    }
+    let checked = match &document.not_checked {
+        None => format!("Checked against the rules of this host at {}.", document.header.taken_at),
+        Some(why) => format!(
+            "NOT CHECKED against the rules in force ({why}): where they let the port in by ct state alone, this \
+             locks it out."
+        ),
+    };
+    let mut lines = vec![
+        format!("{ports} of this host: reachable when the connection table is full, because not tracked."),
+        format!(
+            "Once loaded it holds {}; then the kernel takes the port out by itself.",
+            lasting(document.seconds)
+        ),
+        checked,
+        "To put it in: ctctl lifeline --apply, or nft -f with this file. To take it away:".into(),
+        format!("ctctl lifeline --remove, or nft delete table inet {TABLE}."),
+    ];
+    lines.extend(document.warnings.iter().map(|warning| format!("Look at: {warning}")));
+    lines
 }
 
 /// `Port 22`, `Ports 22, 443`.
@@ -153,6 +183,43 @@ mod tests {
         assert!(removed(None).starts_with("No port is let past"));
     }
 
+    fn printed(change: impl FnOnce(&mut LifelineDocument)) -> String {
+        let mut document = LifelineDocument {
+            header: Header { schema: 1, taken_at: "2026-11-20T08:00:00Z".into(), netns: Netns::default() },
+            ports: vec![22],
+            seconds: Some(3600),
+            applied: false,
+            ruleset: "add table inet t\n".into(),
+            warnings: Vec::new(),
+            refusals: Vec::new(),
+            not_checked: None,
+            before: None,
+            now: None,
+        };
+        change(&mut document);
+        let mut out = Vec::new();
+        write(&mut out, &document, Order::Print).expect("memory");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn what_is_printed_says_how_long_it_holds_and_what_it_would_break() {
+        let text = printed(|_| {});
+        assert!(
+            text.contains("holds for 1 h; then the kernel") && text.ends_with("\nadd table inet t\n"),
+            "{text}"
+        );
+        assert!(text.contains("# Checked against the rules of this host at 2026-11-20T08:00:00Z."), "{text}");
+        let text = printed(|d| d.warnings = vec!["chain\nc".into()]);
+        assert!(text.contains("# Look at: chain\\nc\n"), "{text}");
+        let text = printed(|d| d.not_checked = Some("no nft".into()));
+        assert!(text.contains("# NOT CHECKED against the rules in force (no nft)"), "{text}");
+        let text = printed(|d| (d.refusals, d.ruleset) = (vec!["a rule".into()], "# add table\n".into()));
+        assert!(text.starts_with("# NOT TO BE LOADED: it would lock out port 22"), "{text}");
+        assert!(text.contains("\n# a rule\n") && !text.contains("nft -f with this file"), "{text}");
+        assert!(text.lines().all(|line| line.starts_with('#')), "{text}");
+    }
+
     #[test]
     fn times_are_told_in_two_units_and_ports_of_before_are_named() {
         let now = LifelineTable {
@@ -170,6 +237,8 @@ mod tests {
             applied: true,
             ruleset: String::new(),
             warnings: Vec::new(),
+            refusals: Vec::new(),
+            not_checked: None,
             before: None,
             now: Some(now),
         };

@@ -5,6 +5,9 @@
 
 mod nft;
 mod obstacles;
+mod path;
+mod path_iptables;
+mod path_nft;
 mod rule;
 
 use std::collections::BTreeSet;
@@ -38,8 +41,12 @@ pub enum Order {
 /// Prints, applies or removes. `seconds`: until the kernel forgets the ports; none is for ever. Ports that an earlier
 /// call let past stay, each with its own time.
 ///
+/// Rules that would lock out those whom they are to let in are printed as comments, with the reasons in
+/// [`LifelineDocument::refusals`].
+///
 /// # Errors
-/// Exit 1 where it would lock out those whom it is to let in, 3 without nft or where it refuses.
+/// [`Order::Apply`]: exit 1 where it would lock out. Exit 3 without nft or where it refuses; what is printed then says
+/// that it was not checked.
 pub fn run(
     namespace: &Namespace,
     ports: &BTreeSet<u16>,
@@ -57,29 +64,55 @@ pub fn run(
         applied: false,
         ruleset,
         warnings: Vec::new(),
+        refusals: Vec::new(),
+        not_checked: None,
         before: None,
         now: None,
     };
+    let looked = namespace.enter().and_then(|()| nft::Nft::find());
+    let found = match (order, &looked) {
+        (Order::Remove, _) => Ok(Obstacles::default()),
+        (_, Ok(nft)) => Obstacles::find(nft, SERVED, ports),
+        (_, Err(error)) => Err(error.clone()),
+    };
+    match (order, found) {
+        (Order::Print, Err(error)) => document.not_checked = Some(error.to_string()),
+        (_, Err(error)) => return Err(error),
+        (_, Ok(found)) => {
+            document.refusals = found.refusals;
+            document.warnings = [found.warnings, found.later].concat();
+        }
+    }
     if order == Order::Print {
+        if !document.refusals.is_empty() {
+            document.ruleset = as_comments(&document.ruleset);
+        }
         return Ok(document);
     }
-    namespace.enter()?;
-    let nft = nft::Nft::find()?;
-    if order == Order::Apply {
-        let found = Obstacles::find(&nft, SERVED, ports)?;
-        if let Some(refusal) = found.refusals.first() {
-            let more = found.refusals.len() - 1;
-            let others = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
-            return Err(Error::no("lifeline", format!("{refusal}{others}"))
-                .hint("let the port in without ct state, or take the rules that `ctctl lifeline` prints in your own hands"));
-        }
-        document.warnings = [found.warnings, found.later].concat();
+    if let Some(refused) = refusal(&document.refusals) {
+        return Err(refused);
     }
+    let nft = looked?;
     document.before = standing(&nft)?;
     nft.apply(&document.ruleset)?;
     document.applied = true;
     document.now = standing(&nft)?;
     Ok(document)
+}
+
+/// The error where there are reasons not to do it.
+pub fn refusal(refusals: &[String]) -> Option<Error> {
+    let (first, more) = refusals.split_first()?;
+    let others = if more.is_empty() { String::new() } else { format!(" (and {} more like it)", more.len()) };
+    Some(
+        Error::no("lifeline", format!("it would lock out: {first}{others}"))
+            .hint("let the port in without ct state first (tcp dport PORT accept), then run this again"),
+    )
+}
+
+/// A ruleset that nft(8) reads and does nothing for.
+fn as_comments(ruleset: &str) -> String {
+    ruleset.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
 }
 
 /// What in the rules of the calling thread's namespace would keep a port out, or may, that goes untracked; nothing
@@ -157,6 +190,18 @@ mod tests {
             text.ends_with("add element inet ctctl_lifeline ports { 22 }\n") && !text.contains("22 timeout"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_would_lock_out_is_printed_as_comments() {
+        let text = as_comments(&ruleset(&BTreeSet::from([22]), Some(600)));
+        assert!(
+            text.lines().all(|line| line.starts_with('#')) && text.contains("# add table inet"),
+            "{text}"
+        );
+        assert_eq!(refusal(&[]), None);
+        let error = refusal(&["a rule".into(), "another".into()]).expect("refused");
+        assert_eq!(error.to_string(), "lifeline: it would lock out: a rule (and 1 more like it)");
     }
 
     #[test]

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::TABLE;
 use super::nft::{self, Nft};
+use super::path::{Chains, Packet, locks_out};
+use super::path_iptables::{self, in_range};
+use super::path_nft::Ruleset;
 use super::rule::{Rule, text};
 use crate::error::Result;
 
@@ -41,11 +44,17 @@ impl Obstacles {
     pub(super) fn find(nft: &Nft, way: Way, ports: &BTreeSet<u16>) -> Result<Obstacles> {
         let mut found = Obstacles::default();
         match nft.ruleset()? {
-            Some(ruleset) => found.of_nft(&ruleset, way, ports),
-            None => found.warnings.push("this nft knows no JSON, so the rules were not looked at".into()),
+            Some(ruleset) => {
+                found.of_nft(&ruleset, way, ports);
+                found.of_paths(&ruleset, way, ports);
+            }
+            None => found.warnings.push("this nft knows no JSON, so its rules were not looked at".into()),
         }
-        found.of_iptables(&nft::iptables(), way, ports);
+        let iptables = nft::iptables();
+        found.of_iptables(&iptables, way, ports);
+        found.of_iptables_paths(&iptables, way, ports);
         found.warnings.dedup();
+        found.refusals.dedup();
         Ok(found)
     }
 
@@ -58,9 +67,17 @@ impl Obstacles {
         let chains = foreign("chain");
         let passed = |rule: &Rule| chains.iter().any(|chain| bypassed(chain) && rule.is_in(chain));
         let rules: Vec<Rule> = foreign("rule").into_iter().map(Rule::new).filter(|r| !passed(r)).collect();
+        let listing = Ruleset::new(ruleset);
+        let journeys: Vec<([&str; 2], Packet)> =
+            journeys(way, ports).map(|(_, hooks, [_, untracked])| (hooks, untracked)).collect();
+        let concerns = |rule: &Rule| {
+            let hooked = chains.iter().find(|chain| chain["hook"].is_string() && rule.is_in(chain));
+            let met = |hooks: &[&str]| hooked.is_none_or(|chain| hooks.contains(&text(&chain["hook"])));
+            journeys.iter().any(|(hooks, packet)| met(hooks) && listing.may_match(rule.listed(), packet))
+        };
         for rule in &rules {
             let place = rule.place();
-            if rule.drops_untracked() {
+            if rule.drops_untracked() && concerns(rule) {
                 self.refusals.push(format!("{place} drops what is untracked"));
             }
             if rule.drops_invalid() {
@@ -92,6 +109,43 @@ impl Obstacles {
         }
     }
 
+    /// Chains that let the ports through for the state of their packets alone, whichever rules name them.
+    fn of_paths(&mut self, ruleset: &Value, way: Way, ports: &BTreeSet<u16>) {
+        let ruleset = Ruleset::new(ruleset);
+        for (port, hooks, [tracked, untracked]) in journeys(way, ports) {
+            let chains = [tracked, untracked].map(|packet| ruleset.chains(&packet));
+            let bases = hooks.iter().flat_map(|hook| ruleset.bases(hook));
+            self.refuse(port, &chains, bases, |base| format!("the chain {base}"));
+        }
+    }
+
+    fn of_iptables_paths(&mut self, text: &str, way: Way, ports: &BTreeSet<u16>) {
+        for table in path_iptables::tables(text) {
+            for (port, hooks, [tracked, untracked]) in journeys(way, ports) {
+                let chains = [tracked, untracked].map(|packet| table.chains(&packet));
+                let bases = hooks.iter().map(|hook| hook.to_uppercase()).filter(|base| table.has(base));
+                self.refuse(port, &chains, bases, |base| {
+                    format!("the chain {base} of the iptables table {}", table.name)
+                });
+            }
+        }
+    }
+
+    fn refuse(
+        &mut self,
+        port: u16,
+        [tracked, untracked]: &[Chains; 2],
+        bases: impl Iterator<Item = String>,
+        named: impl Fn(&str) -> String,
+    ) {
+        for base in bases.filter(|base| locks_out(tracked, untracked, base)) {
+            self.refusals.push(format!(
+                "{} lets port {port} through by its connection state alone, and drops it untracked",
+                named(&base)
+            ));
+        }
+    }
+
     fn of_states(&mut self, rules: &[&Rule], way: Way, ports: &BTreeSet<u16>) {
         for port in ports {
             for field in way.incoming {
@@ -111,7 +165,8 @@ impl Obstacles {
             if let Some(name) = line.strip_prefix('*') {
                 table = name;
             }
-            let words: Vec<&str> = line.split_whitespace().collect();
+            let words = path_iptables::words(line);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
             if words.first() != Some(&"-A") || words.get(1) == Some(&"FORWARD") {
                 continue;
             }
@@ -155,14 +210,16 @@ fn after_the_end(place: &str) -> String {
     format!("{place}: a session that lives through the end of the lifeline may be taken for INVALID there")
 }
 
-/// `22` or `20:25`.
-fn in_range(text: &str, port: u16) -> bool {
-    let (first, last) = text.split_once(':').unwrap_or((text, text));
-    let bound = |text: &str, open: u16| if text.is_empty() { Ok(open) } else { text.parse::<u16>() };
-    match (bound(first, 0), bound(last, u16::MAX)) {
-        (Ok(first), Ok(last)) => !text.is_empty() && (first..=last).contains(&port),
-        _ => false,
-    }
+/// Hooks that packets of the ports go through, with such a packet tracked and untracked.
+fn journeys(way: Way, ports: &BTreeSet<u16>) -> impl Iterator<Item = (u16, [&'static str; 2], [Packet; 2])> {
+    // A server's first packet comes in, and what it answers belongs to a connection by then; a client's the other way.
+    let serves = way.incoming.contains(&"dport");
+    let (comes, goes) = if serves { ("new", "established") } else { ("established", "new") };
+    ports.iter().flat_map(move |port| {
+        let incoming = [comes, "untracked"].map(|state| Packet::incoming(way, *port, state));
+        let outgoing = [goes, "untracked"].map(|state| Packet::outgoing(way, *port, state));
+        [(*port, ["prerouting", "input"], incoming), (*port, ["output", "postrouting"], outgoing)]
+    })
 }
 
 /// A base chain that packets of the gateway's own port do not meet.
@@ -193,6 +250,9 @@ fn lets_past(rules: &[&Rule], way: Way, fields: &[&str], port: u16) -> bool {
     rules.iter().any(general) || fields.iter().all(named)
 }
 
+#[cfg(test)]
+#[path = "path_tests.rs"]
+mod path_tests;
 #[cfg(test)]
 #[path = "obstacles_tests.rs"]
 mod tests;

@@ -68,6 +68,9 @@ fn who_is_let_in_by_state_alone_would_be_locked_out() {
         let found = nft("input", "accept", &[rule]);
         assert!(found.refusals[0].contains("drops what is untracked"), "{found:?}");
     }
+    // Of another service alone.
+    let other = json!([state("!=", json!("new")), port(json!(9)), {"drop": null}]);
+    assert_eq!(nft("input", "accept", &[other]), Obstacles::default());
     let found = nft("prerouting", "accept", &[json!([port(json!(22)), {"dnat": {"addr": "10.0.0.2"}}])]);
     assert!(found.refusals[0].contains("on by DNAT"), "{found:?}");
 }

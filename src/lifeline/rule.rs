@@ -10,6 +10,11 @@ impl<'a> Rule<'a> {
         Rule(rule)
     }
 
+    /// As it is listed.
+    pub(super) fn listed(&self) -> &'a Value {
+        self.0
+    }
+
     pub(super) fn place(&self) -> String {
         let rule = self.0;
         let names = [&rule["family"], &rule["table"], &rule["chain"]].map(text).join(" ");
@@ -105,7 +110,7 @@ impl<'a> Rule<'a> {
 }
 
 /// Words of a right side: one, a list, a set.
-fn words(right: &Value) -> Vec<&str> {
+pub(super) fn words(right: &Value) -> Vec<&str> {
     match right {
         Value::String(word) => vec![word],
         Value::Array(list) => list.iter().flat_map(words).collect(),
@@ -114,8 +119,8 @@ fn words(right: &Value) -> Vec<&str> {
     }
 }
 
-/// Whether a right side holds a port: a number, a range, a set of these. A named set is not looked into.
-fn holds(right: &Value, port: u16) -> bool {
+/// Whether a right side holds a port: a number, a range, a set of these. A named set (`@name`) holds none here.
+pub(super) fn holds(right: &Value, port: u16) -> bool {
     let number = |value: &Value| value.as_u64();
     match right {
         Value::Number(_) => number(right) == Some(port.into()),

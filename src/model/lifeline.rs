@@ -16,10 +16,16 @@ pub struct LifelineDocument {
     pub seconds: Option<u64>,
     /// It was done, and not only shown.
     pub applied: bool,
-    /// What nft(8) was given, or may be.
+    /// What nft(8) was given, or may be; comments alone where there are refusals.
     pub ruleset: String,
     /// What to look at.
     pub warnings: Vec<String>,
+    /// Rules in force that would lock the ports out if this was loaded.
+    #[serde(default)]
+    pub refusals: Vec<String>,
+    /// Why the rules in force could not be looked at; `None`: they were.
+    #[serde(default)]
+    pub not_checked: Option<String>,
     /// What the kernel had before; `None`: it was not asked, or this nft cannot say.
     pub before: Option<LifelineTable>,
     /// What it has now.

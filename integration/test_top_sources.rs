@@ -15,7 +15,7 @@ use crate::agent::{CTCTL, Setup, limit};
 use crate::fill::{Writer, churn, fill};
 use crate::flow::{self, Flow, L4};
 use crate::table;
-use crate::tool::{Answer, run};
+use crate::tool::{Answer, run, tool};
 use crate::topology::Topology;
 use crate::{Test, test, wait};
 
@@ -98,6 +98,24 @@ fn saved() {
         let read = document(&answer);
         assert_eq!((&read["entries"], &read["unreadable_lines"]), (&359.into(), &1.into()), "{answer:?}");
         assert!(answer.code == 0 && answer.stderr.contains("line 1"), "{answer:?}");
+    }
+    // The forms that only this conntrack's version may have, and what logs and grep put before a line.
+    let of = |options: &[&str]| {
+        let mut command = tool("conntrack");
+        command.arg("-L").args(options);
+        topology.gateway.enter(|| run(command, "", Duration::from_secs(20)))
+    };
+    let forms = [&["-o", "save"][..], &["-o", "xml"], &["-o", "extended,id,ktimestamp"]].map(of);
+    let taken = forms.into_iter().filter(|answer| answer.code == 0).map(|answer| answer.stdout);
+    let plain = conntrack(&[]);
+    let prefixed = |prefix: &str| plain.lines().map(|line| format!("{prefix}{line}\n")).collect::<String>();
+    let prefixes = ["Jun 17 13:13:20 gw ct[6]: ", "saved.6:17:", "[pod/gw-6/ct] 2026-06-17T13:13:20.5Z "];
+    for text in taken.chain(prefixes.map(prefixed)) {
+        let mut client = Command::new(CTCTL);
+        client.args(["top-sources", "-n", "0", "--json", "--input", "-"]).stdin(Stdio::piped());
+        let answer = run(client, &text, Duration::from_secs(20));
+        let read: Value = serde_json::from_str(&answer.stdout).expect("JSON");
+        assert_eq!((rows(&read), &read["unreadable_lines"]), (direct.clone(), &0.into()), "{text}");
     }
 }
 

@@ -91,6 +91,64 @@ fn a_line_that_was_cut_short_is_no_entry() {
     assert_eq!((&top["entries"], &top["unreadable_lines"]), (&3.into(), &1.into()));
 }
 
+/// TEXT's second entry goes through a flowtable.
+fn offloaded() -> String {
+    TEXT.replacen("[ASSURED]", "[OFFLOAD]", 1).replacen("10.0.0.1", "10.0.0.2", 2)
+}
+
+#[test]
+fn what_a_flowtable_hides_is_unknown_and_counted() {
+    let top = document(&["-n", "0", "-f", "ipv4", "-w", "0"], &offloaded());
+    assert_eq!(
+        (&top["entries"], &top["assured_unknown"], &top["undecided"]),
+        (&2.into(), &1.into(), &0.into())
+    );
+    let row = &top["sources"][0];
+    assert_eq!(
+        (&row["entries"], &row["assured"], &row["assured_unknown"]),
+        (&2.into(), &Value::Null, &1.into())
+    );
+    assert_eq!(row["unreplied"], 1);
+    let output = read(&["-f", "ipv4", "-w", "0"], offloaded().as_bytes());
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("of 1 entry it does not tell whether it is ASSURED"), "{text}");
+    let last = text.lines().last().expect("a row");
+    assert!(last.starts_with("10.0.0.2") && last.contains(" - "), "{text}");
+    // Nobody knows whether it is one of them.
+    for filter in [&["--assured"][..], &["--not", "--assured", "-p", "tcp"]] {
+        let output = read(&[filter, &["--json"]].concat(), offloaded().as_bytes());
+        let top: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!((&top["entries"], &top["undecided"]), (&0.into(), &1.into()), "{filter:?}");
+        let error = String::from_utf8(output.stderr).expect("text");
+        assert!(error.contains("1 entry is left out"), "{error}");
+    }
+    assert_eq!(document(&["--not", "--assured", "-p", "udp"], &offloaded())["undecided"], 0);
+}
+
+#[test]
+fn states_are_tcps_and_a_day_is_no_protocol() {
+    let sctp = TEXT.replacen("tcp      6", "sctp     132", 1);
+    assert_eq!(document(&["--state", "established"], &sctp)["entries"], 0);
+    let logged: String = TEXT.lines().map(|line| format!("Jun  6 13:13:20 gw ct[77]: {line}\n")).collect();
+    let services = |text: &str| keys(&document(&["--group", "service"], text));
+    assert_eq!(services(&logged), services(TEXT));
+    // A date alone is nothing that is known to stand there.
+    let dated: String = TEXT.lines().take(4).map(|line| format!("Jun 6 {line}\n")).collect();
+    let output = read(&[], dated.as_bytes());
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
+}
+
+#[test]
+fn files_that_are_no_text_are_named() {
+    for (bytes, word) in
+        [(&b"\x1f\x8b\x08\x00"[..], "zcat"), (b"\xff\xfet\0c\0p\0", "iconv"), (b"\xfd7zXZ\0", "xzcat")]
+    {
+        let output = read(&[], bytes);
+        let error = String::from_utf8(output.stderr).expect("text");
+        assert!(output.status.code() == Some(2) && error.contains(word), "{error}");
+    }
+}
+
 #[test]
 fn what_is_no_table_is_refused_and_an_empty_one_is_one() {
     let output = read(&[], b"root:x:0:0:root:/root:/bin/bash\n\xff\n");

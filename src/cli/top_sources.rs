@@ -149,8 +149,7 @@ fn from_file(path: &Path, question: &Question, filters: &Filters) -> Result<(Ran
         true => Box::new(io::stdin().lock()),
         false => Box::new(BufReader::with_capacity(256 << 10, File::open(path).map_err(cannot)?)),
     };
-    let read = saved::ranking(&mut text, question, survey::now(), &|entry| filters.matches(entry, None))
-        .map_err(cannot)?;
+    let read = saved::ranking(&mut text, question, survey::now(), filters).map_err(cannot)?;
     if let Some((line, why)) = read.first_broken {
         if read.is_something_else() {
             return Err(Error::usage("input", format!("{name}: no line is an entry (line {line}: {why})"))
@@ -159,6 +158,14 @@ fn from_file(path: &Path, question: &Question, filters: &Filters) -> Result<(Ran
         let lines = read.ranking.unreadable_lines.unwrap_or(0);
         let lines = render::quantity::counted(lines, "line is", "lines are");
         output::notice(&format!("{name}: {lines} no entry and not counted, the first is line {line}: {why}"));
+    }
+    if let Some(undecided) =
+        read.ranking.not_told.as_ref().map(|not_told| not_told.undecided).filter(|n| *n > 0)
+    {
+        let entries = render::quantity::counted(undecided, "entry is", "entries are");
+        output::notice(&format!(
+            "{name}: {entries} left out: the text does not tell what the filters ask of them"
+        ));
     }
     Ok((read.ranking, name))
 }

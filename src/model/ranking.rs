@@ -180,8 +180,30 @@ pub struct Ranking {
     pub names: Option<Vec<Option<String>>>,
     /// Lines of a file that are no entries, where it was a file.
     pub unreadable_lines: Option<u64>,
+    /// What a file does not tell of its entries, where it was a file.
+    pub not_told: Option<NotTold>,
     /// Counted from a dump from which entries may be missing. Not printed: `synced` is false then, and the exit code 3.
     pub part_only: bool,
+}
+
+/// Entries of which a text does not tell the status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct UnknownStatus {
+    /// Whether they are ASSURED.
+    pub assured: u64,
+    /// Whether they had a reply.
+    pub unreplied: u64,
+}
+
+/// What a text does not tell.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NotTold {
+    /// Of the entries of each row.
+    pub rows: Vec<UnknownStatus>,
+    /// Of all that were counted.
+    pub all: UnknownStatus,
+    /// Entries that were left out, because a filter asks for what is not told of them.
+    pub undecided: u64,
 }
 
 impl From<TopSources> for Ranking {
@@ -196,6 +218,7 @@ impl From<TopSources> for Ranking {
             rows: top.sources,
             names: None,
             unreadable_lines: None,
+            not_told: None,
             part_only: false,
         }
     }
@@ -219,6 +242,12 @@ struct Document<'a> {
     sources_total: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unreadable_lines: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assured_unknown: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreplied_unknown: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undecided: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<Grouping>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,14 +275,20 @@ struct Row<'a> {
     icmp: u64,
     other: u64,
     assured: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assured_unknown: Option<u64>,
     unreplied: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreplied_unknown: Option<u64>,
     idle: Option<u64>,
 }
 
 impl Serialize for Ranking {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let by_source = self.grouping == Grouping::Source;
-        let rows: Vec<Row<'_>> = self.named_rows().map(|(row, name)| self.row(row, name)).collect();
+        let unknown = |at: usize| self.not_told.as_ref().and_then(|not_told| not_told.rows.get(at));
+        let rows = self.named_rows().enumerate();
+        let rows: Vec<Row<'_>> = rows.map(|(at, (row, name))| self.row(row, name, unknown(at))).collect();
         let (sources, rows) = if by_source { (Some(rows), None) } else { (None, Some(rows)) };
         Document {
             header: &self.header,
@@ -263,6 +298,9 @@ impl Serialize for Ranking {
             // Sources are not counted where something else is.
             sources_total: by_source.then_some(self.total),
             unreadable_lines: self.unreadable_lines,
+            assured_unknown: self.not_told.as_ref().map(|not_told| not_told.all.assured),
+            unreplied_unknown: self.not_told.as_ref().map(|not_told| not_told.all.unreplied),
+            undecided: self.not_told.as_ref().map(|not_told| not_told.undecided),
             group: (!by_source).then_some(self.grouping),
             rows_total: (!by_source).then_some(self.total),
             sources,
@@ -273,7 +311,12 @@ impl Serialize for Ranking {
 }
 
 impl Ranking {
-    fn row<'a>(&self, row: &'a SourceRow, name: Option<Option<&'a str>>) -> Row<'a> {
+    fn row<'a>(
+        &self,
+        row: &'a SourceRow,
+        name: Option<Option<&'a str>>,
+        unknown: Option<&UnknownStatus>,
+    ) -> Row<'a> {
         let by_source = self.grouping == Grouping::Source;
         Row {
             source: by_source.then_some(&row.source),
@@ -288,7 +331,9 @@ impl Ranking {
             icmp: row.icmp,
             other: row.other,
             assured: row.assured,
+            assured_unknown: unknown.map(|unknown| unknown.assured).filter(|n| *n > 0),
             unreplied: row.unreplied,
+            unreplied_unknown: unknown.map(|unknown| unknown.unreplied).filter(|n| *n > 0),
             idle: row.idle,
         }
     }

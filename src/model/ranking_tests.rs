@@ -28,6 +28,7 @@ fn ranking(grouping: Grouping, names: Option<Vec<Option<String>>>) -> Value {
         rows: vec![row],
         names,
         unreadable_lines: None,
+        not_told: None,
         part_only: false,
     };
     serde_json::to_value(ranking).expect("plain")

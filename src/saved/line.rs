@@ -1,159 +1,214 @@
-//! One line of `conntrack -L` (also `-o extended`, `-o id`) or of /proc/net/nf_conntrack.
+//! One line of a table that was saved: `conntrack -L` in each of its forms, /proc/net/nf_conntrack, /proc/net/ip_conntrack,
+//! `ovs-appctl dpctl/dump-conntrack`, with what a log, grep or a timestamp may put before it.
 //!
-//! The forms are those of `ct_seq_show` (net/netfilter/nf_conntrack_standalone.c) and of libnetfilter_conntrack's
-//! `__snprintf_conntrack_default`: words, of which `src=` opens a direction. Both write `use=` behind all that counts
-//! here: a line without it was cut short.
+//! The plain form is that of `ct_seq_show` (net/netfilter/nf_conntrack_standalone.c), of its ancestors in 2.4 and 2.6
+//! (ip_conntrack_standalone.c) and of libnetfilter_conntrack's `__snprintf_conntrack_default`: words, of which `src=` opens
+//! a direction. The protocol is what stands before the first `src=`, a few words back, and never what begins the line. All
+//! of them write `use=` behind all that counts here: a line without it was cut short.
 
-use std::net::IpAddr;
+use super::fields::{Broken, CUT, EVENT, Fields, Shown};
+use super::{options, ovs, prefix, xml};
+use crate::model::{Status, protocol_number};
 
-use crate::model::{Entry, L4, Status, TcpInfo, TcpState, Tuple, protocol_number};
+const NO_ENTRY: Broken = "no entry: no protocol with its number stands before src=";
+/// Keys under which logs in JSON have what was written.
+const MESSAGES: [&str; 4] = ["MESSAGE", "log", "message", "msg"];
 
-/// Why a line is no entry.
-pub type Broken = &'static str;
-
-/// One direction as it is read.
-#[derive(Clone, Copy, Default)]
-struct Direction {
-    source: Option<IpAddr>,
-    destination: Option<IpAddr>,
-    source_port: Option<u16>,
-    destination_port: Option<u16>,
-    kind: Option<u8>,
-    code: Option<u8>,
-    id: Option<u16>,
-}
-
-impl Direction {
-    fn tuple(&self, protocol: u8) -> Result<Tuple, Broken> {
-        let (Some(source), Some(destination)) = (self.source, self.destination) else {
-            return Err("a direction without both addresses");
-        };
-        if source.is_ipv4() != destination.is_ipv4() {
-            return Err("a direction of two families");
-        }
-        let l4 = match (self.source_port, self.destination_port, self.kind, self.code) {
-            (Some(source), Some(destination), ..) => L4::Ports { source, destination },
-            (_, _, Some(kind), Some(code)) => L4::Icmp { kind, code, id: self.id.unwrap_or(0) },
-            _ => L4::None,
-        };
-        Ok(Tuple { source, destination, protocol, l4 })
-    }
-}
-
-/// The entry that a line shows; nothing for an empty line and for conntrack(8)'s own last words.
+/// The entry that a line shows; nothing for an empty line and for what conntrack(8) and journalctl(1) say of their own.
+/// `ended`: a newline stands behind it.
 ///
 /// # Errors
 /// Why it is none.
-pub fn entry(line: &str) -> Result<Option<Entry>, Broken> {
-    let line = line.trim();
-    if line.is_empty() || (line.starts_with("conntrack v") && line.ends_with("have been shown.")) {
+pub fn entry(line: &str, ended: bool) -> Result<Option<Shown>, Broken> {
+    let line = line.trim_matches(|char: char| char.is_ascii_whitespace() || char == prefix::BOM);
+    if line.is_empty() || is_frame(line) {
         return Ok(None);
     }
-    let mut words = line.split_ascii_whitespace().peekable();
-    // The layer 3 protocol and its number, which addresses tell as well.
-    if words.next_if(|word| matches!(*word, "ipv4" | "ipv6" | "unknown")).is_some() {
-        let number = words.next().filter(|number| number.parse::<u8>().is_ok());
-        let Some(number) = number else { return Err("no protocol number") };
-        // `unknown` is a layer 4 protocol too, and then this was its number.
-        if words.peek().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit())) {
-            return fields(number.parse().map_err(|_| "no protocol number")?, words).map(Some);
-        }
+    if line.starts_with('{') {
+        let message = message(line).ok_or("JSON without a message")?;
+        return if message.starts_with('{') { Err("JSON in JSON") } else { entry(&message, true) };
     }
-    let name = words.next().ok_or("no protocol")?;
-    let number = words.next().and_then(|number| number.parse::<u8>().ok()).ok_or("no protocol number")?;
-    if protocol_number(name).is_some_and(|known| known != number) {
-        return Err("a protocol with another's number");
+    let line = line.strip_prefix("MESSAGE=").unwrap_or(line);
+    if let Some(at) = line.find("<flow") {
+        prefix::check(&line[..at])?;
+        return xml::entry(&line[at..]).map(Some);
     }
-    fields(number, words).map(Some)
+    if let Some(at) = line.find(ovs::MARK) {
+        return ovs::entry(line, at, ended).map(Some);
+    }
+    match first_direction(line) {
+        Some(at) => plain(line, at).map(Some),
+        None => options::entry(line, ended).map(Some),
+    }
 }
 
-fn fields<'a>(protocol: u8, words: impl Iterator<Item = &'a str>) -> Result<Entry, Broken> {
-    let mut entry = Entry { status: Status(Status::CONFIRMED | Status::SEEN_REPLY), ..Entry::default() };
-    let (mut directions, mut seen) = ([Direction::default(); 2], 0);
-    let (mut after_code, mut whole) = (false, false);
-    for word in words {
-        let was_after_code = std::mem::take(&mut after_code);
-        let Some((name, value)) = word.split_once('=') else {
-            bare(word, seen, &mut entry);
+/// What surrounds entries: the last words of conntrack(8), the root of its XML, journalctl's notes.
+fn is_frame(line: &str) -> bool {
+    let shown = line.ends_with("have been shown.") && line.contains("conntrack v");
+    let xml = line.starts_with("<?xml") || matches!(line, "<conntrack>" | "</conntrack>");
+    let notes = ["-- Logs begin ", "-- Journal begins ", "-- Boot ", "-- Reboot --", "-- No entries --"];
+    shown || xml || notes.iter().any(|note| line.starts_with(note))
+}
+
+/// What was logged, in a line of `journalctl -o json` or of a container's log.
+fn message(line: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    let text = MESSAGES.iter().find_map(|key| value.get(key))?;
+    // journald writes what is not UTF-8 as an array of bytes, and so is no entry.
+    text.as_str().map(|text| text.trim().to_owned())
+}
+
+/// Where the first direction begins.
+fn first_direction(line: &str) -> Option<usize> {
+    let starts = |at: &usize| line[..*at].ends_with(|before: char| before.is_ascii_whitespace());
+    line.match_indices("src=").map(|(at, _)| at).find(starts)
+}
+
+/// What stands before the first direction.
+struct Head<'a> {
+    protocol: u8,
+    /// By the layer 3 protocol, where it is there.
+    ipv4: Option<bool>,
+    left: Option<i128>,
+    state: Option<&'a str>,
+    prefix: &'a str,
+}
+
+fn plain(line: &str, at: usize) -> Result<Shown, Broken> {
+    let head = head(&line[..at])?;
+    prefix::check(head.prefix)?;
+    let mut fields = Fields::new();
+    if let Some(left) = head.left {
+        fields.time_left(left);
+    }
+    if let Some(state) = head.state {
+        fields.state(head.protocol, state)?;
+    }
+    let whole = body(&line[at..], &mut fields)?;
+    let shown = fields.finish(head.protocol)?;
+    match (head.ipv4, whole) {
+        (Some(ipv4), _) if ipv4 != shown.entry.original.source.is_ipv4() => {
+            Err("addresses of another family")
+        }
+        (_, true) => Ok(shown),
+        (_, false) => Err("cut short: no use= stands at its end"),
+    }
+}
+
+/// Reads back from the first direction: state, time left, number and name of the protocol, and those of layer 3.
+fn head(text: &str) -> Result<Head<'_>, Broken> {
+    let mut back = text.split_ascii_whitespace().rev().peekable();
+    let state = back.next_if(|word| is_state(word));
+    // GRE in /proc (gre_print_conntrack).
+    if back.next_if(|word| word.starts_with("stream_timeout=")).is_some() {
+        back.next_if(|word| word.starts_with("timeout=")).ok_or(NO_ENTRY)?;
+    }
+    if back.peek().is_some_and(|word| word.starts_with("proto=")) {
+        return Err("an expectation and no entry");
+    }
+    let last = back.next().and_then(integer).ok_or(NO_ENTRY)?;
+    let (number, left) = match back.peek().and_then(|word| integer(word)) {
+        Some(number) => {
+            back.next();
+            (number, Some(last))
+        }
+        None => (last, None),
+    };
+    let protocol = u8::try_from(number).map_err(|_| NO_ENTRY)?;
+    let (mut first, glued) = unglued(back.next().ok_or(NO_ENTRY)?);
+    match protocol_number(first).filter(|_| integer(first).is_none()) {
+        Some(known) if known == protocol => {}
+        None if first == "unknown" => {}
+        Some(_) => return Err("a protocol with another's number"),
+        None => return Err(NO_ENTRY),
+    }
+    let mut ipv4 = None;
+    if !glued && let (Some(number), Some(name)) = (back.next(), back.next()) {
+        let (name, _) = unglued(name);
+        ipv4 = match (name, number) {
+            ("ipv4", "2") => Some(true),
+            ("ipv6", "10") => Some(false),
+            _ => None,
+        };
+        first = if ipv4.is_some() { name } else { first };
+    }
+    let prefix = &text[..first.as_ptr() as usize - text.as_ptr() as usize];
+    Ok(Head { protocol, ipv4, left, state, prefix })
+}
+
+/// A name without what grep (`file:`, `file:12:`) or a byte order mark puts before it, and whether there was some.
+fn unglued(word: &str) -> (&str, bool) {
+    let name = word.rsplit([':', prefix::BOM]).next().unwrap_or(word);
+    (name, name.len() < word.len())
+}
+
+fn integer(word: &str) -> Option<i128> {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    let whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    whole.then(|| word.parse().ok()).flatten()
+}
+
+fn is_state(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_ascii_uppercase())
+        && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// Both directions and what follows them; whether `use=` was among it.
+fn body(text: &str, fields: &mut Fields) -> Result<bool, Broken> {
+    let (mut seen, mut whole, mut before) = (0, false, "");
+    let mut words = text.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        let named = word.split_once('=').filter(|_| !word.starts_with('['));
+        let Some((name, value)) = named else {
+            match flag(word, seen, before, &mut words, fields) {
+                Ok(()) => {}
+                // The last word of a line that was cut, of which the missing end tells more.
+                Err(_) if !whole && words.clone().next().is_none() => break,
+                Err(why) => return Err(why),
+            }
             continue;
         };
-        if name == "src" {
-            seen += 1;
+        if !name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte))
+        {
+            return Err("a field that the format does not have");
         }
-        let direction = directions.get_mut(usize::max(seen, 1) - 1).ok_or("more than two directions")?;
-        match name {
-            "src" => direction.source = Some(address(value)?),
-            "dst" => direction.destination = Some(address(value)?),
-            "sport" | "srckey" => direction.source_port = Some(number(value)?),
-            "dport" | "dstkey" => direction.destination_port = Some(number(value)?),
-            "type" => direction.kind = Some(number(value)?),
-            "code" => (direction.code, after_code) = (Some(number(value)?), true),
-            // ICMP's own stands behind its code; `-o id` gives the entry's last.
-            "id" if was_after_code => direction.id = Some(number(value)?),
-            "id" => entry.id = number(value)?,
-            "packets" => entry.packets = Some(entry.packets.unwrap_or(0).saturating_add(number(value)?)),
-            "mark" => entry.mark = number(value)?,
-            "zone" => entry.zone = number(value)?,
-            "zone-orig" => (entry.zone, entry.reply_zone) = (number(value)?, Some(0)),
-            "zone-reply" => entry.reply_zone = Some(number(value)?),
-            "helper" => entry.helper = true,
-            "use" => whole = true,
-            _ => {}
+        seen += usize::from(name == "src");
+        // ICMP's own stands behind its code; `-o id` gives the entry's at the end.
+        let name = if name == "id" && before == "code" { "icmp-id" } else { name };
+        if !fields.of_direction(seen.saturating_sub(1), name, value)? {
+            fields.of_entry(name, value)?;
         }
+        whole |= name == "use";
+        before = name;
     }
-    entry.original = directions[0].tuple(protocol)?;
-    entry.reply = if seen > 1 { Some(directions[1].tuple(protocol)?) } else { None };
-    match whole {
-        true => Ok(entry),
-        false => Err("cut short: no use= stands at its end"),
+    Ok(whole)
+}
+
+/// A word that is no field.
+fn flag<'a>(
+    word: &str,
+    seen: usize,
+    before: &str,
+    words: &mut impl Iterator<Item = &'a str>,
+    fields: &mut Fields,
+) -> Result<(), Broken> {
+    match (word, seen) {
+        ("[UNREPLIED]", 1) => fields.set(Status::SEEN_REPLY, false),
+        ("[ASSURED]", 2) => fields.set(Status::ASSURED, true),
+        ("[OFFLOAD]", 2) => fields.offloaded(Status::OFFLOAD),
+        ("[HW_OFFLOAD]", 2) => fields.offloaded(Status::HW_OFFLOAD),
+        ("[USERSPACE]", _) => return Err(EVENT),
+        // The mode behind a profile of AppArmor: `unconfined (enforce)`.
+        (word, 2) if before == "secctx" && word.starts_with('(') => {}
+        // `[start=Tue Dec  1 03:09:37 2026]`: ctime(3).
+        (word, 2) if word.starts_with("[start=") || word.starts_with("[stop=") => {
+            words.take(4).find(|word| word.ends_with(']')).ok_or(CUT)?;
+        }
+        _ => return Err("a word that the format does not have"),
     }
-}
-
-/// A word without a value: the time left, a state, a flag.
-fn bare(word: &str, seen: usize, entry: &mut Entry) {
-    match word {
-        "[ASSURED]" => entry.status.0 |= Status::ASSURED,
-        "[UNREPLIED]" => entry.status.0 &= !Status::SEEN_REPLY,
-        "[OFFLOAD]" => entry.status.0 |= Status::OFFLOAD,
-        "[HW_OFFLOAD]" => entry.status.0 |= Status::HW_OFFLOAD,
-        _ if seen > 0 => {}
-        _ => match (word.parse::<u32>(), state(word)) {
-            (Ok(left), _) => entry.timeout_seconds = Some(left),
-            (_, Some(state)) => entry.tcp = Some(TcpInfo { state, flags_original: 0, flags_reply: 0 }),
-            // SCTP's and DCCP's states are not needed.
-            _ => {}
-        },
-    }
-}
-
-/// `tcp_conntrack_names` of the kernel.
-fn state(word: &str) -> Option<TcpState> {
-    Some(match word {
-        "NONE" => TcpState::None,
-        "SYN_SENT" => TcpState::SynSent,
-        "SYN_RECV" => TcpState::SynRecv,
-        "ESTABLISHED" => TcpState::Established,
-        "FIN_WAIT" => TcpState::FinWait,
-        "CLOSE_WAIT" => TcpState::CloseWait,
-        "LAST_ACK" => TcpState::LastAck,
-        "TIME_WAIT" => TcpState::TimeWait,
-        "CLOSE" => TcpState::Close,
-        "SYN_SENT2" => TcpState::SynSent2,
-        _ => return None,
-    })
-}
-
-fn address(value: &str) -> Result<IpAddr, Broken> {
-    value.parse().map_err(|_| "not an address")
-}
-
-/// Decimal, or hexadecimal behind `0x` (GRE's keys).
-fn number<N: TryFrom<u64>>(value: &str) -> Result<N, Broken> {
-    let parsed = match value.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16),
-        None => value.parse::<u64>(),
-    };
-    parsed.ok().and_then(|value| N::try_from(value).ok()).ok_or("not a number, or too large")
+    Ok(())
 }
 
 #[cfg(test)]

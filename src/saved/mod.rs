@@ -1,18 +1,35 @@
-//! A table that was saved as text, on this machine or another: `conntrack -L` or /proc/net/nf_conntrack.
+//! A table that was saved as text, on this machine or another: `conntrack -L`, /proc/net/nf_conntrack and their kin.
 //!
 //! Read line by line, so that memory is in proportion to what is counted and not to the file.
 
+mod fields;
 mod line;
+mod options;
+mod ovs;
+mod prefix;
+mod unknown;
+mod xml;
 
 use std::io::{self, BufRead, Read};
 
-use crate::model::{Basis, Entry, Header, Netns, Question, Ranking};
+use crate::model::{Basis, Filters, Header, Netns, Question, Ranking};
 use crate::state::{Census, Known};
 
+pub use fields::{Broken, Shown};
 pub use line::entry;
+use unknown::{Matched, Unknown};
 
-/// No line of either form is nearly as long.
+/// No line of any form is nearly as long.
 const LONGEST_LINE: u64 = 64 << 10;
+/// How files begin that are no text (RFC 1952; the magic numbers of xz and Zstandard; UTF-16 with its mark).
+const OTHER_FILES: [(&[u8], Broken); 5] = [
+    (b"\x1f\x8b", "compressed: try zcat FILE | ctctl top-sources --input -"),
+    (b"\xfd7zXZ", "compressed: try xzcat FILE | ctctl top-sources --input -"),
+    (b"\x28\xb5\x2f\xfd", "compressed: try zstdcat FILE | ctctl top-sources --input -"),
+    (b"\xff\xfe", UTF16),
+    (b"\xfe\xff", UTF16),
+];
+const UTF16: Broken = "UTF-16: try iconv -f UTF-16 -t UTF-8 FILE | ctctl top-sources --input -";
 
 /// What a file came to.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,11 +37,12 @@ pub struct Reading {
     /// The answer.
     pub ranking: Ranking,
     /// The first line that is no entry, from 1, and why.
-    pub first_broken: Option<(u64, &'static str)>,
+    pub first_broken: Option<(u64, Broken)>,
 }
 
-/// Counts the entries of `text` that are `wanted`. How long they were idle cannot be known: the values that were in
-/// force are not in the text.
+/// Counts the entries of `text` that match. How long they were idle cannot be known: the values that were in force are
+/// not in the text. Where a filter asks for what the text does not tell of an entry, the entry is left out and counted
+/// as undecided.
 ///
 /// # Errors
 /// The reader's.
@@ -32,28 +50,29 @@ pub fn ranking(
     text: &mut dyn BufRead,
     question: &Question,
     taken_at: String,
-    wanted: &dyn Fn(&Entry) -> bool,
+    filters: &Filters,
 ) -> io::Result<Reading> {
     let mut census = Census::new(*question);
+    let mut unknown = Unknown::default();
     let (mut number, mut broken, mut first_broken) = (0, 0, None);
     let mut bytes = Vec::with_capacity(512);
     while next_line(text, &mut bytes)? {
         number += 1;
-        let read = match std::str::from_utf8(&bytes) {
-            _ if bytes.len() as u64 > LONGEST_LINE => Err("too long"),
-            Ok(line) => entry(line),
-            Err(_) => Err("not text"),
-        };
-        match read {
-            Ok(Some(entry)) if wanted(&entry) => census.add(&entry, false),
-            Ok(_) => {}
+        match read(&bytes, number) {
+            Ok(Some(shown)) => {
+                if unknown.note(&shown, filters, question) == Matched::Yes {
+                    census.add(&shown.entry, false);
+                }
+            }
+            Ok(None) => {}
             Err(why) => {
                 broken += 1;
                 first_broken.get_or_insert((number, why));
             }
         }
     }
-    let counted = census.finish(Known::default());
+    let mut counted = census.finish(Known::default());
+    let not_told = unknown.take_out(&mut counted.rows);
     let ranking = Ranking {
         header: Header { schema: 1, taken_at, netns: Netns::default() },
         basis: Basis::Dump,
@@ -64,9 +83,26 @@ pub fn ranking(
         rows: counted.rows,
         names: None,
         unreadable_lines: Some(broken),
+        not_told: Some(not_told),
         part_only: false,
     };
     Ok(Reading { ranking, first_broken })
+}
+
+fn read(bytes: &[u8], number: u64) -> Result<Option<Shown>, Broken> {
+    if number == 1
+        && let Some((_, what)) = OTHER_FILES.iter().find(|(begins, _)| bytes.starts_with(begins))
+    {
+        return Err(what);
+    }
+    match std::str::from_utf8(bytes) {
+        _ if bytes.len() as u64 > LONGEST_LINE => Err("too long"),
+        Ok(line) if line.contains('\x1b') => {
+            Err("colours of a terminal (grep --color=never leaves them out)")
+        }
+        Ok(line) => entry(line, line.ends_with('\n')),
+        Err(_) => Err("not text"),
+    }
 }
 
 /// The next line, as much of it as one byte over the bound; false at the end.
@@ -95,7 +131,7 @@ mod tests {
 
     fn read(text: &[u8]) -> Reading {
         let mut text = text;
-        ranking(&mut text, &Question::default(), "then".into(), &|_| true).expect("memory")
+        ranking(&mut text, &Question::default(), "then".into(), &Filters::default()).expect("memory")
     }
 
     fn udp(source: &str) -> String {
@@ -143,7 +179,8 @@ mod tests {
     fn groups_other_than_sources_come_from_text_as_well() {
         let question = Question { grouping: Grouping::Service, ..Question::default() };
         let text = udp("10.0.0.1");
-        let read = ranking(&mut text.as_bytes(), &question, "then".into(), &|_| true).expect("memory");
+        let read = ranking(&mut text.as_bytes(), &question, "then".into(), &Filters::default());
+        let read = read.expect("memory");
         assert_eq!(read.ranking.rows[0].source, "udp/2");
     }
 }

@@ -62,6 +62,7 @@ pub fn ranking(
         rows: counted.rows,
         names: None,
         unreadable_lines: None,
+        not_told: None,
     })
 }
 

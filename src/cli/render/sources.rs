@@ -7,7 +7,7 @@ use super::table::{self, Column, name, number};
 use super::text::paragraph;
 use super::{Style, quantity};
 use crate::cli::reach::Without;
-use crate::model::{Basis, Grouping, Ranking, SourceRow};
+use crate::model::{Basis, Grouping, NotTold, Ranking, SourceRow};
 
 /// Lines beside the rows: the caption may take two, and the header one; the cursor stands on the last.
 pub const LINES_AROUND: usize = 4;
@@ -77,8 +77,22 @@ fn caption(top: &Ranking, origin: &Origin) -> String {
             }
         },
     };
+    let not_told = top.not_told.as_ref().map_or(String::new(), not_told);
     let synced = if top.synced { "" } else { "; not in step with the kernel yet" };
-    format!("{entries} {link} {groups}{shown}; {basis}{synced}")
+    format!("{entries} {link} {groups}{shown}; {basis}{synced}{not_told}")
+}
+
+/// Of how many entries a file does not tell the status.
+fn not_told(not_told: &NotTold) -> String {
+    let of = |(count, one, many): (u64, &str, &str)| {
+        let entries = counted(count, "entry", "entries");
+        let what = if count == 1 { one } else { many };
+        (count > 0).then(|| format!("; of {entries} it does not tell whether {what}"))
+    };
+    let [assured, unreplied] = [not_told.all.assured, not_told.all.unreplied];
+    let all =
+        [(assured, "it is ASSURED", "they are ASSURED"), (unreplied, "it had a reply", "they had a reply")];
+    all.into_iter().filter_map(of).collect()
 }
 
 fn columns<'a>(top: &Ranking, zones: bool, origin: &Origin) -> Vec<Column<Named<'a>>> {
@@ -107,12 +121,14 @@ fn columns<'a>(top: &Ranking, zones: bool, origin: &Origin) -> Vec<Column<Named<
     if live {
         columns.push(number("NEW/S", 3, |(row, _)| rate(row.new_per_second)));
     }
+    // Where some of it is unknown, that is to be seen.
+    let hidden = top.not_told.as_ref().is_some_and(|not_told| not_told.all.assured > 0);
     let counts: [Column<Named<'a>>; 6] = [
         number("TCP", 1, |(row, _)| row.tcp.to_string()),
         number("UDP", 2, |(row, _)| row.udp.to_string()),
         number("ICMP", 8, |(row, _)| row.icmp.to_string()),
         number("OTHER", 9, |(row, _)| row.other.to_string()),
-        number("ASSURED", 7, |(row, _)| count(row.assured)),
+        number("ASSURED", if hidden { 0 } else { 7 }, |(row, _)| count(row.assured)),
         number("UNREPLIED", 4, |(row, _)| count(row.unreplied)),
     ];
     columns.extend(counts);

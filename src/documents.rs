@@ -34,7 +34,7 @@ pub fn status(
         usage_percent: rounded(policy::usage_percent(snapshot, settings)),
         new_per_second: snapshot.new_per_second.map(rounded),
         net_growth_per_second: snapshot.net_growth_per_second.map(rounded),
-        seconds_to_full: policy::seconds_to_full(snapshot, settings).map(rounded),
+        seconds_to_full: seconds_to_full(snapshot, settings),
         drops: snapshot.drops,
         reasons: plan.reasons.clone(),
         bounds: Bounds {
@@ -57,6 +57,12 @@ pub fn status(
         agent: None,
         last_actions: Vec::new(),
     }
+}
+
+/// Seconds until the table is full: 0 where it is, whether it grows or not, and none where it does not grow.
+pub fn seconds_to_full(snapshot: &Snapshot, settings: &Settings) -> Option<f64> {
+    let is_full = policy::limit(snapshot, settings).is_some_and(|limit| snapshot.entries >= limit);
+    if is_full { Some(0.0) } else { policy::seconds_to_full(snapshot, settings).map(rounded) }
 }
 
 fn timeouts(snapshot: &Snapshot, settings: &Settings, baseline: &BTreeMap<String, u64>) -> Vec<TimeoutRow> {
@@ -176,4 +182,24 @@ pub fn source_rows(counts: impl IntoIterator<Item = SourceCount>, entries: u64) 
 pub fn rounded(value: f64) -> f64 {
     // Of a negative nothing, nothing.
     (value * 1000.0).round() / 1000.0 + 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_table_is_full_in_no_time_whether_it_grows_or_not() {
+        let settings = Settings::default();
+        let of = |entries, net_growth_per_second| {
+            let snapshot = Snapshot { entries, max: 1000, net_growth_per_second, ..Snapshot::default() };
+            seconds_to_full(&snapshot, &settings)
+        };
+        for growth in [None, Some(0.0), Some(-5.0), Some(100.0)] {
+            assert_eq!((of(1000, growth), of(1001, growth)), (Some(0.0), Some(0.0)), "{growth:?}");
+        }
+        assert_eq!((of(900, Some(100.0)), of(999, Some(0.0)), of(999, None)), (Some(1.0), None, None));
+        let unlimited = Snapshot { entries: 9, ..Snapshot::default() };
+        assert_eq!(seconds_to_full(&unlimited, &settings), None);
+    }
 }

@@ -136,7 +136,8 @@ impl Page<'_> {
         self.gauge("ctctl_buckets", "nf_conntrack_buckets.", |r| Some(r.status.buckets as f64));
         let help = "0 normal, 1 high, 2 critical.";
         self.gauge("ctctl_level", help, |r| Some(f64::from(r.status.level as u8)));
-        let help = "Until the table is full at the present growth; missing where it does not grow.";
+        let help =
+            "Until the table is full at the present growth; 0 where it is, missing where it does not grow.";
         self.gauge("ctctl_seconds_to_full", help, |r| r.status.seconds_to_full);
         self.counter("ctctl_new", "Entries that began.", |r| Some(r.new));
         self.counter(

@@ -233,7 +233,11 @@ impl Growth {
             status.net_growth_per_second = Some(per_second);
             let left = status.limit.saturating_sub(status.entries) as f64;
             // What grows by less than one in ten seconds fills nothing that anybody waits for.
-            status.seconds_to_full = (per_second >= 0.1).then_some(left / per_second);
+            let is_full = status.limit > 0 && status.entries >= status.limit;
+            status.seconds_to_full = match is_full {
+                true => Some(0.0),
+                false => (per_second >= 0.1).then_some(left / per_second),
+            };
         }
         self.looks.push_back((now, status.entries));
         while self.looks.len() > Self::LOOKS {
@@ -335,6 +339,8 @@ mod tests {
         assert_eq!(look(1, 200), (Some(100.0), Some(8.0)));
         assert_eq!(look(2, 100), (Some(0.0), None));
         assert_eq!(look(4, 60), (Some(-10.0), None));
+        assert_eq!(look(5, 1000).1, Some(0.0));
+        assert_eq!(look(6, 1000).1, Some(0.0), "full, whatever it does now");
         for second in 5..30 {
             look(second, 500);
         }

@@ -1,6 +1,7 @@
 //! The answers straight from the kernel, with no agent: one dump, one set of facts, the same policy.
 
 mod events;
+mod everywhere;
 mod flush;
 mod handing;
 mod known;
@@ -42,6 +43,7 @@ use crate::state::{Completeness, Dumped, Identify, Observations, SecondChances, 
 pub use crate::kernel::netns::name_of_spec;
 pub use crate::kernel::stop::{ask_to_stop, until_continued};
 pub use events::{Told, events};
+pub use everywhere::everywhere;
 pub use flush::{Flush, Flushed, Preview, Wish};
 pub use known::Known;
 pub use list::{Sink, list, list_details, list_loading_nothing};

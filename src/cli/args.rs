@@ -3,6 +3,7 @@
 mod events;
 mod simulate;
 mod sources;
+mod status;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use super::value;
 pub use events::Events;
 pub use simulate::{Seeds, Simulate};
 pub use sources::{Top, TopSources};
+pub use status::Status;
 
 /// A live controller of the Linux connection tracking table.
 #[derive(Parser, Debug)]
@@ -86,8 +88,8 @@ pub enum Command {
     #[command(after_help = "Examples:\n  ctctl agent --dry-run -v\n  ctctl --netns blue agent")]
     Agent(Agent),
     /// Usage, level, bounds, timeouts, drops, the agent's health, what waits, last actions
-    #[command(after_help = "Examples:\n  ctctl status\n  ctctl status --check\n  ctctl status --json\n\n\
-        Exit code of --check: 0 normal, 1 high, 2 critical, 3 anything else.")]
+    #[command(after_help = "Examples:\n  ctctl status\n  ctctl status --check --require-agent\n  \
+        ctctl status --all\n\nExit code of --check: 0 normal, 1 high, 2 critical, 3 anything else.")]
     Status(Status),
     /// Who fills the table
     #[command(
@@ -251,14 +253,6 @@ pub struct Agent {
     /// Decide and journal, change nothing
     #[arg(long)]
     pub dry_run: bool,
-}
-
-/// `status`.
-#[derive(Args, Debug)]
-pub struct Status {
-    /// One line with perfdata for a monitoring system, and its exit code
-    #[arg(long)]
-    pub check: bool,
 }
 
 /// `plan`.

@@ -28,6 +28,7 @@ mod resume;
 mod revert;
 mod simulate;
 mod status;
+mod status_all;
 mod top;
 mod top_sources;
 mod unit;
@@ -98,6 +99,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
     let place = || Place::find(global);
     match &arguments.command {
         Command::Agent(options) => agent::run(global, options),
+        Command::Status(options) if options.all => status_all::run(global),
         Command::Status(options) => status::run(&place()?, options),
         Command::TopSources(options) => top_sources::run(global, options),
         Command::Top(options) => top::run(global, options),

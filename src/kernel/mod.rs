@@ -23,6 +23,7 @@ pub mod listener;
 pub mod memory;
 pub mod module;
 pub mod modules;
+pub mod namespaces;
 pub mod netns;
 pub mod nft_rules;
 mod own_ports;

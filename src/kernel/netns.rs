@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -18,21 +18,33 @@ use super::root::Root;
 use crate::error::{Error, Result};
 use crate::model::Netns;
 
-const OWN: &str = "/proc/thread-self/ns/net";
+pub(super) const OWN: &str = "/proc/thread-self/ns/net";
 /// Where ip-netns(8) binds names; where both exist they are mostly one directory.
 const NAME_DIRECTORIES: [&str; 2] = ["run/netns", "var/run/netns"];
 const WHAT: &str = "network namespace";
 
 /// Device and inode, which together tell namespaces apart (namespaces(7)).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Identity {
     device: u64,
     inode: u64,
 }
 
 impl Identity {
-    fn at(path: impl AsRef<Path>) -> io::Result<Identity> {
-        std::fs::metadata(path).map(|m| Identity { device: m.dev(), inode: m.ino() })
+    pub(super) fn at(path: impl AsRef<Path>) -> io::Result<Identity> {
+        std::fs::metadata(path).map(|metadata| Identity::of(&metadata))
+    }
+
+    pub(super) fn of(metadata: &Metadata) -> Identity {
+        Identity { device: metadata.dev(), inode: metadata.ino() }
+    }
+
+    pub(super) fn device(self) -> u64 {
+        self.device
+    }
+
+    pub(super) fn inode(self) -> u64 {
+        self.inode
     }
 
     /// The calling thread's namespace.
@@ -264,7 +276,7 @@ fn others_at(root: &Root, own: Identity) -> u64 {
 /// `net/nf_conntrack_max` is registered for init_net only, and `netfilter/nf_conntrack_max` is 0444 elsewhere
 /// (nf_conntrack_standalone_init_sysctl, since 5.13 and in the stable kernels); `net/core/netdev_budget` too is
 /// in init_net only (net_core_table), and there without the conntrack module.
-fn inside_first(root: &Root) -> bool {
+pub(super) fn inside_first(root: &Root) -> bool {
     let net = root.join("proc/sys/net");
     let budget = net.join("core/netdev_budget").exists();
     match std::fs::metadata(net.join("netfilter/nf_conntrack_max")) {
@@ -273,7 +285,7 @@ fn inside_first(root: &Root) -> bool {
     }
 }
 
-fn names(root: &Root) -> Vec<(String, PathBuf)> {
+pub(super) fn names(root: &Root) -> Vec<(String, PathBuf)> {
     let entries = NAME_DIRECTORIES.iter().flat_map(|d| std::fs::read_dir(root.join(d))).flatten().flatten();
     let mut names: Vec<_> =
         entries.filter_map(|e| Some((e.file_name().into_string().ok()?, e.path()))).collect();

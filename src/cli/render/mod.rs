@@ -7,6 +7,7 @@ pub mod conntrack;
 pub mod doctor;
 pub mod drawing;
 pub mod entry;
+pub mod everywhere;
 pub mod flush;
 pub mod history;
 pub mod persist;

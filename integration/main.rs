@@ -36,6 +36,7 @@ mod test_doctor;
 mod test_dry_run;
 mod test_edges;
 mod test_events;
+mod test_everywhere;
 mod test_fair_share;
 mod test_first_look;
 mod test_flush;
@@ -144,6 +145,7 @@ fn tests() -> Vec<Test> {
         test_dry_run::TESTS,
         test_list::TESTS,
         test_events::TESTS,
+        test_everywhere::TESTS,
         test_flush::TESTS,
         test_remembering::TESTS,
         test_operator::TESTS,

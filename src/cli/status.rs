@@ -3,7 +3,9 @@
 use super::args;
 use super::output::{self, Printed};
 use super::place::Place;
-use super::{reach, render};
+use super::reach::{self, Without};
+use super::render;
+use super::render::check::Check;
 use crate::control::Client;
 use crate::error::{Error, Result};
 use crate::survey;
@@ -26,9 +28,14 @@ pub fn run(place: &Place, options: &args::Status) -> Result<u8> {
     let kernel = || survey::status(&place.target, &place.settings);
     let (status, without) = reach::answer(&place.socket, netns, ask, kernel)?;
     if options.check {
-        let pressure = &place.settings.pressure;
-        return match output::print(|out| render::check::write(out, &status, pressure))? {
-            Printed::Whole => Ok(render::check::exit_code(status.level)),
+        let required = options.require_agent;
+        if let Some(without @ Without::NotPermitted(_)) = without.as_ref().filter(|_| required) {
+            // Whether one watches is not known.
+            return Err(without.clone().into_error());
+        }
+        let check = Check { status: &status, without: without.as_ref(), required };
+        return match output::print(|out| check.write(out, &place.settings.pressure))? {
+            Printed::Whole => Ok(check.exit_code()),
             Printed::Closed => Ok(0),
         };
     }

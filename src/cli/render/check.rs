@@ -3,55 +3,114 @@
 
 use std::io::{self, Write};
 
+use super::quantity::percent;
 use super::text::escape;
 use crate::cli::called::complete;
+use crate::cli::reach::Without;
 use crate::error::Error;
 use crate::model::{Level, PressureSettings, StatusDocument};
 
-/// The plugin's exit code.
-pub fn exit_code(level: Level) -> u8 {
-    match level {
-        Level::Normal => 0,
-        Level::High => 1,
-        Level::Critical => 2,
+/// What the line tells.
+pub struct Check<'a> {
+    /// The figures.
+    pub status: &'a StatusDocument,
+    /// Why they are not the agent's, where they are not.
+    pub without: Option<&'a Without>,
+    /// A namespace that no agent watches is critical.
+    pub required: bool,
+}
+
+impl Check<'_> {
+    /// The plugin's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self.level() {
+            Level::Normal => 0,
+            Level::High => 1,
+            Level::Critical => 2,
+        }
+    }
+
+    fn level(&self) -> Level {
+        if self.required && self.status.agent.is_none() { Level::Critical } else { self.status.level }
+    }
+
+    /// Writes the line, with the thresholds of `pressure`.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn write(&self, out: &mut dyn Write, pressure: &PressureSettings) -> io::Result<()> {
+        let status = self.status;
+        let word = match self.level() {
+            Level::Normal => "OK",
+            Level::High => "WARNING",
+            Level::Critical => "CRITICAL",
+        };
+        let (entries, limit) = (status.entries, status.limit);
+        let (high, critical) = (pressure.high_percent, pressure.critical_percent);
+        // A limit of 0 is none: there is nothing to be a share of.
+        let thresholds = match limit {
+            0 => ";;;0;".to_string(),
+            _ => format!(";{};{};0;{limit}", share(limit, high), share(limit, critical)),
+        };
+        let text = self.text(pressure).replace('|', "/");
+        let usage = match status.usage_percent {
+            usage if limit > 0 && usage.is_finite() => format!("{usage:.2}%"),
+            _ => "U".into(),
+        };
+        let drops = &status.drops;
+        writeln!(
+            out,
+            "CTCTL {word} - {} | entries={entries}{thresholds} usage={usage};{high};{critical};0;100 \
+             drop={}c early_drop={}c insert_failed={}c new_per_second={}",
+            escape(&text),
+            drops.drop,
+            drops.early_drop,
+            drops.insert_failed,
+            status.new_per_second.map_or("U".into(), |rate| known(rate, 1)),
+        )
+    }
+
+    /// The figures as `status` has them, or the sentence of the level where they alone do not make it; then what keeps the
+    /// agent from acting.
+    fn text(&self, pressure: &PressureSettings) -> String {
+        let status = self.status;
+        let figures = match status.limit {
+            0 => format!("{} entries, no limit", status.entries),
+            limit => {
+                format!("{} of {limit} ({} entries)", usage(status.usage_percent, pressure), status.entries)
+            }
+        };
+        let by_usage = match status.usage_percent {
+            usage if usage >= pressure.critical_percent => Level::Critical,
+            usage if usage >= pressure.high_percent => Level::High,
+            _ => Level::Normal,
+        };
+        let reason = status.reasons.first().filter(|_| status.level > by_usage);
+        let mut text = reason.map_or(figures, |reason| complete(reason).into_owned());
+        for note in self.notes() {
+            text.push_str(&format!(" ({note})"));
+        }
+        text
+    }
+
+    fn notes(&self) -> Vec<String> {
+        match (&self.status.agent, self.without) {
+            (Some(agent), _) => {
+                let notes = [(agent.paused, "paused"), (agent.dry_run, "dry run")];
+                notes.into_iter().filter(|(on, _)| *on).map(|(_, note)| note.into()).collect()
+            }
+            (None, None | Some(Without::NoAgent(_))) => vec!["no agent".into()],
+            (None, Some(without)) => vec![without.to_string()],
+        }
     }
 }
 
-/// Writes the line, with the thresholds of `pressure`.
-///
-/// # Errors
-/// The writer's.
-pub fn write(out: &mut dyn Write, status: &StatusDocument, pressure: &PressureSettings) -> io::Result<()> {
-    let word = match status.level {
-        Level::Normal => "OK",
-        Level::High => "WARNING",
-        Level::Critical => "CRITICAL",
-    };
-    let (entries, limit) = (status.entries, status.limit);
-    let (high, critical) = (pressure.high_percent, pressure.critical_percent);
-    // A limit of 0 is none: there is nothing to be a share of.
-    let (text, thresholds) = match limit {
-        0 => (format!("{entries} entries, no limit"), ";;;0;".to_string()),
-        _ => (
-            // Rounded down: 79.9 % is not 80.
-            format!("{} % of {limit} ({entries} entries)", known(status.usage_percent.floor(), 0)),
-            format!(";{};{};0;{limit}", share(limit, high), share(limit, critical)),
-        ),
-    };
-    let usage = match status.usage_percent {
-        usage if limit > 0 && usage.is_finite() => format!("{usage:.2}%"),
-        _ => "U".into(),
-    };
-    let drops = &status.drops;
-    writeln!(
-        out,
-        "CTCTL {word} - {text} | entries={entries}{thresholds} usage={usage};{high};{critical};0;100 \
-         drop={}c early_drop={}c insert_failed={}c new_per_second={}",
-        drops.drop,
-        drops.early_drop,
-        drops.insert_failed,
-        status.new_per_second.map_or("U".into(), |rate| known(rate, 1)),
-    )
+/// `12.1 %` as `status` has it; rounded down where it would be rounded to a threshold that is not reached.
+fn usage(value: f64, pressure: &PressureSettings) -> String {
+    let rounded = (value * 10.0).round() / 10.0;
+    let thresholds = [pressure.high_percent, pressure.critical_percent, 100.0];
+    let crosses = thresholds.iter().any(|threshold| value < *threshold && *threshold <= rounded);
+    percent(if crosses { (value * 10.0).floor() / 10.0 } else { value })
 }
 
 /// The line for what could not be told; `|` would begin performance data.
@@ -78,17 +137,26 @@ mod tests {
     use super::*;
     use crate::cli::render::canned;
 
-    fn line(change: impl FnOnce(&mut StatusDocument)) -> String {
+    fn checked(
+        required: bool,
+        without: Option<&Without>,
+        change: impl FnOnce(&mut StatusDocument),
+    ) -> (u8, String) {
         let mut status = canned::status();
         change(&mut status);
         let mut out = Vec::new();
-        write(&mut out, &status, &PressureSettings::default()).expect("memory");
-        String::from_utf8(out).expect("text")
+        let check = Check { status: &status, without, required };
+        check.write(&mut out, &PressureSettings::default()).expect("memory");
+        (check.exit_code(), String::from_utf8(out).expect("text"))
+    }
+
+    fn line(change: impl FnOnce(&mut StatusDocument)) -> String {
+        checked(false, None, change).1
     }
 
     #[test]
     fn the_line_carries_thresholds_and_limit() {
-        let expected = "CTCTL OK - 12 % of 65536 (7900 entries) | entries=7900;52429;62260;0;65536 \
+        let expected = "CTCTL OK - 12.1 % of 65536 (7900 entries) | entries=7900;52429;62260;0;65536 \
             usage=12.05%;80;95;0;100 drop=0c early_drop=0c insert_failed=0c new_per_second=120.0\n";
         assert_eq!(line(|_| {}), expected);
     }
@@ -98,8 +166,9 @@ mod tests {
         for (level, word, code) in
             [(Level::Normal, "OK", 0), (Level::High, "WARNING", 1), (Level::Critical, "CRITICAL", 2)]
         {
-            assert!(line(|s| s.level = level).starts_with(&format!("CTCTL {word} - ")));
-            assert_eq!(exit_code(level), code);
+            let (found, line) = checked(false, None, |s| s.level = level);
+            assert!(line.starts_with(&format!("CTCTL {word} - ")), "{line}");
+            assert_eq!(found, code);
         }
     }
 
@@ -111,7 +180,50 @@ mod tests {
         let expected = "CTCTL OK - 7900 entries, no limit | entries=7900;;;0; usage=U;80;95;0;100 \
             drop=0c early_drop=0c insert_failed=0c new_per_second=U\n";
         assert_eq!(unlimited, expected);
-        assert!(line(|s| s.usage_percent = 79.99).contains("- 79 % of"));
+    }
+
+    #[test]
+    fn usage_is_that_of_status_and_never_a_threshold_that_is_not_reached() {
+        for (value, shown) in
+            [(79.99, "79.9 %"), (80.0, "80.0 %"), (94.96, "94.9 %"), (99.96, "99.9 %"), (12.054, "12.1 %")]
+        {
+            assert!(line(|s| s.usage_percent = value).contains(&format!("- {shown} of")), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_level_that_usage_does_not_make_says_why() {
+        let why = "usage is 82.0 % (820 of 1000 entries), still at or over high_percent 80 after | critical";
+        let of = |level, usage_percent| {
+            line(|s| {
+                (s.level, s.usage_percent, s.reasons) =
+                    (level, usage_percent, vec![why.into(), "more".into()])
+            })
+        };
+        let expected = why.replace('|', "/");
+        assert!(of(Level::Critical, 82.0).starts_with(&format!("CTCTL CRITICAL - {expected} | ")));
+        assert!(of(Level::High, 70.0).contains("still at or over"), "foreseen");
+        assert!(of(Level::Critical, 96.0).starts_with("CTCTL CRITICAL - 96.0 % of 65536"));
+        assert!(of(Level::Normal, 10.0).starts_with("CTCTL OK - 10.0 % of"));
+    }
+
+    #[test]
+    fn what_keeps_the_agent_from_acting_is_said_and_none_may_be_critical() {
+        let (code, text) = checked(true, None, |s| {
+            let agent = s.agent.as_mut().expect("an agent");
+            (agent.paused, agent.dry_run) = (true, true);
+        });
+        assert!(text.contains("(7900 entries) (paused) (dry run) | "), "{text}");
+        assert_eq!(code, 0);
+        let none = Without::NoAgent("/run/ctctl/host.sock".into());
+        let without = |required| checked(required, Some(&none), |s| s.agent = None);
+        assert!(without(false).1.starts_with("CTCTL OK - 12.1 % of 65536 (7900 entries) (no agent) | "));
+        assert!(without(true).1.starts_with("CTCTL CRITICAL - 12.1 % of 65536 (7900 entries) (no agent) | "));
+        assert_eq!((without(false).0, without(true).0), (0, 2));
+        let failed = Without::Failed("/s".into(), "no answer | in 5 s".into());
+        let (code, text) = checked(true, Some(&failed), |s| s.agent = None);
+        assert!(text.contains("(the agent on /s does not answer: no answer / in 5 s) | "), "{text}");
+        assert_eq!(code, 2);
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl Terminal {
         let mut terminal = Terminal { server, guard: None };
         let pid = terminal.tmux(&["display-message", "-p", "#{pid}"]);
         terminal.guard = Some(Guard::new(Leftover::Process(pid.trim().parse().expect("a pid"))));
+        // What is typed before the shell's prompt would be shown before it.
+        wait::until("the first prompt", PATIENCE, || {
+            let screen = terminal.screen();
+            if screen.trim() == "$" { Ok(()) } else { Err(screen) }
+        });
         terminal
     }
 

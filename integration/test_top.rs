@@ -311,7 +311,12 @@ fn unable() {
     let setup = Setup::new(&topology.gateway, &limit(1000));
     let terminal = Terminal::new();
     terminal.line(&command(&setup, "TERM=dumb"));
-    terminal.shows(&["ctctl: top: TERM is dumb", "hint: use ctctl top-sources --watch", "ended 2"]);
+    terminal.shows(&[
+        "ctctl: top: TERM is dumb",
+        "hint: use ctctl --netns ",
+        "top-sources --watch",
+        "ended 2",
+    ]);
     let answer = setup.ctctl(&["top"]);
     assert_eq!((answer.code, answer.stdout.as_str()), (2, ""), "{answer:?}");
     assert!(answer.stderr.contains("no terminal"), "{answer:?}");

@@ -188,7 +188,7 @@ fn the_drawing_has_a_legend_and_axes_with_units_and_round_ticks() {
     for legend in ["entries", "live flows, of no attacker", "nf_conntrack_max", "agent at level critical"] {
         assert!(texts.contains(&legend), "{legend}: {texts:?}");
     }
-    for tick in ["0s", "15s", "1m", "2m", "0", "2,000", "4,000"] {
+    for tick in ["0s", "15s", "1m", "2m", "0", "5,000", "10,000"] {
         assert!(texts.contains(&tick), "{tick}: {texts:?}");
     }
     assert!(texts.iter().any(|text| text.starts_with("time since the beginning")), "{texts:?}");

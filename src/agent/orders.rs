@@ -166,7 +166,9 @@ impl Acting {
         let paused = self.paused(clock::boottime_seconds());
         let document = self.planned().map(|(snapshot, mut plan)| {
             if paused {
-                plan.reasons.push("paused: the agent does none of this until `ctctl resume`".into());
+                let until = self.pause.as_ref().and_then(|pause| pause.until.as_deref());
+                let until = until.unwrap_or("`ctctl resume`");
+                plan.reasons.push(format!("paused: the agent does none of this until {until}"));
             }
             documents::plan(documents::header(&self.netns, clock::now_rfc3339()), &snapshot, &plan)
         });

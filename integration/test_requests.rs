@@ -256,6 +256,10 @@ fn hints() {
         let answer = setup.ctctl(asked);
         assert!(answer.stderr.contains(&told), "{told} {options}: {answer:?}");
     }
+    let lifeline = setup.ctctl(&["lifeline", "--port", "22"]).stdout;
+    for told in ["lifeline --apply, or nft -f", "lifeline --remove, or nft delete"] {
+        assert!(lifeline.contains(&format!("ctctl {with_socket} {told}")), "{lifeline}");
+    }
     let agent = setup.start();
     let mut second = setup.spawn(&[]);
     assert_eq!(second.ended(), 3);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::args::{self, Global};
+use super::called::complete;
 use super::output;
 use super::place::Place;
 use super::render::quantity;
@@ -68,15 +69,15 @@ fn write(out: &mut dyn Write, document: &LifelineDocument, order: Order) -> io::
                 let time = lasting(other.left_seconds);
                 writeln!(out, "Port {} stays so as before, {time}{more}.", other.port)?;
             }
-            writeln!(
-                out,
+            let end = format!(
                 "The kernel ends it by itself; what is then left is an empty table inet {TABLE}, which lets nothing \
                  past. `ctctl lifeline --remove` ends it now, and takes the table away."
-            )
+            );
+            writeln!(out, "{}", complete(&end))
         }
         Order::Print => {
             for line in introduction(document) {
-                writeln!(out, "# {}", escape(&line))?;
+                writeln!(out, "# {}", escape(&complete(&line)))?;
             }
             write!(out, "{}", escape_lines(&document.ruleset))
         }

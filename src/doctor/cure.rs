@@ -118,10 +118,10 @@ impl Facts {
         format!("sed -i --follow-symlinks '{lines}s/^/# /' {}", self.shell(path))
     }
 
-    /// Takes a command out of a script that is a whole line of it: a comment, with `:` before it where the line is
-    /// indented, for what stands around it may want a command.
+    /// Takes a command out of a script that is a whole line of it: a comment with `:` before it, for what stands around
+    /// it may want a command.
     pub fn mute(&self, path: &str, line: &FileLine) -> String {
-        let first = format!("{}{{s/^[[:space:]]\\{{1,\\}}/&: # /;t;s/^/# /}}", line.line);
+        let first = format!("{}s/^[[:space:]]*/&: # /", line.line);
         let script = match line.last > line.line {
             true => format!("{first};{},{}s/^/# /", line.line + 1, line.last),
             false => first,

@@ -9,7 +9,7 @@ use super::settings::{self, reading};
 use super::short_timeouts::{negative_finding, sane};
 use super::trial::Trial;
 use super::value::{self, Reading};
-use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine, SysctlProgram};
+use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine};
 
 const FORMAT: &[&str] = &["sysctl.d(5)", "sysctl.conf(5)"];
 
@@ -46,9 +46,9 @@ fn of_line(
     // A key alone behind `-` is exempt from patterns; a pattern names what there is.
     let value = line.value.as_deref()?;
     if line.key.contains(['*', '?', '[']) {
-        return match files.program {
-            SysctlProgram::Busybox => Some(no_pattern(facts, file, line)),
-            _ => (!settings::names_any(&line.key)).then(|| unknown(facts, file, line, value, trial)),
+        return match files.program.knows_patterns() {
+            false => Some(no_pattern(facts, file, line)),
+            true => (!settings::names_any(&line.key)).then(|| unknown(facts, file, line, value, trial)),
         };
     }
     if let Some(new) = names::renamed(&line.key) {
@@ -161,11 +161,11 @@ fn renamed(
     )
 }
 
-/// busybox looks for a file whose name has the star.
+/// busybox and procps 3 look for a file whose name has the star.
 fn no_pattern(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Finding {
-    let title = format!("busybox knows no patterns: {} sets nothing", line.text);
+    let title = format!("what applies the file knows no patterns: {} sets nothing", line.text);
     Finding::new("sysctl-bad-line", severity(line), title)
-        .because("Patterns in keys are systemd-sysctl's and procps'; `sysctl` of busybox takes each name as it is.")
+        .because("Patterns in keys are systemd-sysctl's, and procps' since 4.0; `sysctl` of busybox takes each name as it is.")
         .seen([facts.at(file, line)])
         .fix([facts.comment_out(&file.path, line)])
         .source(FORMAT)

@@ -52,6 +52,9 @@ impl Files {
             let old = Some(line).filter(|_| knows_old).and_then(|line| of_old_name(file, line));
             for setting in of_line(file, line).into_iter().chain(old) {
                 let explicit = effective.get(setting.name).is_some_and(|known| !known.by_pattern);
+                if setting.by_pattern && !self.program.knows_patterns() {
+                    continue;
+                }
                 if !(setting.by_pattern && (explicit || exempt.contains(setting.name))) {
                     effective.insert(setting.name, setting);
                 }

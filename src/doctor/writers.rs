@@ -169,6 +169,11 @@ pub fn without_command(facts: &Facts, line: &FileLine, command: &Command) -> Str
     match command.text() {
         Some(text) if text == line.text => facts.mute(&line.path, line),
         Some(text) if line.line == line.last => facts.substitute(&line.path, line.line, text, ":"),
+        // Its line continues over several.
+        Some(_) => match command.replaced(":") {
+            Some(with) => facts.replace(&line.path, line, &with),
+            None => facts.comment_out(&line.path, line),
+        },
         _ if line.path.contains("/systemd/") && line.text.starts_with("ExecStart=") => {
             facts.replace(&line.path, line, "ExecStart=/bin/true")
         }

@@ -49,8 +49,23 @@ pub fn by_hand(image: &Image) -> SysctlProgram {
     // An applet is a link to busybox.
     match found.is_some_and(|path| path.rsplit('/').next().is_some_and(|name| name.starts_with("busybox"))) {
         true => SysctlProgram::Busybox,
+        false if has_old_library(image) => SysctlProgram::OldProcps,
         false => SysctlProgram::Procps,
     }
+}
+
+/// procps 3 has libprocps, procps 4 libproc2.
+fn has_old_library(image: &Image) -> bool {
+    let multiarch = ["x86_64", "aarch64", "i386", "arm"].map(|machine| {
+        let abi = if machine == "arm" { "gnueabihf" } else { "gnu" };
+        format!("{machine}-linux-{abi}")
+    });
+    let plain = ["usr/lib64", "usr/lib", "lib64", "lib"].map(str::to_owned);
+    let directories = plain.into_iter().chain(multiarch.iter().map(|triplet| format!("usr/lib/{triplet}")));
+    let directories = directories.chain(multiarch.iter().map(|triplet| format!("lib/{triplet}")));
+    directories.into_iter().any(|directory| {
+        image.exists(&directory) && image.list(&directory).iter().any(|name| name.starts_with("libprocps.so"))
+    })
 }
 
 /// The program that applies files of sysctls at boot.

@@ -93,6 +93,8 @@ fn scripts_of_the_boot_have_their_own_order() {
 fn busybox_is_known_by_its_link() {
     let tree = Tree::new(&[("bin/busybox", ""), ("sbin/x", "")]);
     assert_eq!(at_boot(&Image::new(tree.root())), SysctlProgram::Procps);
+    let old = Tree::new(&[("sbin/sysctl", ""), ("lib/x86_64-linux-gnu/libprocps.so.8.0.3", "")]);
+    assert_eq!(at_boot(&Image::new(old.root())), SysctlProgram::OldProcps);
     std::os::unix::fs::symlink("/bin/busybox", tree.root().join("sbin/sysctl")).expect("link");
     assert_eq!(at_boot(&Image::new(tree.root())), SysctlProgram::Busybox);
     tree.put("usr/lib/systemd/systemd-sysctl", "");

@@ -6,7 +6,7 @@
 //! |---|---|---|---|
 //! | `-key = 1` | may fail | may fail | the dash belongs to the key |
 //! | `- key = 1` | as without the space | the space belongs to the key | |
-//! | `ke* = 1` | a pattern | a pattern (4.0) | no pattern |
+//! | `ke* = 1` | a pattern | a pattern since 4.0 | no pattern |
 //! | `key. = 1`, `key/=1` | `key` | not found | not found |
 //! | `a..b = 1`, `a//b=1`, `a/./b=1` | `a/b` | `a/b` | `a/b` |
 //! | `/a/b = 1` | `a/b` | `a/b` | not found |
@@ -57,7 +57,7 @@ fn strip(text: &str, program: SysctlProgram) -> &str {
     text.trim_matches(move |c: char| match program {
         SysctlProgram::Systemd => matches!(c, ' ' | '\t' | '\n' | '\r'),
         // isspace(3).
-        SysctlProgram::Procps | SysctlProgram::Busybox => {
+        SysctlProgram::Procps | SysctlProgram::OldProcps | SysctlProgram::Busybox => {
             matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
         }
     })
@@ -72,7 +72,9 @@ pub(super) fn of_line(line: u32, text: &str, program: SysctlProgram) -> SysctlLi
     let bare = key.strip_prefix('-').filter(|_| program != SysctlProgram::Busybox);
     let key = match bare {
         // procps looks for a key that begins with the space.
-        Some(bare) if program == SysctlProgram::Procps => strip(&format!("-{bare}"), program)[1..].to_owned(),
+        Some(bare) if program != SysctlProgram::Systemd => {
+            strip(&format!("-{bare}"), program)[1..].to_owned()
+        }
         Some(bare) => strip(bare, program).to_owned(),
         None => strip(key, program).to_owned(),
     };

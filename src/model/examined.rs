@@ -15,6 +15,13 @@ pub enum AppliedBy {
     Ufw,
 }
 
+impl SysctlProgram {
+    /// It sets each name that a pattern stands for.
+    pub fn knows_patterns(self) -> bool {
+        matches!(self, SysctlProgram::Systemd | SysctlProgram::Procps)
+    }
+}
+
 /// A file of sysctls.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SysctlFile {
@@ -82,8 +89,10 @@ pub enum SysctlProgram {
     /// systemd-sysctl.
     #[default]
     Systemd,
-    /// `sysctl` of procps.
+    /// `sysctl` of procps 4.
     Procps,
+    /// `sysctl` of procps 3, which knows no patterns.
+    OldProcps,
     /// `sysctl` of busybox.
     Busybox,
 }

@@ -64,6 +64,16 @@ fn spellings_count_where_the_program_that_applies_the_file_takes_them() {
 }
 
 #[test]
+fn procps_3_knows_no_patterns() {
+    let pattern = (FILE, "net.netfilter.nf_conntrack_udp_* = 60\n");
+    for library in ["libprocps.so.8", "libproc2.so.0"] {
+        let library = format!("usr/lib/x86_64-linux-gnu/{library}");
+        let found = !ids(&procps(&[pattern, (&library, "")]).document().1).is_empty();
+        assert_eq!(found, library.contains("libprocps"), "{library}");
+    }
+}
+
+#[test]
 fn fixes_of_spellings_leave_the_value_in_force() {
     let key = "net.netfilter.nf_conntrack_max";
     for (tree, line) in [
@@ -548,4 +558,30 @@ fn quotes_around_options_are_the_kernels() {
         mended("max-over-buckets", "warning", &many, path),
         "options nf_conntrack acct=1 hashsize=524288\n"
     );
+}
+
+#[test]
+fn scripts_stay_scripts_when_a_command_goes() {
+    let sets = "sysctl -w net.netfilter.nf_conntrack_max=131072";
+    let over = sets.replace(" -w ", " -w \\\n    ");
+    for script in [
+        format!("if [ -n \"$1\" ]; then\n  {sets}\nfi\n"),
+        format!("if [ -n \"$1\" ]; then\n{over}\nfi\n"),
+        format!("if [ -n \"$1\" ]; then {over}\nfi\n"),
+        format!("case $1 in\n  up) {sets} ;;\n  down)\n    {over} \\\n      || true\n    ;;\nesac\n"),
+        format!("f() {{\n\t{sets}\n}}\nf\n"),
+        format!("for i in 1 2; do {sets}; done\n"),
+        format!("true && \\\n  {over} || echo no\n"),
+        format!("[ -x /sbin/sysctl ] && {sets} >/dev/null 2>&1 & wait\n"),
+    ] {
+        let path = "etc/rc.local";
+        let tree = tree(&[MAX, (path, &format!("#!/bin/sh\n{script}"))]);
+        let (_, document) = tree.document();
+        assert_eq!(ids(&document), [("other-writer".into(), "warning".into())].into(), "{script}");
+        tree.apply(&document, "other-writer");
+        let checked = std::process::Command::new("sh").arg("-n").arg(tree.path(path)).output().expect("sh");
+        let left = std::fs::read_to_string(tree.path(path)).expect("the script");
+        assert!(checked.status.success(), "{script}{left}{}", String::from_utf8_lossy(&checked.stderr));
+        assert!(!ids(&tree.document().1).contains(&("other-writer".into(), "warning".into())), "{left}");
+    }
 }

@@ -46,7 +46,7 @@ fn arguments_that_make_no_sense_are_refused() {
     refused(&ctctl(&["doctor", "--root", ""]), 2);
     refused(&ctctl(&["doctor", "--root", "/", "--netns", "blue"]), 2);
     refused(&ctctl(&["doctor", "--root", "/", "--sample", "5s"]), 2);
-    refused(&ctctl(&["doctor", "--sample", "5"]), 2);
+    refused(&ctctl(&["doctor", "--sample", "5x"]), 2);
     refused(&ctctl(&["doctor", "--sample", "2h"]), 2);
     refused(&ctctl(&["doctor", "everything"]), 2);
     assert!(refused(&ctctl(&["doctr"]), 2).contains("doctor"));

@@ -167,7 +167,8 @@ fn without(facts: &Facts, write: &Write) -> String {
 /// As [`without`], of a command whatever it does. A unit keeps something to run: systemd refuses a service without it.
 pub fn without_command(facts: &Facts, line: &FileLine, command: &Command) -> String {
     match command.text() {
-        Some(text) if text == line.text => facts.mute(&line.path, line),
+        Some(text) if text == line.text && command.inside => facts.mute(&line.path, line),
+        Some(text) if text == line.text => facts.comment_out(&line.path, line),
         Some(text) if line.line == line.last => facts.substitute(&line.path, line.line, text, ":"),
         // Its line continues over several.
         Some(_) => match command.replaced(":") {

@@ -7,5 +7,6 @@ mod findings;
 mod formats;
 mod hostile;
 mod modules;
+mod speed;
 mod stock;
 mod tree;

@@ -27,6 +27,8 @@ pub struct Command {
     pub input: Option<String>,
     /// It reads what the command before writes.
     pub piped: bool,
+    /// What stands around it is no script without a command in its place: `if`, `case`, a function, `&&`.
+    pub inside: bool,
 }
 
 /// A redirection to a file by name.

@@ -52,6 +52,10 @@ struct Reader<'a> {
     /// Where the last word of the open command ends.
     ended: usize,
     piped: bool,
+    /// The command that is open stands behind `&&`, `||` or `|`.
+    joined: bool,
+    /// Compound commands that are open.
+    compounds: usize,
     documents: Vec<Document>,
     variables: HashMap<String, Option<String>>,
 }
@@ -103,8 +107,13 @@ impl<'a> Reader<'a> {
         }
         let length =
             ["&&", "||", ";;", "|&"].iter().find(|op| rest.starts_with(**op)).map_or(1, |op| op.len());
-        let pipe = matches!(&rest[..length], "|" | "|&");
+        let operator = &rest[..length];
+        let (pipe, joined) = (matches!(operator, "|" | "|&"), matches!(operator, "|" | "|&" | "&&" | "||"));
+        // A subshell; elsewhere a parenthesis ends a pattern, or follows a function's name.
+        let opens = operator == "(" && self.open.words.is_empty();
         self.end(pipe);
+        self.compounds += usize::from(opens);
+        self.joined |= joined;
         self.at += length;
     }
 
@@ -124,6 +133,13 @@ impl<'a> Reader<'a> {
     /// What stands before a command and does not belong to it is left out.
     fn push(&mut self, word: String) {
         const BEFORE: [&str; 10] = ["if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"];
+        if self.open.words.is_empty() {
+            match word.as_str() {
+                "if" | "while" | "until" | "for" | "select" | "case" | "{" => self.compounds += 1,
+                "fi" | "done" | "esac" | "}" => self.compounds = self.compounds.saturating_sub(1),
+                _ => {}
+            }
+        }
         if self.open.words.is_empty() && BEFORE.contains(&word.as_str()) {
             // The command begins behind it.
             self.began = None;
@@ -169,6 +185,7 @@ impl<'a> Reader<'a> {
         let Some(began) = began.filter(|_| !command.words.is_empty() || !command.redirects.is_empty()) else {
             return;
         };
+        command.inside = std::mem::take(&mut self.joined) || self.compounds > 0;
         self.assign(&command.words);
         command.piped = from_pipe;
         if command.input.is_none() && from_pipe {

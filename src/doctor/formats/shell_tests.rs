@@ -38,6 +38,10 @@ fn places_and_redirections_are_known() {
     let redirects: Vec<_> = first.redirects.iter().map(|r| (r.number, r.writes, r.target.as_str())).collect();
     assert_eq!(redirects, [(None, true, "/x"), (Some(2), true, "/y"), (None, false, "/z")]);
     assert_eq!((second.line.line, second.line.last, second.line.text.as_str()), (3, 4, "c  d"));
+    let inside = |script: &str| -> Vec<bool> { commands("/x", script).iter().map(|c| c.inside).collect() };
+    assert_eq!(inside("a\nif b; then\nc\nfi\nd\n"), [false, true, true, false, false]);
+    assert_eq!(inside("a &&\nb\nc\n"), [false, true, false]);
+    assert_eq!(inside("f() {\na\n}\nb\n"), [false, true, false, false]);
     let all = commands("/x", "a && \\\n b c \\\n || d\ne\n");
     let lines: Vec<_> = all.iter().map(|command| (command.line.line, command.line.last)).collect();
     assert_eq!(lines, [(1, 3), (1, 3), (1, 3), (4, 4)]);

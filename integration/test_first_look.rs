@@ -20,7 +20,7 @@ pub const TESTS: &[Test] = &[
     test("first_look::a_stream_is_not_stale_because_its_timeout_was_raised_before", raised)
         .needs(&[Need::Age]),
     test("first_look::an_agent_takes_nothing_for_idle_since_before_it_looked", agent).needs(&[Need::Age]),
-    test("first_look::what_an_agent_of_this_boot_saw_is_known", remembered).needs(&[Need::Age]),
+    test("first_look::what_an_agent_has_seen_is_known_as_long_as_it_looks", remembered).needs(&[Need::Age]),
     test("first_look::gre_keeps_the_timeout_of_its_birth", gre).needs(&[Need::Age]),
 ];
 
@@ -75,25 +75,48 @@ fn agent() {
     assert_eq!(agent.stop(), 0);
 }
 
-/// Since an agent of this boot looked, every value that was in force is known.
+/// Every value that was in force while an agent looked on is known. What was set and set back since it was killed, and
+/// before the next one looked, nobody knows.
 fn remembered() {
     let topology = Topology::new();
+    // Before the agent, which would hear that another program made it, and believe no time of it.
+    fill(&topology.gateway, [Flow::new(source(1), SERVER4, L4::Udp(1000, 4500), 178)]);
     let setup = Setup::new(&topology.gateway, "");
     let agent = setup.start();
-    assert_eq!(agent.stop(), 0);
+    topology.gateway.set_sysctl(STREAM, 600);
     let path = setup.state().join("timeouts-seen.json");
-    let mut seen: Value =
-        serde_json::from_slice(&std::fs::read(&path).expect("what was seen")).expect("JSON");
+    let read =
+        || serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap_or_default()).unwrap_or_default();
+    let mut seen = wait::until("what was seen on disk", Duration::from_secs(10), || {
+        let seen = read();
+        let sysctls = seen["sysctls"].as_array().cloned().unwrap_or_default();
+        if sysctls.contains(&serde_json::json!(["udp_timeout_stream", 600])) { Ok(seen) } else { Err(seen) }
+    });
     assert!(seen["first_look_seconds"].as_u64().is_some(), "{seen}");
     assert_eq!(seen["set_before"], serde_json::json!([]), "{seen}");
     // Four days later. A record without a checksum is one of an agent that wrote none.
     seen.as_object_mut().expect("an object").remove("checksum");
     seen["first_look_seconds"] = 0.into();
     std::fs::write(&path, seen.to_string()).expect("written");
-    topology.gateway.set_sysctl(STREAM, 600);
-    fill(&topology.gateway, [Flow::new(source(1), SERVER4, L4::Udp(1000, 4500), 178)]);
+    let known = |rows: &[Value]| rows[0]["eligible"] == true;
     let rows = listed(&setup, "udp");
-    assert_eq!(rows[0]["eligible"], true, "{rows:?}");
+    assert!(known(&rows), "{rows:?}");
+    // Two seconds after a packet under 180 s in the gap.
+    agent.killed();
+    topology.gateway.set_sysctl(STREAM, 180);
+    topology.gateway.set_sysctl(STREAM, 600);
+    let rows = listed(&setup, "udp");
+    assert!(!known(&rows) && rows[0]["idle_seconds"].is_null(), "{rows:?}");
+    let agent = setup.start();
+    let seen = wait::until("the record of the next agent", Duration::from_secs(10), || {
+        let seen = read();
+        if seen["first_look_seconds"].as_u64() > Some(0) { Ok(seen) } else { Err(seen) }
+    });
+    assert_eq!(seen["set_before"], serde_json::json!(["udp_timeout_stream"]), "{seen}");
+    let rows = listed(&setup, "udp");
+    assert!(!known(&rows) && rows[0]["eligible"] == false, "{rows:?}");
+    assert_eq!(agent.stop(), 0);
+    assert!(read()["last_look_seconds"].as_u64().is_some(), "{}", read());
 }
 
 fn gre() {

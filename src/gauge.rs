@@ -4,10 +4,10 @@
 mod features;
 mod lookout;
 mod policies;
+mod remembered;
 mod statistics;
 mod values;
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,17 +18,16 @@ use statistics::Statistics;
 pub use values::NamespaceValues;
 
 use crate::error::Result;
-use crate::journal::TimeoutsSeen;
 use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
 use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::Netlink;
 use crate::kernel::timeout_policies;
 use crate::kernel::{address, clock, memory, sock_diag, table};
-use crate::model::{MemoryFacts, Snapshot, TCP, Timeout, TimeoutValues, UDP};
+use crate::model::{MemoryFacts, Snapshot, TCP, TimeoutValues, UDP};
 use crate::policy::OwnHost;
 use crate::sieve::Grounds;
-use crate::state::{Bases, FirstLook, LocalLife, TimeoutHistory};
+use crate::state::{Bases, LocalLife, TimeoutHistory};
 
 /// Seconds for which /proc/meminfo holds, a read of 20 to 200 us.
 const MEMORY_SECONDS: f64 = 1.0;
@@ -139,43 +138,6 @@ impl Gauge {
     /// Timeouts as they are known to have been.
     pub fn history(&mut self) -> &mut TimeoutHistory {
         &mut self.history
-    }
-
-    /// Adds what was seen by agents before this one.
-    pub fn remember(&mut self, seen: &TimeoutsSeen) {
-        for (name, seconds) in &seen.sysctls {
-            if let Some(timeout) = Timeout::named(name) {
-                self.history.saw_one(timeout, *seconds, None);
-            }
-        }
-        if let Some(at_seconds) = seen.first_look_seconds {
-            let set_before = seen.set_before.iter().filter_map(|name| Timeout::named(name)).collect();
-            self.history.remember_first_look(FirstLook { at_seconds, set_before });
-        }
-        self.policies.learn(seen.policies.iter().cloned());
-        self.unheard_until_seconds = self.unheard_until_seconds.max(seen.unheard_until_seconds);
-        self.features.flowtables |= seen.flowtables;
-    }
-
-    /// All that was ever seen, for agents after this one.
-    pub fn seen(&self, boot_id: &str) -> TimeoutsSeen {
-        let first = self.history.first_look();
-        let names = |set: &BTreeSet<Timeout>| set.iter().map(|timeout| timeout.name().to_owned()).collect();
-        TimeoutsSeen {
-            boot_id: boot_id.into(),
-            inode: self.inode,
-            sysctls: self
-                .history
-                .all()
-                .map(|(timeout, seconds)| (timeout.name().to_owned(), seconds))
-                .collect(),
-            policies: self.policies.known().to_vec(),
-            unheard_until_seconds: self.unheard_until_seconds,
-            flowtables: self.features.flowtables,
-            first_look_seconds: first.map(|first| first.at_seconds),
-            set_before: first.map(|first| names(&first.set_before)).unwrap_or_default(),
-            suspended: Default::default(),
-        }
     }
 
     /// Own addresses, SSH ports and connected sockets, read again.

@@ -103,7 +103,7 @@ impl Target {
         self.namespace.enter()?;
         let mut gauge = Gauge::open(&self.namespace, asking)?;
         let dir = state_dir(self.netns(), settings);
-        gauge.remember(&TimeoutsSeen::load(&dir, &clock::boot_id(), self.netns().inode));
+        gauge.remember_beside(&TimeoutsSeen::load(&dir, &clock::boot_id(), self.netns().inode));
         Ok(gauge)
     }
 }

@@ -23,6 +23,14 @@ impl Acting {
         }
     }
 
+    /// The same at the end, with when the timeouts were looked at last.
+    pub(super) fn save_last_look(&mut self) {
+        let last_look_seconds = self.gauge.history().last_look_seconds();
+        let seen = self.gauge.seen(&self.boot_id);
+        self.seen = TimeoutsSeen { suspended: self.suspended(), last_look_seconds, watcher: None, ..seen };
+        self.record_seen();
+    }
+
     /// Has it written where it is not on disk yet; the ticket for that.
     fn record_seen(&self) -> Option<Ticket> {
         self.keeper.record(&TimeoutsSeen::path(&self.ground.state_dir), self.seen.text())

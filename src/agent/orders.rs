@@ -192,6 +192,7 @@ impl Acting {
         };
         self.withdraw(&[]);
         if let Some(why) = why {
+            self.save_last_look();
             self.end_records();
             tracing::info!(netns = %self.netns.key(), "stopped; values stay as they are ({why})");
             return;
@@ -206,6 +207,7 @@ impl Acting {
             tracing::warn!(netns = %self.netns.key(), "{waiting}");
         }
         self.keeper.close();
+        self.save_last_look();
         self.end_records();
         let restored = document.values.iter().filter(|row| row.result == "restored").count();
         tracing::info!(netns = %self.netns.key(), restored, waiting = document.waiting.len(), "stopped");

@@ -23,6 +23,9 @@ pub struct TimeoutsSeen {
     pub boot_id: String,
     /// Inode of the namespace.
     pub inode: u64,
+    /// Cookie of the namespace (SO_NETNS_COOKIE of Linux 5.14): unlike its inode no other one gets it in this boot.
+    #[serde(default)]
+    pub cookie: Option<u64>,
     /// Sysctl name after `nf_conntrack_`, and a value that it had.
     pub sysctls: Vec<(String, u32)>,
     /// Timeout policies that were there.
@@ -33,9 +36,16 @@ pub struct TimeoutsSeen {
     /// Flowtables were seen in use.
     #[serde(default)]
     pub flowtables: bool,
-    /// When the timeouts of this boot were looked at first, in seconds since the host came up.
+    /// The first of the looks at the timeouts that followed each other without a gap, in seconds since the host came up.
     #[serde(default)]
     pub first_look_seconds: Option<u32>,
+    /// The last of them, in seconds since the host came up; nothing while the agent runs, and where it did not end in
+    /// order.
+    #[serde(default)]
+    pub last_look_seconds: Option<u32>,
+    /// The agent that looks on: its process, and hundredths of a second since the host came up when that began.
+    #[serde(default)]
+    pub watcher: Option<(u32, u64)>,
     /// Timeouts that had another value than the kernel's own then.
     #[serde(default)]
     pub set_before: Vec<String>,
@@ -79,11 +89,14 @@ mod tests {
         let seen = TimeoutsSeen {
             boot_id: "b".into(),
             inode: 7,
+            cookie: Some(4097),
             sysctls: vec![("tcp_timeout_established".into(), 600)],
             policies: vec![TimeoutPolicy { protocol: 6, seconds: vec![3600] }],
             unheard_until_seconds: Some(77),
             flowtables: true,
             first_look_seconds: Some(5),
+            last_look_seconds: Some(9),
+            watcher: Some((17, 1200)),
             set_before: vec!["udp_timeout_stream".into()],
             suspended: [(Class::Udp, 70)].into(),
         };

@@ -49,6 +49,23 @@ pub(super) fn started_seconds(root: &Root, pid: u32) -> Option<f64> {
     Some(ticks / a_second)
 }
 
+/// This process: its id, and when it began, in hundredths of a second since boot.
+pub fn this_life() -> Option<(u32, u64)> {
+    life(&Root::default(), std::process::id())
+}
+
+/// Whether a process still runs that had this id and began then, and is not stopped by a signal.
+pub fn lives((pid, began): (u32, u64)) -> bool {
+    let root = Root::default();
+    let stat = root.text(&format!("proc/{pid}/stat"));
+    let state = stat.rsplit_once(')').and_then(|(_, behind)| behind.split_whitespace().next());
+    life(&root, pid) == Some((pid, began)) && !matches!(state, None | Some("T" | "t" | "Z" | "X"))
+}
+
+fn life(root: &Root, pid: u32) -> Option<(u32, u64)> {
+    Some((pid, (started_seconds(root, pid)? * 100.0).round() as u64))
+}
+
 /// Longest command line that is kept, in characters.
 const COMMAND_LINE: usize = 200;
 

@@ -99,6 +99,24 @@ impl Batch {
     }
 }
 
+/// The cookie of a socket's network namespace (SO_NETNS_COOKIE of Linux 5.14), which no other namespace of this boot gets;
+/// `None` on a kernel without.
+pub fn netns_cookie(socket: BorrowedFd<'_>) -> Option<u64> {
+    let mut cookie = 0u64;
+    let mut length = size_of_val(&cookie) as libc::socklen_t;
+    // SAFETY: the buffer is as long as `length` says, and lives through the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &mut length,
+        )
+    };
+    (result == 0).then_some(cookie)
+}
+
 /// What a socket's buffer holds, and what it could not (`enum` beside SO_MEMINFO in linux/sock_diag.h).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Buffered {

@@ -57,6 +57,11 @@ impl Netlink {
         Ok(Netlink { socket, port, sequence: 0, room: vec![0; ROOM] })
     }
 
+    /// The cookie of its network namespace, as [`receive::netns_cookie`] tells it.
+    pub fn netns_cookie(&self) -> Option<u64> {
+        receive::netns_cookie(self.socket.as_fd())
+    }
+
     /// The port that the kernel gave it: the `nlmsg_pid` of events about what it asks for.
     pub(super) fn port(&self) -> u32 {
         self.port

@@ -7,7 +7,8 @@ use crate::model::{Timeout, TimeoutValues};
 /// Since when a value has been in force at the earliest, in seconds since the host came up; `None`: nobody knows.
 pub(super) type Since = Option<u32>;
 
-/// The first look at the timeouts in this boot. What was set and set again before it nobody knows.
+/// The first of the looks at the timeouts that have followed each other without a gap up to now. What was set and set
+/// again before it nobody knows: neither in the boot before any agent, nor between two agents, nor while one was stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FirstLook {
     /// When it was, in seconds since the host came up.
@@ -34,11 +35,17 @@ impl Default for TimeoutHistory {
     }
 }
 
+/// Looks that are further apart leave a gap. An agent looks four times a second, and a restart of its service takes less.
+const GAP_SECONDS: u32 = 3;
+
 impl TimeoutHistory {
     /// Looks at current values at `now`, in seconds since the host came up. A value that is new was not in force at the
     /// last look.
     pub fn look(&mut self, values: &TimeoutValues, now: u32) {
         let since = self.looked_at_seconds.replace(now);
+        if since.is_none_or(|since| now > since.saturating_add(GAP_SECONDS)) {
+            self.first_look = None;
+        }
         let set = |(timeout, seconds): (&Timeout, &u32)| {
             (*seconds != timeout.spec().kernel_default_seconds).then_some(*timeout)
         };
@@ -49,14 +56,24 @@ impl TimeoutHistory {
         self.saw(values, since);
     }
 
-    /// A look of this boot that was before those of this process.
-    pub fn remember_first_look(&mut self, first: FirstLook) {
-        if self.first_look.as_ref().is_none_or(|known| first.at_seconds <= known.at_seconds) {
-            self.first_look = Some(first);
+    /// Looks of an earlier process, from `first` to `last_seconds` without a gap. They are those of this one too if it
+    /// began within [`GAP_SECONDS`] of their end.
+    pub fn continue_from(&mut self, first: FirstLook, last_seconds: u32) {
+        match &self.first_look {
+            None => (self.first_look, self.looked_at_seconds) = (Some(first), Some(last_seconds)),
+            Some(own) if own.at_seconds <= last_seconds.saturating_add(GAP_SECONDS) => {
+                self.first_look = Some(first)
+            }
+            Some(_) => {}
         }
     }
 
-    /// The first look of this boot that is known.
+    /// When the values were looked at last, in seconds since the host came up.
+    pub fn last_look_seconds(&self) -> Option<u32> {
+        self.looked_at_seconds
+    }
+
+    /// The first of the looks without a gap up to now.
     pub fn first_look(&self) -> Option<&FirstLook> {
         self.first_look.as_ref()
     }
@@ -82,5 +99,48 @@ impl TimeoutHistory {
     pub(super) fn of(&self, name: &str) -> impl Iterator<Item = (u32, Since)> {
         let values = Timeout::named(name).and_then(|t| self.values.get(&t));
         values.into_iter().flatten().map(|(seconds, since)| (*seconds, *since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: &str = "udp_timeout_stream";
+
+    fn values(seconds: u32) -> TimeoutValues {
+        [(Timeout::named(STREAM).expect("a timeout"), seconds)].into()
+    }
+
+    fn first(history: &TimeoutHistory) -> (u32, bool) {
+        let first = history.first_look().expect("it looked");
+        (first.at_seconds, !first.set_before.is_empty())
+    }
+
+    #[test]
+    fn what_was_set_and_set_back_between_two_looks_is_not_known() {
+        let mut history = TimeoutHistory::default();
+        (100..200).for_each(|now| history.look(&values(600), now));
+        assert_eq!(first(&history), (100, true));
+        history.look(&values(600), 199 + GAP_SECONDS);
+        assert_eq!(first(&history), (100, true), "no gap yet");
+        history.look(&values(600), 203 + 2 * GAP_SECONDS);
+        assert_eq!(first(&history), (203 + 2 * GAP_SECONDS, true), "a stopped agent sees nothing");
+    }
+
+    #[test]
+    fn looks_of_the_agent_before_count_where_this_one_came_right_after() {
+        let before = || FirstLook { at_seconds: 10, ..FirstLook::default() };
+        for (last, now, expected) in [(100, 102, 10), (100, 110, 110), (0, 110, 110)] {
+            // A command knows of the agent before it looks, an agent looks first.
+            let mut command = TimeoutHistory::default();
+            command.continue_from(before(), last);
+            command.look(&values(600), now);
+            assert_eq!(first(&command).0, expected, "{last} {now}");
+            let mut agent = TimeoutHistory::default();
+            agent.look(&values(600), now);
+            agent.continue_from(before(), last);
+            assert_eq!(first(&agent).0, expected, "{last} {now}");
+        }
     }
 }

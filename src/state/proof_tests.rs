@@ -208,7 +208,7 @@ fn a_look_of_an_agent_before_this_one_counts() {
     let mut history = TimeoutHistory::default();
     history.look(&values, FIRST);
     let earlier = FirstLook { at_seconds: FIRST - 5000, ..history.first_look().unwrap().clone() };
-    history.remember_first_look(earlier);
+    history.continue_from(earlier, FIRST - 1);
     history.look(&values, FIRST + 1);
     let mut scene = Scene::new();
     scene.bases = Bases::new(&history, &[], &Features::default());

@@ -29,15 +29,16 @@ pub fn entry(line: &str, ended: bool) -> Result<Option<Shown>, Broken> {
         return if message.starts_with('{') { Err("JSON in JSON") } else { entry(&message, true) };
     }
     let line = line.strip_prefix("MESSAGE=").unwrap_or(line);
+    // No other form has a word that begins so.
+    if let Some(at) = first_direction(line) {
+        return plain(line, at).map(Some);
+    }
     if let Some(at) = line.find("<flow") {
         prefix::check(&line[..at])?;
         return xml::entry(&line[at..]).map(Some);
     }
-    if let Some(at) = line.find(ovs::MARK) {
-        return ovs::entry(line, at, ended).map(Some);
-    }
-    match first_direction(line) {
-        Some(at) => plain(line, at).map(Some),
+    match line.find(ovs::MARK) {
+        Some(at) => ovs::entry(line, at, ended).map(Some),
         None => options::entry(line, ended).map(Some),
     }
 }

@@ -346,16 +346,17 @@ fn max(status: &StatusDocument) -> String {
 }
 
 fn growth(status: &StatusDocument) -> String {
+    let full = match status.seconds_to_full {
+        Some(seconds) if seconds <= 0.0 => ", full".into(),
+        Some(seconds) if seconds.is_finite() => format!(", full in {}", duration(seconds)),
+        _ => String::new(),
+    };
     if status.new_per_second.is_none() && status.net_growth_per_second.is_none() {
-        return "not known without events".into();
+        return format!("not known without events{full}");
     }
     let net = match rate(status.net_growth_per_second) {
         net if net == UNKNOWN || net.starts_with('-') => net,
         net => format!("+{net}"),
-    };
-    let full = match status.seconds_to_full {
-        Some(seconds) if seconds.is_finite() => format!(", full in {}", duration(seconds)),
-        _ => String::new(),
     };
     format!("{} new a second, {net} net{full}", rate(status.new_per_second))
 }

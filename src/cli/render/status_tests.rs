@@ -160,9 +160,15 @@ Last actions
 fn without_an_agent_the_text_says_where_it_was_read() {
     let mut status = canned::status();
     (status.agent, status.new_per_second, status.net_growth_per_second) = (None, None, None);
+    // Foreseen from growth, which is not known either.
+    status.seconds_to_full = None;
     let text = drawn(Some(80), 0, &status);
     assert!(text.contains("    Agent: no agent on /run/ctctl/host.sock; read from the kernel\n"), "{text}");
     assert!(text.contains("   Growth: not known without events\n"), "{text}");
+    status.seconds_to_full = Some(0.0);
+    assert!(drawn(Some(80), 0, &status).contains("   Growth: not known without events, full\n"));
+    status.net_growth_per_second = Some(0.0);
+    assert!(drawn(Some(80), 0, &status).contains("   Growth: - new a second, +0.0 net, full\n"));
 }
 
 #[test]

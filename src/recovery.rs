@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::executor::Values;
-use crate::journal::{Baseline, Held, Loaded, Records, SharedDisk, trail};
+use crate::journal::{
+    Baseline, Held, Loaded, Records, SharedDisk, TimeoutsSeen, broken_since_boot, has_trail, trail,
+};
 use crate::model::{Draft, Netns, RecordEvent, RevertRow};
 use host::HostBaseline;
 pub use notice::Noticed;
@@ -20,6 +22,25 @@ pub use prepare::Readiness;
 /// Resizing the hash holds every packet for about half a microsecond an entry (`nf_conntrack_hash_resize`): up to here
 /// that is 20 ms.
 const SMALL_ENTRIES: u64 = 40_000;
+
+const NOT_KNOWN: &str = "what was changed is not known any more: hold the values of `ctctl status -v` against those of \
+                         your sysctl files";
+
+/// Why values may be held though neither a baseline nor the journal says so.
+fn lost(dir: &Path, boot_id: &str, netns: &Netns) -> Option<String> {
+    if has_trail(dir, boot_id, netns.inode) {
+        return None;
+    }
+    let seen = TimeoutsSeen::load(dir, boot_id, netns.inode);
+    match broken_since_boot(dir) {
+        Some(path) => Some(format!("the baseline was broken and is set aside as {}", path.display())),
+        // An agent that begins records its baseline first, and one that ends in order says when it looked last.
+        None if seen.watcher.is_some() => {
+            Some("an agent of this boot did not end in order, and its baseline is gone".into())
+        }
+        None => None,
+    }
+}
 
 /// Keeps the baseline true, on disk and in memory.
 #[derive(Debug)]
@@ -113,14 +134,15 @@ impl Keeper {
             Loaded::Ours(baseline) => Ok(Self::with(dir, baseline)),
             Loaded::Unreadable(why) => Err(Loaded::unreadable(why)),
             // Gone or broken: what the journal says of this boot and namespace is all that is known.
-            Loaded::None => Ok(Self::followed(dir, boot_id, netns)),
+            Loaded::None => {
+                let lost = lost(dir, boot_id, netns).map(|why| Error::no("revert", why).hint(NOT_KNOWN));
+                lost.map_or_else(|| Ok(Self::followed(dir, boot_id, netns)), Err)
+            }
             Loaded::SetAside { path, why } => {
                 let mut keeper = Self::followed(dir, boot_id, netns);
                 let why = format!("the baseline was set aside as {}: {why}", path.display());
                 if keeper.is_clear() {
-                    let hint = "what was changed is not known any more: hold the values of `ctctl status -v` against \
-                                those of your sysctl files";
-                    return Err(Error::no("revert", why).hint(hint));
+                    return Err(Error::no("revert", why).hint(NOT_KNOWN));
                 }
                 keeper.set_aside = Some(format!("{why}; what the journal says was put back instead"));
                 Ok(keeper)

@@ -334,3 +334,25 @@ fn what_an_earlier_agent_holds_is_not_forgotten_by_one_that_may_not_write_it() {
     );
     assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline()["max"], 100_000);
 }
+
+#[test]
+fn nothing_to_put_back_is_said_of_what_is_known_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = || Keeper::found(dir.path(), BOOT, &netns(7));
+    assert!(found().is_ok(), "no agent was ever here");
+    let seen =
+        TimeoutsSeen { boot_id: BOOT.into(), inode: 7, watcher: Some((17, 1200)), ..Default::default() };
+    let write = |seen: &TimeoutsSeen| std::fs::write(TimeoutsSeen::path(dir.path()), seen.text()).unwrap();
+    write(&seen);
+    let error = found().unwrap_err();
+    assert_eq!(error.exit, Exit::No);
+    assert!(error.to_string().contains("did not end in order, and its baseline is gone"), "{error}");
+    write(&TimeoutsSeen { watcher: None, last_look_seconds: Some(5), ..seen });
+    assert!(found().is_ok(), "it put back what it held");
+    std::fs::write(Baseline::path(dir.path()), "{}").unwrap();
+    // The first one sets it aside.
+    for _ in 0..2 {
+        let error = found().unwrap_err();
+        assert!(error.to_string().contains("set aside as"), "{error}");
+    }
+}

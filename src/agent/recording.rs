@@ -227,7 +227,7 @@ impl Acting {
         };
         for name in self.keeper.withdraw(wanted) {
             let Some(intent) = self.recording.intents.remove(&name) else { continue };
-            let reason = format!("by the time its record was on disk, {name} was not to be changed any more");
+            let reason = format!("{name} was not to be changed any more before its record was on disk");
             let draft = Draft::new(intent.id, RecordEvent::Deferred, reason);
             self.chronicle.note(Draft {
                 action: Some(intent.action),

@@ -43,7 +43,7 @@ fn listeners(facts: &Facts) -> Option<Finding> {
         Finding::new("event-listeners", severity, title)
             .because(
                 "Each entry that ends is an event for each listener. An agent of ctctl under pressure deletes up to \
-                 flush.per_second_critical entries a second, 100,000 by default, and `conntrack -F` all at once. A \
+                 flush.per_second_critical entries a second, 200,000 by default, and `conntrack -F` all at once. A \
                  queued event holds about 1,280 bytes of the listener's buffer, so that the default of 212,992 bytes \
                  holds 166: what comes beyond is lost to it, and conntrackd has to resynchronize.",
             )

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -241,6 +242,18 @@ fn set_aside(dir: &Path, label: &str, why: String) -> Loaded {
         let _ = fs::remove_file(old);
     }
     Loaded::SetAside { path: to, why }
+}
+
+/// A baseline of this boot that was broken and set aside: what the agent that wrote it holds is not known any more.
+pub fn broken_since_boot(dir: &Path) -> Option<PathBuf> {
+    let up = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).ok()?;
+    let up = Duration::from_secs(u64::try_from(up.tv_sec()).ok()?);
+    let of_this_boot = |path: &Path| {
+        let changed = fs::symlink_metadata(path).and_then(|facts| facts.modified());
+        changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age < up))
+    };
+    let broken = |path: &Path| path.to_string_lossy().contains("json.broken-");
+    numbered(dir).into_iter().map(|(_, path)| path).rfind(|path| broken(path) && of_this_boot(path))
 }
 
 /// The baselines set aside, by their number.

@@ -31,13 +31,13 @@ use jiff::Timestamp;
 
 use crate::model::{Draft, JournalRecord, Netns};
 
-pub use baseline::{Baseline, Held, Loaded};
+pub use baseline::{Baseline, Held, Loaded, broken_since_boot};
 pub use disk::{SharedDisk, serve};
 use read::Last;
 pub use read::read;
 pub use records::{Recorded, Records, Ticket};
 pub use seen::TimeoutsSeen;
-pub use trail::trail;
+pub use trail::{has_trail, trail};
 
 pub use writer::Ring;
 use writer::{DiskSink, Sink, Writer};

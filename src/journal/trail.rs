@@ -19,6 +19,12 @@ pub fn trail(dir: &Path, boot_id: &str, inode: u64) -> BTreeMap<String, Held> {
     held
 }
 
+/// Whether the journal has records of this boot and namespace.
+pub fn has_trail(dir: &Path, boot_id: &str, inode: u64) -> bool {
+    let records = read(dir, 0, None, |_| {}).unwrap_or_default();
+    records.iter().any(|r| r.boot_id == boot_id && r.netns.inode == inode && !r.dry_run)
+}
+
 /// An act that does not go on from where the last one ended is not to be followed: a record is missing or wrong.
 fn follow(held: &mut BTreeMap<String, Held>, doubtful: &mut BTreeSet<String>, record: &JournalRecord) {
     let (Some(name), Some(from), Some(to)) = (&record.name, record.from, record.to) else { return };

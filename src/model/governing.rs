@@ -1,6 +1,6 @@
 //! Which timeout sysctl an entry stands under, by its protocol and state.
 
-use super::entry::Entry;
+use super::entry::{Entry, TcpInfo, TcpState};
 use super::timeouts::{TIMEOUTS, Timeout};
 use super::tuple::{DCCP, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE};
 
@@ -52,6 +52,10 @@ impl Timeout {
     pub fn governing(entry: &Entry) -> Option<Timeout> {
         let (replied, assured) = (entry.status.seen_reply(), entry.status.assured());
         Some(match entry.original.protocol {
+            // Data that nobody has acknowledged holds an open connection to less than `tcp_timeout_established`.
+            TCP if entry.tcp?.state == TcpState::Established && entry.tcp?.any(TcpInfo::UNACKNOWLEDGED) => {
+                const { at("tcp_timeout_unacknowledged") }
+            }
             TCP => {
                 return TCP_STATES.get(usize::from(entry.tcp?.state.to_kernel())).copied().flatten();
             }
@@ -72,7 +76,7 @@ impl Timeout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Status, TcpInfo, TcpState, Tuple};
+    use crate::model::{Status, Tuple};
 
     #[test]
     fn every_protocol_and_state_has_the_timeout_that_the_kernel_gives_it() {
@@ -85,6 +89,10 @@ mod tests {
             let tcp = Some(TcpInfo { state, flags_original: 0, flags_reply: 0 });
             Entry { tcp, ..entry(TCP, Status::SEEN_REPLY | Status::ASSURED) }
         };
+        let unacknowledged = |state| {
+            let flags_reply = TcpInfo::UNACKNOWLEDGED;
+            Entry { tcp: Some(TcpInfo { state, flags_original: 0, flags_reply }), ..tcp(TcpState::None) }
+        };
         let (replied, assured) = (Status::SEEN_REPLY, Status::SEEN_REPLY | Status::ASSURED);
         for (entry, name) in [
             (tcp(TcpState::SynSent), Some("tcp_timeout_syn_sent")),
@@ -92,6 +100,8 @@ mod tests {
             (tcp(TcpState::None), None),
             (tcp(TcpState::Unknown(200)), None),
             (tcp(TcpState::Established), Some("tcp_timeout_established")),
+            (unacknowledged(TcpState::Established), Some("tcp_timeout_unacknowledged")),
+            (unacknowledged(TcpState::LastAck), Some("tcp_timeout_last_ack")),
             (tcp(TcpState::TimeWait), Some("tcp_timeout_time_wait")),
             (tcp(TcpState::Close), Some("tcp_timeout_close")),
             (entry(TCP, 0), None),

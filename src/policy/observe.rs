@@ -37,7 +37,7 @@ pub(super) fn until_next_seconds(scan: &Scan, settings: &Settings) -> f64 {
         let floor = settings.flush.floor_seconds(seen.class);
         let first = seen.idle.least_missing_to(floor).map_or(f64::from(floor), f64::from);
         let some_are_not_past = seen.entries > seen.would_free.saturating_add(seen.in_grace);
-        some_are_not_past.then(|| first.max(f64::from(floor) / 16.0).min(f64::from(floor) / 5.0))
+        some_are_not_past.then(|| first.min(f64::from(floor) / 5.0))
     };
     let least = scan.classes.iter().filter_map(until).fold(LONGEST_SECONDS, f64::min);
     least.max(1.0).max(10.0 * scan.duration_seconds)

@@ -91,8 +91,6 @@ pub enum When {
     Boot,
     /// Again and again: by cron, or by a timer.
     Again,
-    /// Where somebody starts it.
-    ByHand,
 }
 
 /// What a unit, a script or a line of a table runs, in its order.

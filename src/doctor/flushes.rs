@@ -6,6 +6,9 @@ use super::formats::Command;
 use super::writers;
 use crate::model::{Finding, Severity};
 
+/// Programs that run what their arguments name: `ip netns exec NAME conntrack …`.
+const RUNNERS: [&str; 6] = ["ip", "flock", "chrt", "taskset", "nsenter", "systemd-run"];
+
 /// What empties the table again and again.
 pub fn check(facts: &Facts, files: &Files) -> Vec<Finding> {
     let again = files.programs.iter().filter(|program| program.when == When::Again);
@@ -21,9 +24,9 @@ pub fn check(facts: &Facts, files: &Files) -> Vec<Finding> {
 /// Whether a command deletes every entry of the table: `conntrack -F`, and `-D` without anything that has to match.
 fn empties(command: &Command) -> bool {
     let arguments = command.arguments();
-    // `ip netns exec NAME conntrack …`.
     let at = arguments.iter().position(|word| word == "conntrack" || word.ends_with("/conntrack"));
-    let Some(at) = at.filter(|at| *at == 0 || command.program() == "ip") else { return false };
+    let runs = RUNNERS.contains(&command.program());
+    let Some(at) = at.filter(|at| *at == 0 || runs) else { return false };
     let words = &arguments[at + 1..];
     let other_table = words.iter().any(|word| matches!(word.as_str(), "expect" | "dying" | "unconfirmed"));
     let is = |short: char, long: &str| {
@@ -63,6 +66,7 @@ mod tests {
             "conntrack -F",
             "/usr/sbin/conntrack --flush >/dev/null",
             "ip netns exec blue conntrack -F",
+            "flock -n /run/x conntrack -F",
             "conntrack -D",
             "sudo conntrack -F conntrack",
         ] {

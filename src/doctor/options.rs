@@ -4,7 +4,7 @@ use super::boot_modules::parameters;
 use super::cure::{MODPROBE_FILE, key, quoted};
 use super::facts::{Facts, Files};
 use super::modules::{first, read, word};
-use super::{names, value};
+use super::{names, trial, value};
 use crate::model::{FileLine, Finding, Severity};
 
 /// What a parameter takes (param_ops of kernel/params.c).
@@ -127,6 +127,28 @@ fn rewritten(line: &FileLine, keep: impl Fn(&str) -> bool, more: Option<&str>) -
     ["options", "nf_conntrack"].into_iter().chain(kept).chain(more).collect::<Vec<_>>().join(" ")
 }
 
+/// The file under a name that is read, where nothing is wrong with what it then says and no other has the name.
+fn under_its_name(facts: &Facts, files: &Files, line: &FileLine) -> Vec<String> {
+    let to = format!("{}.conf", line.path);
+    let taken = files.modprobe.iter().any(|other| other.path == to);
+    let why = match taken {
+        true => Some(format!("{} is there already", facts.path(&to))),
+        false => trial::modprobe(facts, line, &to, &line.text),
+    };
+    match why {
+        None => vec![facts.rename(&line.path, &to)],
+        Some(why) => vec![format!("# if it were read: {why}"), facts.comment_out(&line.path, line)],
+    }
+}
+
+/// Another text in place of a line where nothing is wrong with what it then says; else the line without the option.
+fn tried(facts: &Facts, line: &FileLine, with: &str, option: &str) -> Vec<String> {
+    match trial::modprobe(facts, line, &line.path, with) {
+        None => vec![facts.replace(&line.path, line, with)],
+        Some(why) => vec![format!("# with {with}: {why}"), without(facts, line, option)],
+    }
+}
+
 /// The same line without an option: a comment, where nothing else stands in it.
 fn without(facts: &Facts, line: &FileLine, name: &str) -> String {
     match options(line).all(|(other, _)| other == name) {
@@ -176,7 +198,7 @@ fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
             line,
             format!("{} is not read: its name does not end in .conf", line.path),
             "modprobe reads *.conf of modprobe.d alone; the module comes with its default.",
-            vec![facts.rename(&line.path, &format!("{}.conf", line.path))],
+            under_its_name(facts, files, line),
         ));
     }
     if alias {
@@ -227,16 +249,16 @@ fn unknown(facts: &Facts, line: &FileLine, name: &str, value: Option<&str>) -> F
     let fix = match size {
         Some(size) => {
             let with = rewritten(line, |other| other != name, Some(&format!("hashsize={size}")));
-            facts.replace(&line.path, line, &with)
+            tried(facts, line, &with, name)
         }
-        None => without(facts, line, name),
+        None => vec![without(facts, line, name)],
     };
     no_effect(
         facts,
         line,
         format!("nf_conntrack has no parameter {name}"),
         "The kernel ignores it with a line in its log; max is a sysctl, the number of buckets is hashsize.",
-        vec![fix],
+        fix,
     )
 }
 
@@ -273,10 +295,10 @@ fn refuses(facts: &Facts, line: &FileLine, name: &str, value: Option<&str>) -> F
         None => format!("nf_conntrack does not load with {name} without a value"),
     };
     let meant = value.filter(|_| name == "hashsize").and_then(value::meant);
-    let mut fix = vec![match meant.filter(|size| (1..=MOST_BUCKETS).contains(size)) {
-        Some(size) => facts.replace(&line.path, line, &with_hashsize(line, size)),
-        None => without(facts, line, name),
-    }];
+    let mut fix = match meant.filter(|size| (1..=MOST_BUCKETS).contains(size)) {
+        Some(size) => tried(facts, line, &with_hashsize(line, size), name),
+        None => vec![without(facts, line, name)],
+    };
     fix.extend(facts.live("modprobe nf_conntrack"));
     Finding::new("modprobe-bad-value", Severity::Error, title)
         .because(

@@ -14,7 +14,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(files) = &facts.files else { return Vec::new() };
     let mut found = conflicts(facts, files);
     let mut trial = Trial::new(facts);
-    found.extend(files.sysctl.iter().filter_map(|file| not_read(facts, files, file, &mut trial)));
+    found.extend(files.sysctl.iter().filter_map(|file| not_read(facts, files, file, Some(&mut trial))));
     found.extend(before_module(facts, files));
     found.extend(overwritten(facts, files));
     found
@@ -114,7 +114,17 @@ const COPIES: [&str; 14] = [
     ".ucf-old",
 ];
 
-fn not_read(facts: &Facts, files: &Files, file: &SysctlFile, trial: &mut Trial<'_>) -> Option<Finding> {
+/// Files that nothing reads at boot, without their fixes.
+pub(super) fn unread(facts: &Facts, files: &Files) -> Vec<Finding> {
+    files.sysctl.iter().filter_map(|file| not_read(facts, files, file, None)).collect()
+}
+
+fn not_read(
+    facts: &Facts,
+    files: &Files,
+    file: &SysctlFile,
+    trial: Option<&mut Trial<'_>>,
+) -> Option<Finding> {
     let sets = |line: &&crate::model::SysctlLine| line.value.is_some() && line.conntrack_name().is_some();
     let lines: Vec<_> = file.lines.iter().filter(sets).map(|line| facts.at(file, line)).collect();
     let copy = COPIES.iter().any(|ending| file.listed_as.ends_with(ending));
@@ -130,7 +140,7 @@ fn not_read(facts: &Facts, files: &Files, file: &SysctlFile, trial: &mut Trial<'
             let command =
                 format!("{}ln -s ../sysctl.conf {}", facts.make_directory(&link), quoted(&facts.path(&link)));
             let mut fix = others_count(facts, file);
-            fix.extend(trial.apply(file, vec![command]));
+            fix.extend(trial.map(|trial| trial.apply(file, vec![command])).unwrap_or_default());
             Some(
                 Finding::new("sysctl-conf-not-read", Severity::Error, "/etc/sysctl.conf is not applied at boot")
                     .because(
@@ -148,7 +158,7 @@ fn not_read(facts: &Facts, files: &Files, file: &SysctlFile, trial: &mut Trial<'
             Finding::new("sysctl-file-not-read", Severity::Error, format!("{name} is applied by nothing"))
                 .because("Only files whose names end in .conf are read.")
                 .seen(lines)
-                .fix(renamed(facts, files, file, trial))
+                .fix(trial.map(|trial| renamed(facts, files, file, trial)).unwrap_or_default())
                 .source(&["sysctl.d(5)"]),
         ),
         AppliedBy::Boot | AppliedBy::Again | AppliedBy::Ufw => None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::cure::{MODULES_FILE, SYSCTL_FILE, key};
 use super::facts::{BootModule, Facts, Files};
-use super::{order, services, size, timeouts, value, writers};
+use super::{lines, order, services, size, timeouts, value, writers};
 use crate::model::{AppliedBy, FileLine, Finding, SysctlFile, SysctlLine};
 
 /// More lines of one tree are not tried: they become comments.
@@ -76,7 +76,13 @@ impl<'a> Trial<'a> {
                 found.applied_by = AppliedBy::Boot;
             }
         };
-        match self.attempt(changed, None) {
+        // What stands in a file that nothing reads was not looked at yet.
+        let unread = match file.applied_by {
+            AppliedBy::Nobody => found_in(facts, file),
+            _ => None,
+        };
+        let applied = unread.map_or_else(|| self.attempt(changed, None), Err);
+        match applied {
             Ok(early) => fix.into_iter().chain(early).collect(),
             Err(why) => {
                 let ours = file.lines.iter().filter(|line| line.conntrack_name().is_some());
@@ -159,6 +165,27 @@ pub fn holds(facts: &Facts, name: &str, value: u64) -> Result<(), String> {
     }
 }
 
+/// What is found for the lines of a file once it is read.
+fn found_in(facts: &Facts, file: &SysctlFile) -> Option<String> {
+    let mut candidate = facts.clone();
+    let files = candidate.files.as_mut()?;
+    files.sysctl.retain(|other| other.path == file.path && other.listed_as == file.listed_as);
+    files.sysctl.iter_mut().for_each(|other| other.applied_by = AppliedBy::Boot);
+    lines::check(&candidate).into_iter().next().map(|finding| finding.title)
+}
+
+/// What is found for a line of modprobe.d, as another text or under another name; nothing where all is well.
+pub fn modprobe(facts: &Facts, line: &FileLine, path: &str, text: &str) -> Option<String> {
+    let mut candidate = facts.clone();
+    let files = candidate.files.as_mut()?;
+    let found = files.modprobe.iter_mut().find(|other| other.path == line.path && other.line == line.line)?;
+    (found.path, found.text) = (path.to_owned(), text.to_owned());
+    let before = titles(facts);
+    let after = titles(&candidate);
+    let new = after.into_iter().find(|(title, count)| *count > before.get(title).copied().unwrap_or(0));
+    new.map(|((_, title), _)| title)
+}
+
 fn is_late(facts: &Facts) -> bool {
     facts.files.as_ref().is_some_and(|files| order::before_module(facts, files).is_some())
 }
@@ -170,6 +197,7 @@ fn titles(facts: &Facts) -> BTreeMap<(String, String), usize> {
     let Some(files) = &facts.files else { return BTreeMap::new() };
     let mut found: Vec<Finding> = checks.iter().flat_map(|check| check(facts)).collect();
     found.extend(order::conflicts(facts, files));
+    found.extend(order::unread(facts, files));
     found.extend(order::before_module(facts, files));
     let mut titles = BTreeMap::new();
     for finding in found {

@@ -37,8 +37,6 @@ pub fn directives(lines: &[FileLine]) -> Vec<Directive> {
 pub struct Unit {
     /// `x.service`.
     pub name: String,
-    /// It is started at boot, by a timer or by another unit that is.
-    pub enabled: bool,
     /// Those of the fragment, then of its drop-ins.
     pub directives: Vec<Directive>,
 }
@@ -104,7 +102,7 @@ mod tests {
             ..FileLine::default()
         });
         let directives = directives(&lines.collect::<Vec<_>>());
-        Unit { name: name.into(), directives, ..Unit::default() }
+        Unit { name: name.into(), directives }
     }
 
     #[test]

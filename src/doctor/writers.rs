@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::cure::key;
 use super::facts::{Facts, Files};
 use super::formats::Command;
-use super::formats::writes::Write;
+use super::formats::shell;
+use super::formats::writes::{self, Write, script};
 use super::names::{self, Known, Near};
 use super::settings::Setting;
 use super::short_timeouts::{self, negative_finding, short};
@@ -158,13 +159,19 @@ fn is_same_command(a: &Write, b: &Write) -> bool {
 /// The file without the write: in a script `:` takes the place of the command, so that what stands around it stays a
 /// script; elsewhere the line becomes a comment.
 fn without(facts: &Facts, write: &Write) -> String {
-    match &write.command {
-        Some(command) => without_command(facts, &write.line, command),
-        None => facts.comment_out(&write.line.path, &write.line),
+    let Some(command) = &write.command else { return facts.comment_out(&write.line.path, &write.line) };
+    // Of what `sh -c` runs only what writes goes, where that can be cut out.
+    let inside = script(command).map(|text| shell::of_line(&write.line, text)).unwrap_or_default();
+    let is_it = |command: &&Command| writes::of(command).iter().any(|inner| inner.key == write.key);
+    let inner = inside.iter().find(is_it).and_then(|inner| among_others(&write.line, inner));
+    match inner {
+        Some(text) => facts.substitute(&write.line.path, write.line.line, &text, ":"),
+        None => without_command(facts, &write.line, command),
     }
 }
 
-/// As [`without`], of a command whatever it does. A unit keeps something to run: systemd refuses a service without it.
+/// As [`without`], of a command whatever it does. What else its line runs stays, and a unit keeps something to run:
+/// systemd refuses a service without it.
 pub fn without_command(facts: &Facts, line: &FileLine, command: &Command) -> String {
     match command.text() {
         Some(text) if text == line.text && command.inside => facts.mute(&line.path, line),
@@ -175,11 +182,24 @@ pub fn without_command(facts: &Facts, line: &FileLine, command: &Command) -> Str
             Some(with) => facts.replace(&line.path, line, &with),
             None => facts.comment_out(&line.path, line),
         },
-        _ if line.path.contains("/systemd/") && line.text.starts_with("ExecStart=") => {
-            facts.replace(&line.path, line, "ExecStart=/bin/true")
-        }
-        _ => facts.comment_out(&line.path, line),
+        None => match among_others(line, command) {
+            Some(text) => facts.substitute(&line.path, line.line, &text, ":"),
+            None if line.path.contains("/systemd/") && line.text.starts_with("ExecStart=") => {
+                facts.replace(&line.path, line, "ExecStart=/bin/true")
+            }
+            None => facts.comment_out(&line.path, line),
+        },
     }
+}
+
+/// The text of a command in a line that a shell runs with others in it; nothing where it is alone, or cannot be cut out.
+fn among_others(line: &FileLine, command: &Command) -> Option<String> {
+    let text = command.words.join(" ");
+    let writes = command.redirects.iter().any(|redirect| redirect.target.contains("conntrack"));
+    let (before, behind) = line.text.split_once(&text).filter(|_| !writes && line.last == line.line)?;
+    let others = [before, behind].iter().any(|part| [";", "&&", "||"].iter().any(|sign| part.contains(sign)));
+    let by_shell = !line.path.contains("/systemd/") || line.text.contains("sh -");
+    (others && by_shell).then_some(text)
 }
 
 /// A constant that the kernel refuses. What only the run decides may be right.

@@ -288,3 +288,53 @@ fn sizes_are_changed_where_they_are_set() {
         );
     }
 }
+
+#[test]
+fn scripts_keep_their_shape_and_lines_what_else_they_run() {
+    let assignment = "net.netfilter.nf_conntrack_max=131072";
+    for script in [
+        format!("#!/bin/sh\nfor i in 1 2; do\nsysctl -w {assignment}\ndone\n"),
+        format!(
+            "#!/bin/sh\nif true\nthen\nsysctl -w {assignment} \\\n  net.netfilter.nf_conntrack_acct=1\nfi\n"
+        ),
+        format!("#!/bin/sh\nf() {{\n# why\nsysctl -w {assignment}\n}}\nf\n"),
+        format!("#!/bin/sh\ncase $1 in\nstart) sysctl -w {assignment} ;;\nesac\n"),
+        format!(
+            "#!/bin/sh\nsysctl -w {assignment} || exit 1\n(sysctl -w net.netfilter.nf_conntrack_acct=1) &\n"
+        ),
+    ] {
+        cured(&tree(&[(FILE, &set("max", "65536")), ("etc/rc.local", &script)]));
+    }
+    let cron = "0 3 * * 0 root conntrack -F; ip route flush cache\n";
+    let tree = tree(&[("etc/cron.d/ct", cron)]);
+    cured(&tree);
+    assert_eq!(text(&tree, "etc/cron.d/ct"), "0 3 * * 0 root :; ip route flush cache\n");
+    let unit = format!("[Service]\nExecStart=/bin/sh -c \"sysctl -w {assignment}; exec /usr/bin/daemon\"\n");
+    let wanted = ("usr/lib/systemd/system/multi-user.target.wants/d.service", "-> ../d.service");
+    let tree = self::tree(&[("usr/lib/systemd/system/d.service", &unit), wanted]);
+    cured(&tree);
+    let left = text(&tree, "usr/lib/systemd/system/d.service");
+    assert_eq!(left, "[Service]\nExecStart=/bin/sh -c \":; exec /usr/bin/daemon\"\n");
+}
+
+#[test]
+fn what_nothing_read_is_tried_before_it_is_read() {
+    let options = |size: &str| format!("options nf_conntrack hashsize={size}\n");
+    for files in [
+        vec![(
+            "etc/sysctl.conf",
+            "net.ipv4.ip_conntrack_max=65536\nnet.ipv4.netfilter.ip_conntrack_max=131072\n".to_owned(),
+        )],
+        vec![("etc/sysctl.d/a", set("max", "65536."))],
+        vec![(FILE, set("buckets", "65536")), ("etc/modprobe.d/n", options("131072"))],
+        vec![(FILE, set("max", "4194304")), ("etc/modprobe.d/n.conf", options("64k"))],
+        vec![
+            (FILE, set("max", "4194304")),
+            ("etc/modprobe.d/n.conf", "options nf_conntrack hash_size=1024\n".to_owned()),
+        ],
+        vec![("etc/modprobe.d/n", options("131072")), ("etc/modprobe.d/n.conf", options("131072"))],
+    ] {
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        cured(&tree(&files));
+    }
+}

@@ -56,7 +56,8 @@ const COMMAND_LINES: [&str; 9] = [
     "boot/extlinux.conf",
     "boot/syslinux/syslinux.cfg",
 ];
-const COMMAND_LINE_DIRECTORIES: [(&str, &str); 4] = [
+const COMMAND_LINE_DIRECTORIES: [(&str, &str); 5] = [
+    ("efi/loader/entries", ".conf"),
     ("etc/cmdline.d", ".conf"),
     ("usr/lib/cmdline.d", ".conf"),
     ("boot/loader/entries", ".conf"),
@@ -167,18 +168,17 @@ pub fn programs(image: &Image, systemd: bool) -> Programs {
         let own = units.iter().filter(|unit| unit.name == EARLY[1]);
         own.flat_map(|unit| unit.words("After").map(str::to_owned).collect::<Vec<_>>()).collect()
     };
-    found.units = units.iter().filter(|unit| unit.enabled).map(|unit| unit.name.clone()).collect();
-    let timers = units.iter().filter(|unit| unit.enabled && unit.name.ends_with(".timer"));
+    found.units = units.iter().map(|unit| unit.name.clone()).collect();
+    let timers = units.iter().filter(|unit| unit.name.ends_with(".timer"));
     let timed: BTreeSet<String> = timers.flat_map(|unit| unit.starts()).collect();
     for unit in &units {
         let early = EARLY.contains(&unit.name.as_str())
             || unit.is_before(EARLY[1])
             || (after_these.contains(&unit.name) && unit.name.ends_with(".service"));
-        let when = match (unit.enabled, early) {
-            (false, _) => When::ByHand,
-            (true, true) => When::BeforeSysctls,
-            (true, false) if timed.contains(&unit.name) => When::Again,
-            (true, false) => When::Boot,
+        let when = match timed.contains(&unit.name) {
+            _ if early => When::BeforeSysctls,
+            true => When::Again,
+            false => When::Boot,
         };
         found.unit(image, unit, when);
     }
@@ -202,12 +202,10 @@ pub fn programs(image: &Image, systemd: bool) -> Programs {
 
 impl Programs {
     fn unit(&mut self, image: &Image, unit: &Unit, when: When) {
-        if when != When::ByHand {
-            let of = |directive: &units::Directive| directive.at.path.trim_start_matches('/').to_owned();
-            let mut paths: Vec<String> = unit.directives.iter().map(of).collect();
-            paths.dedup();
-            self.paths.extend(paths);
-        }
+        let of = |directive: &units::Directive| directive.at.path.trim_start_matches('/').to_owned();
+        let mut paths: Vec<String> = unit.directives.iter().map(of).collect();
+        paths.dedup();
+        self.paths.extend(paths);
         self.with_scripts(image, when, unit.commands());
     }
 
@@ -220,7 +218,7 @@ impl Programs {
             commands.push(command);
             for path in paths {
                 let inside = of_script(image, &path);
-                if !inside.is_empty() && when != When::ByHand {
+                if !inside.is_empty() {
                     self.paths.push(path);
                 }
                 commands.extend(inside);
@@ -311,7 +309,7 @@ fn of_script(image: &Image, path: &str) -> Vec<Command> {
     text.map(|text| commands::script(&text)).unwrap_or_default()
 }
 
-/// Every unit that something starts, and those of /etc that nothing does; with their drop-ins.
+/// Every unit that something starts, with its drop-ins.
 fn units(image: &Image) -> Vec<Unit> {
     let listed: Vec<(&str, BTreeSet<String>)> =
         UNITS.iter().map(|directory| (*directory, image.list(directory).into_iter().collect())).collect();
@@ -327,18 +325,9 @@ fn units(image: &Image) -> Vec<Unit> {
         if found.contains_key(&name) {
             continue;
         }
-        let unit = Unit { enabled: true, ..unit(image, &listed, &name) };
+        let unit = unit(image, &listed, &name);
         todo.extend(unit.starts());
         found.insert(name, unit);
-    }
-    let own = listed.first().into_iter().flat_map(|(_, names)| names);
-    for name in own.filter(|name| name.ends_with(".service")) {
-        if !found.contains_key(name) {
-            let unit = unit(image, &listed, name);
-            // What has no section Install is for others to start.
-            let enabled = !unit.directives.iter().any(|directive| directive.section == "Install");
-            found.insert(name.clone(), Unit { enabled, ..unit });
-        }
     }
     found.into_values().collect()
 }
@@ -352,12 +341,14 @@ fn unit(image: &Image, listed: &[(&str, BTreeSet<String>)], name: &str) -> Unit 
         let (directory, _) = listed.iter().find(|(_, there)| there.contains(*name))?;
         Some(format!("{directory}/{name}"))
     });
-    let text = place.and_then(|path| image.read(&path));
+    let text = place.as_ref().and_then(|path| image.read(path));
     let instance =
         name.split_once('@').and_then(|(_, rest)| Some(rest.rsplit_once('.')?.0)).unwrap_or_default();
     let mut directives = match &text {
         Some(text) => units::directives(&joined(&text, Format::Unit)),
-        None => return Unit { name: name.to_owned(), ..Unit::default() },
+        // A link to /dev/null masks it, drop-ins and all.
+        None if place.is_some() => return Unit { name: name.to_owned(), directives: Vec::new() },
+        None => Vec::new(),
     };
     let mut dropins: BTreeMap<String, String> = BTreeMap::new();
     for name in names {
@@ -375,5 +366,5 @@ fn unit(image: &Image, listed: &[(&str, BTreeSet<String>)], name: &str) -> Unit 
     for directive in directives.iter_mut().filter(|directive| directive.value.contains('%')) {
         directive.value = directive.value.replace("%i", instance).replace("%I", instance);
     }
-    Unit { name: name.to_owned(), enabled: false, directives }
+    Unit { name: name.to_owned(), directives }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::model::{
     ActionRow, Basis, Bounds, Class, ClassRegret, ClassRow, ClassScan, Header, Netns, Plan, PlanDocument,
     RevertDocument, RevertRow, Scan, Settings, Snapshot, SnapshotDocument, SourceCount, SourceRow,
-    StatusDocument, TimeoutRow,
+    StatusDocument, TimeoutRow, Unclassed, UnclassedRow,
 };
 use crate::policy;
 
@@ -51,6 +51,8 @@ pub fn status(
         },
         timeouts: timeouts(snapshot, settings, baseline),
         classes: snapshot.scan.as_ref().map(|scan| classes(scan, snapshot, plan)),
+        unclassed: snapshot.scan.as_ref().map(|scan| unclassed(scan, snapshot)),
+        unproven: snapshot.scan.as_ref().map(|scan| scan.unproven.clone()),
         classes_age_seconds: scan_age(snapshot),
         protected: snapshot.scan.as_ref().map(|scan| scan.protected),
         waiting: plan.waiting.clone(),
@@ -113,6 +115,12 @@ fn classes(scan: &Scan, snapshot: &Snapshot, plan: &Plan) -> Vec<ClassRow> {
     scan.classes.iter().chain(&fair_share).map(row).collect()
 }
 
+/// The entries of no class, with the timeouts as they are.
+fn unclassed(scan: &Scan, snapshot: &Snapshot) -> Vec<UnclassedRow> {
+    let now = |seen: &Unclassed| seen.timeout.and_then(|timeout| snapshot.timeouts.get(&timeout)).copied();
+    scan.unclassed.iter().map(|seen| seen.row(now(seen), scan.entries)).collect()
+}
+
 /// `plan`, made of these facts.
 pub fn plan(header: Header, snapshot: &Snapshot, plan: &Plan) -> PlanDocument {
     PlanDocument {
@@ -121,6 +129,8 @@ pub fn plan(header: Header, snapshot: &Snapshot, plan: &Plan) -> PlanDocument {
         reasons: plan.reasons.clone(),
         actions: plan.actions.iter().map(ActionRow::from).collect(),
         classes: snapshot.scan.as_ref().map(|scan| classes(scan, snapshot, plan)),
+        unclassed: snapshot.scan.as_ref().map(|scan| unclassed(scan, snapshot)),
+        unproven: snapshot.scan.as_ref().map(|scan| scan.unproven.clone()),
         classes_age_seconds: scan_age(snapshot),
         scan: plan.scan,
         waiting: plan.waiting.clone(),
@@ -174,6 +184,7 @@ pub fn source_rows(counts: impl IntoIterator<Item = SourceCount>, entries: u64) 
         assured: c.assured,
         unreplied: c.unreplied,
         idle: c.idle,
+        idle_unknown: None,
     };
     counts.into_iter().map(row).collect()
 }

@@ -1,13 +1,20 @@
 //! Where class, proof of idleness and protection meet: the one judgement of a single entry, shared by the scan that
 //! counts, the flush that deletes, the dry run and `plan`.
 
+mod judged;
+mod unclassed;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub use judged::Judged;
+use unclassed::Unclasseds;
+
 use crate::model::{
-    Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, IdleProof, Scan, Status, Timeout, Verdict,
+    Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, IdleProof, Knowledge, Scan, Status, Timeout,
+    Unproven, UnprovenCounts,
 };
 use crate::policy::{Protected, Protection};
-use crate::state::{Bases, Identify, Idle, LocalLife, Observations, Proofs, Sightings, Weighing};
+use crate::state::{Bases, Identify, Idle, LocalLife, Observations, Proof, Proofs, Sightings, Weighing};
 
 /// What the event stream says of single entries, shared between the thread that hears it and the one that scans.
 pub type SharedSightings = Arc<RwLock<Sightings>>;
@@ -41,65 +48,6 @@ impl Grounds {
     }
 }
 
-/// What an entry is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Judged {
-    /// Its protocol and state.
-    pub group: GroupPlace,
-    /// The timeout that it stands under.
-    pub timeout: Option<Timeout>,
-    /// Its class, if it is of one.
-    pub class: Option<Class>,
-    /// Why it stays whatever happens.
-    pub protected: Option<&'static str>,
-    /// Its certain idleness in seconds.
-    pub idle_seconds: Option<u32>,
-    /// Its idleness in seconds by the timeouts that are known, where that is more than what is certain: which were in
-    /// force before the first look nobody saw.
-    pub presumed_seconds: Option<u32>,
-    /// Nothing but the unknown past of its timeout keeps it from being past its floor.
-    pub presumed_stale: bool,
-    /// By this it is ordered among those that fair share takes: as its idleness, but what is past the emergency floor for
-    /// certain is told apart by what it is presumed to be.
-    pub order_seconds: Option<u32>,
-    /// It may go: of a class, unprotected, idle for certain past its floor.
-    pub eligible: bool,
-    /// It may go at level critical alone: unprotected, idle for certain past its class's floor, but not past its own.
-    pub only_critical: bool,
-    /// It is gone within `grace_seconds` unless a packet comes: it was given a second chance, or has no more left.
-    pub in_grace: bool,
-    /// It was given a second chance, and a packet came since.
-    pub spoke: bool,
-    /// What protects it may be lifted.
-    pub liftable: bool,
-    /// It would be eligible, were what protects it lifted.
-    pub held_by_protection: bool,
-    /// Idle for certain past its own floor, whatever protects it.
-    pub past_floor: bool,
-}
-
-impl Judged {
-    /// The same in the words of commands.
-    pub fn verdict(&self, entry: &Entry, settings: &FlushSettings) -> Verdict {
-        Verdict {
-            class: self.class,
-            idle_seconds: self.idle_seconds,
-            presumed_seconds: self.presumed_seconds,
-            floor_seconds: self.class.map(|class| settings.floor_of_seconds(class, entry)),
-            protected: self.protected,
-            past_floor: self.past_floor,
-            in_grace: self.in_grace,
-            protocol: entry.original.protocol,
-        }
-    }
-
-    /// Idleness of an entry that nothing protects, past its class's floor or not: certain as far as the emergency floor,
-    /// and beyond that the order in which fair share takes.
-    pub fn idle_unprotected(&self) -> Option<u32> {
-        self.order_seconds.filter(|_| self.protected.is_none())
-    }
-}
-
 /// Judges the entries of one scan and keeps its histograms.
 pub struct Sieve<'a> {
     settings: &'a FlushSettings,
@@ -112,6 +60,8 @@ pub struct Sieve<'a> {
     entries: u64,
     protected: u64,
     presumed: u64,
+    unproven: UnprovenCounts,
+    unclassed: Unclasseds,
     groups: Groups,
     weighing: Option<Weighing>,
     liftable: u64,
@@ -141,6 +91,8 @@ impl<'a> Sieve<'a> {
             entries: 0,
             protected: 0,
             presumed: 0,
+            unproven: UnprovenCounts::default(),
+            unclassed: Unclasseds::default(),
             groups: Groups::default(),
             weighing: None,
             liftable: 0,
@@ -152,6 +104,7 @@ impl<'a> Sieve<'a> {
         self.classes = Class::ALL.map(ClassScan::empty).into();
         (self.entries, self.protected, self.liftable, self.presumed) = (0, 0, 0, 0);
         self.groups = Groups::default();
+        (self.unproven, self.unclassed) = Default::default();
     }
 
     /// Who holds the table is to be weighed as well.
@@ -184,34 +137,42 @@ impl<'a> Sieve<'a> {
             None => living.then_some(Protected { reason: "a socket of this host", liftable: false }),
         };
         let had_chance = self.has_chance(entry);
-        // Whoever holds an end of it may speak at any time: however long it has been silent, it is not idle.
-        let mut presumed_seconds = None;
-        let idle_seconds = class.filter(|_| !living).and_then(|class| {
-            let mut proofs = Proofs {
-                bases: self.grounds.bases.as_ref(),
-                mode: self.settings.idle_proof,
-                conntrackd: self.grounds.conntrackd,
-                unheard_until_seconds: self.grounds.unheard_until_seconds,
-                flowtables: self.grounds.flowtables,
-                up_seconds: self.grounds.up_seconds,
-                unix_seconds: self.grounds.unix_seconds,
-                sightings: &sightings,
-                observations: self.observations,
-            };
-            let fingerprint = self.identify.entry(entry);
-            let (idle, presumed) = proofs.idle_and_presumed(entry, class, fingerprint);
-            presumed_seconds = presumed;
-            match idle {
-                Idle::Certain(seconds) => Some(seconds),
-                Idle::Unknown => None,
+        let proof = match living {
+            // Whoever holds an end of it may speak at any time: however long it has been silent, it is not idle.
+            true => Proof {
+                idle: Idle::Unknown,
+                exact: false,
+                presumed: None,
+                unproven: Some(Unproven::LocalSocket),
+            },
+            false => {
+                let mut proofs = Proofs {
+                    bases: self.grounds.bases.as_ref(),
+                    mode: self.settings.idle_proof,
+                    conntrackd: self.grounds.conntrackd,
+                    unheard_until_seconds: self.grounds.unheard_until_seconds,
+                    flowtables: self.grounds.flowtables,
+                    up_seconds: self.grounds.up_seconds,
+                    unix_seconds: self.grounds.unix_seconds,
+                    sightings: &sightings,
+                    observations: self.observations,
+                };
+                proofs.prove(entry, class, self.identify.entry(entry))
             }
-        });
+        };
+        let second_chance = had_chance && self.has_chance(entry);
+        let presumed_seconds = proof.presumed;
+        let idle_seconds = match proof.idle {
+            Idle::Certain(seconds) => Some(seconds),
+            Idle::Unknown => None,
+        };
         let emergency = self.settings.emergency_idle_floor_seconds;
-        let order_seconds = idle_seconds.map(|idle| match presumed_seconds {
+        // What is of no class is not fair share's either.
+        let order_seconds = idle_seconds.filter(|_| class.is_some()).map(|idle| match presumed_seconds {
             Some(presumed) if idle >= emergency => presumed.max(idle),
             _ => idle,
         });
-        let in_grace = self.in_grace(entry, class);
+        let in_grace = self.in_grace(entry, class, second_chance);
         let past = |floor| idle_seconds.is_some_and(|seconds| seconds >= floor);
         let past_class = class.is_some_and(|class| past(self.settings.floor_seconds(class)));
         let past =
@@ -230,13 +191,16 @@ impl<'a> Sieve<'a> {
             class,
             protected,
             idle_seconds,
+            exact: proof.exact,
+            unproven: proof.unproven,
+            second_chance,
             presumed_seconds,
             presumed_stale,
             order_seconds,
             eligible,
             only_critical,
             in_grace,
-            spoke: had_chance && !self.has_chance(entry),
+            spoke: had_chance && !second_chance,
             liftable,
             held_by_protection,
             past_floor: past,
@@ -251,6 +215,29 @@ impl<'a> Sieve<'a> {
         judged
     }
 
+    /// Judges one entry, as it was at `seen_at`, with what an agent knew of it at `told_at`, both in seconds since the host
+    /// came up. Nothing of that is kept.
+    pub fn judge_knowing(&mut self, entry: &Entry, known: &Knowledge, told_at: f64, seen_at: f64) -> Judged {
+        let fingerprint = self.identify.entry(entry);
+        let tell = |sightings: &SharedSightings, foreign| {
+            sightings.write().unwrap_or_else(PoisonError::into_inner).told(fingerprint, foreign);
+        };
+        tell(&self.sightings, known.foreign);
+        self.observations.adopt(fingerprint, known, told_at);
+        // The agent's answer may have taken a while: expiries are compared as of the moment at which this one was read.
+        let up_seconds = std::mem::replace(&mut self.grounds.up_seconds, seen_at as u32);
+        let judged = self.judge(entry);
+        self.grounds.up_seconds = up_seconds;
+        self.observations.forget_all_of(fingerprint);
+        tell(&self.sightings, false);
+        judged
+    }
+
+    /// Any entry may be another writer's from here on.
+    pub fn distrust(&mut self) {
+        self.sightings.write().unwrap_or_else(PoisonError::into_inner).deaf();
+    }
+
     fn note_offloading(&self) {
         let known = self.sightings.read().unwrap_or_else(PoisonError::into_inner).offloading();
         if !known {
@@ -258,9 +245,9 @@ impl<'a> Sieve<'a> {
         }
     }
 
-    fn in_grace(&self, entry: &Entry, class: Option<Class>) -> bool {
+    fn in_grace(&self, entry: &Entry, class: Option<Class>, second_chance: bool) -> bool {
         let short = entry.timeout_seconds.is_some_and(|left| left <= self.settings.grace_seconds);
-        class == Some(Class::Established) && (short || self.has_chance(entry))
+        class == Some(Class::Established) && (short || second_chance)
     }
 
     fn has_chance(&self, entry: &Entry) -> bool {
@@ -288,9 +275,14 @@ impl<'a> Sieve<'a> {
         self.presumed += if judged.presumed_stale { n } else { 0 };
         let Some(seen) = judged.class.and_then(|class| self.classes.iter_mut().find(|c| c.class == class))
         else {
+            self.unclassed.add(judged, n);
             return;
         };
         seen.entries += n;
+        if judged.idle_is_unknown() {
+            seen.idle_unknown += n;
+            self.unproven.add(judged.unproven.unwrap_or(Unproven::OwnTimeout), n);
+        }
         if let (true, Some(idle)) = (judged.held_by_protection, judged.idle_seconds) {
             seen.held_by_protection.add_many(idle, n);
         }
@@ -305,7 +297,9 @@ impl<'a> Sieve<'a> {
             }
         }
         let Some(idle) = idle else { return };
-        seen.oldest_idle_seconds = seen.oldest_idle_seconds.max(idle);
+        if seen.oldest_idle_seconds.is_none_or(|oldest| idle > oldest) {
+            (seen.oldest_idle_seconds, seen.oldest_is_exact) = (Some(idle), judged.exact);
+        }
         if judged.only_critical {
             seen.only_critical.add_many(idle, n);
             return;
@@ -336,6 +330,8 @@ impl<'a> Sieve<'a> {
             presumed: self.presumed,
             by_observation,
             trusted: whole && trusted,
+            unproven: self.unproven.rows(),
+            unclassed: self.unclassed.rows(),
             classes: self.classes,
             groups: self.groups.rows(),
             weighed: self.weighing.map(|weighing| weighing.finish().into()),

@@ -82,7 +82,8 @@ const TIMEOUT: &[(&str, &str)] =
 const CLASS: &[(&str, &str)] = &[
     ("class", "text"),
     ("entries", "int"),
-    ("oldest_idle_seconds", "int"),
+    ("oldest_idle_seconds", "int?"),
+    ("idle_unknown", "int"),
     ("would_free", "int"),
     ("in_grace", "int"),
 ];

@@ -96,6 +96,7 @@ fn add(sum: &mut SourceRow, row: &SourceRow) {
     sum.assured = both(sum.assured, row.assured, u64::saturating_add);
     sum.unreplied = both(sum.unreplied, row.unreplied, u64::saturating_add);
     sum.idle = both(sum.idle, row.idle, u64::saturating_add);
+    sum.idle_unknown = both(sum.idle_unknown, row.idle_unknown, u64::saturating_add);
 }
 
 /// A sum with a part that is not known is not known.

@@ -14,6 +14,8 @@ fn plan(inode: u64) -> PlanDocument {
         reasons: Vec::new(),
         actions: Vec::new(),
         classes: None,
+        unclassed: None,
+        unproven: None,
         classes_age_seconds: None,
         scan: false,
         waiting: Vec::new(),

@@ -10,6 +10,8 @@ use super::plan::ActionRow;
 use super::queue::Queue;
 use super::record::{JournalRecord, Netns};
 use super::snapshot::{ClassScan, Drops};
+use super::unclassed::UnclassedRow;
+use super::unproven::UnprovenCount;
 use super::wish::Asker;
 
 /// How every document begins.
@@ -50,6 +52,9 @@ pub struct SourceRow {
     pub assured: Option<u64>,
     pub unreplied: Option<u64>,
     pub idle: Option<u64>,
+    /// Entries whose idleness is not known; `None` where it was not judged.
+    #[serde(default)]
+    pub idle_unknown: Option<u64>,
 }
 
 /// Counts of one source, before they become a row.
@@ -115,7 +120,14 @@ pub struct TimeoutRow {
 pub struct ClassRow {
     pub class: Class,
     pub entries: u64,
-    pub oldest_idle_seconds: u32,
+    /// The longest certain idleness; `None` where the class has entries and that of none of them is known.
+    pub oldest_idle_seconds: Option<u32>,
+    /// That is exact, and not only the least that it can be.
+    #[serde(default)]
+    pub oldest_is_exact: bool,
+    /// Unprotected entries whose idleness is not known: they count as live.
+    #[serde(default)]
+    pub idle_unknown: u64,
     pub would_free: u64,
     pub in_grace: u64,
     /// Deleted by this agent since it started.
@@ -138,7 +150,10 @@ impl ClassRow {
         ClassRow {
             class: seen.class,
             entries: seen.entries,
-            oldest_idle_seconds: seen.oldest_idle_seconds,
+            // Nothing is unknown of no entries.
+            oldest_idle_seconds: if seen.entries == 0 { Some(0) } else { seen.oldest_idle_seconds },
+            oldest_is_exact: seen.oldest_is_exact,
+            idle_unknown: seen.idle_unknown,
             would_free: seen.would_free,
             in_grace: seen.in_grace,
             flushed: 0,
@@ -210,6 +225,12 @@ pub struct Status {
     pub bounds: Bounds,
     pub timeouts: Vec<TimeoutRow>,
     pub classes: Option<Vec<ClassRow>>,
+    /// Entries of no class, by state: no flush by class takes them.
+    #[serde(default)]
+    pub unclassed: Option<Vec<UnclassedRow>>,
+    /// Why the idleness of entries is not proven, with how many they are.
+    #[serde(default)]
+    pub unproven: Option<Vec<UnprovenCount>>,
     /// How old the look at the table is that `classes` and `protected` are of.
     #[serde(default)]
     pub classes_age_seconds: Option<f64>,
@@ -231,6 +252,12 @@ pub struct PlanDocument {
     /// What each class would free, where the table was looked at.
     #[serde(default)]
     pub classes: Option<Vec<ClassRow>>,
+    /// Entries of no class, by state: no flush by class takes them.
+    #[serde(default)]
+    pub unclassed: Option<Vec<UnclassedRow>>,
+    /// Why the idleness of entries is not proven, with how many they are.
+    #[serde(default)]
+    pub unproven: Option<Vec<UnprovenCount>>,
     /// How long ago that was.
     #[serde(default)]
     pub classes_age_seconds: Option<f64>,

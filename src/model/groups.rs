@@ -56,6 +56,14 @@ impl GroupPlace {
         let reply = if entry.status.assured() { 2 } else { usize::from(entry.status.seen_reply()) };
         GroupPlace(TCP.len() + group * REPLIES.len() + reply)
     }
+
+    /// As in [`Group::state`].
+    pub fn state(self) -> &'static str {
+        match self.0.checked_sub(TCP.len()) {
+            None => TCP[self.0],
+            Some(place) => REPLIES[place % REPLIES.len()],
+        }
+    }
 }
 
 impl Groups {

@@ -281,6 +281,7 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     unreplied_unknown: Option<u64>,
     idle: Option<u64>,
+    idle_unknown: Option<u64>,
 }
 
 impl Serialize for Ranking {
@@ -335,6 +336,7 @@ impl Ranking {
             unreplied: row.unreplied,
             unreplied_unknown: unknown.map(|unknown| unknown.unreplied).filter(|n| *n > 0),
             idle: row.idle,
+            idle_unknown: row.idle_unknown,
         }
     }
 }

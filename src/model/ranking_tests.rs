@@ -17,6 +17,7 @@ fn ranking(grouping: Grouping, names: Option<Vec<Option<String>>>) -> Value {
         assured: Some(1),
         unreplied: None,
         idle: None,
+        idle_unknown: None,
     };
     let ranking = Ranking {
         header: Header { schema: 1, taken_at: "then".into(), netns: Netns::default() },
@@ -41,7 +42,8 @@ fn sources_are_the_contracts_document() {
         "basis": "dump", "synced": true, "entries": 4, "sources_total": 3,
         "sources": [{
             "source": "10.0.0.1", "zone": null, "entries": 2, "share_percent": 50.0, "new_per_second": null,
-            "tcp": 2, "udp": 0, "icmp": 0, "other": 0, "assured": 1, "unreplied": null, "idle": null
+            "tcp": 2, "udp": 0, "icmp": 0, "other": 0, "assured": 1, "unreplied": null, "idle": null,
+            "idle_unknown": null
         }]
     });
     assert_eq!(ranking(Grouping::Source, None), expected);

@@ -11,6 +11,8 @@ use super::neighbour::Conntrackds;
 use super::regret::ClassRegret;
 use super::share::Weighed;
 use super::timeouts::{Timeout, TimeoutValues};
+use super::unclassed::Unclassed;
+use super::unproven::UnprovenCount;
 
 /// The per-CPU statistics of the table, summed (`struct ip_conntrack_stat`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -166,8 +168,14 @@ pub struct ClassScan {
     /// Past the floor as well, but gone within `grace_seconds` unless a packet comes: a second chance was given, or
     /// as little is left anyway. Not in `would_free`.
     pub in_grace: u64,
-    /// The longest certain idleness, protected entries excluded.
-    pub oldest_idle_seconds: u32,
+    /// The longest certain idleness, protected entries excluded; none where that of no entry is known.
+    pub oldest_idle_seconds: Option<u32>,
+    /// `oldest_idle_seconds` is exact, and not only the least that it can be.
+    #[serde(default)]
+    pub oldest_is_exact: bool,
+    /// Unprotected entries whose idleness is not known: they count as live.
+    #[serde(default)]
+    pub idle_unknown: u64,
     /// Certain idleness of the unprotected entries, without `only_critical`.
     pub idle: Histogram,
     /// Certain idleness of the unprotected entries that are past their class's floor and not past their own
@@ -190,7 +198,9 @@ impl ClassScan {
             entries: 0,
             would_free: 0,
             in_grace: 0,
-            oldest_idle_seconds: 0,
+            oldest_idle_seconds: None,
+            oldest_is_exact: false,
+            idle_unknown: 0,
             idle: Histogram::default(),
             only_critical: Histogram::default(),
             held_by_protection: Histogram::default(),
@@ -250,6 +260,12 @@ pub struct Scan {
     pub trusted: bool,
     /// One for each of [`Class::ALL`], in that order.
     pub classes: Vec<ClassScan>,
+    /// Unprotected entries of a class whose idleness is not proven, by why; the most frequent reason first.
+    #[serde(default)]
+    pub unproven: Vec<UnprovenCount>,
+    /// Entries of no class, by state.
+    #[serde(default)]
+    pub unclassed: Vec<Unclassed>,
     /// Entries by protocol and state.
     #[serde(default)]
     pub groups: Vec<Group>,
@@ -268,6 +284,7 @@ impl Scan {
         }
         if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
             seen.entries = seen.entries.saturating_sub(n);
+            seen.idle_unknown = seen.idle_unknown.min(seen.entries);
             seen.only_critical
                 .remove_largest(n.saturating_sub(seen.would_free.saturating_add(seen.in_grace)));
             seen.in_grace = seen.in_grace.saturating_sub(n.saturating_sub(seen.would_free));

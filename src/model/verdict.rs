@@ -4,14 +4,23 @@ use std::fmt;
 
 use super::class::Class;
 use super::tuple::TCP;
+use super::unproven::Unproven;
 
 /// Whether an entry could be given up under pressure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Verdict {
     /// Its class, if it is of one.
     pub class: Option<Class>,
-    /// Its idleness, where it is certain.
+    /// Its idleness as far as it is certain, the least that it can be.
     pub idle_seconds: Option<u32>,
+    /// `idle_seconds` is exact, within a second.
+    pub exact: bool,
+    /// Why no more than that is certain, where something is known to be in the way.
+    pub unproven: Option<Unproven>,
+    /// It was given a second chance, and no packet has come since.
+    pub second_chance: bool,
+    /// The time that it has left, where that is told.
+    pub left_seconds: Option<u32>,
     /// Its idleness by the timeouts that are known, where that is more than what is certain: which were in force before
     /// they were first looked at nobody saw.
     pub presumed_seconds: Option<u32>,
@@ -39,6 +48,23 @@ impl Verdict {
         !self.past_floor && self.protected.is_none() && presumed.is_some_and(|(idle, floor)| idle >= floor)
     }
 
+    /// Nothing protects it, it is of a class, and how long it has been idle is not known, or not by the timeouts that
+    /// may have been in force before the first look.
+    pub fn idle_is_unknown(&self) -> bool {
+        let unknown = self.idle_seconds.is_none() || self.presumed_stale();
+        unknown && self.class.is_some() && self.protected.is_none()
+    }
+
+    /// Its idleness, where it is known exactly.
+    pub fn exact_seconds(&self) -> Option<u32> {
+        self.idle_seconds.filter(|_| self.exact)
+    }
+
+    /// Its idleness by all that is known, certain or not, to find entries by and not to delete by.
+    pub fn likely_seconds(&self) -> Option<u32> {
+        self.presumed_seconds.max(self.idle_seconds)
+    }
+
     /// What `flush --stale` takes: what is eligible, and does not end by itself anyway.
     pub fn stale(&self) -> bool {
         self.eligible() && !self.in_grace
@@ -55,6 +81,9 @@ impl fmt::Display for Verdict {
             let what = if self.protocol == TCP { "TCP in this state" } else { "this" };
             return write!(f, "stays: {what} is never given up");
         };
+        if self.second_chance || self.in_grace {
+            return write!(f, "stays: {}", Ending(self));
+        }
         if let Some(presumed) = self.presumed_seconds.filter(|_| self.presumed_stale()) {
             let presumed = ShortDuration::rough(presumed);
             return write!(
@@ -63,11 +92,53 @@ impl fmt::Display for Verdict {
             );
         }
         let floor = ShortDuration(floor);
-        match self.idle_seconds {
-            None => write!(f, "stays: nobody can tell for how long it has been idle"),
-            Some(_) if !self.past_floor => write!(f, "stays: idle for less than {floor}"),
-            Some(_) if self.in_grace => write!(f, "stays: it ends by itself unless a packet comes"),
-            Some(_) => write!(f, "may go: idle for {floor} or longer"),
+        match (self.idle_seconds, self.unproven) {
+            (None, None) => write!(f, "stays: nobody can tell for how long it has been idle"),
+            (None, Some(why)) => {
+                write!(f, "stays: nobody can tell for how long it has been idle ({})", why.text())
+            }
+            (Some(_), _) if !self.past_floor && self.exact => write!(f, "stays: idle for less than {floor}"),
+            (Some(_), _) if !self.past_floor => write!(f, "stays: not idle for {floor} for certain"),
+            (Some(_), _) => write!(f, "may go: idle for {floor} or longer"),
+        }
+    }
+}
+
+/// That an entry ends by itself, and when.
+pub struct Ending<'a>(pub &'a Verdict);
+
+/// `second chance, gone in 45s unless a packet comes`.
+impl fmt::Display for Ending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chance = if self.0.second_chance { "second chance, " } else { "" };
+        match self.0.left_seconds {
+            Some(left) => write!(f, "{chance}gone in {} unless a packet comes", ShortDuration(left)),
+            None => write!(f, "{chance}gone in moments unless a packet comes"),
+        }
+    }
+}
+
+/// An idleness as text: `4m14s`, `>=4m14s` where it may be longer, `-` where nothing is certain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IdleText {
+    /// The least that it can be.
+    pub seconds: Option<u32>,
+    /// It is exactly so long.
+    pub exact: bool,
+}
+
+impl From<&Verdict> for IdleText {
+    fn from(verdict: &Verdict) -> Self {
+        IdleText { seconds: verdict.idle_seconds, exact: verdict.exact }
+    }
+}
+
+impl fmt::Display for IdleText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.seconds {
+            None => f.pad("-"),
+            Some(seconds) if self.exact => ShortDuration::rough(seconds).fmt(f),
+            Some(seconds) => f.pad(&format!(">={}", ShortDuration::rough(seconds))),
         }
     }
 }
@@ -121,11 +192,24 @@ mod tests {
     }
 
     #[test]
+    fn the_least_that_it_can_be_is_not_said_to_be_all() {
+        let text = |seconds, exact| IdleText { seconds, exact }.to_string();
+        assert_eq!(text(Some(254), true), "4m14s");
+        assert_eq!(text(Some(254), false), ">=4m14s");
+        assert_eq!(
+            (text(None, false), format!("{:>4}", IdleText { seconds: None, exact: true })),
+            ("-".into(), "   -".into())
+        );
+    }
+
+    #[test]
     fn every_verdict_says_its_reason() {
         let class = Some(Class::Established);
         let stale = Verdict {
             class,
             idle_seconds: Some(8000),
+            exact: true,
+            left_seconds: Some(45),
             floor_seconds: Some(7440),
             past_floor: true,
             ..Verdict::default()
@@ -133,13 +217,21 @@ mod tests {
         let said = |verdict: Verdict| (verdict.stale(), verdict.to_string());
         assert_eq!(said(stale), (true, "may go: idle for 2h4m or longer".into()));
         let grace = Verdict { in_grace: true, ..stale };
-        assert_eq!(said(grace), (false, "stays: it ends by itself unless a packet comes".into()));
+        assert_eq!(said(grace), (false, "stays: gone in 45s unless a packet comes".into()));
+        // However short the idleness is that is certain of it.
+        let chance = Verdict { second_chance: true, idle_seconds: Some(254), past_floor: false, ..grace };
+        assert_eq!(said(chance), (false, "stays: second chance, gone in 45s unless a packet comes".into()));
         let protected = Verdict { protected: Some("a helper is attached"), ..stale };
         assert_eq!(said(protected), (false, "stays: a helper is attached".into()));
         let young = Verdict { idle_seconds: Some(9), past_floor: false, ..stale };
         assert_eq!(said(young), (false, "stays: idle for less than 2h4m".into()));
         let unknown = Verdict { idle_seconds: None, past_floor: false, ..stale };
         assert_eq!(said(unknown), (false, "stays: nobody can tell for how long it has been idle".into()));
+        let least = Verdict { exact: false, ..young };
+        assert_eq!(said(least), (false, "stays: not idle for 2h4m for certain".into()));
+        let why = Verdict { unproven: Some(Unproven::Foreign), ..unknown };
+        let because = "stays: nobody can tell for how long it has been idle (another program wrote the time that is left)";
+        assert_eq!(said(why), (false, because.into()));
         let doubtful = Verdict { presumed_seconds: Some(90_000), ..unknown };
         let only = "stays: idle for 1d1h only if its timeout was never set before ctctl looked";
         assert_eq!(said(doubtful), (false, only.into()));

@@ -61,7 +61,7 @@ pub fn ranking(
         match read(&bytes, number) {
             Ok(Some(shown)) => {
                 if unknown.note(&shown, filters, question) == Matched::Yes {
-                    census.add(&shown.entry, false);
+                    census.add(&shown.entry, Some(false));
                 }
             }
             Ok(None) => {}

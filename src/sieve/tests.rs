@@ -2,6 +2,7 @@
 
 mod classes;
 mod grace;
+mod knowing;
 mod proof;
 mod properties;
 mod protection;

@@ -7,7 +7,7 @@
 use super::history::{Since, TimeoutHistory};
 use crate::model::{
     DCCP, Entry, Features, GRE, ICMP, ICMPV6, SCTP, Status, TCP, TcpState, Timeout, TimeoutPolicy, UDP,
-    UDPLITE,
+    UDPLITE, Unproven,
 };
 
 /// A candidate base.
@@ -22,6 +22,9 @@ struct Base {
 struct Kind {
     /// Its candidate bases, sorted.
     bases: Vec<Base>,
+    /// The longest of them that a packet sets by itself: one that is lent (data in flight, a zero window) only ever
+    /// lowers what the state has (nf_conntrack_tcp_packet), so that a longer one was not set.
+    longest_own: u32,
     /// Its timeout was not the kernel's own at the first look: whatever was in force before may be the base of an entry
     /// that has been silent since.
     set_before: bool,
@@ -101,13 +104,16 @@ impl Lists<'_> {
     }
 
     fn with(&self, protocols: &[u8], names: &[&str], less: &[u32], fixed: &[u32]) -> Kind {
-        let own = names.iter().flat_map(|name| self.history.of(name));
-        let mut all: Vec<Base> = own.map(|(seconds, since)| Base { seconds, since }).collect();
+        let named = names.iter().flat_map(|name| self.history.of(name));
+        let mut all: Vec<Base> = named.map(|(seconds, since)| Base { seconds, since }).collect();
         let policies = self.policies.iter().filter(|policy| protocols.contains(&policy.protocol));
         let policies = policies.flat_map(|policy| &policy.seconds);
         let of_policies: Vec<Base> =
             policies.map(|seconds| Base { seconds: *seconds, since: None }).collect();
         let most = all.iter().map(|base| base.seconds).max().unwrap_or(0);
+        let longest_own =
+            own(names).iter().flat_map(|name| self.history.of(name)).map(|(seconds, _)| seconds);
+        let longest_own = longest_own.chain(of_policies.iter().map(|base| base.seconds)).max().unwrap_or(0);
         let fixed = fixed.iter().filter(|seconds| **seconds < most);
         let fixed: Vec<Base> = fixed.map(|seconds| Base { seconds: *seconds, since: None }).collect();
         for less in less {
@@ -117,7 +123,7 @@ impl Lists<'_> {
         all.extend(of_policies.into_iter().chain(fixed));
         all.sort_unstable();
         all.dedup();
-        self.doubted(all, names)
+        Kind { longest_own, ..self.doubted(all, names) }
     }
 
     /// With what is doubtful of the time before the first look. The first of `names` is the state's own timeout in TCP;
@@ -125,16 +131,22 @@ impl Lists<'_> {
     fn doubted(&self, bases: Vec<Base>, names: &[&str]) -> Kind {
         let Some(first) = self.history.first_look() else { return Kind { bases, ..Kind::default() } };
         let set = |name: &str| Timeout::named(name).is_some_and(|t| first.set_before.contains(&t));
-        let own = if names[0].starts_with("tcp_") { &names[..1] } else { names };
+        let own = own(names);
         let own_default = own.iter().filter_map(|name| Timeout::named(name));
         let own_default = own_default.map(|t| t.spec().kernel_default_seconds).max().unwrap_or(0);
         Kind {
             bases,
+            longest_own: 0,
             set_before: own.iter().any(|name| set(name)),
             doubtful_left: (own_default / 2).min(A_DAY),
             doubtful_lent: if names.iter().any(|name| set(name)) { AN_HOUR } else { 0 },
         }
     }
+}
+
+/// Of the timeouts that an entry may have, those of its state; in TCP all others are lent now and then.
+fn own<'a, 'b>(names: &'b [&'a str]) -> &'b [&'a str] {
+    if names[0].starts_with("tcp_") { &names[..1] } else { names }
 }
 
 const AN_HOUR: u32 = 3600;
@@ -235,43 +247,67 @@ impl Bases {
         self.first_look_seconds.filter(|_| doubtful)
     }
 
-    /// For how many seconds an entry has been idle at least at `up_seconds`, by arithmetic alone; `None` where nothing
-    /// is certain: no time left is told (offloaded), more is left than any base allows, or packets do not set the
-    /// timeout.
+    /// For how many seconds an entry has been idle at least at `up_seconds`, by arithmetic alone.
     ///
     /// A base that is in force only since a moment was set by no packet before it: more idleness than has passed
     /// since then rules it out. Without that, shortening a timeout would hide what is idle from the flush it is for.
-    pub fn least_idle_seconds(&self, entry: &Entry, up_seconds: u32) -> Option<u32> {
-        let base = self.least_base_seconds(entry, up_seconds)?;
-        Some(silence_seconds(base, entry.timeout_seconds?))
+    ///
+    /// # Errors
+    /// Why nothing is certain: no time left is told (offloaded), more is left than any base allows, or packets do not
+    /// set the timeout.
+    pub fn least(&self, entry: &Entry, up_seconds: u32) -> Result<Least, Unproven> {
+        if entry.helper || entry.master.is_some() || entry.status.any(Status::HELPER | Status::EXPECTED) {
+            return Err(Unproven::Helper);
+        }
+        if entry.status.any(Status::FIXED_TIMEOUT) {
+            return Err(Unproven::FixedTimeout);
+        }
+        let offloaded = entry.status.any(Status::OFFLOAD | Status::HW_OFFLOAD);
+        let left = entry.timeout_seconds.filter(|_| !offloaded).ok_or(Unproven::Offloaded)?;
+        let kind = self.of(entry).ok_or(Unproven::OwnTimeout)?;
+        let possible = |base: &&Base| {
+            let (slack, least) = (2, silence_seconds(base.seconds, left));
+            base.since.is_none_or(|since| least <= up_seconds.saturating_sub(since) + slack)
+        };
+        // Sorted: the first base that is not under the time left gives the least idleness.
+        let from = kind.bases.partition_point(|base| base.seconds < left);
+        let mut fitting = kind.bases[from..].iter().filter(possible);
+        let base_seconds = fitting.next().ok_or(Unproven::NoBase)?.seconds;
+        let other = |base: &Base| base.seconds > base_seconds && base.seconds <= kind.longest_own;
+        Ok(Least {
+            base_seconds,
+            idle_seconds: silence_seconds(base_seconds, left),
+            alone: !fitting.any(other),
+        })
     }
 
+    /// As [`Bases::least`], without why.
+    pub fn least_idle_seconds(&self, entry: &Entry, up_seconds: u32) -> Option<u32> {
+        self.least(entry, up_seconds).ok().map(|least| least.idle_seconds)
+    }
+}
+
+/// What arithmetic says of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Least {
+    /// The shortest base that fits.
+    base_seconds: u32,
+    /// Idle for so many seconds at least.
+    pub idle_seconds: u32,
+    /// No other base fits: that is how long it has been idle.
+    pub alone: bool,
+}
+
+impl Least {
     /// So little is left of the base that gives the least idleness that another writer may have set it: conntrackd
     /// commits flows with 180 s or less, people write 10 to 3600 (`conntrack -U --timeout`). A sixteenth of the base at
     /// most, and an hour at most: what is dead spends no more of its life there.
     ///
     /// Not seen: a time that was written before this agent heard anything, where a base of 7440 to 57,600 s came into
     /// force after the write and the agent began anew after that. A sixteenth of the new base is less than an hour then.
-    pub fn little_is_left(&self, entry: &Entry, up_seconds: u32) -> bool {
-        let base = self.least_base_seconds(entry, up_seconds);
-        base.zip(entry.timeout_seconds).is_some_and(|(base, left)| left <= (base / 16).min(AN_HOUR))
-    }
-
-    fn least_base_seconds(&self, entry: &Entry, up_seconds: u32) -> Option<u32> {
-        let unknown =
-            Status::FIXED_TIMEOUT | Status::OFFLOAD | Status::HW_OFFLOAD | Status::HELPER | Status::EXPECTED;
-        if entry.helper || entry.master.is_some() || entry.status.any(unknown) {
-            return None;
-        }
-        let left = entry.timeout_seconds?;
-        let bases = &self.of(entry)?.bases;
-        let possible = |base: &&Base| {
-            let (slack, least) = (2, silence_seconds(base.seconds, left));
-            base.since.is_none_or(|since| least <= up_seconds.saturating_sub(since) + slack)
-        };
-        // Sorted: the first base that is not under the time left gives the least idleness.
-        let from = bases.partition_point(|base| base.seconds < left);
-        bases[from..].iter().find(possible).map(|base| base.seconds)
+    pub fn little_is_left(&self, entry: &Entry) -> bool {
+        let most = (self.base_seconds / 16).min(AN_HOUR);
+        entry.timeout_seconds.is_some_and(|left| left <= most)
     }
 }
 

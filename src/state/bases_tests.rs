@@ -21,6 +21,34 @@ fn stock() -> Bases {
     Bases::new(&TimeoutHistory::default(), &[], &Features::default())
 }
 
+fn little_is_left(bases: &Bases, entry: &Entry) -> bool {
+    bases.least(entry, UP).is_ok_and(|least| least.little_is_left(entry))
+}
+
+#[test]
+fn idleness_is_exact_where_one_base_alone_fits() {
+    let alone = |entry: &Entry| stock().least(entry, UP).map(|least| (least.idle_seconds, least.alone));
+    assert_eq!(alone(&tcp(TcpState::Established, 424_000)), Ok((7999, true)));
+    // Of 300 s of data in flight, or of five days.
+    assert_eq!(alone(&tcp(TcpState::Established, 45)), Ok((254, false)));
+    // What is lent only ever lowers: 300 s are not lent to a state that has 120.
+    assert_eq!(alone(&tcp(TcpState::TimeWait, 50)), Ok((69, true)));
+    assert_eq!(alone(&tcp(TcpState::SynSent, 100)), Ok((19, true)));
+    // Of the 10 s after a RST, or of 120.
+    assert_eq!(alone(&tcp(TcpState::TimeWait, 5)), Ok((4, false)));
+    assert_eq!(alone(&udp(Status::SEEN_REPLY, 100)), Ok((19, true)));
+    assert_eq!(alone(&udp(Status::SEEN_REPLY, 25)), Ok((4, false)));
+    let mut history = TimeoutHistory::default();
+    history.saw_one(Timeout::named("tcp_timeout_close_wait").unwrap(), 3600, None);
+    let kube = Bases::new(&history, &[], &Features::default());
+    let of =
+        |left| kube.least(&tcp(TcpState::CloseWait, left), UP).map(|least| (least.idle_seconds, least.alone));
+    assert_eq!(of(2600), Ok((999, true)));
+    assert_eq!(of(280), Ok((19, false)), "300 s of data in flight, or an hour");
+    assert_eq!(of(55), Ok((4, false)));
+    assert_eq!(of(3601), Err(Unproven::NoBase));
+}
+
 #[test]
 fn a_zero_window_is_not_five_days_of_silence() {
     assert_eq!(stock().least_idle_seconds(&tcp(TcpState::Established, 293), UP), Some(6));
@@ -66,7 +94,7 @@ fn a_base_in_force_since_a_moment_explains_no_more_than_has_passed_since() {
 
 #[test]
 fn what_others_write_is_told_from_what_has_run_down_by_how_little_is_left() {
-    let little = |left| stock().little_is_left(&tcp(TcpState::Established, left), UP);
+    let little = |left| little_is_left(&stock(), &tcp(TcpState::Established, left));
     // Of five days; of 300 s of data in flight; of the 10 s after a RST.
     assert!(little(3600) && little(301) && !little(3601) && !little(424_000));
     assert!(little(18) && little(11) && !little(19) && !little(180) && !little(300));
@@ -74,7 +102,7 @@ fn what_others_write_is_told_from_what_has_run_down_by_how_little_is_left() {
     let mut history = TimeoutHistory::default();
     history.saw_one(Timeout::named("tcp_timeout_established").unwrap(), 10_800, None);
     let of_three_hours = Bases::new(&history, &[], &Features::default());
-    let little = |left| of_three_hours.little_is_left(&tcp(TcpState::Established, left), UP);
+    let little = |left| little_is_left(&of_three_hours, &tcp(TcpState::Established, left));
     assert!(little(675) && !little(676) && !little(3360));
 }
 
@@ -194,6 +222,6 @@ fn gre_keeps_the_base_of_its_birth_so_that_none_is_known() {
         let mut entry = udp(status, left);
         entry.original.protocol = GRE;
         assert_eq!(idle_with(&Features::default(), &entry), None);
-        assert!(!stock().little_is_left(&entry, UP));
+        assert!(!little_is_left(&stock(), &entry));
     }
 }

@@ -1,7 +1,8 @@
 //! Who was given a second chance: what arithmetic says of those is wrong until they are gone or a packet came.
 
 use super::lines::{self, Lines, Slot};
-use crate::model::Chances;
+use super::observations::seconds;
+use crate::model::{Chances, GivenChance};
 
 /// An entry in its grace, in 20 bytes; times in seconds since the host came up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,6 +84,31 @@ impl SecondChances {
             idle_seconds: now.saturating_sub(chance.silent_since),
             given_seconds: now.saturating_sub(chance.given & !SEEN),
         })
+    }
+
+    /// What is known of an entry at `now`.
+    pub(super) fn tell(&self, fingerprint: u64, now: f64) -> Option<GivenChance> {
+        let chance = self.entries.get(lines::key(fingerprint)).filter(|_| self.entries.len() > 0)?;
+        Some(GivenChance {
+            expires_in_seconds: f64::from(chance.expiry) - now,
+            given_seconds: now - f64::from(chance.given & !SEEN),
+            silent_seconds: now - f64::from(chance.silent_since),
+        })
+    }
+
+    /// Takes over what another memory knows of an entry at `now`.
+    pub(super) fn adopt(&mut self, fingerprint: u64, given: &GivenChance, now: f64) {
+        let given_at = seconds(now - given.given_seconds);
+        let (grace, idle) =
+            (given.expires_in_seconds + given.given_seconds, given.silent_seconds - given.given_seconds);
+        self.give(fingerprint, seconds(idle), seconds(grace), given_at);
+    }
+
+    /// Forgets an entry.
+    pub(super) fn forget(&mut self, fingerprint: u64) {
+        if self.entries.len() > 0 {
+            self.entries.remove(lines::key(fingerprint));
+        }
     }
 
     /// Nobody is.

@@ -91,6 +91,34 @@ impl TimeoutHistory {
         *known = known.and_then(|known| since.map(|since| known.min(since)));
     }
 
+    /// Takes over what somebody knows who has looked at the timeouts for longer: all values, each with since when it has
+    /// been in force at the earliest, and when that look was.
+    pub fn replace(
+        &mut self,
+        values: impl Iterator<Item = (Timeout, u32, Option<u32>)>,
+        looked_at: Option<u32>,
+    ) {
+        let mut all: BTreeMap<Timeout, BTreeMap<u32, Since>> = BTreeMap::new();
+        for (timeout, seconds, since) in values {
+            all.entry(timeout).or_default().insert(seconds, since);
+        }
+        (self.values, self.looked_at_seconds) = (all, looked_at);
+    }
+
+    /// Every value that was seen, and since when it has been in force at the earliest, in seconds since the host came up.
+    pub fn all_since(&self) -> impl Iterator<Item = (Timeout, u32, Option<u32>)> {
+        let of = |(timeout, values): (&Timeout, &BTreeMap<u32, Since>)| {
+            let timeout = *timeout;
+            values.iter().map(|(seconds, since)| (timeout, *seconds, *since)).collect::<Vec<_>>()
+        };
+        self.values.iter().flat_map(of)
+    }
+
+    /// When the timeouts were looked at last, in seconds since the host came up.
+    pub fn looked_at_seconds(&self) -> Option<u32> {
+        self.looked_at_seconds
+    }
+
     /// Every value that was seen, by name.
     pub fn all(&self) -> impl Iterator<Item = (Timeout, u32)> {
         self.values.iter().flat_map(|(timeout, seconds)| seconds.keys().map(|s| (*timeout, *s)))

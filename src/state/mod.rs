@@ -28,14 +28,14 @@ mod weighing;
 
 pub use audit::{Audit, Finding, Look};
 pub use backlog::Backlog;
-pub use bases::Bases;
+pub use bases::{Bases, Least};
 pub use chance::{SecondChances, Waiting};
 pub use completeness::{Completeness, Dumped};
 pub use history::{FirstLook, TimeoutHistory};
 pub use ledger::{BuildAsIs, Count, Identify, Ledger};
 pub use life::LocalLife;
 pub use observations::Observations;
-pub use proof::{Idle, Proofs};
+pub use proof::{Idle, Proof, Proofs};
 pub use ranked::{Picked, Sorted};
 pub use rates::Rates;
 pub use regret::RegretMeter;

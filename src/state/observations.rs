@@ -3,6 +3,7 @@
 
 use super::chance::SecondChances;
 use super::lines::{self, Lines, Slot};
+use crate::model::{GivenChance, Knowledge, ObservedBefore};
 
 /// One entry as it was seen, in 20 bytes: three lie in a line of the cache.
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,6 +129,42 @@ impl Observations {
         self.records.remove(lines::key(fingerprint));
     }
 
+    /// What is known of an entry at `now`, in seconds since the host came up: for who did not see it before.
+    pub fn tell(&self, fingerprint: u64, now: f64) -> (Option<ObservedBefore>, Option<GivenChance>) {
+        let observed = self.records.get(lines::key(fingerprint)).map(|observed| ObservedBefore {
+            expires_in_seconds: f64::from(observed.expiry) - now,
+            silent_seconds: now - f64::from(observed.since & SECONDS),
+            packets: observed.packets,
+            renewed: observed.since & RENEWED != 0,
+        });
+        (observed, self.chances.tell(fingerprint, now))
+    }
+
+    /// Takes over what another memory knows of an entry at `now`, whatever room there is. It is forgotten by
+    /// [`Observations::forget_all_of`].
+    pub fn adopt(&mut self, fingerprint: u64, known: &Knowledge, now: f64) {
+        self.forget_all_of(fingerprint);
+        if let Some(before) = &known.observed {
+            let key = lines::key(fingerprint);
+            let renewed = if before.renewed { RENEWED } else { 0 };
+            self.records.add(Observed {
+                key: [key as u32, (key >> 32) as u32],
+                expiry: seconds(now + before.expires_in_seconds),
+                packets: before.packets,
+                since: (seconds(now - before.silent_seconds) & SECONDS) | renewed | self.round,
+            });
+        }
+        if let Some(given) = &known.second_chance {
+            self.chances.adopt(fingerprint, given, now);
+        }
+    }
+
+    /// Forgets whatever is known of an entry.
+    pub fn forget_all_of(&mut self, fingerprint: u64) {
+        self.forget(fingerprint);
+        self.chances.forget(fingerprint);
+    }
+
     /// Sees an entry; `None` where nothing can be told of it, or there is no room to remember it.
     pub(super) fn see(&mut self, fingerprint: u64, sight: Sight) -> Option<Seen> {
         if sight.fixed && sight.packets.is_none() {
@@ -159,6 +196,11 @@ impl Observations {
         }
         Some(Seen { silent_seconds: 0, renewed: true })
     }
+}
+
+/// Whole seconds since the host came up, the nearest; what is before that is its beginning.
+pub(super) fn seconds(at: f64) -> u32 {
+    at.round().max(0.0) as u32
 }
 
 impl Observed {

@@ -1,10 +1,10 @@
 //! Proofs of idleness. What is not idle for certain is live.
 
-use super::bases::Bases;
+use super::bases::{Bases, Least};
 use super::chance::Waiting;
 use super::observations::{Observations, Sight};
 use super::sightings::Sightings;
-use crate::model::{Class, Entry, GRE, IdleProof, Status, TCP, TcpState, UDP};
+use crate::model::{Class, Entry, GRE, IdleProof, Status, TCP, TcpState, UDP, Unproven};
 
 /// How long an entry has been idle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,46 +43,58 @@ pub struct Proofs<'a> {
 struct Arithmetic {
     /// Idle for so many seconds for certain, if for any.
     certain: Option<u32>,
+    /// It has been idle for exactly so long.
+    exact: bool,
     /// Idle for so many seconds by the timeouts that are known, where that is more than what is certain.
     presumed: Option<u32>,
+}
+
+/// What is known of the idleness of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Proof {
+    /// The least that it can be.
+    pub idle: Idle,
+    /// That is exact, within a second.
+    pub exact: bool,
+    /// Seconds by the timeouts that are known, where that reaches back before the first look at them and so is more
+    /// than what is certain.
+    pub presumed: Option<u32>,
+    /// Why no more is certain; none where nothing else is known to be in the way.
+    pub unproven: Option<Unproven>,
 }
 
 impl Proofs<'_> {
     /// How long an entry has been idle.
     pub fn idle(&mut self, entry: &Entry, class: Class, fingerprint: u64) -> Idle {
-        self.idle_and_presumed(entry, class, fingerprint).0
+        self.prove(entry, Some(class), fingerprint).idle
     }
 
-    /// How long an entry has been idle for certain, and for how many seconds it has been so by the timeouts that are
-    /// known, where that reaches back before the first look at them and so is more than what is certain.
-    pub fn idle_and_presumed(
-        &mut self,
-        entry: &Entry,
-        class: Class,
-        fingerprint: u64,
-    ) -> (Idle, Option<u32>) {
+    /// How long an entry has been idle for certain, and what is known beside that. What is of no class is never given
+    /// up and not observed: arithmetic alone tells of it.
+    pub fn prove(&mut self, entry: &Entry, class: Option<Class>, fingerprint: u64) -> Proof {
+        let Some(of_class) = class else { return Proof::of(self.arithmetic(entry, class, fingerprint)) };
         if let Some(waiting) =
             self.observations.chances.see(fingerprint, entry.timeout_seconds, self.up_seconds)
         {
-            return (self.in_grace(entry, waiting), None);
+            return self.in_grace(entry, waiting);
         }
-        let arithmetic = self.arithmetic(entry, class, fingerprint);
-        let presumed = arithmetic.and_then(|found| found.presumed);
-        let arithmetic = arithmetic.and_then(|found| found.certain);
+        let by_arithmetic = Proof::of(self.arithmetic(entry, class, fingerprint));
         // One-way flows of other protocols than TCP may live for ever without an answer (syslog, RTP): only
         // observation tells a dead one from one that speaks seldom.
-        let one_way = class == Class::Unreplied && entry.original.protocol != TCP;
+        let one_way = of_class == Class::Unreplied && entry.original.protocol != TCP;
         let observe = one_way
             || match self.mode {
-                IdleProof::Auto => arithmetic.is_none(),
+                IdleProof::Auto => by_arithmetic.idle == Idle::Unknown,
                 IdleProof::Arithmetic => false,
                 IdleProof::Observed => true,
             };
-        let idle = match observe {
-            true => self.observed(entry, fingerprint, one_way),
-            false => arithmetic.map_or(Idle::Unknown, Idle::Certain),
-        };
-        (idle, presumed)
+        if !observe {
+            return by_arithmetic;
+        }
+        let idle = self.observed(entry, fingerprint, one_way);
+        let why = if one_way { Some(Unproven::OneWay) } else { by_arithmetic.unproven };
+        let unproven = if idle == Idle::Unknown { why } else { None };
+        Proof { idle, exact: false, unproven, ..by_arithmetic }
     }
 
     fn observed(&mut self, entry: &Entry, fingerprint: u64, one_way: bool) -> Idle {
@@ -113,38 +125,58 @@ impl Proofs<'_> {
     /// An entry with the expiry that its second chance gave it. Arithmetic would take what this agent wrote for
     /// silence of days, and nothing else does: it is silent, unless a packet since then could have set this very
     /// expiry too, by a base as short as what is left of the grace (300 s of data in flight within a grace of 400).
-    fn in_grace(&self, entry: &Entry, waiting: Waiting) -> Idle {
-        let least = self.bases.and_then(|bases| bases.least_idle_seconds(entry, self.up_seconds));
-        match least {
-            Some(least) if least >= waiting.given_seconds => Idle::Certain(waiting.idle_seconds),
-            Some(least) => Idle::Certain(least),
-            None => Idle::Unknown,
-        }
+    fn in_grace(&self, entry: &Entry, waiting: Waiting) -> Proof {
+        let least = self.bases.map(|bases| bases.least(entry, self.up_seconds));
+        let (idle, unproven) = match least {
+            Some(Ok(Least { idle_seconds: least, .. })) if least < waiting.given_seconds => {
+                (Idle::Certain(least), None)
+            }
+            Some(Ok(_)) => (Idle::Certain(waiting.idle_seconds), None),
+            Some(Err(why)) => (Idle::Unknown, Some(why)),
+            None => (Idle::Unknown, Some(Unproven::Policies)),
+        };
+        // What it was given for was itself the least that is certain.
+        Proof { idle, exact: false, presumed: None, unproven }
     }
 
-    fn arithmetic(&self, entry: &Entry, class: Class, fingerprint: u64) -> Option<Arithmetic> {
-        let bases = self.bases?;
-        if self.mode == IdleProof::Observed
-            || self.conntrackd
-            || self.sightings.foreign(fingerprint)
-            || self.may_return_stale(entry)
-            || (may_live(class) && bases.little_is_left(entry, self.up_seconds))
-        {
-            return None;
+    fn arithmetic(
+        &self,
+        entry: &Entry,
+        class: Option<Class>,
+        fingerprint: u64,
+    ) -> Result<Arithmetic, Unproven> {
+        let bases = self.bases.ok_or(Unproven::Policies)?;
+        if self.mode == IdleProof::Observed {
+            return Err(Unproven::ByObservation);
         }
-        let idle = bases.least_idle_seconds(entry, self.up_seconds)?;
+        if self.conntrackd {
+            return Err(Unproven::Conntrackd);
+        }
+        if self.sightings.foreign(fingerprint) {
+            return Err(Unproven::Foreign);
+        }
+        if self.may_return_stale(entry) {
+            return Err(Unproven::Flowtable);
+        }
+        let least = bases.least(entry, self.up_seconds)?;
+        if may_live(class) && least.little_is_left(entry) {
+            return Err(Unproven::LittleLeft);
+        }
         // What an unheard writer wrote has been without a packet since then at the least.
         let since_unheard = self.unheard_until_seconds.map(|until| self.up_seconds.saturating_sub(until));
-        let idle = idle.min(since_unheard.unwrap_or(u32::MAX));
+        let idle = least.idle_seconds.min(since_unheard.unwrap_or(u32::MAX));
         let age = entry.started_unix_seconds.map(|start| self.unix_seconds.saturating_sub(start));
         let possible = u64::from(idle) <= age.unwrap_or(u64::MAX) && idle <= self.up_seconds;
-        possible.then(|| self.since_first_look(entry, class, idle))
+        if !possible {
+            return Err(Unproven::TooYoung);
+        }
+        Ok(self.since_first_look(entry, class, idle, least.alone && idle == least.idle_seconds))
     }
 
     /// Where a base that nobody saw may have been in force before the first look, no more silence is certain than has
     /// passed since: a packet since then would have set a base that is known.
-    fn since_first_look(&self, entry: &Entry, class: Class, idle: u32) -> Arithmetic {
-        let known = Arithmetic { certain: Some(idle), presumed: None };
+    fn since_first_look(&self, entry: &Entry, class: Option<Class>, idle: u32, exact: bool) -> Arithmetic {
+        let known = Arithmetic { certain: Some(idle), exact, presumed: None };
         // What never had an answer or has ended by a RST has nothing to lose; a server may speak on in TIME_WAIT.
         let time_wait = entry.tcp.is_some_and(|tcp| tcp.state == TcpState::TimeWait);
         let lives = may_live(class);
@@ -155,7 +187,10 @@ impl Proofs<'_> {
         // Both are cut to whole seconds, and the clock is read a little before the entry.
         let since = self.up_seconds.saturating_sub(first).saturating_sub(Observations::SLACK_SECONDS);
         match since < idle {
-            true => Arithmetic { certain: Some(since).filter(|since| *since > 0), presumed: Some(idle) },
+            true => {
+                let certain = Some(since).filter(|since| *since > 0);
+                Arithmetic { certain, exact: false, presumed: Some(idle) }
+            }
             false => known,
         }
     }
@@ -178,8 +213,22 @@ impl Proofs<'_> {
 /// `nf_conntrack_events` 2 and no listener makes no event when it is updated, and what a writer did before the agent
 /// came nobody tells. Which entries are so old is not asked: it would take a set of all the others, and what is younger
 /// loses as little. What is closed, or never had an answer, has nothing to lose.
-fn may_live(class: Class) -> bool {
-    !matches!(class, Class::Closed | Class::Unreplied)
+fn may_live(class: Option<Class>) -> bool {
+    !matches!(class, Some(Class::Closed | Class::Unreplied))
+}
+
+impl Proof {
+    fn of(arithmetic: Result<Arithmetic, Unproven>) -> Proof {
+        match arithmetic {
+            Ok(Arithmetic { certain, exact, presumed }) => Proof {
+                idle: certain.map_or(Idle::Unknown, Idle::Certain),
+                exact,
+                presumed,
+                unproven: presumed.map(|_| Unproven::FirstLook),
+            },
+            Err(why) => Proof { idle: Idle::Unknown, exact: false, presumed: None, unproven: Some(why) },
+        }
+    }
 }
 
 #[cfg(test)]

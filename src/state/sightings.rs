@@ -87,6 +87,15 @@ impl Sightings {
         }
     }
 
+    /// Whether another writer may have touched an entry, as somebody tells who heard it.
+    pub fn told(&mut self, fingerprint: u64, foreign: bool) {
+        if foreign {
+            self.foreign.insert(fingerprint);
+        } else if !self.foreign.is_empty() {
+            self.foreign.remove(fingerprint);
+        }
+    }
+
     /// What another writer did was not heard: any entry may be its.
     pub fn deaf(&mut self) {
         (self.foreign_ever, self.overflowed) = (true, true);

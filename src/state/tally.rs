@@ -16,6 +16,7 @@ struct Counts {
     assured: u32,
     unreplied: u32,
     idle: u32,
+    idle_unknown: u32,
     born: u32,
 }
 
@@ -59,8 +60,8 @@ impl Census {
         Census { question, groups: HashMap::new(), entries: 0 }
     }
 
-    /// An entry is there; `idle`: it may go.
-    pub fn add(&mut self, entry: &Entry, idle: bool) {
+    /// An entry is there; `idle`: it may go, if that is known.
+    pub fn add(&mut self, entry: &Entry, idle: Option<bool>) {
         self.entries += 1;
         let counts = self.groups.entry(GroupKey::of(entry, &self.question)).or_default();
         let of_protocol = match ProtocolGroup::of(entry.original.protocol) {
@@ -73,7 +74,8 @@ impl Census {
         bump(of_protocol, true);
         bump(&mut counts.assured, entry.status.assured());
         bump(&mut counts.unreplied, !entry.status.seen_reply());
-        bump(&mut counts.idle, idle);
+        bump(&mut counts.idle, idle == Some(true));
+        bump(&mut counts.idle_unknown, idle.is_none());
     }
 
     /// Counts entries anew. What began while somebody listened stays counted.
@@ -130,7 +132,9 @@ fn row(key: &GroupKey, counts: &Counts, all: u64, known: Known) -> SourceRow {
         other: counts.other.into(),
         assured: Some(counts.assured.into()),
         unreplied: Some(counts.unreplied.into()),
-        idle: known.idle.then_some(counts.idle.into()),
+        // That none is idle is known only where nothing of it is unknown.
+        idle: (known.idle && (counts.idle > 0 || counts.idle_unknown == 0)).then_some(counts.idle.into()),
+        idle_unknown: known.idle.then_some(counts.idle_unknown.into()),
     }
 }
 
@@ -149,7 +153,7 @@ mod tests {
 
     fn counted(question: Question, entries: &[Entry]) -> Vec<(String, Option<u16>, u64)> {
         let mut census = Census::new(question);
-        entries.iter().for_each(|entry| census.add(entry, entry.status.assured()));
+        entries.iter().for_each(|entry| census.add(entry, Some(entry.status.assured())));
         let rows = census.finish(Known { idle: true, listened_seconds: None }).rows;
         rows.into_iter().map(|row| (row.source, row.zone, row.entries)).collect()
     }
@@ -213,9 +217,25 @@ mod tests {
     }
 
     #[test]
+    fn that_nothing_is_idle_is_said_only_where_it_is_known_of_every_entry() {
+        let mut census = Census::new(Question { rank: SortBy::Idle, ..Question::default() });
+        let of = |last| entry([10, 0, 0, last], TCP, 1, 0);
+        for (last, idle) in
+            [(1, None), (1, None), (1, Some(false)), (2, Some(false)), (3, Some(true)), (3, None)]
+        {
+            census.add(&of(last), idle);
+        }
+        let rows = census.finish(Known { idle: true, listened_seconds: None }).rows;
+        let told: Vec<_> = rows.iter().map(|row| (row.source.as_str(), row.idle, row.idle_unknown)).collect();
+        let expected =
+            [("10.0.0.3", Some(1), Some(1)), ("10.0.0.1", None, Some(2)), ("10.0.0.2", Some(0), Some(0))];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
     fn births_are_a_rate_and_no_entries() {
         let mut census = Census::new(Question { rank: SortBy::New, ..Question::default() });
-        census.add(&entry([10, 0, 0, 1], TCP, 1, 0), false);
+        census.add(&entry([10, 0, 0, 1], TCP, 1, 0), Some(false));
         for port in 0..10 {
             census.born(&entry([10, 0, 0, 2], TCP, port, 0));
         }

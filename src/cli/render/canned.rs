@@ -33,7 +33,8 @@ pub fn status() -> StatusDocument {
     };
     let class = |class, entries, idle, free| ClassRow {
         entries,
-        oldest_idle_seconds: idle,
+        oldest_idle_seconds: Some(idle),
+        oldest_is_exact: true,
         would_free: free,
         ..ClassRow::seen(&ClassScan::empty(class))
     };
@@ -64,6 +65,8 @@ pub fn status() -> StatusDocument {
             timeout("udp_timeout_stream", 120, 120, 60),
         ],
         classes: Some(vec![class(Class::Closed, 300, 59, 280), class(Class::Established, 7000, 7440, 0)]),
+        unclassed: None,
+        unproven: None,
         classes_age_seconds: Some(7.5),
         protected: Some(12),
         waiting: vec!["max goes back below 49152 entries".into()],
@@ -147,6 +150,7 @@ pub fn top_sources(sources: &[(&str, u16, u64)]) -> TopSources {
         assured: None,
         unreplied: None,
         idle: None,
+        idle_unknown: None,
     };
     TopSources {
         header: header(),

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::text::escape;
 use crate::model::{
-    Class, Entry, Event, GRE, Header, L4, Netns, ShortDuration, Status, TCP, Tuple, Verdict, protocol_name,
+    Class, Entry, Event, GRE, Header, IdleText, L4, Netns, ShortDuration, Status, TCP, Tuple, Unproven,
+    Verdict, protocol_name,
 };
 
 /// Writes what it is, what is translated, how long it has left and has been idle, and what would become of it.
@@ -19,10 +20,7 @@ pub fn write(out: &mut dyn Write, entry: &Entry, verdict: &Verdict) -> io::Resul
     if let Some(left) = entry.timeout_seconds {
         write!(out, "  left {}", ShortDuration::rough(left))?;
     }
-    match verdict.idle_seconds {
-        Some(idle) => write!(out, "  idle {}", ShortDuration::rough(idle))?,
-        None => write!(out, "  idle -")?,
-    }
+    write!(out, "  idle {}", IdleText::from(verdict))?;
     writeln!(out, "  class {}  {}", verdict.class.map_or("-", Class::name), escape(&verdict.to_string()))
 }
 
@@ -126,13 +124,19 @@ pub struct EntryDocument<'a> {
     #[serde(flatten)]
     flow: FlowRow,
     timeout_seconds: Option<u32>,
+    /// Where it is known exactly.
     idle_seconds: Option<u32>,
+    /// The least that it can be.
+    idle_at_least_seconds: Option<u32>,
     presumed_idle_seconds: Option<u32>,
+    /// Why no more is certain.
+    idle_unproven: Option<Unproven>,
     class: Option<Class>,
     floor_seconds: Option<u32>,
     protected: Option<&'static str>,
     eligible: bool,
     in_grace: bool,
+    second_chance: bool,
     reason: String,
 }
 
@@ -145,13 +149,16 @@ impl<'a> EntryDocument<'a> {
             netns: &header.netns,
             flow: FlowRow::of(entry),
             timeout_seconds: entry.timeout_seconds,
-            idle_seconds: verdict.idle_seconds,
+            idle_seconds: verdict.exact_seconds(),
+            idle_at_least_seconds: verdict.idle_seconds,
             presumed_idle_seconds: verdict.presumed_seconds,
+            idle_unproven: verdict.unproven,
             class: verdict.class,
             floor_seconds: verdict.floor_seconds,
             protected: verdict.protected,
             eligible: verdict.eligible(),
             in_grace: verdict.in_grace,
+            second_chance: verdict.second_chance,
             reason: verdict.to_string(),
         }
     }

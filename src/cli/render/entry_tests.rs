@@ -28,6 +28,7 @@ fn verdict() -> Verdict {
     Verdict {
         class: Some(Class::Established),
         idle_seconds: Some(61),
+        exact: true,
         presumed_seconds: None,
         floor_seconds: Some(7440),
         protocol: TCP,
@@ -48,6 +49,11 @@ fn a_line_says_everything_once() {
         "tcp     established  10.0.0.1:40000        > 192.0.2.9:443          snat 198.51.100.1:1024  \
          dnat 10.9.9.9:8080  zone 5  mark 0x1f  left 4d23h  idle 1m1s  class established  \
          stays: idle for less than 2h4m\n"
+    );
+    let least = line(&translated(), &Verdict { exact: false, ..verdict() });
+    assert!(
+        least.contains("  idle >=1m1s  class established  stays: not idle for 2h4m for certain"),
+        "{least}"
     );
     let address = "2001:db8:1111:2222:3333:4444:5555:6666";
     let plain = Entry { original: tuple(address, "::1", 200, L4::None), ..Entry::default() };
@@ -86,6 +92,13 @@ fn json_begins_with_the_head_of_every_document() {
     assert_eq!((&value["source_nat"], &value["eligible"]), (&"198.51.100.1:1024".into(), &false.into()));
     let told = ["timeout_seconds", "idle_seconds", "floor_seconds"].map(|name| value[name].as_u64());
     assert_eq!(told, [Some(431_999), Some(61), Some(7440)]);
+    let of = |verdict: &Verdict| {
+        let json = serde_json::to_value(EntryDocument::new(&header, &translated(), verdict)).expect("JSON");
+        ["idle_seconds", "idle_at_least_seconds", "presumed_idle_seconds"].map(|name| json[name].as_u64())
+    };
+    assert_eq!(of(&verdict()), [Some(61), Some(61), None]);
+    let least = Verdict { exact: false, presumed_seconds: Some(900), ..verdict() };
+    assert_eq!(of(&least), [None, Some(61), Some(900)], "the least that it can be is not the value");
     assert_eq!(
         (&value["class"], &value["reason"]),
         (&"established".into(), &"stays: idle for less than 2h4m".into())

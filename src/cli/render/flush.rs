@@ -9,7 +9,7 @@ use super::entry::{FlowRow, write_flow};
 use super::quantity::counted;
 use super::table::{self, name, number};
 use crate::cli::args;
-use crate::model::{Class, Header, ShortDuration, SourceKey};
+use crate::model::{Class, Ending, Header, IdleText, SourceKey, unproven};
 use crate::survey::{Flushed, Preview};
 
 /// How the table of sources begins.
@@ -56,6 +56,16 @@ pub fn write_preview(
              proves it as they stay silent"
         )?;
     }
+    if !preview.unproven.is_empty() {
+        let n = unproven::total(&preview.unproven);
+        let more = counted(n, "entry stays", "entries stay");
+        writeln!(
+            out,
+            "{more}, since nobody can tell for how long {} been idle: {}",
+            if n == 1 { "it has" } else { "they have" },
+            unproven::reasons(&preview.unproven)
+        )?;
+    }
     if preview.matched == 0 {
         return Ok(());
     }
@@ -74,9 +84,10 @@ pub fn write_preview(
     writeln!(out, "{}", style.bold(&format!("{MOST_RECENT}{whose}:")))?;
     for (entry, verdict) in &preview.most_recent {
         write_flow(out, entry)?;
-        match verdict.idle_seconds {
-            Some(idle) => writeln!(out, "  idle {}", ShortDuration::rough(idle))?,
-            None => writeln!(out, "  idle -")?,
+        write!(out, "  idle {}", IdleText::from(verdict))?;
+        match verdict.second_chance || verdict.in_grace {
+            true => writeln!(out, "  {}", Ending(verdict))?,
+            false => writeln!(out)?,
         }
     }
     Ok(())
@@ -126,6 +137,7 @@ pub struct FlushDocument<'a> {
     protected: u64,
     masters: u64,
     presumed: u64,
+    idle_unknown: u64,
     sources_total: u64,
     sources: Vec<SourceRow>,
     most_recent: Vec<RecentRow>,
@@ -149,6 +161,9 @@ struct RecentRow {
     #[serde(flatten)]
     flow: FlowRow,
     idle_seconds: Option<u32>,
+    idle_at_least_seconds: Option<u32>,
+    in_grace: bool,
+    second_chance: bool,
     class: Option<Class>,
     protected: Option<&'static str>,
 }
@@ -163,7 +178,10 @@ impl<'a> FlushDocument<'a> {
         };
         let recent = preview.most_recent.iter().map(|(entry, verdict)| RecentRow {
             flow: FlowRow::of(entry),
-            idle_seconds: verdict.idle_seconds,
+            idle_seconds: verdict.exact_seconds(),
+            idle_at_least_seconds: verdict.idle_seconds,
+            in_grace: verdict.in_grace,
+            second_chance: verdict.second_chance,
             class: verdict.class,
             protected: verdict.protected,
         });
@@ -176,6 +194,7 @@ impl<'a> FlushDocument<'a> {
             protected: preview.protected,
             masters: preview.masters,
             presumed: preview.presumed,
+            idle_unknown: unproven::total(&preview.unproven),
             sources_total: preview.sources_total,
             sources: preview.sources.iter().map(source).collect(),
             most_recent: recent.collect(),

@@ -43,7 +43,8 @@ pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style
     for waiting in plan.waiting.iter().filter(|waiting| !plan.reasons.contains(waiting)) {
         prose(out, style.width, "Waiting: ", 9, &complete(waiting))?;
     }
-    super::status::classes(out, plan.classes.as_deref(), plan.classes_age_seconds, style)
+    super::status::classes(out, plan.classes.as_deref(), plan.classes_age_seconds, style)?;
+    super::status::unclassed(out, plan.unclassed.as_deref(), &plan.reasons, style)
 }
 
 /// What an action would do, without its reason.
@@ -73,7 +74,7 @@ fn sentence(action: &ActionRow) -> String {
     {
         idle += &format!(" (TIME_WAIT over {})", duration(seconds.into()));
     }
-    let share = action.share_level.map_or(String::new(), |level| format!(", each payer down to {level}"));
+    let share = action.share_level.map_or(String::new(), |level| format!(", no payer below {level}"));
     format!("{verb}{budget}{class} {noun}{idle}{share}")
 }
 

@@ -42,6 +42,8 @@ fn plan() -> PlanDocument {
             },
         ],
         classes: None,
+        unclassed: None,
+        unproven: None,
         classes_age_seconds: None,
         scan: false,
         waiting: vec![],
@@ -60,7 +62,7 @@ usage is 96.2 % of 65536, over critical_percent (95 %)
     12000 entries are idle longer
  3. flush up to 1200 closed entries idle over 5 s
     least missed first
- 4. flush up to 28 fair-share entries idle over 1 min, each payer down to 40
+ 4. flush up to 28 fair-share entries idle over 1 min, no payer below 40
     nothing gentler is left
     10.0.0.1 gives up 1 entry
     10.0.0.2 gives up 2 entries

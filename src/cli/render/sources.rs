@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::quantity::{count, counted, percent, rate};
-use super::table::{self, Column, name, number};
+use super::table::{self, Column, name, number, number_or_unknown};
 use super::text::paragraph;
 use super::{Style, quantity};
 use crate::cli::reach::Without;
@@ -133,7 +133,15 @@ fn columns<'a>(top: &Ranking, zones: bool, origin: &Origin) -> Vec<Column<Named<
     ];
     columns.extend(counts);
     if live {
-        columns.push(number("IDLE", 5, |(row, _)| count(row.idle)));
+        let unknown = top.rows.iter().any(|row| row.idle_unknown.is_some_and(|n| n > 0));
+        let idle = |(row, _): &Named<'a>| count(row.idle);
+        columns.push(match unknown {
+            true => number_or_unknown("IDLE", 5, idle),
+            false => number("IDLE", 5, idle),
+        });
+        if unknown {
+            columns.push(number("IDLE UNKNOWN", 5, |(row, _)| count(row.idle_unknown)));
+        }
     }
     columns
 }
@@ -255,6 +263,19 @@ DESTINATION  NAME                   ENTRIES  SHARE  TCP  UDP  UNREPLIED
 SOURCE  ENTRIES  SHARE  TCP  UDP  ICMP  OTHER  ASSURED  UNREPLIED
 ";
         assert_eq!(String::from_utf8(out).expect("text"), expected);
+    }
+
+    #[test]
+    fn what_is_unknown_has_a_column_of_its_own() {
+        let mut dump = canned::top_sources(&[("10.0.0.1", 0, 5), ("10.0.0.2", 0, 3)]);
+        dump.basis = Basis::Dump;
+        for (row, (idle, unknown)) in dump.sources.iter_mut().zip([(None, 5), (None, 1)]) {
+            (row.idle, row.idle_unknown) = (idle, Some(unknown));
+        }
+        let text = drawn(None, &dump, None);
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert!(rows[1].ends_with(&["IDLE", "IDLE", "UNKNOWN"]), "{text}");
+        assert!(rows[2].ends_with(&["-", "5"]) && rows[3].ends_with(&["-", "1"]), "{text}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::text::{clipped, escape, piped, prose};
 use super::{Style, history};
 use crate::cli::called::complete;
 use crate::cli::reach::Without;
-use crate::model::{AgentStatus, ClassRow, Queue, StatusDocument, TimeoutRow};
+use crate::model::{AgentStatus, ClassRow, Level, Queue, StatusDocument, TimeoutRow, UnclassedRow};
 
 /// Where what follows a label begins: the longest label, a colon and a space.
 const INDENT: usize = 11;
@@ -56,6 +56,7 @@ fn whole(status: &StatusDocument, without: Option<&Without>, style: &Style) -> i
     page.timeouts(&status.timeouts)?;
     page.lines.extend(drawn(|out| {
         classes(out, status.classes.as_deref(), status.classes_age_seconds, style)?;
+        unclassed(out, status.unclassed.as_deref(), &status.reasons, style)?;
         if !status.last_actions.is_empty() {
             writeln!(out, "\n{}", style.bold("Last actions"))?;
         }
@@ -75,6 +76,7 @@ fn screen(status: &StatusDocument, without: Option<&Without>, style: &Style) -> 
         None => page.no_agent(without)?,
     }
     page.changed_timeouts(&status.timeouts);
+    page.fills_unclassed(status);
     let rows: Vec<ClassRow> =
         status.classes.iter().flatten().filter(|row| worth_a_line(row)).cloned().collect();
     let table = drawn(|out| classes(out, Some(&rows), status.classes_age_seconds, style))?;
@@ -249,7 +251,10 @@ impl Page<'_> {
 
     /// What waits, and what else bears on relief: the first few sentences, a line each.
     fn sentences(&mut self, status: &StatusDocument, few: usize) -> io::Result<()> {
+        let unclassed = status.unclassed.iter().flatten().flat_map(|row| [Some(row.sentence()), row.remedy()]);
+        let told: Vec<String> = unclassed.flatten().collect();
         let others = status.reasons.iter().skip(1).filter(|reason| !status.waiting.contains(reason));
+        let others = others.filter(|reason| !told.contains(reason));
         let all: Vec<&String> = status.waiting.iter().chain(others).collect();
         let shown = if all.len() > few { few.saturating_sub(1).max(1).min(all.len()) } else { all.len() };
         for (at, sentence) in all[..shown].iter().enumerate() {
@@ -260,6 +265,19 @@ impl Page<'_> {
             more => {
                 self.more(&format!("and {} (-v)", counted(more as u64, "sentence more", "sentences more")))
             }
+        }
+    }
+
+    /// The state that holds most of what is of no class, where that is much of the table, and what helps: a line each.
+    fn fills_unclassed(&mut self, status: &StatusDocument) {
+        let rows = status.unclassed.as_deref().unwrap_or_default();
+        let Some(row) = rows.first().filter(|row| row.is_much() && (row.is_kept() || status.level > Level::Normal))
+        else {
+            return;
+        };
+        self.brief("No class", &row.brief());
+        if let Some(remedy) = row.brief_remedy() {
+            self.brief("", &complete(&remedy));
         }
     }
 
@@ -312,7 +330,8 @@ pub fn classes(
     let columns = vec![
         name("CLASS", |row: &ClassRow| row.class.to_string()),
         number("ENTRIES", 0, |row| row.entries.to_string()),
-        number("OLDEST IDLE", 2, |row| duration(row.oldest_idle_seconds.into())),
+        number("OLDEST IDLE", 2, oldest_idle),
+        number("IDLE UNKNOWN", 2, |row| row.idle_unknown.to_string()),
         number("WOULD FREE", 1, |row| row.would_free.to_string()),
         number("FLUSHED", 4, |row| row.flushed.to_string()),
         number("REGRET", 3, |row| row.regret_percent.map_or(UNKNOWN.into(), percent)),
@@ -324,6 +343,36 @@ pub fn classes(
     for row in rows.iter().filter(|row| row.suspended) {
         let alarm = format!("{} is suspended: flows that it took for idle lived", row.class);
         writeln!(out, "  {}", style.alarm(&alarm))?;
+    }
+    Ok(())
+}
+
+/// `-` where there is none or it is not known; with `>=` where it may be longer.
+fn oldest_idle(row: &ClassRow) -> String {
+    match row.oldest_idle_seconds.filter(|_| row.entries > 0) {
+        None => UNKNOWN.into(),
+        Some(seconds) if row.oldest_is_exact => duration(seconds.into()),
+        Some(seconds) => format!(">={}", duration(seconds.into())),
+    }
+}
+
+/// Entries of no class that are much of the table and not among what was said already, or with `-v` all: what they are,
+/// and what helps.
+///
+/// # Errors
+/// The writer's.
+pub fn unclassed(
+    out: &mut dyn Write,
+    rows: Option<&[UnclassedRow]>,
+    said: &[String],
+    style: &Style,
+) -> io::Result<()> {
+    let shown = |row: &&UnclassedRow| style.verbosity > 0 || row.is_much();
+    for row in rows.unwrap_or_default().iter().filter(shown) {
+        let told = [Some(row.sentence()), row.remedy().filter(|_| row.is_much())];
+        for text in told.iter().flatten().filter(|text| !said.contains(text)) {
+            prose(out, style.width, "  ", 2, &complete(text))?;
+        }
     }
     Ok(())
 }

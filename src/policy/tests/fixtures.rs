@@ -67,7 +67,8 @@ pub fn seen(classes: &[(Class, &[(u32, u64)])]) -> Scan {
             (0..n).for_each(|_| seen.idle.add(seconds));
             seen.entries += n;
             seen.would_free += if seconds >= floors.floor_seconds(class) { n } else { 0 };
-            seen.oldest_idle_seconds = seen.oldest_idle_seconds.max(seconds);
+            seen.oldest_idle_seconds = seen.oldest_idle_seconds.max(Some(seconds));
+            seen.oldest_is_exact = true;
         }
         stands_under(&mut seen, usual_timeout(class));
         seen
@@ -101,7 +102,7 @@ pub fn stands_under(seen: &mut ClassScan, name: &str) {
         timeout: timeout(name),
         entries: seen.entries,
         may_go: seen.would_free,
-        oldest_idle_seconds: seen.oldest_idle_seconds,
+        oldest_idle_seconds: seen.oldest_idle_seconds.unwrap_or_default(),
         idle: seen.idle.clone(),
     }];
 }

@@ -11,6 +11,9 @@ fn an_entry_may_go_from_its_class_floor_on() {
         class: Some(Class::Established),
         protected: None,
         idle_seconds: Some(7440),
+        exact: true,
+        unproven: None,
+        second_chance: false,
         presumed_seconds: None,
         presumed_stale: false,
         order_seconds: Some(7440),
@@ -34,10 +37,52 @@ fn half_closed_and_half_open_connections_are_of_no_class() {
     use TcpState::*;
     for state in [SynRecv, FinWait, CloseWait, LastAck, None, Unknown(77)] {
         let judged = Scene::new().judge(&in_state(state, 1));
-        assert_eq!((judged.class, judged.idle_seconds, judged.eligible), (Option::None, Option::None, false));
+        // Most have a second left of their timeout: however long that makes them idle, they stay.
+        let stays = (judged.class, judged.idle_unprotected(), judged.eligible, judged.past_floor);
+        assert_eq!(stays, (Option::None, Option::None, false, false), "{judged:?}");
     }
     let unknown = Entry { tcp: Option::None, ..established(100_000) };
     assert!(!Scene::new().judge(&unknown).eligible);
+}
+
+#[test]
+fn a_scan_tells_what_is_of_no_class_and_under_which_timeout() {
+    let timeout = Timeout::named("tcp_timeout_close_wait").unwrap();
+    let mut history = TimeoutHistory::default();
+    history.saw_one(timeout, 3600, Option::None);
+    let mut scene = Scene::new();
+    let mut sieve = scene.sieve();
+    let bases = Bases::new(&history, &[], &Features::default());
+    sieve.refresh(Grounds { bases: Some(bases), ..grounds() });
+    let mut count = |entry: Entry| {
+        let judged = sieve.judge(&entry);
+        sieve.count(&judged);
+        judged
+    };
+    let judged = count(in_state(TcpState::CloseWait, 2600));
+    assert_eq!((judged.idle_seconds, judged.exact), (Some(999), true));
+    count(in_state(TcpState::CloseWait, 3590));
+    let judged = count(in_state(TcpState::CloseWait, 280));
+    assert_eq!(
+        (judged.idle_seconds, judged.exact),
+        (Some(19), false),
+        "of 300 s of data in flight, or of an hour"
+    );
+    count(in_state(TcpState::CloseWait, 3601));
+    count(in_state(TcpState::SynRecv, 50));
+    count(established(9000));
+    let scan = sieve.finish(0.0, 0.0, true, true);
+    let expected = Unclassed {
+        entries: 4,
+        oldest_idle_seconds: Some(999),
+        oldest_is_exact: true,
+        idle_unknown: 1,
+        over_default: 1,
+        ..Unclassed::empty("close-wait", Some(timeout))
+    };
+    assert_eq!(scan.unclassed[0], expected);
+    assert_eq!((scan.unclassed.len(), scan.unclassed[1].state.as_str()), (2, "syn-recv"));
+    assert_eq!((scan.entries, scan.unproven.len()), (6, 0), "of no class nothing has to be proven");
 }
 
 /// A closed connection with `left` seconds and these flags of its two directions.
@@ -105,7 +150,7 @@ fn only_critical_is_counted_apart() {
     }
     let scan = sieve.finish(UP.into(), 0.1, true, true);
     let closed = &scan.classes[0];
-    assert_eq!((closed.entries, closed.would_free, closed.oldest_idle_seconds), (5, 2, 99));
+    assert_eq!((closed.entries, closed.would_free, closed.oldest_idle_seconds), (5, 2, Some(99)));
     assert_eq!((closed.idle.total(), closed.only_critical.total()), (3, 2));
 }
 

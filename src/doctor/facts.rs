@@ -6,7 +6,7 @@ use super::formats::Command;
 use super::formats::writes::Write;
 use crate::model::{
     FileLine, KernelMessage, MemoryFacts, NotExamined, Ruleset, Statistics, SysctlFile, SysctlProgram,
-    TimeoutPolicy, TrackingUser,
+    TimeoutPolicy, TrackingUser, Unclassed,
 };
 
 /// Everything that was gathered.
@@ -184,6 +184,8 @@ pub struct TableFacts {
     pub established_idle: u64,
     /// Those of which nobody can tell for how long they have been silent.
     pub established_unknown: u64,
+    /// TCP of no class (half-open, half-closed, closed with data unacknowledged), by state, the most frequent first.
+    pub unclassed: Vec<Unclassed>,
     /// UDP by service, the largest first.
     pub services: Vec<Service>,
 }

@@ -12,6 +12,7 @@ mod facts;
 mod flushes;
 mod formats;
 pub mod gather;
+mod half_closed;
 mod kube_proxy;
 mod lines;
 mod messages;
@@ -47,6 +48,7 @@ const CHECKS: [fn(&Facts) -> Vec<Finding>; 11] = [
     neighbours::check,
     size::check,
     timeouts::check,
+    half_closed::check,
     counters::check,
     usage::check,
 ];

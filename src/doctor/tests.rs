@@ -80,6 +80,30 @@ fn paste(facts: &mut Facts, fix: &[String]) {
 }
 
 #[test]
+fn half_closed_connections_that_a_long_timeout_keeps_are_named_with_it() {
+    use crate::model::{Timeout, Unclassed};
+    let timeout = Timeout::named("tcp_timeout_close_wait");
+    let with = |entries, seconds: &str| {
+        changed(|runtime| {
+            runtime.values.insert("tcp_timeout_close_wait".into(), seconds.into());
+            let seen = Unclassed { entries, over_default: 700, ..Unclassed::empty("close-wait", timeout) };
+            let table = runtime.table.as_mut().expect("a table");
+            table.unclassed = vec![seen];
+        })
+    };
+    let mut facts = with(900, "3600");
+    let fix = alone(&facts, "half-closed-stay", Severity::Warning);
+    assert!(
+        fix.iter().any(|line| line.contains("ctctl flush --state close-wait --idle-over 10m")),
+        "{fix:?}"
+    );
+    paste(&mut facts, &fix);
+    assert_eq!(ids(&facts), [], "after the fix");
+    assert_eq!(ids(&with(900, "60")), [], "the kernel's own");
+    assert_eq!(ids(&with(99, "3600")), [], "few");
+}
+
+#[test]
 fn a_healthy_gateway_has_no_finding() {
     assert_eq!(ids(&healthy()), []);
     assert_eq!(ids(&Facts::default()), []);

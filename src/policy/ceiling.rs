@@ -103,6 +103,29 @@ pub fn outlook(snapshot: &Snapshot, settings: &Settings) -> String {
     }
 }
 
+/// What makes room where entries stay, for the operator to decide: which value bounds the table, and what bounds that.
+pub(super) fn what_makes_room(snapshot: &Snapshot, settings: &Settings) -> String {
+    let (capacity, max) = (&settings.capacity, snapshot.max);
+    if capacity.limit > 0 && (max == 0 || capacity.limit <= max) {
+        return format!("a higher quota ([capacity] limit, now {}) makes room", capacity.limit);
+    }
+    if !capacity.enabled {
+        return format!(
+            "a higher nf_conntrack_max (now {max}; [capacity] enabled = false keeps it) makes room"
+        );
+    }
+    if !snapshot.owns_host_values {
+        return format!(
+            "a higher nf_conntrack_max (now {max}), which is not this agent's to write, makes room"
+        );
+    }
+    let bound = ceiling(snapshot, settings);
+    match bound.entries > max {
+        true => format!("max, which may rise from {max} to {}, makes room", bound.entries),
+        false => format!("a higher ceiling makes room ({})", bound.reason),
+    }
+}
+
 /// Entries of other namespaces: they lie in the same table and take of the same share of memory. slabinfo counts some
 /// free objects as used, so where nobody else is seen there are none.
 fn of_others(snapshot: &Snapshot) -> u64 {

@@ -13,6 +13,7 @@
 //! A due that cannot be met (its entries are live, or idle less than the emergency floor) is nobody else's: what is
 //! below its level never pays for a flood.
 
+use super::ceiling::what_makes_room;
 use super::max_min::{Claim, dues, level};
 use crate::model::*;
 
@@ -36,7 +37,13 @@ struct Bill<'a> {
 }
 
 /// Adds what makes up for `missing` entries; how many that may free.
-pub(super) fn share_out(weighed: &Weighed, missing: u64, settings: &Settings, plan: &mut Plan) -> u64 {
+pub(super) fn share_out(
+    weighed: &Weighed,
+    missing: u64,
+    snapshot: &Snapshot,
+    settings: &Settings,
+    plan: &mut Plan,
+) -> u64 {
     let floor = settings.flush.emergency_idle_floor_seconds;
     let forged = take_unanswered(weighed, missing, floor, settings, plan);
     let mut bill = Bill::new(weighed, missing.saturating_sub(weighed.unanswered_entries), settings);
@@ -45,6 +52,7 @@ pub(super) fn share_out(weighed: &Weighed, missing: u64, settings: &Settings, pl
     if group.is_none() {
         bill.ask_above_level();
     }
+    tell_what_stays(&bill, floor, snapshot, settings, plan);
     forged + take_dues(&bill, group, floor, settings, plan)
 }
 
@@ -186,17 +194,23 @@ fn weight(holder: &Holder, settings: &Settings) -> f64 {
     named.max_by_key(|(net, _)| net.prefix_len()).map_or(1.0, |(_, weight)| *weight)
 }
 
+/// Why not all of it goes, until when, and what makes room before.
+fn tell_what_stays(bill: &Bill<'_>, floor: u32, snapshot: &Snapshot, settings: &Settings, plan: &mut Plan) {
+    if bill.missing == 0 {
+        return;
+    }
+    plan.reasons.push(format!(
+        "{} entries that are too many stay: what is above the fair share is live, protected or not idle for \
+         emergency_idle_floor_seconds {floor} for certain, and nobody below it pays for others; they go as they come to be \
+         idle for so long, and before that {}",
+        bill.missing,
+        what_makes_room(snapshot, settings)
+    ));
+}
+
 fn take_dues(bill: &Bill<'_>, group: Option<u64>, floor: u32, settings: &Settings, plan: &mut Plan) -> u64 {
     let payers: Vec<usize> = (0..bill.pays.len()).filter(|i| bill.pays[*i] > 0).collect();
     let budget: u64 = payers.iter().map(|i| bill.pays[*i]).sum();
-    if bill.missing > 0 {
-        plan.reasons.push(format!(
-            "{} entries that are too many stay: what is above the fair share is live, protected or idle \
-             for less than emergency_idle_floor_seconds {floor}, and nobody below it pays for others; only a higher ceiling \
-             makes room",
-            bill.missing
-        ));
-    }
     if budget == 0 {
         return 0;
     }

@@ -23,6 +23,7 @@ mod regret;
 mod relief;
 mod settle;
 mod shorten;
+mod unclassed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -162,6 +163,7 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
     grace::tell_waiting(snapshot, &mut plan);
     neighbours::tell(snapshot, &mut plan);
     observe::tell_waiting(snapshot, &mut plan);
+    unclassed::tell(snapshot, &mut plan);
     regret::withhold(&memory, &mut plan);
     memory.drops = Some(snapshot.drops);
     (plan, memory)

@@ -4,7 +4,9 @@ use super::{
     Memory, ahead, calm, fair_share, grace, hurry, level, lift, limit, meagre, observe, raise,
     seconds_to_full, settle, share, shorten,
 };
-use crate::model::{Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot};
+use crate::model::{
+    Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, unproven,
+};
 
 /// Adds what relieves to the plan. Over the target a plan has an act or a scan, or says until when it waits, and why.
 pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
@@ -107,6 +109,9 @@ fn act(
     if fast {
         shorten::shorten(snapshot, memory, scan, excess, settings, plan);
     }
+    if freed + lifted + shared < missing {
+        tell_unproven(scan, plan);
+    }
     if waiting + freed + lifted + shared == 0 && !plan.weigh {
         barren(snapshot, memory, scan, plan, excess);
     } else {
@@ -144,7 +149,7 @@ fn share_out(
         _ if !memory.sharing => 0,
         Some(weighed) => {
             memory.weighed_seconds = Some(snapshot.now_seconds);
-            fair_share::share_out(weighed, missing, settings, plan)
+            fair_share::share_out(weighed, missing, snapshot, settings, plan)
         }
         None => {
             (plan.scan, plan.weigh) = (true, true);
@@ -290,7 +295,8 @@ fn why(seen: &ClassScan, flush: &Flush, missing: u64, settings: &Settings) -> St
     let facts = format!(
         "{missing} entries are over target_percent {}; {may_go} {class} entries are idle for {floor} s or more, the \
          longest for {} s",
-        settings.pressure.target_percent, seen.oldest_idle_seconds
+        settings.pressure.target_percent,
+        seen.oldest_idle_seconds.unwrap_or_default()
     );
     if let Some(time_wait) = flush.time_wait_over_seconds {
         let own = settings.flush.half_open_floor_seconds();
@@ -308,6 +314,18 @@ fn why(seen: &ClassScan, flush: &Flush, missing: u64, settings: &Settings) -> St
             format!("{facts}; {grace} s are left to them, and the next packet puts the full timeout back")
         }
         None => facts,
+    }
+}
+
+/// Why entries count as live of which it is not known whether they are.
+fn tell_unproven(scan: &Scan, plan: &mut Plan) {
+    let n = unproven::total(&scan.unproven);
+    if n > 0 {
+        plan.reasons.push(format!(
+            "for how long {n} of {} entries have been idle cannot be proven, so that they count as live: {}",
+            scan.entries,
+            unproven::reasons(&scan.unproven)
+        ));
     }
 }
 

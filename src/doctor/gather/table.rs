@@ -8,7 +8,7 @@ use super::Question;
 use crate::error::Result;
 use crate::kernel::address;
 use crate::kernel::modules::Modules;
-use crate::model::{Entry, Status, TcpState, UDP, Verdict};
+use crate::model::{Entry, Status, TcpState, Timeout, UDP, Unclassed, Verdict};
 use crate::survey::{self, Sink};
 
 /// Entries that are looked at: a quarter of a second, and enough to know what the table is made of.
@@ -25,6 +25,7 @@ pub fn gather(question: &Question<'_>, modules: &Modules) -> Result<TableFacts> 
         facts: TableFacts { whole: true, ..TableFacts::default() },
         ports: HashMap::new(),
         own: address::own_addresses().unwrap_or_default(),
+        unclassed: HashMap::new(),
     };
     survey::list_loading_nothing(question.target, question.settings, modules, &mut found)?;
     Ok(found.finish())
@@ -35,6 +36,8 @@ struct Counting {
     /// UDP by port: entries by side, and those that are translated.
     ports: HashMap<u16, ([u64; 3], u64)>,
     own: HashSet<IpAddr>,
+    /// By state.
+    unclassed: HashMap<&'static str, Unclassed>,
 }
 
 impl Sink<(&Entry, &Verdict)> for Counting {
@@ -60,6 +63,11 @@ impl Counting {
                 None => self.facts.established_unknown += 1,
             }
         }
+        if let Some(tcp) = entry.tcp.filter(|_| verdict.class.is_none()) {
+            let (state, timeout) = (tcp.state.name(), Timeout::governing(entry));
+            let seen = self.unclassed.entry(state).or_insert_with(|| Unclassed::empty(state, timeout));
+            seen.add(verdict.idle_seconds, verdict.exact, verdict.likely_seconds(), 1);
+        }
         let Some(port) = entry.original.destination_port().filter(|_| entry.original.protocol == UDP) else {
             return;
         };
@@ -84,6 +92,8 @@ impl Counting {
         });
         let mut services: Vec<Service> = services.collect();
         services.sort_by_key(|service| (std::cmp::Reverse(service.entries), service.port, service.side));
-        TableFacts { services, ..self.facts }
+        let mut unclassed: Vec<Unclassed> = self.unclassed.into_values().collect();
+        unclassed.sort_by(|a, b| (b.entries, &a.state).cmp(&(a.entries, &b.state)));
+        TableFacts { services, unclassed, ..self.facts }
     }
 }

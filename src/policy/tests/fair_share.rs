@@ -291,3 +291,40 @@ proptest! {
         }
     }
 }
+
+/// A source that holds everything, idle for less than the emergency floor.
+fn live_fills() -> Snapshot {
+    full(weighed([("10.0.0.1".to_string(), Held { entries: 10_000, idle: 10, ..OLD })]))
+}
+
+#[test]
+fn what_would_make_room_is_the_value_that_bounds_the_table() {
+    let said = |snapshot: &Snapshot, settings: &Settings| {
+        let reasons = plan_of(snapshot, settings).reasons;
+        reasons.into_iter().find(|why| why.contains("makes room")).expect("what makes room")
+    };
+    let snapshot = live_fills();
+    let ceiling = said(&snapshot, &pinned_at(&snapshot));
+    assert!(
+        ceiling.contains("a higher ceiling makes room (max may rise to 10000: the configured ceiling"),
+        "{ceiling}"
+    );
+    let mut quota = Settings::default();
+    (quota.capacity.limit, quota.capacity.enabled) = (10_000, false);
+    let wide = Snapshot { max: 262_144, ..snapshot.clone() };
+    let limit = said(&wide, &quota);
+    assert!(limit.contains("a higher quota ([capacity] limit, now 10000) makes room"), "{limit}");
+    assert!(!limit.contains("ceiling"), "{limit}");
+    let mut kept = Settings::default();
+    kept.capacity.enabled = false;
+    assert!(said(&snapshot, &kept).contains("a higher nf_conntrack_max (now 10000;"));
+    let theirs = Snapshot { owns_host_values: false, ..snapshot.clone() };
+    assert!(said(&theirs, &Settings::default()).contains("which is not this agent's to write"));
+    // It stands beside when the table is looked at again: time makes room as well, and nothing is said to be the only way.
+    for text in [ceiling, limit] {
+        assert!(
+            text.contains("they go as they come to be idle for so long") && !text.contains("only"),
+            "{text}"
+        );
+    }
+}

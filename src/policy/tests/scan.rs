@@ -113,3 +113,47 @@ fn near_high_the_table_is_looked_at_so_that_the_crossing_finds_a_young_scan() {
     (idle_hands.flush.enabled, idle_hands.timeouts.enabled) = (false, false);
     assert!(!plan_of(&table(79_999), &idle_hands).scan);
 }
+
+#[test]
+fn where_idleness_cannot_be_proven_the_plan_says_why_and_of_how_many() {
+    let mut scan = seen(&[(Class::Established, &[(10, 10)])]);
+    let of = |why, entries| UnprovenCount { why, entries };
+    scan.unproven = vec![of(Unproven::Conntrackd, 80_000), of(Unproven::Helper, 3)];
+    scan.entries = 97_000;
+    let plan = plan_of(&Snapshot { scan: Some(scan), ..table(97_000) }, &pinned());
+    let said = plan.reasons.iter().find(|why| why.contains("cannot be proven")).expect("why");
+    let expected = "for how long 80003 of 97000 entries have been idle cannot be proven, so that they count as live: \
+                    80000 (conntrackd writes entries here, whose time left proves nothing), 3 (a helper sets its \
+                    timeout)";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn what_is_of_no_class_and_fills_the_table_is_named_with_its_timeout_and_what_to_do() {
+    let close_wait = timeout("tcp_timeout_close_wait");
+    let half_closed = |entries, seconds, level_entries| {
+        let mut scan = seen(&[]);
+        let seen = Unclassed {
+            entries,
+            over_default: entries / 2,
+            ..Unclassed::empty("close-wait", Some(close_wait))
+        };
+        (scan.entries, scan.unclassed) = (level_entries, vec![seen]);
+        let mut snapshot = Snapshot { scan: Some(scan), ..table(level_entries) };
+        snapshot.timeouts.insert(close_wait, seconds);
+        plan_of(&snapshot, &pinned()).reasons.join("\n")
+    };
+    let said = half_closed(90_000, 3600, 96_000);
+    assert!(said.contains("90000 of 96000 entries are TCP in CLOSE_WAIT, of no class"), "{said}");
+    assert!(said.contains("tcp_timeout_close_wait is 3600 s, 60 times the kernel's own 60 s"), "{said}");
+    assert!(said.contains("set net.netfilter.nf_conntrack_tcp_timeout_close_wait to 60"), "{said}");
+    let own = half_closed(90_000, 60, 96_000);
+    assert!(
+        own.contains("tcp_timeout_close_wait is 60 s: they end so long") && !own.contains("set net."),
+        "{own}"
+    );
+    assert!(!half_closed(9000, 3600, 96_000).contains("CLOSE_WAIT"), "less than a tenth");
+    // In calm too, where a value that somebody set will fill it; not where they end as the kernel means it.
+    assert!(half_closed(20_000, 3600, 40_000).contains("CLOSE_WAIT"));
+    assert!(!half_closed(20_000, 60, 40_000).contains("CLOSE_WAIT"));
+}

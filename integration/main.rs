@@ -43,6 +43,7 @@ mod test_flush;
 mod test_foreign_update;
 mod test_hands;
 mod test_harness;
+mod test_knowledge;
 mod test_lifeline;
 mod test_list;
 mod test_live;
@@ -125,6 +126,7 @@ impl Test {
 fn tests() -> Vec<Test> {
     let mut all = [
         test_harness::TESTS,
+        test_knowledge::TESTS,
         test_live::TESTS,
         test_closing::TESTS,
         test_counts::TESTS,

@@ -99,8 +99,14 @@ fn remembered() {
     seen["first_look_seconds"] = 0.into();
     std::fs::write(&path, seen.to_string()).expect("written");
     let known = |rows: &[Value]| rows[0]["eligible"] == true;
+    // By its record alone: asked, the agent tells that 600 s came after this entry.
+    let (socket, away) = (setup.socket(), setup.dir.join("away.sock"));
+    std::fs::rename(&socket, &away).expect("out of the way");
     let rows = listed(&setup, "udp");
     assert!(known(&rows), "{rows:?}");
+    std::fs::rename(&away, &socket).expect("back");
+    let rows = listed(&setup, "udp");
+    assert_eq!((known(&rows), &rows[0]["idle_unproven"]), (false, &"no-base".into()), "{rows:?}");
     // Two seconds after a packet under 180 s in the gap.
     agent.killed();
     topology.gateway.set_sysctl(STREAM, 180);

@@ -431,7 +431,9 @@ fn changed_by_others() {
     let idle: Vec<Value> = listed.stdout.lines().map(|line| parsed(line)["idle_seconds"].clone()).collect();
     assert_eq!(idle, [Value::Null]);
     let top = setup.json(&["top-sources", "--by", "idle"]);
-    assert_eq!((&top["entries"], &top["sources"][0]["idle"]), (&1.into(), &0.into()), "{top:#}");
+    let one = &top["sources"][0];
+    let told = (&top["entries"], &one["idle"], &one["idle_unknown"]);
+    assert_eq!(told, (&1.into(), &Value::Null, &1.into()), "{top:#}");
     // Without an agent nobody has heard it.
     assert_eq!(agent.stop(), 0);
     let listed = setup.ctctl(&["list", "--json"]);
@@ -466,11 +468,16 @@ fn beside_agent() {
         resyncs,
         "it heard the end of what was born before its eyes"
     );
-    // While there are any that it heard another program make, time left proves nothing to a command.
-    assert_eq!(setup.json(&["flush", "--yes", "--stale"])["deleted"], 0);
+    // Of those that it heard another program make, time left proves nothing; which they are it tells.
+    let listed = setup.ctctl(&["list", "--json"]).stdout;
+    let rows: Vec<Value> = listed.lines().map(parsed).collect();
+    let foreign = rows.iter().filter(|row| row["idle_unproven"] == "foreign").count();
+    let eligible = rows.iter().filter(|row| row["eligible"] == true).count();
+    assert_eq!((rows.len(), foreign, eligible), (7900, 2900, 5000));
+    let stale = setup.json(&["flush", "--yes", "--stale"]);
+    assert_eq!((&stale["deleted"], &stale["idle_unknown"]), (&5000.into(), &2900.into()), "{stale:#}");
+    entries(2900);
     assert_eq!(setup.json(&["flush", "--yes", "-f", "ipv6"])["deleted"], 2900);
-    entries(5000);
-    assert_eq!(setup.json(&["flush", "--yes", "--stale"])["deleted"], 5000);
     entries(0);
     // What comes back is no mistake of the agent's.
     fill(&topology.gateway, (0..100).map(|n| Flow::established(source6(3), SERVER6, 1024 + n, 0)));

@@ -60,7 +60,7 @@ fn rows(document: &Value) -> Vec<Value> {
         .map(|mut row| {
             row.as_object_mut()
                 .expect("a row")
-                .retain(|name, _| !matches!(name.as_str(), "idle" | "new_per_second"));
+                .retain(|name, _| !matches!(name.as_str(), "idle" | "idle_unknown" | "new_per_second"));
             row
         })
         .collect()

@@ -6,6 +6,7 @@ mod lookout;
 mod policies;
 mod remembered;
 mod statistics;
+mod told;
 mod values;
 
 use std::rc::Rc;
@@ -15,6 +16,7 @@ use features::SeenFeatures;
 use lookout::{Lookout, Seen};
 use policies::Policies;
 use statistics::Statistics;
+pub use told::TimeoutsTold;
 pub use values::NamespaceValues;
 
 use crate::error::Result;

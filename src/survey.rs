@@ -1,5 +1,6 @@
 //! The answers straight from the kernel, with no agent: one dump, one set of facts, the same policy.
 
+mod beside;
 mod events;
 mod everywhere;
 mod flush;
@@ -11,12 +12,14 @@ mod masters;
 mod meter;
 mod ranking;
 mod victims;
+mod walked;
+mod walks;
 mod whole;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use meter::Meter;
@@ -32,21 +35,24 @@ use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
 use crate::kernel::{clock, process, sysctl};
 use crate::model::{
-    Basis, Class, Draft, Entry, HandFlush, Header, Netns, Pace, PlanDocument, RevertDocument, Scan, Settings,
-    Snapshot, SnapshotDocument, StatusDocument,
+    Basis, Class, Draft, Entry, HandFlush, Header, KnowledgeDocument, Netns, Pace, PlanDocument,
+    RevertDocument, Scan, Settings, Snapshot, SnapshotDocument, StatusDocument,
 };
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::Keeper;
 use crate::sieve::{Judged, SharedSightings, Sieve};
 use crate::state::{Completeness, Dumped, Identify, Observations, SecondChances, Weighing};
 
+pub use beside::KnowsEntries;
+
 pub use crate::kernel::netns::name_of_spec;
 pub use crate::kernel::stop::{ask_to_stop, until_continued};
+use beside::Beside;
 pub use events::{Told, events};
 pub use everywhere::everywhere;
 pub use flush::{Flush, Flushed, Preview, Wish};
 pub use known::Known;
-pub use list::{Sink, list, list_details, list_loading_nothing};
+pub use list::{NotListed, Sink, list, list_details, list_loading_nothing};
 use look::Recent;
 use masters::Masters;
 
@@ -54,6 +60,7 @@ use masters::Masters;
 pub struct Target {
     namespace: Namespace,
     others_write: bool,
+    beside: Option<Beside>,
 }
 
 impl Target {
@@ -62,7 +69,7 @@ impl Target {
     /// # Errors
     /// Exit 3 if there is no such namespace or this user may not look at it.
     pub fn resolve(netns: Option<&str>) -> Result<Target> {
-        Ok(Target { namespace: Namespace::resolve(netns)?, others_write: false })
+        Ok(Target { namespace: Namespace::resolve(netns)?, others_write: false, beside: None })
     }
 
     /// The same, where another program writes entries and nobody here knows which: the time left of none proves that it
@@ -71,8 +78,35 @@ impl Target {
     /// # Errors
     /// As dup(2).
     pub fn where_others_write(&self) -> Result<Target> {
+        Ok(Target { namespace: self.clone_namespace()?, others_write: true, beside: None })
+    }
+
+    /// The same, beside an agent that is asked of what one look at the table leaves unknown. `first`: what it answered
+    /// where it was asked of no entry.
+    ///
+    /// # Errors
+    /// As dup(2).
+    pub fn beside(
+        &self,
+        agent: Arc<Mutex<dyn KnowsEntries + Send>>,
+        first: &KnowledgeDocument,
+    ) -> Result<Target> {
+        let beside = Some(Beside::new(agent, first));
+        Ok(Target { namespace: self.clone_namespace()?, others_write: false, beside })
+    }
+
+    /// The agent beside it heard another program write entries.
+    pub fn others_update(&self) -> bool {
+        self.others_write || self.beside.as_ref().is_some_and(Beside::others_update)
+    }
+
+    fn is_beside_agent(&self) -> bool {
+        self.beside.is_some()
+    }
+
+    fn clone_namespace(&self) -> Result<Namespace> {
         let failed = |error| Error::unreachable("network namespace", error);
-        Ok(Target { namespace: self.namespace.try_clone().map_err(failed)?, others_write: true })
+        self.namespace.try_clone().map_err(failed)
     }
 
     /// Its name and inode.
@@ -104,6 +138,9 @@ impl Target {
         let mut gauge = Gauge::open(&self.namespace, asking)?;
         let dir = state_dir(self.netns(), settings);
         gauge.remember_beside(&TimeoutsSeen::load(&dir, &clock::boot_id(), self.netns().inode));
+        if let Some(seen) = self.beside.as_ref().and_then(Beside::seen) {
+            gauge.believe(seen);
+        }
         Ok(gauge)
     }
 }
@@ -187,11 +224,16 @@ fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
         let (gauge, identify, sightings) = (&mut gauge, &identify, &sightings);
         Scanning { gauge, settings, weigh, identify, sightings, heed: &mut Unheeded }.scan()
     };
-    snapshot.scan = Some(scan(false)?);
+    let first = scan(false)?;
+    snapshot.now_seconds = snapshot.now_seconds.max(first.at_seconds);
+    snapshot.scan = Some(first);
     snapshot.chances.room = SecondChances::BOUND as u64;
     if policy::decide(&snapshot, &Memory::default(), settings).0.weigh {
         snapshot.scan = Some(scan(true)?);
     }
+    // A scan that took a while is not one from the future: the facts are as of its end.
+    let ended = snapshot.scan.as_ref().map_or(0.0, |scan| scan.at_seconds);
+    snapshot.now_seconds = snapshot.now_seconds.max(ended);
     Ok(snapshot)
 }
 

@@ -277,7 +277,8 @@ impl Acting {
     /// false at the end.
     fn obey_all(&mut self, first: Option<Order>) -> bool {
         let orders: Vec<Order> = first.into_iter().chain(self.ground.orders.try_iter()).collect();
-        if !orders.is_empty() {
+        // What is only asked changes nothing.
+        if orders.iter().any(|order| !matches!(order, Order::Known(..))) {
             self.rest.ends();
         }
         orders.into_iter().all(|order| self.obey(order))

@@ -14,6 +14,7 @@ mod foreign;
 mod hand;
 mod host_lease;
 mod introduction;
+mod knowing;
 mod lasting;
 mod lease;
 mod notify;

@@ -42,6 +42,8 @@ impl Acting {
             Order::ReloadRefused(why, by) => self.reload_refused(&why, &by),
             Order::Flushed(flush, by, reply) => self.flushed_by_hand(flush, &by, reply),
             Order::Revert(force, by, reply) => self.revert(force, &by, reply),
+            Order::Known(_, reply) if reply.is_closed() => {}
+            Order::Known(entries, reply) => self.answer_known(&entries, reply),
             // Who has gone does not want the table scanned.
             Order::Plan(reply) if reply.is_closed() => {}
             Order::Plan(reply) => self.answer_plan(reply),

@@ -67,6 +67,10 @@ impl Service for Answers {
                 Call::GetTopSources { limit, rank } => this.top_sources(limit, rank).await,
                 Call::GetEntries { source, zone } => this.entries(source, zone).await,
                 Call::GetHistory { limit, since } => this.history(limit, since).await,
+                Call::GetKnowledge { entries } => {
+                    let entries = entries.iter().map(EntryRow::id).collect();
+                    this.order(|reply| Order::Known(entries, reply)).await
+                }
                 Call::GetPlan => this.order(Order::Plan).await,
                 Call::GetSnapshot => this.order(Order::Snapshot).await,
                 changes => this.do_for(changes, Asker::default()).await,

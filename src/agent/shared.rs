@@ -140,6 +140,8 @@ pub enum Order {
     Revert(bool, Asker, Reply1),
     /// Scan and publish, change nothing.
     Look(oneshot::Sender<()>),
+    /// What is known of single entries; without any, what holds for all.
+    Known(Vec<EntryId>, Reply1),
     /// What would be done now.
     Plan(Reply1),
     /// What that is made of.

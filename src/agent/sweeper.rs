@@ -102,6 +102,11 @@ impl Sweeper {
         self.left.take_if(|walk| walk.age() > KEEP_PLACE);
     }
 
+    /// What earlier scans saw.
+    pub fn observations(&self) -> &Observations {
+        &self.observations
+    }
+
     /// The second chances that run.
     pub fn chances(&mut self) -> Chances {
         self.observations.chances.facts(clock::boottime_seconds() as u32)

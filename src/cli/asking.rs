@@ -56,10 +56,15 @@ impl Asking {
     pub fn kernel(&self, place: &Place, span: Duration) -> Result<Ranking> {
         let listen = (self.question.rank == SortBy::New).then_some(span);
         let wanted = |entry: &_, idle| self.filters.matches(entry, idle);
-        let idleness = self.question.rank == SortBy::Idle || self.filters.need_idleness();
-        let distrusting = if idleness { place.distrusting()? } else { None };
-        let target = distrusting.as_ref().unwrap_or(&place.target);
-        survey::ranking(target, &place.settings, &self.question, listen, &wanted)
+        let idleness = self.filters.need_idleness();
+        let judged = self.question.rank == SortBy::Idle || idleness;
+        let beside = match (judged, self.direct) {
+            (false, _) => None,
+            (true, false) => place.beside_agent()?,
+            (true, true) => place.distrusting()?,
+        };
+        let target = beside.as_ref().unwrap_or(&place.target);
+        survey::ranking(target, &place.settings, &self.question, listen, idleness, &wanted)
     }
 
     /// Why no agent knows: it keeps of each entry no more than its source, its protocol and when it came.

@@ -34,8 +34,9 @@ pub fn run(global: &Global, options: &args::Doctor) -> Result<u8> {
 fn running(global: &Global, options: &args::Doctor) -> Result<DoctorDocument> {
     let place = Place::find(global)?;
     let configured = place.settings.agent.netns.first();
+    let beside = place.beside_agent()?;
     gather::running(&Question {
-        target: &place.target,
+        target: beside.as_ref().unwrap_or(&place.target),
         settings: &place.settings,
         program: program(global),
         spec: global.netns.as_ref().or(configured).map(String::as_str),

@@ -8,13 +8,10 @@ use super::place::Place;
 use super::reach::{self, Without};
 use super::render::flush::FlushDocument;
 use super::render::quantity::counted;
-use super::{args, output, render};
+use super::{args, beside, output, render};
 use crate::error::{Error, Result};
 use crate::model::HandFlush;
 use crate::survey::{self, Flush, Flushed, Preview, Target, Wish};
-
-const OTHERS_UPDATE: &str = "The agent heard another program write entries: their time left proves nothing to who did \
-     not hear which. What is stale the agent alone can tell: `ctctl plan`.";
 
 /// Shows what would go, asks, and deletes it.
 ///
@@ -37,13 +34,13 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
         even_protected: options.even_protected,
         limit: options.limit.unwrap_or(u64::MAX),
     };
-    let distrusting = if options.stale { knowing.distrusting(place)? } else { None };
-    let target = distrusting.as_ref().unwrap_or(&place.target);
-    if options.yes && !options.dry_run && options.limit.is_none() {
-        if distrusting.is_some() {
-            tell_others_update(place)?;
-        }
-        return at_once(place, target, options, wish);
+    let at_once = options.yes && !options.dry_run && options.limit.is_none();
+    // A preview tells of idleness whatever is wanted gone.
+    let asks_agent = !at_once || options.stale || filters.need_idleness();
+    let beside = if asks_agent { place.beside_agent()? } else { None };
+    let target = beside.as_ref().unwrap_or(&place.target);
+    if at_once {
+        return delete_at_once(place, target, options, wish);
     }
     let (flush, preview) = Flush::preview(target, &place.settings, wish)?;
     let may_ask = options.yes || (io::stdin().is_terminal() && io::stderr().is_terminal());
@@ -51,9 +48,6 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
     if !options.dry_run && !may_ask && preview.matched > 0 {
         return Err(Error::usage("flush", "there is no terminal to ask on, and --yes is not given")
             .hint("--yes deletes without asking; --dry-run only shows what would go"));
-    }
-    if distrusting.is_some() {
-        tell_others_update(place)?;
     }
     if !place.json && place.style.verbosity >= 0 {
         let write = |out: &mut dyn Write| render::flush::write_preview(out, &preview, options, &place.style);
@@ -73,7 +67,7 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
 
 /// Nobody is to be asked, and nobody to be chosen: what is meant goes as the walk meets it, and is shown with what came
 /// of it.
-fn at_once(place: &Place, target: &Target, options: &args::Flush, wish: Wish<'_>) -> Result<u8> {
+fn delete_at_once(place: &Place, target: &Target, options: &args::Flush, wish: Wish<'_>) -> Result<u8> {
     let mut bar = Progress::new(place.style.verbosity >= 0, None);
     let started = Instant::now();
     let flushed = Flush::at_once(target, &place.settings, wish, &mut |done| bar.show(done));
@@ -84,13 +78,6 @@ fn at_once(place: &Place, target: &Target, options: &args::Flush, wish: Wish<'_>
         output::print(|out| render::flush::write_preview(out, &preview, options, &place.style))?;
     }
     report(place, options, &preview, &flushed)
-}
-
-fn tell_others_update(place: &Place) -> Result<()> {
-    match !place.json && place.style.verbosity >= 0 {
-        true => output::print(|out| writeln!(out, "{OTHERS_UPDATE}")).map(drop),
-        false => Ok(()),
-    }
 }
 
 /// Whether it waits for a word.
@@ -168,6 +155,11 @@ fn report(place: &Place, options: &args::Flush, preview: &Preview, flushed: &Flu
     if flushed.part_only {
         let why = "part only: the table was resized again and again, and entries that match may be left";
         return Err(Error::unreachable("flush", why).hint("run it again: what is left will be found"));
+    }
+    let idleness = options.stale || options.filters.0.need_idleness();
+    let not_told = flushed.not_told.max(preview.not_told);
+    if not_told > 0 && idleness {
+        return Err(beside::not_told("flush", not_told));
     }
     if flushed.interrupted {
         return Err(

@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::output;
 use super::place::Place;
 use super::reach;
-use crate::error::Result;
 use crate::model::{EntryRow, Filters};
-use crate::survey::{Known, Target};
+use crate::survey::Known;
 
 /// To walk a million entries takes about as long.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -16,14 +15,12 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// without: that is said with `-v` alone.
 pub struct Knowing {
     known: Option<Known>,
-    /// The agent's word of other programs, if it gave one.
-    others_update: Option<bool>,
 }
 
 impl Knowing {
     /// Asks the agent.
     pub fn of(place: &Place, filters: &Filters) -> Knowing {
-        let nothing = Knowing { known: None, others_update: None };
+        let nothing = Knowing { known: None };
         let Some(source) = filters.only_source() else { return nothing };
         let told = |text: &str| {
             if place.style.verbosity > 0 {
@@ -46,22 +43,11 @@ impl Knowing {
             Some(known) => told(&format!("the agent knows {source}'s entries: {}", known.len())),
             None => told("not all entries can be asked for one by one; walking the table"),
         }
-        Knowing { known, others_update: Some(all.others_update) }
+        Knowing { known }
     }
 
     /// The entries.
     pub fn known(&self) -> Option<&Known> {
         self.known.as_ref()
-    }
-
-    /// As [`Place::distrusting`].
-    ///
-    /// # Errors
-    /// As dup(2).
-    pub fn distrusting(&self, place: &Place) -> Result<Option<Target>> {
-        match self.others_update {
-            Some(others_update) => others_update.then(|| place.target.where_others_write()).transpose(),
-            None => place.distrusting(),
-        }
     }
 }

@@ -4,13 +4,14 @@ use std::io::{self, Write};
 
 use super::knowing::Knowing;
 use super::place::Place;
+use super::render::quantity::counted;
 use super::render::{conntrack, entry};
-use super::{args, output};
+use super::{args, beside, output};
 use crate::error::{Error, Result};
-use crate::model::{Detail, Entry, Header, Verdict};
-use crate::survey::{self, Sink};
+use crate::model::{Detail, Entry, Header, Verdict, unproven};
+use crate::survey::{self, NotListed, Sink};
 
-const OTHERS_UPDATE: &str = "the agent heard another program write entries: their time left does not show for \
+const OTHERS_UPDATE: &str = "the agent heard another program write entries: the time left of those does not show for \
      how long they are idle";
 
 /// Prints entries as the kernel hands them out.
@@ -25,13 +26,13 @@ pub fn run(place: &Place, options: &args::List) -> Result<u8> {
             .hint("leave out one of the two"));
     }
     let knowing = Knowing::of(place, filters);
-    let distrusting = knowing.distrusting(place)?;
-    let target = distrusting.as_ref().unwrap_or(&place.target);
     let shown = !options.like_conntrack || filters.need_idleness();
-    if distrusting.is_some() && shown && place.style.verbosity >= 0 {
+    let beside = if shown { place.beside_agent()? } else { None };
+    let target = beside.as_ref().unwrap_or(&place.target);
+    if target.others_update() && place.style.verbosity >= 0 {
         output::notice(OTHERS_UPDATE);
     }
-    let mut listed = Ok(());
+    let mut listed = Ok(NotListed::default());
     output::print(|out| {
         let header = place.json.then(|| survey::header(target));
         let mut lines = Lines { out, place, header, written: Ok(()) };
@@ -41,7 +42,19 @@ pub fn run(place: &Place, options: &args::List) -> Result<u8> {
         };
         lines.written
     })?;
-    listed.map(|()| 0)
+    let left_open = listed?;
+    if filters.need_idleness() && !left_open.unproven.is_empty() && place.style.verbosity >= 0 {
+        let entries =
+            counted(unproven::total(&left_open.unproven), "entry more matches", "entries more match");
+        output::notice(&format!(
+            "{entries} but for the idleness, which nobody can tell: {}",
+            unproven::reasons(&left_open.unproven)
+        ));
+    }
+    match left_open.not_told {
+        0 => Ok(0),
+        entries => Err(beside::not_told("list", entries)),
+    }
 }
 
 /// One line an entry; what cannot be written any more ends the list.

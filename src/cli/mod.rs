@@ -3,6 +3,7 @@
 mod agent;
 mod args;
 mod asking;
+mod beside;
 mod called;
 mod doctor;
 mod events;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use super::args::Global;
-use super::reach;
 use super::render::Style;
 use crate::config;
 use crate::control::Client;
@@ -44,20 +43,6 @@ impl Place {
         let state_dir = state_dir(target.netns(), &settings);
         let style = Style::of_stdout(global.color, global.verbosity());
         Ok(Place { settings, target, socket, state_dir, json: global.json, style })
-    }
-}
-
-impl Place {
-    /// Where its agent heard another program give entries the time that they have left (`conntrack -U`, `-I`): the same
-    /// target, with idleness by arithmetic proven for none of them. The agent keeps no more of them than fingerprints, so
-    /// that nobody else can tell which.
-    ///
-    /// # Errors
-    /// As dup(2).
-    pub fn distrusting(&self) -> Result<Option<Target>> {
-        let status = reach::asked(&self.socket, self.target.netns(), Client::status_at_hand);
-        let others_update = status.is_ok_and(|status| status.agent.is_some_and(|agent| agent.others_update));
-        others_update.then(|| self.target.where_others_write()).transpose()
     }
 }
 

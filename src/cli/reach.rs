@@ -6,7 +6,9 @@ use std::path::Path;
 use super::output;
 use crate::control::{Client, ConnectError};
 use crate::error::{Error, Exit, Result};
-use crate::model::{EntriesOfSource, Netns, PlanDocument, SnapshotDocument, StatusDocument, TopSources};
+use crate::model::{
+    EntriesOfSource, KnowledgeDocument, Netns, PlanDocument, SnapshotDocument, StatusDocument, TopSources,
+};
 
 /// Why an answer is not the agent's.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,6 +111,12 @@ macro_rules! about {
     )*};
 }
 about!(StatusDocument, TopSources, PlanDocument, EntriesOfSource);
+
+impl About for KnowledgeDocument {
+    fn netns(&self) -> &Netns {
+        &self.netns
+    }
+}
 
 impl About for SnapshotDocument {
     fn netns(&self) -> &Netns {

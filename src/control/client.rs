@@ -15,8 +15,8 @@ use super::socket::{ConnectError, dial};
 use super::{Call, Refusal, RefusalKind};
 use crate::error::{Error, Result};
 use crate::model::{
-    EntriesOfSource, HandFlush, JournalRecord, PlanDocument, Reloaded, RevertDocument, SnapshotDocument,
-    SortBy, StatusDocument, TopSources,
+    EntriesOfSource, EntryRow, HandFlush, JournalRecord, KnowledgeDocument, PlanDocument, Reloaded,
+    RevertDocument, SnapshotDocument, SortBy, StatusDocument, TopSources,
 };
 
 /// For one message of an answer.
@@ -105,6 +105,14 @@ impl Client {
     pub fn entries(&mut self, source: IpAddr, zone: Option<u16>) -> Result<EntriesOfSource> {
         let call = Call::GetEntries { source, zone };
         self.joined("entries", &call, |page: &mut EntriesOfSource| &mut page.entries)
+    }
+
+    /// What the agent knows of these entries, at most [`KnowledgeDocument::MOST`]; of none: what holds for all.
+    ///
+    /// # Errors
+    /// As `status`.
+    pub fn knowledge(&mut self, entries: Vec<EntryRow>) -> Result<KnowledgeDocument> {
+        self.one("knowledge", &Call::GetKnowledge { entries })
     }
 
     /// `plan`.

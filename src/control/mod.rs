@@ -19,8 +19,8 @@ use std::pin::Pin;
 
 use crate::error::{Error, Exit};
 use crate::model::{
-    EntriesOfSource, HandFlush, JournalRecord, PlanDocument, Reloaded, RevertDocument, SnapshotDocument,
-    SortBy, StatusDocument, TopSources,
+    EntriesOfSource, EntryRow, HandFlush, JournalRecord, KnowledgeDocument, PlanDocument, Reloaded,
+    RevertDocument, SnapshotDocument, SortBy, StatusDocument, TopSources,
 };
 
 pub use client::Client;
@@ -50,6 +50,11 @@ pub enum Call {
         source: IpAddr,
         /// In this zone alone.
         zone: Option<u16>,
+    },
+    /// What the agent has heard and seen of single entries.
+    GetKnowledge {
+        /// Which, [`KnowledgeDocument::MOST`] at most; none: what holds for all.
+        entries: Vec<EntryRow>,
     },
     /// `plan`.
     GetPlan,
@@ -106,6 +111,8 @@ pub enum Reply {
     ManySources(TopSources, SourceRows),
     /// To `GetEntries`.
     Entries(EntriesOfSource),
+    /// To `GetKnowledge`.
+    Knowledge(KnowledgeDocument),
     /// To `GetPlan`.
     Plan(PlanDocument),
     /// To `GetSnapshot`.

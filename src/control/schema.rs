@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, Refusal, RefusalKind, Reply};
 use crate::error::Exit;
-use crate::model::{HandFlush, SortBy, TopSources};
+use crate::model::{EntryRow, HandFlush, KnowledgeDocument, SortBy, TopSources};
 
 /// The interface's name.
 pub const INTERFACE: &str = "io.ctctl.Control";
@@ -131,6 +131,13 @@ fn call(name: &str, parameters: &mut Parameters) -> Result<Option<Call>, Fault> 
         "GetEntries" => {
             Call::GetEntries { source: parameters.need("source")?, zone: parameters.take("zone")? }
         }
+        "GetKnowledge" => {
+            let entries: Vec<EntryRow> = parameters.take("entries")?.unwrap_or_default();
+            if entries.len() > KnowledgeDocument::MOST {
+                return Err(Fault::InvalidParameter("entries".into()));
+            }
+            Call::GetKnowledge { entries }
+        }
         "GetPlan" => Call::GetPlan,
         "GetSnapshot" => Call::GetSnapshot,
         "GetHistory" => Call::GetHistory {
@@ -187,6 +194,7 @@ pub fn encode_call(call: &Call) -> Vec<u8> {
         Call::GetTopSources { limit, rank: SortBy::Entries } => ("GetTopSources", json!({ "limit": limit })),
         Call::GetTopSources { limit, rank } => ("GetTopSources", json!({ "limit": limit, "by": rank })),
         Call::GetEntries { source, zone } => ("GetEntries", json!({ "source": source, "zone": zone })),
+        Call::GetKnowledge { entries } => ("GetKnowledge", json!({ "entries": entries })),
         Call::GetPlan => ("GetPlan", Value::Null),
         Call::GetSnapshot => ("GetSnapshot", Value::Null),
         Call::GetHistory { limit, since } => ("GetHistory", json!({ "limit": limit, "since": since })),
@@ -275,6 +283,7 @@ pub fn encode_whole(reply: &Reply, limit_bytes: usize) -> Result<Vec<u8>, TooLon
             encode_reply(&TopSources { sources, ..document.clone() }, false, limit_bytes)
         }
         Reply::Entries(document) => encode_reply(document, false, limit_bytes),
+        Reply::Knowledge(document) => encode_reply(document, false, limit_bytes),
         Reply::Plan(document) => encode_reply(document, false, limit_bytes),
         Reply::Snapshot(document) => encode_reply(document, false, limit_bytes),
         Reply::History(records) => encode_reply(&json_records(records), false, limit_bytes),

@@ -38,7 +38,7 @@ pub use facts::{BootModule, EventListener, Facts, Files, Program, Runtime, Servi
 use crate::model::{DoctorDocument, Finding, Header};
 
 /// Every check, in the order in which findings of one severity are shown.
-const CHECKS: [fn(&Facts) -> Vec<Finding>; 11] = [
+const CHECKS: [fn(&Facts) -> Vec<Finding>; 12] = [
     lines::check,
     assignments::check,
     order::check,

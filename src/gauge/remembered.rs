@@ -21,7 +21,7 @@ impl Gauge {
         self.remember_until(seen, looks_on.or(seen.last_look_seconds));
     }
 
-    fn remember_until(&mut self, seen: &TimeoutsSeen, last_look_seconds: Option<u32>) {
+    pub(super) fn remember_until(&mut self, seen: &TimeoutsSeen, last_look_seconds: Option<u32>) {
         // A namespace that came after another of the same inode.
         if seen.cookie.zip(self.netlink.netns_cookie()).is_some_and(|(then, now)| then != now) {
             return;

@@ -118,7 +118,9 @@ impl UnclassedRow {
         let state = self.state.to_uppercase().replace('-', "_");
         let text = format!("{} TCP in {state}", self.entries);
         match (&self.timeout, self.timeout_seconds, self.default_seconds) {
-            (Some(name), Some(now), Some(own)) if now > own => format!("{text}: {name} is {now} s, not {own} s"),
+            (Some(name), Some(now), Some(own)) if now > own => {
+                format!("{text}: {name} is {now} s, not {own} s")
+            }
             (Some(name), Some(now), _) => format!("{text}: {name} is {now} s"),
             _ => text,
         }

@@ -114,11 +114,6 @@ impl TimeoutHistory {
         self.values.iter().flat_map(of)
     }
 
-    /// When the timeouts were looked at last, in seconds since the host came up.
-    pub fn looked_at_seconds(&self) -> Option<u32> {
-        self.looked_at_seconds
-    }
-
     /// Every value that was seen, by name.
     pub fn all(&self) -> impl Iterator<Item = (Timeout, u32)> {
         self.values.iter().flat_map(|(timeout, seconds)| seconds.keys().map(|s| (*timeout, *s)))

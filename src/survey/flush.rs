@@ -8,18 +8,18 @@ use hashbrown::HashMap;
 
 use super::Target;
 use super::known::Known;
-use super::look::{Looker, Walked};
+use super::look::Looker;
 use super::victims::{MostRecent, Victims};
+use super::walked::Walked;
+use super::walks::{Walks, is_sure};
 use super::whole::partial;
 use crate::error::Result;
 use crate::executor::Taker;
 use crate::kernel::deleter::{Deleted, Still};
 use crate::kernel::socket::explain;
 use crate::kernel::stop::Stop;
-use crate::kernel::table::Part;
-use crate::model::{Entry, Filters, Settings, SourceKey, Verdict};
+use crate::model::{Entry, Filters, Settings, SourceKey, UnprovenCount, UnprovenCounts, Verdict};
 use crate::policy::MASTER;
-use crate::state::Completeness;
 
 /// What is wanted gone.
 #[derive(Clone, Copy, Debug)]
@@ -73,11 +73,15 @@ impl<'a> Wish<'a> {
         }
     }
 
+    /// What goes is meant for its silence.
+    fn for_silence(&self) -> bool {
+        self.stale || self.filters.want_idleness()
+    }
+
     /// What an entry has to be still, right before it goes, if it was not meant for its silence.
     fn still(&self) -> Option<Still> {
-        let silence = self.stale || self.filters.want_idleness();
         let filters = self.filters.clone();
-        (!silence).then(|| Box::new(move |now: &Entry| filters.may_match(now)) as Still)
+        (!self.for_silence()).then(|| Box::new(move |now: &Entry| filters.may_match(now)) as Still)
     }
 }
 
@@ -96,6 +100,10 @@ pub struct Preview {
     pub masters: u64,
     /// Entries that would be stale, were it known which timeouts were in force before they were first looked at.
     pub presumed: u64,
+    /// Entries that stay because nobody can tell for how long they have been idle, by why, where idleness is asked for.
+    pub unproven: Vec<UnprovenCount>,
+    /// Entries of which the agent did not tell what it knows.
+    pub not_told: u64,
     /// Sources of what matches.
     pub sources_total: u64,
     /// Those of them with most entries.
@@ -127,6 +135,8 @@ pub struct Flushed {
     pub interrupted: bool,
     /// The table was resized in each of its walks: entries that match may be left.
     pub part_only: bool,
+    /// Entries of which the agent did not tell what it knows, so that some may be left.
+    pub not_told: u64,
 }
 
 impl Flushed {
@@ -141,6 +151,7 @@ impl Flushed {
             errno: deleted.errno,
             interrupted: stop.asked(),
             part_only: false,
+            not_told: 0,
         }
     }
 
@@ -159,6 +170,7 @@ struct Met {
     protected: u64,
     masters: u64,
     presumed: u64,
+    unproven: UnprovenCounts,
     sources: HashMap<SourceKey, u64>,
 }
 
@@ -167,7 +179,8 @@ impl Met {
     fn goes(&mut self, wish: &Wish<'_>, entry: &Entry, verdict: &Verdict) -> bool {
         let fate = wish.fate(verdict);
         match fate {
-            Fate::NotMeant => self.presumed += u64::from(verdict.presumed_stale()),
+            Fate::NotMeant if verdict.presumed_stale() => self.presumed += 1,
+            Fate::NotMeant => self.not_meant(verdict),
             Fate::Protected => self.protected += 1,
             Fate::Goes => {
                 self.matched += 1;
@@ -178,13 +191,31 @@ impl Met {
         fate == Fate::Goes
     }
 
+    /// Counts what is not stale as far as is known, where nothing is known.
+    fn not_meant(&mut self, verdict: &Verdict) {
+        let unknown = verdict.idle_seconds.is_none() && verdict.class.is_some();
+        if let Some(why) = verdict.unproven.filter(|_| unknown && verdict.protected.is_none()) {
+            self.unproven.add(why, 1);
+        }
+    }
+
     fn preview(self) -> Preview {
         let sources_total = self.sources.len() as u64;
         let mut sources: Vec<(SourceKey, u64)> = self.sources.into_iter().collect();
         sources.sort_unstable_by_key(|(key, entries)| (Reverse(*entries), *key));
         sources.truncate(SHOWN);
         let Met { matched, protected, masters, presumed, .. } = self;
-        Preview { matched, protected, masters, presumed, sources_total, sources, ..Preview::default() }
+        let unproven = self.unproven.rows();
+        Preview {
+            matched,
+            protected,
+            masters,
+            presumed,
+            unproven,
+            sources_total,
+            sources,
+            ..Preview::default()
+        }
     }
 }
 
@@ -215,9 +246,11 @@ impl<'a> Flush<'a> {
             // What is shown need not be all for certain: what goes is met again.
             if walks.ended_with(&walked, true) {
                 let (most_recent, chosen) = (victims.most_recent(), victims.knows_all());
+                let not_told = walked.not_told;
+                met.unproven.add_all(walked.unproven);
                 return Ok((
                     Flush { looker, wish, victims },
-                    Preview { most_recent, chosen, ..met.preview() },
+                    Preview { most_recent, chosen, not_told, ..met.preview() },
                 ));
             }
         }
@@ -242,7 +275,8 @@ impl<'a> Flush<'a> {
         target.namespace().enter()?;
         let mut taker = Taker::open(wish.still())?;
         let mut walks = Walks::default();
-        let (mut whole, mut protected) = (false, 0);
+        let mut unproven = UnprovenCounts::default();
+        let (mut whole, mut protected, mut not_told) = (false, 0, 0);
         while !whole && !stop.asked() && walks.another() {
             let mut looker = wish.looker(target, settings)?;
             let (matched, before) = (met.matched, taker.done());
@@ -257,13 +291,16 @@ impl<'a> Flush<'a> {
             walked.trusted()?;
             let sure = met.matched == matched || is_sure(&mut looker, &walked, taker.done(), before)?;
             whole = walks.ended_with(&walked, sure);
+            not_told = walked.not_told;
             // What stays is met in every walk.
             protected = std::mem::take(&mut met.protected).max(protected);
+            unproven = std::mem::take(&mut met.unproven);
+            unproven.add_all(walked.unproven);
         }
-        met.protected = protected;
-        let preview = Preview { most_recent: recent.all(), chosen: true, ..met.preview() };
+        (met.protected, met.unproven) = (protected, unproven);
+        let preview = Preview { most_recent: recent.all(), chosen: true, not_told, ..met.preview() };
         let part_only = walks.partial && !stop.asked();
-        Ok((preview, Flushed { part_only, ..Flushed::of(taker.done(), (0, 0), 0, &stop) }))
+        Ok((preview, Flushed { part_only, not_told, ..Flushed::of(taker.done(), (0, 0), 0, &stop) }))
     }
 
     /// Deletes what was met and is still meant, as it is now. Where that was more than is kept, the table is gone
@@ -276,9 +313,12 @@ impl<'a> Flush<'a> {
         let stop = Stop::catch().map_err(|error| explain("signals", &error))?;
         let mut taker = Taker::open(self.wish.still())?;
         let (wish, mut left) = (self.wish, limit);
+        if !wish.for_silence() {
+            self.looker.ask_nobody();
+        }
         let these = self.victims.kept();
         let mut walks = Walks::default();
-        let (mut whole, mut asked) = (false, (0, 0));
+        let (mut whole, mut asked, mut not_told) = (false, (0, 0), 0);
         while !whole && left > 0 && !stop.asked() && walks.another() {
             let (left_before, before) = (left, taker.done());
             let goes = |_: &Entry, verdict: &Verdict| {
@@ -289,12 +329,13 @@ impl<'a> Flush<'a> {
             let walked = delete(&mut self.looker, these.as_deref(), &mut taker, goes, &stop, progress)?;
             let sure = left_before == left || is_sure(&mut self.looker, &walked, taker.done(), before)?;
             whole = walks.ended_with(&walked, sure);
+            not_told = walked.not_told;
             // What went in the walks before was there, and what a lookup missed then is there now.
             let there = limit - left_before + walked.there;
             asked = (walked.asked, there.min(walked.asked));
         }
         let part_only = walks.partial && left > 0 && !stop.asked();
-        Ok(Flushed { part_only, ..Flushed::of(taker.done(), asked, limit - left, &stop) })
+        Ok(Flushed { part_only, not_told, ..Flushed::of(taker.done(), asked, limit - left, &stop) })
     }
 }
 
@@ -323,47 +364,6 @@ fn delete(
     };
     let walked = looker.entries(these, each, breathe)?;
     failure.map_or(Ok(walked), |error| Err(explain("conntrack delete", &error)))
-}
-
-/// Walks of one flush: repeated until one of them has met all that there was, or too often.
-#[derive(Debug, Default)]
-struct Walks {
-    begun: usize,
-    completeness: Completeness,
-    /// The table was resized during one of them: from then on only a walk that was watched all the time is believed.
-    resized: bool,
-    /// The last one is known to have missed entries, or may have.
-    partial: bool,
-}
-
-impl Walks {
-    /// True if one more is to be tried.
-    fn another(&mut self) -> bool {
-        self.begun += 1;
-        self.begun <= Completeness::ATTEMPTS
-    }
-
-    /// A walk ended. `sure`: all that it should have met was where it looked, or nothing that is meant is left. True if
-    /// it was the last.
-    fn ended_with(&mut self, walked: &Walked, sure: bool) -> bool {
-        let dumped = &walked.dumped;
-        self.resized |= dumped.resized();
-        let met_all = match walked.part {
-            Some(Part::Whole) => self.completeness.reached_by(*dumped),
-            _ => !dumped.resized(),
-        };
-        let whole = met_all && (dumped.was_steady() || !self.resized);
-        self.partial = walked.whole && !whole;
-        !walked.whole || (whole && sure)
-    }
-}
-
-/// Whether nothing was missed by a walk that deleted what it met: the table stayed as it was, and what was to go was
-/// found. Deletions by tuple miss what is being moved, and a few entries end by themselves at any time.
-fn is_sure(looker: &mut Looker<'_>, walked: &Walked, now: Deleted, before: Deleted) -> Result<bool> {
-    let missed = now.already_gone - before.already_gone;
-    let deleted = now.gone() - before.gone();
-    Ok(missed <= 8 + (missed + deleted) / 100 && looker.stayed(walked, deleted)?)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! From what a walk meets to what a command gets: judged, filtered, once, and not before it is known who has children.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::beside::Beside;
 use super::look::Recent;
 use super::masters::Masters;
 use crate::error::Result;
-use crate::model::{Entry, Filters, FlushSettings, Verdict};
+use crate::kernel::clock;
+use crate::model::{Entry, Filters, FlushSettings, Knowledge, KnowledgeDocument, UnprovenCounts, Verdict};
 use crate::sieve::{Judged, Sieve};
 
 /// Entries that are held at most until it is known who has children: 28 MB, as many as a walk of a million meets
@@ -14,6 +16,27 @@ use crate::sieve::{Judged, Sieve};
 const HELD: usize = 1 << 17;
 /// Entries in 32 KiB of a dump: what they take to be deleted is less than the kernel takes for the chunks that wait.
 const A_CHUNK: usize = 140;
+
+/// Entries of which the agent is asked at once, and how long the first of them waits for others at most: what is seen is
+/// to be acted on soon.
+const ASKED: usize = KnowledgeDocument::MOST;
+const GATHER: Duration = Duration::from_millis(10);
+
+/// An entry that was met, when, and what an agent knows of it.
+pub(super) struct Held<T> {
+    item: T,
+    seen: Instant,
+    known: Option<(Knowledge, f64)>,
+}
+
+/// What could not be told of entries that the filters may want.
+#[derive(Default)]
+pub(super) struct NotTold {
+    /// Entries that match but for their idleness, which is not known, by why.
+    pub unproven: UnprovenCounts,
+    /// Entries of which the agent did not tell what it knows.
+    pub by_agent: u64,
+}
 
 /// Judges what a walk meets and hands on what the filters want.
 pub(super) struct Handing<'a, T, O, E> {
@@ -27,7 +50,13 @@ pub(super) struct Handing<'a, T, O, E> {
     pub masters: Option<Masters>,
     /// What is not past its floor is handed on before: it stays, whoever its children are.
     pub only_stale: bool,
-    pub held: VecDeque<(T, Instant)>,
+    /// Filters match what is likely idle too: nothing is deleted.
+    pub likely: bool,
+    pub held: VecDeque<Held<T>>,
+    /// The agent, as long as it answers, and entries of which it is to be asked.
+    pub beside: Option<Beside>,
+    pub asking: Vec<Held<T>>,
+    pub not_told: NotTold,
 }
 
 impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, E> {
@@ -41,19 +70,56 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
         if entry.master.is_none() && !self.filters.may_match(entry) {
             return Ok(());
         }
+        let held = Held { item, seen, known: None };
+        let Some(beside) = &self.beside else { return self.take(held) };
+        let judged = self.sieve.judge((self.entry_of)(&held.item));
+        if !beside.may_know_more(&judged) {
+            return self.take(held);
+        }
+        self.asking.push(held);
+        if self.asking.len() >= ASKED || self.asking[0].seen.elapsed() >= GATHER {
+            return self.ask();
+        }
+        Ok(())
+    }
+
+    /// Asks the agent of those that wait for it, and takes them.
+    fn ask(&mut self) -> Result<()> {
+        let mut asking = std::mem::take(&mut self.asking);
+        let Some(beside) = self.beside.take_if(|_| !asking.is_empty()) else { return Ok(()) };
+        match beside.ask(asking.iter().map(|held| (self.entry_of)(&held.item))) {
+            Some(told) => {
+                for (held, known) in asking.iter_mut().zip(&told.known) {
+                    held.known = Some((*known, told.at_seconds));
+                }
+                self.beside = Some(beside);
+            }
+            None => {
+                self.not_told.by_agent += asking.len() as u64;
+                if beside.others_update() {
+                    // Which of all that is still to come another program wrote nobody tells any more.
+                    self.sieve.distrust();
+                }
+            }
+        }
+        asking.into_iter().try_for_each(|held| self.take(held))
+    }
+
+    /// All is known of an entry that will be.
+    fn take(&mut self, held: Held<T>) -> Result<()> {
         if self.masters.is_none() {
-            self.hand_on(&item, seen);
+            self.hand_on(&held);
             return Ok(());
         }
         if self.only_stale {
-            let judged = self.sieve.judge(entry);
+            let judged = self.judge(&held);
             // It stays, whoever its children are.
             if !judged.past_floor || judged.in_grace {
-                self.hand_on_judged(&item, &judged, seen);
+                self.hand_on_judged(&held, &judged);
                 return Ok(());
             }
         }
-        self.held.push_back((item, seen));
+        self.held.push_back(held);
         match self.held.len() < HELD {
             true => Ok(()),
             false => self.masters.take().map_or(Ok(()), Masters::wait),
@@ -66,6 +132,9 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
     /// # Errors
     /// As [`Masters::wait`].
     pub(super) fn release_some(&mut self) -> Result<bool> {
+        if self.asking.first().is_some_and(|held| held.seen.elapsed() >= GATHER) {
+            self.ask()?;
+        }
         if let Some(masters) = self.masters.take_if(|masters| masters.ended()) {
             masters.wait()?;
         }
@@ -81,6 +150,7 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
     /// # Errors
     /// As [`Masters::wait`].
     pub(super) fn release(&mut self) -> Result<()> {
+        self.ask()?;
         if let Some(masters) = self.masters.take() {
             masters.wait()?;
         }
@@ -90,21 +160,43 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
 
     fn hand_on_held(&mut self, most: usize) {
         for _ in 0..most {
-            let Some((item, seen)) = self.held.pop_front() else { return };
-            self.hand_on(&item, seen);
+            let Some(held) = self.held.pop_front() else { return };
+            self.hand_on(&held);
         }
     }
 
-    fn hand_on(&mut self, item: &T, seen: Instant) {
-        let entry = (self.entry_of)(item);
-        let judged = self.sieve.judge(entry);
-        self.hand_on_judged(item, &judged, seen);
+    fn judge(&mut self, held: &Held<T>) -> Judged {
+        let entry = (self.entry_of)(&held.item);
+        match &held.known {
+            Some((known, told_at)) => {
+                let seen_at = clock::boottime_seconds() - held.seen.elapsed().as_secs_f64();
+                self.sieve.judge_knowing(entry, known, *told_at, seen_at)
+            }
+            None => self.sieve.judge(entry),
+        }
     }
 
-    fn hand_on_judged(&mut self, item: &T, judged: &Judged, seen: Instant) {
-        let entry = (self.entry_of)(item);
-        if self.filters.matches(entry, judged.idle_seconds) && self.recent.is_new(entry) {
-            (self.each)(item, &judged.verdict(entry, self.flush), seen);
+    fn hand_on(&mut self, held: &Held<T>) {
+        let judged = self.judge(held);
+        self.hand_on_judged(held, &judged);
+    }
+
+    fn hand_on_judged(&mut self, held: &Held<T>, judged: &Judged) {
+        let entry = (self.entry_of)(&held.item);
+        let idle =
+            if self.likely { judged.presumed_seconds.max(judged.idle_seconds) } else { judged.idle_seconds };
+        if !self.filters.matches(entry, idle) {
+            let unproven = judged.unproven.filter(|_| judged.protected.is_none());
+            let at_most = judged.presumed_seconds.unwrap_or(u32::MAX);
+            if let Some(why) = unproven
+                && self.filters.matches(entry, Some(at_most))
+            {
+                self.not_told.unproven.add(why, 1);
+            }
+            return;
+        }
+        if self.recent.is_new(entry) {
+            (self.each)(&held.item, &judged.verdict(entry, self.flush), held.seen);
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use super::Target;
 use super::known::Known;
-use super::look::{Looker, Walked};
+use super::look::Looker;
+use super::walked::Walked;
 use super::whole::partial;
 use crate::error::Result;
 use crate::kernel::modules::{Asking, Modules};
-use crate::model::{Detail, Entry, Filters, Settings, Verdict};
+use crate::model::{Detail, Entry, Filters, Settings, UnprovenCount, Verdict};
 
 /// Who prints what is listed.
 pub trait Sink<T> {
@@ -14,6 +15,15 @@ pub trait Sink<T> {
     fn entry(&mut self, listed: T);
     /// A moment to hand on what was gathered; false ends the list.
     fn breathe(&mut self) -> bool;
+}
+
+/// What a list leaves open.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NotListed {
+    /// Entries that would be listed, were they known to be idle, by why they are not.
+    pub unproven: Vec<UnprovenCount>,
+    /// Entries of which the agent did not tell what it knows.
+    pub not_told: u64,
 }
 
 /// Hands on the entries that the filters want, each with what would become of it; of the `known` ones alone, where they
@@ -27,8 +37,8 @@ pub fn list(
     filters: &Filters,
     known: Option<&Known>,
     sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>,
-) -> Result<()> {
-    let looker = Looker::open(target, settings, filters)?;
+) -> Result<NotListed> {
+    let looker = Looker::open(target, settings, filters)?.finding_likely();
     match these(known) {
         None => entries(looker.heeding_masters(true).without_haste(), None, sink),
         these => entries(looker, these, sink),
@@ -51,21 +61,23 @@ pub fn list_loading_nothing(
     sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>,
 ) -> Result<()> {
     let gauge = target.gauge_asking(settings, Asking::Only(modules.clone()))?;
-    entries(Looker::with(gauge, settings, &Filters::default()), None, sink)
+    let filters = Filters::default();
+    entries(Looker::of(target, gauge, settings, &filters), None, sink).map(drop)
 }
 
 fn entries(
     mut looker: Looker<'_>,
     these: Option<&[Entry]>,
     sink: &mut impl for<'a> Sink<(&'a Entry, &'a Verdict)>,
-) -> Result<()> {
+) -> Result<NotListed> {
     let sink = std::cell::RefCell::new(sink);
     let walked = looker.entries(
         these,
         |entry, verdict, _| sink.borrow_mut().entry((entry, verdict)),
         || sink.borrow_mut().breathe(),
     )?;
-    ended(&mut looker, &walked)
+    ended(&mut looker, &walked)?;
+    Ok(NotListed { not_told: walked.not_told, unproven: walked.unproven.rows() })
 }
 
 /// What is to be said at the end of a list that was read to its end.
@@ -87,13 +99,14 @@ pub fn list_details(
     filters: &Filters,
     known: Option<&Known>,
     sink: &mut impl for<'a> Sink<&'a Detail>,
-) -> Result<()> {
-    let mut looker = Looker::open(target, settings, filters)?;
+) -> Result<NotListed> {
+    let mut looker = Looker::open(target, settings, filters)?.finding_likely();
     let sink = std::cell::RefCell::new(sink);
     let walked = looker.details(
         these(known),
         |detail| sink.borrow_mut().entry(detail),
         || sink.borrow_mut().breathe(),
     )?;
-    ended(&mut looker, &walked)
+    ended(&mut looker, &walked)?;
+    Ok(NotListed { not_told: walked.not_told, unproven: walked.unproven.rows() })
 }

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use hashbrown::HashSet;
 
 use super::Target;
-use super::handing::Handing;
+use super::beside::Beside;
+use super::handing::{Handing, NotTold};
 use super::masters::Masters;
+use super::walked::Walked;
 use super::whole;
 use crate::error::{Error, Result};
 use crate::gauge::Gauge;
@@ -19,7 +21,7 @@ use crate::kernel::modules::Asking;
 use crate::kernel::request;
 use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::table::{self, Chunk, Part, Reader};
-use crate::model::{Detail, Entry, Filters, Settings, Verdict};
+use crate::model::{Detail, Entry, Filters, Settings, UnprovenCounts, Verdict};
 use crate::policy::Protection;
 use crate::sieve::{SharedSightings, Sieve};
 use crate::state::{BuildAsIs, Dumped, Identify, Observations};
@@ -70,6 +72,9 @@ pub(super) struct Looker<'a> {
     filters: &'a Filters,
     identify: Identify,
     sightings: SharedSightings,
+    beside: Option<Beside>,
+    /// Filters match what is likely idle too, by timeouts that nobody saw: for who deletes nothing.
+    likely: bool,
     /// Who has children is looked for with the next walk, from so long after its beginning on.
     heeds_masters: Option<Duration>,
     /// Only what is past its floor may go.
@@ -78,38 +83,6 @@ pub(super) struct Looker<'a> {
     part: bool,
     /// Entries of the walk under way that its caller has deleted so far.
     gone: Rc<Cell<u64>>,
-}
-
-/// What a walk met besides entries.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Walked {
-    /// It went through the whole table.
-    pub whole: bool,
-    /// Messages that could not be read.
-    pub unreadable: u64,
-    /// What it met beside what the kernel counted, where it was a walk of the whole table; of a part it is known alone
-    /// whether the table was resized meanwhile.
-    pub dumped: Dumped,
-    /// What was asked for; `None` where entries were, by their identities.
-    pub part: Option<Part>,
-    /// Entries that were asked for by their identities.
-    pub asked: u64,
-    /// Those of them that are there still, wanted or not.
-    pub there: u64,
-}
-
-impl Walked {
-    /// # Errors
-    /// Exit 3 where entries may be missing from what was handed on.
-    pub(super) fn trusted(self) -> Result<()> {
-        match self.unreadable {
-            0 => Ok(()),
-            _ => {
-                let error = Error::unreachable("conntrack dump", "part of it could not be read");
-                Err(error.hint("run it again"))
-            }
-        }
-    }
 }
 
 impl<'a> Looker<'a> {
@@ -127,11 +100,12 @@ impl<'a> Looker<'a> {
         Ok(Self::of(target, gauge, settings, filters))
     }
 
-    fn of(target: &Target, gauge: Gauge, settings: &'a Settings, filters: &'a Filters) -> Self {
-        Looker { sightings: target.sightings(), ..Self::with(gauge, settings, filters) }
+    pub(super) fn of(target: &Target, gauge: Gauge, settings: &'a Settings, filters: &'a Filters) -> Self {
+        let (sightings, beside) = (target.sightings(), target.beside.clone());
+        Looker { sightings, beside, ..Self::with(gauge, settings, filters) }
     }
 
-    pub(super) fn with(gauge: Gauge, settings: &'a Settings, filters: &'a Filters) -> Self {
+    fn with(gauge: Gauge, settings: &'a Settings, filters: &'a Filters) -> Self {
         let (identify, sightings) = (Identify::default(), SharedSightings::default());
         Looker {
             gauge,
@@ -139,6 +113,8 @@ impl<'a> Looker<'a> {
             filters,
             identify,
             sightings,
+            beside: None,
+            likely: false,
             heeds_masters: None,
             only_stale: false,
             part: false,
@@ -198,6 +174,16 @@ impl<'a> Looker<'a> {
         Looker { heeds_masters: self.heeds_masters.map(|_| A_FEW_LINES), ..self }
     }
 
+    /// From here on no agent is asked.
+    pub(super) fn ask_nobody(&mut self) {
+        self.beside = None;
+    }
+
+    /// The same, for whoever deletes nothing: filters of idleness match what is idle by the timeouts that are known.
+    pub(super) fn finding_likely(self) -> Self {
+        Looker { likely: true, ..self }
+    }
+
     /// Hands on every entry that the filters want, with its verdict, and after each chunk asks `breathe` whether to go
     /// on. `these`: of these alone, asked for by their identities: what is there no more, or is another by now, is left
     /// out, and counted by what `asked` has more than `there`.
@@ -244,7 +230,21 @@ impl<'a> Looker<'a> {
         let sieve = Sieve::new(flush, &protection, &self.identify, sightings, &mut observations, grounds);
         let recent = Recent::new(&self.identify);
         let (held, only_stale) = (VecDeque::new(), self.only_stale);
-        let handing = Handing { sieve, recent, filters, flush, entry_of, each, masters, only_stale, held };
+        let handing = Handing {
+            sieve,
+            recent,
+            filters,
+            flush,
+            entry_of,
+            each,
+            masters,
+            only_stale,
+            likely: self.likely,
+            held,
+            beside: self.beside.clone(),
+            asking: Vec::new(),
+            not_told: NotTold::default(),
+        };
         let identities = these.map(|these| these.iter().map(|entry| self.identify.entry(entry)).collect());
         let mut walking = Walking {
             handing,
@@ -261,6 +261,8 @@ impl<'a> Looker<'a> {
                 part: None,
                 asked: 0,
                 there: 0,
+                unproven: UnprovenCounts::default(),
+                not_told: 0,
             },
             refreshed: Instant::now(),
             failure: None,
@@ -350,7 +352,9 @@ where
             let released = self.handing.release();
             self.goes_on(released);
         }
-        self.failure.map_or(Ok(self.walked), Err)
+        let NotTold { unproven, by_agent } = self.handing.not_told;
+        let walked = Walked { unproven, not_told: by_agent, ..self.walked };
+        self.failure.map_or(Ok(walked), Err)
     }
 }
 

@@ -2,22 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use super::look::Looker;
 use super::{Heed, Scanning, Target};
 use crate::documents;
 use crate::error::Result;
 use crate::kernel::clock;
 use crate::kernel::listener::Listener;
 use crate::kernel::socket::explain;
-use crate::model::{Basis, Entry, EventKind, Question, Ranking, Settings};
+use crate::model::{Basis, Entry, EventKind, Filters, Question, Ranking, Settings, SortBy, Verdict};
 use crate::sieve::Judged;
-use crate::state::{Census, Identify, Known};
+use crate::state::{Census, Completeness, Identify, Known};
 
 /// Room for some 13,000 new entries that come while the ones before are counted.
 const BUFFER_BYTES: usize = 16 << 20;
 /// System calls before the clock is looked at again.
 const BATCHES: usize = 32;
 
-/// Counts the entries that are `wanted` (by themselves and their certain idleness in seconds) by what was asked. With
+/// Counts the entries that are `wanted` (by themselves and their idleness in seconds, as far as it is known or likely; with
+/// `idleness` it matters to that) by what was asked. With
 /// `listen` new ones are counted for so long first; what was lost meanwhile shows as not synced.
 ///
 /// # Errors
@@ -27,6 +29,7 @@ pub fn ranking(
     settings: &Settings,
     question: &Question,
     listen: Option<Duration>,
+    idleness: bool,
     wanted: &dyn Fn(&Entry, Option<u32>) -> bool,
 ) -> Result<Ranking> {
     let mut gauge = target.gauge(settings)?;
@@ -40,22 +43,28 @@ pub fn ranking(
         })?;
         (listened_seconds, heard_all) = (Some(seconds), lost == 0);
     }
-    let (identify, sightings) = (Identify::default(), target.sightings());
-    let scanning = Scanning {
-        gauge: &mut gauge,
-        settings,
-        weigh: false,
-        identify: &identify,
-        sightings: &sightings,
-        heed: &mut counting,
+    let judged = question.rank == SortBy::Idle || idleness;
+    let whole = match target.is_beside_agent() && judged {
+        true => counted_beside(target, settings, &mut counting)?,
+        false => {
+            let (identify, sightings) = (Identify::default(), target.sightings());
+            let scanning = Scanning {
+                gauge: &mut gauge,
+                settings,
+                weigh: false,
+                identify: &identify,
+                sightings: &sightings,
+                heed: &mut counting,
+            };
+            scanning.scan()?.trusted
+        }
     };
-    let scan = scanning.scan()?;
     let counted = counting.census.finish(Known { idle: true, listened_seconds });
     Ok(Ranking {
         header: documents::header(target.netns(), clock::now_rfc3339()),
         basis: Basis::Dump,
-        synced: scan.trusted && heard_all,
-        part_only: !scan.trusted,
+        synced: whole && heard_all,
+        part_only: !whole,
         entries: counted.entries,
         grouping: question.grouping,
         total: counted.total,
@@ -72,14 +81,38 @@ struct Counting<'a> {
     census: Census,
 }
 
+/// Counts entries as the agent beside the command knows them too; whether that was all of them.
+fn counted_beside(target: &Target, settings: &Settings, counting: &mut Counting<'_>) -> Result<bool> {
+    let filters = Filters::default();
+    for _ in 0..Completeness::ATTEMPTS {
+        counting.begins();
+        let mut looker = Looker::open(target, settings, &filters)?.heeding_masters(false);
+        let each = |entry: &Entry, verdict: &Verdict, _| counting.listed(entry, verdict);
+        let walked = looker.entries(None, each, || true)?;
+        walked.trusted()?;
+        if looker.met_all(&walked)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl Counting<'_> {
+    fn listed(&mut self, entry: &Entry, verdict: &Verdict) {
+        if (self.wanted)(entry, verdict.likely_seconds()) {
+            self.census.add(entry, (!verdict.idle_is_unknown()).then_some(verdict.eligible()));
+        }
+    }
+}
+
 impl Heed for Counting<'_> {
     fn begins(&mut self) {
         self.census.recount();
     }
 
     fn entry(&mut self, entry: &Entry, judged: &Judged) {
-        if (self.wanted)(entry, judged.idle_seconds) {
-            self.census.add(entry, judged.eligible);
+        if (self.wanted)(entry, judged.presumed_seconds.max(judged.idle_seconds)) {
+            self.census.add(entry, (!judged.idle_is_unknown()).then_some(judged.eligible));
         }
     }
 }

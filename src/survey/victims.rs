@@ -11,9 +11,11 @@ struct Victim(Entry, Verdict);
 
 impl Victim {
     /// The greatest was heard of last: first those of which nobody can tell, then by certain idleness, then by the time
-    /// left. What is in a flowtable has none, and lives.
+    /// left. What is in a flowtable has none, and lives. What ends within the grace was heard of least recently, however
+    /// little of its silence is certain.
     fn recency(&self) -> impl Ord + use<> {
-        (Reverse(self.1.idle_seconds), self.0.timeout_seconds.unwrap_or(u32::MAX))
+        let ends = self.1.second_chance || self.1.in_grace;
+        (!ends, Reverse(self.1.idle_seconds), self.0.timeout_seconds.unwrap_or(u32::MAX))
     }
 }
 
@@ -184,5 +186,19 @@ mod tests {
             victims.add(&entry, &Verdict { idle_seconds, ..Verdict::default() });
         }
         assert_eq!(shown(&victims), [5, 4, 2, 3, 1]);
+    }
+
+    #[test]
+    fn what_has_a_second_chance_is_not_said_to_be_most_recently_active() {
+        let mut victims = Victims::new(u64::MAX);
+        let mut add = |id, idle_seconds, second_chance| {
+            let entry = Entry { id, timeout_seconds: Some(45), ..Entry::default() };
+            victims.add(&entry, &Verdict { idle_seconds, second_chance, ..Verdict::default() });
+        };
+        add(1, Some(254), true);
+        add(2, None, true);
+        add(3, Some(8000), false);
+        add(4, Some(20), false);
+        assert_eq!(shown(&victims), [4, 3, 2, 1]);
     }
 }

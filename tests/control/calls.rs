@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ctctl::control::{Call, Limits};
 use ctctl::error::Exit;
-use ctctl::model::{HandFlush, SortBy};
+use ctctl::model::{HandFlush, KnowledgeDocument, SortBy};
 use serde_json::{Value, json};
 
 use super::canned::{self, Agent, Canned};
@@ -21,6 +21,8 @@ fn every_call_round_trips() {
     assert_eq!(client.top_sources(3, SortBy::New).unwrap(), canned::top_sources(3));
     let source = std::net::IpAddr::from([10, 0, 0, 1]);
     assert_eq!(client.entries(source, Some(7)).unwrap(), canned::entries(1234));
+    let asked_of = canned::entries(3).entries;
+    assert_eq!(client.knowledge(asked_of.clone()).unwrap(), canned::knowledge(3));
     assert_eq!(client.plan().unwrap(), canned::plan());
     let since = Some("2025-01-01T00:00:00Z".to_string());
     let records: Vec<_> = (0..1001).map(canned::record).collect();
@@ -46,6 +48,7 @@ fn every_call_round_trips() {
         Call::GetTopSources { limit: 0, rank: SortBy::Entries },
         Call::GetTopSources { limit: 3, rank: SortBy::New },
         Call::GetEntries { source, zone: Some(7) },
+        Call::GetKnowledge { entries: asked_of },
         Call::GetPlan,
         Call::GetHistory { limit: 7, since },
         Call::Pause { seconds: Some(1.5) },
@@ -142,6 +145,8 @@ fn errors_name_what_is_wrong() {
         ("GetEntries", json!({}), "source"),
         ("GetEntries", json!({"source": "10.0.0.0/8"}), "source"),
         ("GetEntries", json!({"source": "::1", "zone": 65536}), "zone"),
+        ("GetKnowledge", json!({"entries": [{"source": "10.0.0.1"}]}), "entries"),
+        ("GetKnowledge", json!({"entries": canned::entries(KnowledgeDocument::MOST + 1).entries}), "entries"),
         ("GetHistory", json!({"since": 5}), "since"),
         ("Pause", json!({"seconds": 0}), "seconds"),
         ("Pause", json!({"seconds": -1}), "seconds"),

@@ -66,6 +66,7 @@ fn reply(call: &Call, sources: usize, records: usize) -> Result<Reply, Refusal> 
             })
         }
         Call::GetEntries { .. } => Ok(Reply::Entries(entries(sources))),
+        Call::GetKnowledge { entries } => Ok(Reply::Knowledge(knowledge(entries.len()))),
         Call::GetPlan => Ok(Reply::Plan(plan())),
         Call::GetSnapshot => Ok(Reply::Snapshot(Box::new(snapshot()))),
         Call::GetHistory { .. } => Ok(Reply::History((0..records as u64).map(record).collect())),
@@ -174,6 +175,11 @@ fn header() -> Header {
     Header { schema: 1, taken_at: "2025-01-02T03:04:05Z".into(), netns }
 }
 
+fn unclassed() -> Vec<UnclassedRow> {
+    let timeout = Timeout::named("tcp_timeout_close_wait");
+    vec![Unclassed { entries: 900, ..Unclassed::empty("close-wait", timeout) }.row(Some(3600), 960)]
+}
+
 pub fn status() -> StatusDocument {
     let timeout = TimeoutRow {
         name: "udp_timeout".into(),
@@ -184,7 +190,9 @@ pub fn status() -> StatusDocument {
     let class = ClassRow {
         class: Class::UdpShort,
         entries: 9,
-        oldest_idle_seconds: 80,
+        oldest_idle_seconds: Some(80),
+        oldest_is_exact: true,
+        idle_unknown: 2,
         would_free: 4,
         in_grace: 3,
         flushed: 300,
@@ -217,6 +225,8 @@ pub fn status() -> StatusDocument {
         bounds: Bounds { max_ceiling: 5000, bytes_per_entry: 320, ..Bounds::default() },
         timeouts: vec![timeout],
         classes: Some(vec![class]),
+        unclassed: Some(unclassed()),
+        unproven: Some(vec![UnprovenCount { why: Unproven::OneWay, entries: 7 }]),
         classes_age_seconds: Some(2.5),
         protected: None,
         waiting: vec!["max waits".into()],
@@ -240,6 +250,26 @@ pub fn entries(entries: usize) -> EntriesOfSource {
     EntriesOfSource { header: header(), entries_total: entries.len() as u64, others_update: false, entries }
 }
 
+pub fn knowledge(entries: usize) -> KnowledgeDocument {
+    let observed =
+        ObservedBefore { expires_in_seconds: 40.5, silent_seconds: 20.25, packets: 7, renewed: true };
+    let chance = GivenChance { expires_in_seconds: -0.5, given_seconds: 60.5, silent_seconds: 8000.0 };
+    let known = |n| Knowledge {
+        foreign: n % 2 == 0,
+        observed: (n % 3 == 0).then_some(observed),
+        second_chance: (n % 3 == 1).then_some(chance),
+    };
+    let Header { schema, taken_at, netns } = header();
+    KnowledgeDocument {
+        schema,
+        taken_at,
+        netns,
+        others_update: true,
+        seen: Some(serde_json::json!({ "sysctls": [] })),
+        entries: (0..entries).map(known).collect(),
+    }
+}
+
 pub fn top_sources(sources: usize) -> TopSources {
     let row = |i: usize| SourceRow {
         source: format!("10.{}.{}.{}", i >> 16 & 255, i >> 8 & 255, i & 255),
@@ -254,6 +284,7 @@ pub fn top_sources(sources: usize) -> TopSources {
         assured: Some(5),
         unreplied: None,
         idle: None,
+        idle_unknown: None,
     };
     TopSources {
         header: header(),
@@ -281,7 +312,9 @@ pub fn plan() -> PlanDocument {
         classes: Some(vec![ClassRow {
             class: Class::Closed,
             entries: 9,
-            oldest_idle_seconds: 80,
+            oldest_idle_seconds: Some(80),
+            oldest_is_exact: true,
+            idle_unknown: 2,
             would_free: 4,
             in_grace: 1,
             flushed: 0,
@@ -289,6 +322,8 @@ pub fn plan() -> PlanDocument {
             regret_percent: None,
             suspended: false,
         }]),
+        unclassed: Some(unclassed()),
+        unproven: Some(vec![UnprovenCount { why: Unproven::Foreign, entries: 2 }]),
         classes_age_seconds: Some(0.125),
         scan: false,
         waiting: vec!["max waits".into()],

@@ -6,14 +6,14 @@ use ctctl::control::{Call, Limits, Refusal, Reply, schema};
 use ctctl::model::{Changed, HandFlush, Reloaded, SortBy};
 use serde_json::{Value, json};
 
-use super::canned::{Agent, Canned};
+use super::canned::{self, Agent, Canned};
 use super::idl::{Interface, Type};
 
 fn calls() -> Vec<Call> {
     // A new variant does not compile here until it is in the list.
     let counted = |call: &Call| match call {
         Call::GetStatus { .. } | Call::GetTopSources { .. } | Call::GetHistory { .. } => {}
-        Call::GetPlan | Call::GetSnapshot | Call::GetEntries { .. } => {}
+        Call::GetPlan | Call::GetSnapshot | Call::GetEntries { .. } | Call::GetKnowledge { .. } => {}
         Call::Pause { .. } | Call::Resume | Call::Reload | Call::TellFlush(_) | Call::Revert { .. } => {}
     };
     let since = Some("2025-01-01T00:00:00Z".into());
@@ -21,6 +21,7 @@ fn calls() -> Vec<Call> {
         Call::GetStatus { look: false },
         Call::GetTopSources { limit: 3, rank: SortBy::New },
         Call::GetEntries { source: "2001:db8::1".parse().unwrap(), zone: Some(7) },
+        Call::GetKnowledge { entries: canned::entries(2).entries },
         Call::GetPlan,
         Call::GetSnapshot,
         Call::GetHistory { limit: 3, since },

@@ -3,6 +3,7 @@
 #[cfg(test)]
 pub mod canned;
 pub mod check;
+pub mod classes;
 pub mod conntrack;
 pub mod doctor;
 pub mod drawing;

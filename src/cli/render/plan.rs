@@ -43,8 +43,8 @@ pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style
     for waiting in plan.waiting.iter().filter(|waiting| !plan.reasons.contains(waiting)) {
         prose(out, style.width, "Waiting: ", 9, &complete(waiting))?;
     }
-    super::status::classes(out, plan.classes.as_deref(), plan.classes_age_seconds, style)?;
-    super::status::unclassed(out, plan.unclassed.as_deref(), &plan.reasons, style)
+    super::classes::classes(out, plan.classes.as_deref(), plan.classes_age_seconds, style)?;
+    super::classes::unclassed(out, plan.unclassed.as_deref(), &plan.reasons, style)
 }
 
 /// What an action would do, without its reason.

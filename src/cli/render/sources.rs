@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::quantity::{count, counted, percent, rate};
-use super::table::{self, Column, name, number, number_or_unknown};
+use super::table::{self, Column, name, number};
 use super::text::paragraph;
 use super::{Style, quantity};
 use crate::cli::reach::Without;
@@ -134,11 +134,7 @@ fn columns<'a>(top: &Ranking, zones: bool, origin: &Origin) -> Vec<Column<Named<
     columns.extend(counts);
     if live {
         let unknown = top.rows.iter().any(|row| row.idle_unknown.is_some_and(|n| n > 0));
-        let idle = |(row, _): &Named<'a>| count(row.idle);
-        columns.push(match unknown {
-            true => number_or_unknown("IDLE", 5, idle),
-            false => number("IDLE", 5, idle),
-        });
+        columns.push(number("IDLE", 5, |(row, _)| count(row.idle)));
         if unknown {
             columns.push(number("IDLE UNKNOWN", 5, |(row, _)| count(row.idle_unknown)));
         }

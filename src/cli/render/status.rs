@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 
+use super::classes::{classes, unclassed};
 use super::quantity::{UNKNOWN, bytes, count, counted, duration, moment, percent, rate, took};
 use super::table::{self, name, number};
 use super::text::{clipped, escape, piped, prose};
 use super::{Style, history};
 use crate::cli::called::complete;
 use crate::cli::reach::Without;
-use crate::model::{AgentStatus, ClassRow, Level, Queue, StatusDocument, TimeoutRow, UnclassedRow};
+use crate::model::{AgentStatus, ClassRow, Level, Queue, StatusDocument, TimeoutRow};
 
 /// Where what follows a label begins: the longest label, a colon and a space.
 const INDENT: usize = 11;
@@ -76,7 +77,7 @@ fn screen(status: &StatusDocument, without: Option<&Without>, style: &Style) -> 
         None => page.no_agent(without)?,
     }
     page.changed_timeouts(&status.timeouts);
-    page.fills_unclassed(status);
+    page.fills_unclassed(status)?;
     let rows: Vec<ClassRow> =
         status.classes.iter().flatten().filter(|row| worth_a_line(row)).cloned().collect();
     let table = drawn(|out| classes(out, Some(&rows), status.classes_age_seconds, style))?;
@@ -251,7 +252,8 @@ impl Page<'_> {
 
     /// What waits, and what else bears on relief: the first few sentences, a line each.
     fn sentences(&mut self, status: &StatusDocument, few: usize) -> io::Result<()> {
-        let unclassed = status.unclassed.iter().flatten().flat_map(|row| [Some(row.sentence()), row.remedy()]);
+        let unclassed =
+            status.unclassed.iter().flatten().flat_map(|row| [Some(row.sentence()), row.remedy()]);
         let told: Vec<String> = unclassed.flatten().collect();
         let others = status.reasons.iter().skip(1).filter(|reason| !status.waiting.contains(reason));
         let others = others.filter(|reason| !told.contains(reason));
@@ -269,16 +271,15 @@ impl Page<'_> {
     }
 
     /// The state that holds most of what is of no class, where that is much of the table, and what helps: a line each.
-    fn fills_unclassed(&mut self, status: &StatusDocument) {
+    fn fills_unclassed(&mut self, status: &StatusDocument) -> io::Result<()> {
         let rows = status.unclassed.as_deref().unwrap_or_default();
-        let Some(row) = rows.first().filter(|row| row.is_much() && (row.is_kept() || status.level > Level::Normal))
+        let Some(row) =
+            rows.first().filter(|row| row.is_much() && (row.is_kept() || status.level > Level::Normal))
         else {
-            return;
+            return Ok(());
         };
         self.brief("No class", &row.brief());
-        if let Some(remedy) = row.brief_remedy() {
-            self.brief("", &complete(&remedy));
-        }
+        row.brief_remedy().map_or(Ok(()), |remedy| self.more(&complete(&remedy)))
     }
 
     /// The timeouts that are not what they were, or with which no entry lives, on one line.
@@ -314,67 +315,6 @@ impl Page<'_> {
         self.lines.extend(drawn(|out| table::write(out, &columns, rows, style))?);
         Ok(())
     }
-}
-
-/// What each class would free, in the order in which they go, as of a look at the table of that age.
-///
-/// # Errors
-/// The writer's.
-pub fn classes(
-    out: &mut dyn Write,
-    rows: Option<&[ClassRow]>,
-    age_seconds: Option<f64>,
-    style: &Style,
-) -> io::Result<()> {
-    let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return Ok(()) };
-    let columns = vec![
-        name("CLASS", |row: &ClassRow| row.class.to_string()),
-        number("ENTRIES", 0, |row| row.entries.to_string()),
-        number("OLDEST IDLE", 2, oldest_idle),
-        number("IDLE UNKNOWN", 2, |row| row.idle_unknown.to_string()),
-        number("WOULD FREE", 1, |row| row.would_free.to_string()),
-        number("FLUSHED", 4, |row| row.flushed.to_string()),
-        number("REGRET", 3, |row| row.regret_percent.map_or(UNKNOWN.into(), percent)),
-    ];
-    let seen = age_seconds.filter(|age| *age >= 1.0).map(|age| format!(" (seen {} ago)", duration(age)));
-    let heading = format!("Classes, the first to go first{}", seen.unwrap_or_default());
-    writeln!(out, "\n{}", style.bold(&heading))?;
-    table::write(out, &columns, rows, style)?;
-    for row in rows.iter().filter(|row| row.suspended) {
-        let alarm = format!("{} is suspended: flows that it took for idle lived", row.class);
-        writeln!(out, "  {}", style.alarm(&alarm))?;
-    }
-    Ok(())
-}
-
-/// `-` where there is none or it is not known; with `>=` where it may be longer.
-fn oldest_idle(row: &ClassRow) -> String {
-    match row.oldest_idle_seconds.filter(|_| row.entries > 0) {
-        None => UNKNOWN.into(),
-        Some(seconds) if row.oldest_is_exact => duration(seconds.into()),
-        Some(seconds) => format!(">={}", duration(seconds.into())),
-    }
-}
-
-/// Entries of no class that are much of the table and not among what was said already, or with `-v` all: what they are,
-/// and what helps.
-///
-/// # Errors
-/// The writer's.
-pub fn unclassed(
-    out: &mut dyn Write,
-    rows: Option<&[UnclassedRow]>,
-    said: &[String],
-    style: &Style,
-) -> io::Result<()> {
-    let shown = |row: &&UnclassedRow| style.verbosity > 0 || row.is_much();
-    for row in rows.unwrap_or_default().iter().filter(shown) {
-        let told = [Some(row.sentence()), row.remedy().filter(|_| row.is_much())];
-        for text in told.iter().flatten().filter(|text| !said.contains(text)) {
-            prose(out, style.width, "  ", 2, &complete(text))?;
-        }
-    }
-    Ok(())
 }
 
 fn usage(status: &StatusDocument) -> String {

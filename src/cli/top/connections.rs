@@ -10,7 +10,7 @@ use super::cursor::Cursor;
 use super::model::{Ask, after};
 use crate::cli::render::entry;
 use crate::cli::render::quantity::UNKNOWN;
-use crate::model::{Class, Entry, EntryId, ShortDuration, Verdict};
+use crate::model::{Class, Entry, EntryId, IdleText, ShortDuration, Verdict};
 
 /// Entries that are kept, the first in the order that is asked for: nobody scrolls further.
 pub const MOST_ROWS: usize = 1000;
@@ -87,8 +87,10 @@ pub struct Connection {
     destination: (IpAddr, Option<u16>),
     /// Source port, where the protocol has ports.
     port: Option<u16>,
-    /// Certain idleness.
+    /// Certain idleness, the least that it can be.
     pub idle_seconds: Option<u32>,
+    /// That is exact.
+    exact: bool,
     /// `CTA_TIMEOUT`.
     pub left_seconds: Option<u32>,
     /// Name or number.
@@ -116,6 +118,7 @@ impl Connection {
             destination: (entry.original.destination, entry.original.destination_port()),
             port: entry.original.source_port(),
             idle_seconds: verdict.idle_seconds,
+            exact: verdict.exact,
             left_seconds: entry.timeout_seconds,
             protocol: entry::protocol(entry),
             state: entry::state(entry),
@@ -138,7 +141,7 @@ impl Connection {
 
     /// How long it has been idle for certain.
     pub fn idle(&self) -> String {
-        short(self.idle_seconds)
+        IdleText { seconds: self.idle_seconds, exact: self.exact }.to_string()
     }
 }
 

@@ -12,7 +12,7 @@ fn connection(protocol: u8, port: u16, to: u8, left: u32, idle_seconds: Option<u
         timeout_seconds: Some(left),
         ..Entry::default()
     };
-    Connection::new(&entry, &Verdict { idle_seconds, protocol, ..Verdict::default() })
+    Connection::new(&entry, &Verdict { idle_seconds, exact: true, protocol, ..Verdict::default() })
 }
 
 fn read(order: &Order) -> Read {

@@ -197,6 +197,7 @@ fn the_connections_of_a_source_fill_the_list() {
     let verdict = Verdict {
         class: Some(Class::UdpShort),
         idle_seconds: Some(10),
+        exact: true,
         floor_seconds: Some(120),
         protocol: 17,
         ..Verdict::default()

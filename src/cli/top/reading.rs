@@ -73,9 +73,9 @@ impl Reading<'_> {
         };
         let filters = filters.of_source(net, *zone);
         let knowing = Knowing::of(place, &filters);
-        let distrusting = knowing.distrusting(place)?;
-        let target = distrusting.as_ref().unwrap_or(&place.target);
-        survey::list(target, &place.settings, &filters, knowing.known(), self)
+        let beside = place.beside_agent()?;
+        let target = beside.as_ref().unwrap_or(&place.target);
+        survey::list(target, &place.settings, &filters, knowing.known(), self).map(drop)
     }
 
     fn done(mut self, took: Duration) -> Read {

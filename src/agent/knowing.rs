@@ -1,0 +1,39 @@
+//! What the agent knows of single entries, for commands that look at the table themselves.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::hand::Acting;
+use super::shared::Reply1;
+use crate::control::Reply;
+use crate::documents;
+use crate::kernel::clock;
+use crate::model::{EntryId, Header, Knowledge, KnowledgeDocument};
+
+impl Acting {
+    /// Answers from memory: neither the kernel nor a disk is asked.
+    pub(super) fn answer_known(&mut self, entries: &[EntryId], reply: Reply1) {
+        let Header { schema, taken_at, netns } = documents::header(&self.netns, clock::now_rfc3339());
+        let now = clock::boottime_seconds();
+        let sightings = self.ground.sightings.read().unwrap_or_else(PoisonError::into_inner);
+        let identify = &self.ground.identify;
+        let observations = self.sweeper.observations();
+        let known = |id: &EntryId| {
+            let fingerprint = identify.id(id);
+            let (observed, second_chance) = observations.tell(fingerprint, now);
+            Knowledge { foreign: sightings.foreign(fingerprint), observed, second_chance }
+        };
+        let entries: Vec<Knowledge> = entries.iter().map(known).collect();
+        drop(sightings);
+        let seen = entries.is_empty().then(|| serde_json::to_value(self.gauge.tell(&self.boot_id)));
+        let document = KnowledgeDocument {
+            schema,
+            taken_at,
+            netns,
+            others_update: self.ground.numbers.others_write.load(Relaxed),
+            seen: seen.and_then(Result::ok),
+            entries,
+        };
+        let _ = reply.send(Ok(Reply::Knowledge(document)));
+    }
+}

@@ -1,0 +1,73 @@
+//! What a scan saw of classes, and of what is of none: for `status` and `plan`.
+
+use std::io::{self, Write};
+
+use super::Style;
+use super::quantity::{UNKNOWN, duration, percent};
+use super::table::{self, name, number};
+use super::text::prose;
+use crate::cli::called::complete;
+use crate::model::{ClassRow, UnclassedRow};
+
+/// What each class would free, in the order in which they go, as of a look at the table of that age.
+///
+/// # Errors
+/// The writer's.
+pub fn classes(
+    out: &mut dyn Write,
+    rows: Option<&[ClassRow]>,
+    age_seconds: Option<f64>,
+    style: &Style,
+) -> io::Result<()> {
+    let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return Ok(()) };
+    let mut columns = vec![
+        name("CLASS", |row: &ClassRow| row.class.to_string()),
+        number("ENTRIES", 0, |row| row.entries.to_string()),
+        number("OLDEST IDLE", 2, oldest_idle),
+        number("WOULD FREE", 1, |row| row.would_free.to_string()),
+        number("FLUSHED", 4, |row| row.flushed.to_string()),
+        number("REGRET", 3, |row| row.regret_percent.map_or(UNKNOWN.into(), percent)),
+    ];
+    if rows.iter().any(|row| row.idle_unknown > 0) {
+        columns.insert(3, number("IDLE UNKNOWN", 2, |row| row.idle_unknown.to_string()));
+    }
+    let seen = age_seconds.filter(|age| *age >= 1.0).map(|age| format!(" (seen {} ago)", duration(age)));
+    let heading = format!("Classes, the first to go first{}", seen.unwrap_or_default());
+    writeln!(out, "\n{}", style.bold(&heading))?;
+    table::write(out, &columns, rows, style)?;
+    for row in rows.iter().filter(|row| row.suspended) {
+        let alarm = format!("{} is suspended: flows that it took for idle lived", row.class);
+        writeln!(out, "  {}", style.alarm(&alarm))?;
+    }
+    Ok(())
+}
+
+/// `-` where there is none or it is not known; with `>=` where it may be longer.
+fn oldest_idle(row: &ClassRow) -> String {
+    match row.oldest_idle_seconds.filter(|_| row.entries > 0) {
+        None => UNKNOWN.into(),
+        Some(seconds) if row.oldest_is_exact => duration(seconds.into()),
+        Some(seconds) => format!(">={}", duration(seconds.into())),
+    }
+}
+
+/// Entries of no class that are much of the table and not among what was said already, or with `-v` all: what they are,
+/// and what helps.
+///
+/// # Errors
+/// The writer's.
+pub fn unclassed(
+    out: &mut dyn Write,
+    rows: Option<&[UnclassedRow]>,
+    said: &[String],
+    style: &Style,
+) -> io::Result<()> {
+    let shown = |row: &&UnclassedRow| style.verbosity > 0 || row.is_much();
+    for row in rows.unwrap_or_default().iter().filter(shown) {
+        let told = [Some(row.sentence()), row.remedy().filter(|_| row.is_much())];
+        for text in told.iter().flatten().filter(|text| !said.contains(text)) {
+            prose(out, style.width, "  ", 2, &complete(text))?;
+        }
+    }
+    Ok(())
+}

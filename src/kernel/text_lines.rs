@@ -54,7 +54,8 @@ pub fn joined(text: &Text, format: Format) -> Vec<FileLine> {
     found.extend(open);
     found.retain_mut(|line| {
         let trimmed = line.text.trim_ascii();
-        let kept = !trimmed.is_empty() && !(format == Format::Modprobe && trimmed.starts_with('#'));
+        let comment = format == Format::Modprobe && trimmed.starts_with('#');
+        let kept = !(trimmed.is_empty() || comment);
         if trimmed.len() != line.text.len() {
             line.text = trimmed.to_owned();
         }

@@ -84,7 +84,7 @@ impl Command {
     fn output(&self) -> Option<String> {
         let arguments = self.arguments().get(1..).unwrap_or_default();
         let options = arguments.iter().take_while(|word| word.starts_with('-') && word.len() <= 3).count();
-        match (self.program(), &arguments[..]) {
+        match (self.program(), arguments) {
             ("echo", _) => Some(arguments[options..].join(" ")),
             ("printf", [format]) => Some(format.trim_end_matches("\\n").to_owned()),
             ("printf", [format, value])

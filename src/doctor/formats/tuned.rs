@@ -151,12 +151,12 @@ impl Merged {
                     "net" if name == "nf_conntrack_hashsize" => (Some(BUCKETS.to_owned()), value.as_str()),
                     "sysfs" => (of_file(name), value.as_str()),
                     "modules" if name.replace('-', "_") == "nf_conntrack" => {
-                        let sizes =
+                        let mut sizes =
                             value.split([' ', '\t', ',']).filter_map(|word| word.strip_prefix("hashsize="));
-                        (
-                            sizes.clone().next_back().map(|_| BUCKETS.to_owned()),
-                            sizes.last().unwrap_or_default(),
-                        )
+                        match sizes.next_back() {
+                            Some(size) => (Some(BUCKETS.to_owned()), size),
+                            None => continue,
+                        }
                     }
                     _ => continue,
                 };

@@ -13,10 +13,11 @@ pub fn commands(lines: &[FileLine]) -> Vec<Command> {
     for line in lines {
         if let Some(name) = line.text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name;
-        } else if let Some((key, value)) = line.text.split_once('=') {
-            if SECTIONS.contains(&section) && key.trim_end().starts_with("Exec") {
-                found.extend(of_value(line, value.trim_start()));
-            }
+        } else if let Some((key, value)) = line.text.split_once('=')
+            && SECTIONS.contains(&section)
+            && key.trim_end().starts_with("Exec")
+        {
+            found.extend(of_value(line, value.trim_start()));
         }
     }
     found

@@ -66,8 +66,8 @@ fn is_conf(file: &SysctlFile) -> bool {
 pub fn appliers(files: &Files) -> Vec<Applier> {
     let mut found: Vec<Applier> =
         files.programs.iter().flat_map(|program| of_program(program, files)).collect();
-    found.extend(files.udev.iter().flat_map(|line| of_rule(line)));
-    found.extend(modules::read(files).flat_map(|line| of_install(line)));
+    found.extend(files.udev.iter().flat_map(of_rule));
+    found.extend(modules::read(files).flat_map(of_install));
     found.extend(load_lists(files));
     found
 }

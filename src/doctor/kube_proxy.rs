@@ -4,6 +4,9 @@ use super::cure::{quoted, seen};
 use super::facts::{Facts, Files};
 use crate::model::{FileLine, Finding, Severity};
 
+/// How an option is written.
+type Form = fn(&str) -> String;
+
 /// A program that has kube-proxy in it.
 struct Host {
     /// What it calls its process.
@@ -13,7 +16,7 @@ struct Host {
     /// What it is called in a sentence.
     said: &'static str,
     /// Where its options for kube-proxy stand, and how one is written there.
-    options: Option<(&'static str, fn(&str) -> String)>,
+    options: Option<(&'static str, Form)>,
     /// What stands before them in a new file.
     head: Option<&'static str>,
 }
@@ -79,7 +82,7 @@ pub fn check(facts: &Facts) -> Option<Finding> {
     let none = Files::default();
     let files = facts.files.as_ref().unwrap_or(&none);
     let options = &files.kube_proxy_options;
-    if options.iter().any(|line| is_off(line)) {
+    if options.iter().any(is_off) {
         return None;
     }
     let left: Vec<_> =

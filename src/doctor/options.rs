@@ -72,12 +72,13 @@ fn is_taken(name: &str, kind: Kind, value: Option<&str>) -> bool {
 /// The last line that sets the module's hashsize, and to what. kmod takes what the kernel's command line says behind what
 /// its files say (kmod_config_new).
 pub fn hashsize(files: &Files) -> Option<(&FileLine, u64)> {
-    let told = files.command_lines.iter().filter(|line| line.path != "/proc/cmdline").filter_map(|line| {
-        let sizes = parameters(&line.text).filter(|(name, _)| name == ON_COMMAND_LINE);
-        let size = sizes.filter_map(|(_, value)| number(&value)).last()?;
-        Some((line, size))
-    });
-    told.last().or_else(|| in_modprobe(files))
+    let mut told =
+        files.command_lines.iter().filter(|line| line.path != "/proc/cmdline").filter_map(|line| {
+            let sizes = parameters(&line.text).filter(|(name, _)| name == ON_COMMAND_LINE);
+            let size = sizes.filter_map(|(_, value)| number(&value)).last()?;
+            Some((line, size))
+        });
+    told.next_back().or_else(|| in_modprobe(files))
 }
 
 /// The parameter as the kernel's command line has it.

@@ -106,10 +106,11 @@ impl<'a> Trial<'a> {
         let before = self.before.get_or_insert_with(|| titles(&candidate)).clone();
         let files = candidate.files.as_mut().ok_or("no files")?;
         change(files);
-        if let (Some((name, number)), Some(runtime)) = (now, candidate.runtime.as_mut()) {
-            if runtime.first && runtime.values.contains_key(name) {
-                runtime.values.insert(name.to_owned(), number.to_string());
-            }
+        if let (Some((name, number)), Some(runtime)) = (now, candidate.runtime.as_mut())
+            && runtime.first
+            && runtime.values.contains_key(name)
+        {
+            runtime.values.insert(name.to_owned(), number.to_string());
         }
         let mut early = Vec::new();
         if is_late(&candidate) && !is_late(self.after.as_ref().unwrap_or(self.facts)) {

@@ -345,7 +345,7 @@ fn unit(image: &Image, listed: &[(&str, BTreeSet<String>)], name: &str) -> Unit 
     let instance =
         name.split_once('@').and_then(|(_, rest)| Some(rest.rsplit_once('.')?.0)).unwrap_or_default();
     let mut directives = match &text {
-        Some(text) => units::directives(&joined(&text, Format::Unit)),
+        Some(text) => units::directives(&joined(text, Format::Unit)),
         // A link to /dev/null masks it, drop-ins and all.
         None if place.is_some() => return Unit { name: name.to_owned(), directives: Vec::new() },
         None => Vec::new(),

@@ -126,7 +126,14 @@ fn never_raised() {
     let agent = setup.start();
     let acts = until_given(&setup, 150);
     for act in &acts {
-        assert_eq!(act["requested"], act["achieved"], "what is short is not even asked for: {act}");
+        // On a machine without a free CPU some were looked at too long ago by the time of the act, and it says so.
+        let reason = act["reason"].as_str().expect("a reason");
+        let stale =
+            reason.split_once(" of those asked for stay: they were stale").map_or(0, |(before, _)| {
+                before.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("how many were stale")
+            });
+        let [requested, achieved] = ["requested", "achieved"].map(|of| act[of].as_u64());
+        assert_eq!(requested, achieved.map(|count| count + stale), "what is short is not asked for: {act}");
     }
     let raised = |now: &HashMap<Identity, u32>| {
         now.iter().filter(|(identity, left)| before.get(*identity).is_none_or(|was| *left > was)).count()

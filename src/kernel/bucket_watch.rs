@@ -9,6 +9,9 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{SysconfVar, sysconf};
+
 use super::priority;
 
 /// How often the number of buckets is read: a read and a wake-up take some 10 us.
@@ -45,22 +48,27 @@ impl BucketWatch {
         mut buckets: impl FnMut() -> io::Result<u64> + Send + 'static,
         entries: u64,
     ) -> io::Result<Self> {
-        let longest = LONGEST + MOVED * u32::try_from(entries).unwrap_or(u32::MAX);
+        let moved = MOVED * u32::try_from(entries).unwrap_or(u32::MAX);
+        let cpus = online_cpus();
         let mut began_reading = Instant::now();
         let first = buckets()?;
         let (stop, stopped) = sync_channel(1);
         let body = move || {
             priority::raise();
-            let mut known = Buckets::Stayed;
+            let (mut known, mut used) = (Buckets::Stayed, own_cpu_time());
             loop {
                 let ended = !matches!(stopped.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout));
                 let before = std::mem::replace(&mut began_reading, Instant::now());
+                let used_before = std::mem::replace(&mut used, own_cpu_time());
                 if !buckets().is_ok_and(|now| now == first) {
                     return Buckets::Changed;
                 }
                 // From before one read to after the next: the thread may lose its CPU within either.
-                if before.elapsed() > longest {
-                    known = Buckets::NotKnown;
+                if before.elapsed() > LONGEST + moved {
+                    let own = own_cpu_time().saturating_sub(used_before);
+                    if leaves_time_for(moved, before.elapsed().saturating_mul(cpus), own) {
+                        known = Buckets::NotKnown;
+                    }
                 }
                 if ended {
                     return known;
@@ -76,6 +84,22 @@ impl BucketWatch {
         let _ = self.stop.try_send(());
         self.thread.join().unwrap_or(Buckets::NotKnown)
     }
+}
+
+/// Whether others had the CPU time that it takes to move the table once, where this process `own`ed so much of `all`. Two
+/// walks of a large table within the kernel keep two CPUs from everyone else for up to 0.2 s.
+fn leaves_time_for(moved: Duration, all: Duration, own: Duration) -> bool {
+    moved.is_zero() || all.saturating_sub(own) >= moved
+}
+
+/// CPU time of all threads of this process (CLOCK_PROCESS_CPUTIME_ID).
+fn own_cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+fn online_cpus() -> u32 {
+    let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+    cpus.and_then(|cpus| u32::try_from(cpus).ok()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -111,6 +135,16 @@ mod tests {
         };
         assert_eq!(BucketWatch::begin(fails, 0).expect("a thread").end(), Buckets::Changed);
         assert!(BucketWatch::begin(|| Err(io::ErrorKind::NotFound.into()), 0).is_err());
+    }
+
+    #[test]
+    fn who_has_no_cpu_moves_no_table() {
+        let ms = Duration::from_millis;
+        for (moved, all, own, leaves) in
+            [(35, 464, 455, false), (35, 464, 420, true), (35, 400, 900, false), (0, 20, 20, true)]
+        {
+            assert_eq!(leaves_time_for(ms(moved), ms(all), ms(own)), leaves, "{moved} {all} {own}");
+        }
     }
 
     #[test]

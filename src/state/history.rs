@@ -57,7 +57,7 @@ impl TimeoutHistory {
     }
 
     /// Looks of an earlier process, from `first` to `last_seconds` without a gap. They are those of this one too if it
-    /// began within [`GAP_SECONDS`] of their end.
+    /// began within 3 s of their end.
     pub fn continue_from(&mut self, first: FirstLook, last_seconds: u32) {
         match &self.first_look {
             None => (self.first_look, self.looked_at_seconds) = (Some(first), Some(last_seconds)),

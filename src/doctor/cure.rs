@@ -2,7 +2,7 @@
 //! that the numbers of the lines behind stay right while several commands are pasted.
 
 use super::facts::{Facts, Files};
-use super::settings::is_vendors;
+use super::settings::{Setting, is_vendors};
 use crate::model::{Evidence, FileLine, SysctlFile, SysctlLine};
 
 /// Where fixes put sysctls.
@@ -185,12 +185,18 @@ impl Facts {
 
     /// Makes a value so at the next boot.
     pub fn at_boot(&self, name: &str, value: u64) -> Vec<String> {
-        let Some(files) = &self.files else { return Vec::new() };
-        if self.runtime.as_ref().is_some_and(|runtime| !runtime.first) {
+        let effective = self.files.as_ref().map(Files::effective).unwrap_or_default();
+        self.set_at_boot(effective.get(name), name, value)
+    }
+
+    /// [`Facts::at_boot`], where it is known what sets the value today.
+    pub fn set_at_boot(&self, today: Option<&Setting<'_>>, name: &str, value: u64) -> Vec<String> {
+        let elsewhere = self.runtime.as_ref().is_some_and(|runtime| !runtime.first);
+        if self.files.is_none() || elsewhere {
             return Vec::new();
         }
         let assignment = format!("{} = {value}", key(name));
-        vec![match files.effective().get(name) {
+        vec![match today {
             // The file of a package comes back with its next version: one of /etc behind it counts.
             Some(setting) if is_vendors(setting.file) => {
                 let name = setting.file.listed_as.rsplit('/').next().unwrap_or_default();

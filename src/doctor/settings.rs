@@ -29,15 +29,33 @@ impl Files {
         files.flat_map(|file| file.lines.iter().flat_map(move |line| of_line(file, line))).collect()
     }
 
-    /// What the boot leaves in force, and what it runs behind its own files. A pattern leaves out names that any line sets or exempts; a name that systemd-sysctl
-    /// finds exempted behind its assignment is not set.
+    /// Drops the lines that change nothing of [`Files::effective`]: those that a later one overrides, and all that set
+    /// no value of conntrack.
+    pub fn keep_what_counts(&mut self) {
+        let place =
+            |file: &SysctlFile, line: &SysctlLine| (file.path.clone(), file.listed_as.clone(), line.line);
+        let counts: BTreeSet<_> =
+            self.effective().values().map(|setting| place(setting.file, setting.line)).collect();
+        let mut sysctl = std::mem::take(&mut self.sysctl);
+        for file in &mut sysctl {
+            let lines = std::mem::take(&mut file.lines);
+            file.lines = lines
+                .into_iter()
+                .filter(|line| exempts(line) || counts.contains(&place(file, line)))
+                .collect();
+        }
+        sysctl.retain(|file| !file.lines.is_empty());
+        self.sysctl = sysctl;
+    }
+
+    /// What the boot leaves in force, and what it runs behind its own files. A pattern leaves out names that any line
+    /// sets or exempts; a name that systemd-sysctl finds exempted behind its assignment is not set.
     pub fn effective(&self) -> BTreeMap<&str, Setting<'_>> {
         let mut effective: BTreeMap<&str, Setting<'_>> = BTreeMap::new();
         let of = |by| self.sysctl.iter().filter(move |file| file.applied_by == by);
         let lines = of(AppliedBy::Boot).chain(of(AppliedBy::Again));
         let lines = lines.flat_map(|file| file.lines.iter().map(move |line| (file, line)));
         let knows_old = names::all_know_old_names(&self.kernels);
-        let exempts = |line: &SysctlLine| line.value.is_none() && line.may_fail;
         let exempt: BTreeSet<&str> = lines
             .clone()
             .filter(|(_, line)| exempts(line))
@@ -62,6 +80,11 @@ impl Files {
         }
         effective
     }
+}
+
+/// `-key` alone: patterns leave this name out.
+fn exempts(line: &SysctlLine) -> bool {
+    line.value.is_none() && line.may_fail
 }
 
 fn of_line<'a>(file: &'a SysctlFile, line: &'a SysctlLine) -> Vec<Setting<'a>> {

@@ -131,38 +131,75 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Whether nothing is found for a value that a script writes once a file of sysctls sets it.
-///
-/// # Errors
-/// The first that is found.
-pub fn holds(facts: &Facts, name: &str, value: u64) -> Result<(), String> {
-    let mut candidate = facts.clone();
-    let Some(files) = candidate.files.as_mut() else { return Ok(()) };
-    let line = SysctlLine {
-        line: 1,
-        last: 1,
-        text: String::new(),
-        key: format!("net/netfilter/nf_conntrack_{name}"),
-        value: Some(value.to_string()),
-        may_fail: false,
-        physical: Vec::new(),
-    };
-    files.sysctl.push(SysctlFile {
-        path: SYSCTL_FILE.into(),
-        listed_as: SYSCTL_FILE.into(),
-        applied_by: AppliedBy::Again,
-        lines_total: 1,
-        comments: 0,
-        lines: vec![line],
-    });
-    let of = |facts: &Facts| -> Vec<(String, String)> {
+/// Values that scripts write, each tried as if a file of sysctls set it.
+pub struct Written<'a> {
+    facts: &'a Facts,
+    tried: Option<Tried>,
+    left: usize,
+}
+
+/// The facts with one line more, and what is found without it.
+struct Tried {
+    candidate: Facts,
+    before: Vec<(String, String)>,
+}
+
+impl<'a> Written<'a> {
+    /// More values than this are kept as they are, untried.
+    const MOST: usize = 100;
+
+    /// None is tried yet.
+    pub fn new(facts: &'a Facts) -> Written<'a> {
+        Written { facts, tried: None, left: Self::MOST }
+    }
+
+    /// Whether nothing more is found once a file of sysctls sets `name` to `value`.
+    ///
+    /// # Errors
+    /// The title of the first finding.
+    pub fn holds(&mut self, name: &str, value: u64) -> Result<(), String> {
+        let Some(left) = self.left.checked_sub(1) else { return Ok(()) };
+        self.left = left;
+        let tried = self.tried.get_or_insert_with(|| Tried::new(self.facts));
+        let files = tried.candidate.files.as_mut();
+        let line = files.and_then(|files| files.sysctl.last_mut()).and_then(|file| file.lines.last_mut());
+        let Some(line) = line else { return Ok(()) };
+        line.key = format!("net/netfilter/nf_conntrack_{name}");
+        line.value = Some(value.to_string());
+        let more = Tried::found(&tried.candidate).into_iter().find(|found| !tried.before.contains(found));
+        more.map_or(Ok(()), |(_, title)| Err(title))
+    }
+}
+
+impl Tried {
+    fn new(facts: &Facts) -> Tried {
+        let mut candidate = facts.clone();
+        if let Some(files) = candidate.files.as_mut() {
+            files.keep_what_counts();
+            files.sysctl.push(SysctlFile {
+                path: SYSCTL_FILE.into(),
+                listed_as: SYSCTL_FILE.into(),
+                applied_by: AppliedBy::Again,
+                lines_total: 1,
+                comments: 0,
+                lines: vec![SysctlLine {
+                    line: 1,
+                    last: 1,
+                    text: String::new(),
+                    key: String::new(),
+                    value: None,
+                    may_fail: false,
+                    physical: Vec::new(),
+                }],
+            });
+        }
+        let before = Tried::found(&candidate);
+        Tried { candidate, before }
+    }
+
+    fn found(facts: &Facts) -> Vec<(String, String)> {
         let found = size::check(facts).into_iter().chain(timeouts::check(facts));
         found.map(|finding| (finding.id, finding.title)).collect()
-    };
-    let before = of(facts);
-    match of(&candidate).into_iter().find(|found| !before.contains(found)) {
-        Some((_, title)) => Err(title),
-        None => Ok(()),
     }
 }
 

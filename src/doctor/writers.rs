@@ -1,6 +1,6 @@
 //! Other programs and scripts that write the same values.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::cure::key;
@@ -12,15 +12,16 @@ use super::names::{self, Known, Near};
 use super::settings::Setting;
 use super::short_timeouts::{self, negative_finding, short};
 use super::size::keep_buckets;
+use super::trial::Written;
 use super::value::{self, Reading};
-use super::{flushes, kube_proxy, options, trial};
+use super::{flushes, kube_proxy, options};
 use crate::model::{FileLine, Finding, Severity};
 
 /// What scripts, units and profiles write, and programs that run.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(files) = &facts.files {
-        let boot = Boot { files, effective: files.effective(), left: Cell::new(MOST_TRIED) };
+        let boot = Boot { files, effective: files.effective(), kept: RefCell::new(Written::new(facts)) };
         for of_file in files.writers.chunk_by(|a, b| a.line.path == b.line.path) {
             found.extend(of_file.iter().filter_map(|write| of_write(facts, &boot, write, of_file)));
         }
@@ -34,19 +35,8 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
 struct Boot<'a> {
     files: &'a Files,
     effective: BTreeMap<&'a str, Setting<'a>>,
-    /// So many values more are tried in a file of sysctls.
-    left: Cell<usize>,
-}
-
-/// Values that scripts write are tried one by one up to here; more of them are kept as they are.
-const MOST_TRIED: usize = 100;
-
-impl Boot<'_> {
-    fn holds(&self, facts: &Facts, name: &str, number: u64) -> Result<(), String> {
-        let Some(left) = self.left.get().checked_sub(1) else { return Ok(()) };
-        self.left.set(left);
-        trial::holds(facts, name, number)
-    }
+    /// Values that are kept where a script no longer writes them.
+    kept: RefCell<Written<'a>>,
 }
 
 fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Option<Finding> {
@@ -122,9 +112,9 @@ fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Ve
             // The file's value is what counts in the end.
             Some(_) if other.overruled || !counts(other, set, number) => {}
             Some(number) if name == "buckets" => kept.extend(keep_buckets(facts, number)),
-            Some(number) => match boot.holds(facts, name, number) {
+            Some(number) => match boot.kept.borrow_mut().holds(name, number) {
                 Ok(()) => {
-                    kept.extend(facts.at_boot(name, number));
+                    kept.extend(facts.set_at_boot(set, name, number));
                     loads = true;
                 }
                 Err(why) => said.push(format!("# {} = {number} is not kept: {why}", key(name))),

@@ -71,10 +71,10 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
             return Ok(());
         }
         let held = Held { item, seen, known: None };
-        let Some(beside) = &self.beside else { return self.take(held) };
+        let Some(beside) = &self.beside else { return self.take(held, None) };
         let judged = self.sieve.judge((self.entry_of)(&held.item));
         if !beside.may_know_more(&judged) {
-            return self.take(held);
+            return self.take(held, Some(judged));
         }
         self.asking.push(held);
         if self.asking.len() >= ASKED || self.asking[0].seen.elapsed() >= GATHER {
@@ -102,17 +102,18 @@ impl<T, O: Fn(&T) -> &Entry, E: FnMut(&T, &Verdict, Instant)> Handing<'_, T, O, 
                 }
             }
         }
-        asking.into_iter().try_for_each(|held| self.take(held))
+        asking.into_iter().try_for_each(|held| self.take(held, None))
     }
 
-    /// All is known of an entry that will be.
-    fn take(&mut self, held: Held<T>) -> Result<()> {
+    /// All is known of an entry that will be; `judged` is its judgement, where it has one.
+    fn take(&mut self, held: Held<T>, judged: Option<Judged>) -> Result<()> {
         if self.masters.is_none() {
-            self.hand_on(&held);
+            let judged = judged.unwrap_or_else(|| self.judge(&held));
+            self.hand_on_judged(&held, &judged);
             return Ok(());
         }
         if self.only_stale {
-            let judged = self.judge(&held);
+            let judged = judged.unwrap_or_else(|| self.judge(&held));
             // It stays, whoever its children are.
             if !judged.past_floor || judged.in_grace {
                 self.hand_on_judged(&held, &judged);

@@ -9,19 +9,17 @@ use crate::model::{Entry, Verdict};
 #[derive(Clone, Copy, Debug)]
 struct Victim(Entry, Verdict);
 
-impl Victim {
-    /// The greatest was heard of last: first those of which nobody can tell, then by certain idleness, then by the time
-    /// left. What is in a flowtable has none, and lives. What ends within the grace was heard of least recently, however
-    /// little of its silence is certain.
-    fn recency(&self) -> impl Ord + use<> {
-        let ends = self.1.second_chance || self.1.in_grace;
-        (!ends, Reverse(self.1.idle_seconds), self.0.timeout_seconds.unwrap_or(u32::MAX))
-    }
+/// The greatest was heard of last: first those of which nobody can tell, then by certain idleness, then by the time left.
+/// What is in a flowtable has none, and lives. What ends within the grace was heard of least recently, however little of
+/// its silence is certain.
+fn recency(entry: &Entry, verdict: &Verdict) -> impl Ord + use<> {
+    let ends = verdict.second_chance || verdict.in_grace;
+    (!ends, Reverse(verdict.idle_seconds), entry.timeout_seconds.unwrap_or(u32::MAX))
 }
 
 impl Ord for Victim {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.recency().cmp(&other.recency())
+        recency(&self.0, &self.1).cmp(&recency(&other.0, &other.1))
     }
 }
 
@@ -48,25 +46,23 @@ impl MostRecent {
     const SHOWN: usize = 5;
 
     pub(super) fn add(&mut self, entry: &Entry, verdict: &Verdict) {
-        self.push(Victim(*entry, *verdict));
-    }
-
-    fn push(&mut self, victim: Victim) {
-        // Most are known at a glance to be none of them.
         let full = self.0.len() >= Self::SHOWN;
-        if full && self.0.peek().is_some_and(|Reverse(least)| victim <= *least) {
+        // Most are known to be none of them before they are copied (some 250 bytes).
+        let of_least =
+            |Reverse(least): &Reverse<Victim>| recency(entry, verdict) <= recency(&least.0, &least.1);
+        if full && self.0.peek().is_some_and(of_least) {
             return;
         }
         if full {
             self.0.pop();
         }
-        self.0.push(Reverse(victim));
+        self.0.push(Reverse(Victim(*entry, *verdict)));
     }
 
     /// The last first.
     pub(super) fn all(&self) -> Vec<(Entry, Verdict)> {
         let mut all: Vec<&Victim> = self.0.iter().map(|victim| &victim.0).collect();
-        all.sort_unstable_by_key(|victim| Reverse(victim.recency()));
+        all.sort_unstable_by_key(|victim| Reverse(recency(&victim.0, &victim.1)));
         all.into_iter().map(|Victim(entry, verdict)| (*entry, *verdict)).collect()
     }
 }
@@ -98,13 +94,12 @@ impl Victims {
 
     pub(super) fn add(&mut self, entry: &Entry, verdict: &Verdict) {
         self.met += 1;
-        let victim = Victim(*entry, *verdict);
-        self.recent.push(victim);
+        self.recent.add(entry, verdict);
         if !self.knows_all() {
             self.kept.clear();
             return;
         }
-        self.kept.push(victim);
+        self.kept.push(Victim(*entry, *verdict));
         if self.kept.len() > self.room {
             self.kept.pop();
         }
@@ -126,7 +121,7 @@ impl Victims {
             return self.recent.all();
         }
         let mut recent = MostRecent::default();
-        self.kept.iter().for_each(|victim| recent.push(*victim));
+        self.kept.iter().for_each(|victim| recent.add(&victim.0, &victim.1));
         recent.all()
     }
 }

@@ -14,8 +14,8 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use super::priority;
 
-/// How often the number of buckets is read: a read and a wake-up take some 10 us.
-const EVERY: Duration = Duration::from_millis(1);
+/// Reads in the shortest time that another number of buckets may hold. A read and a wake-up take some 10 us.
+const READS: u32 = 5;
 /// Between reads of an empty table's buckets that are further apart, it may have been resized there and back.
 const LONGEST: Duration = Duration::from_millis(5);
 /// The least time that a resize takes for each entry: it hashes both tuples of it anew under all locks of the table
@@ -39,30 +39,46 @@ pub struct BucketWatch {
     thread: JoinHandle<Buckets>,
 }
 
+/// The table at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Buckets.
+    pub buckets: u64,
+    /// Entries that it has at least.
+    pub entries: u64,
+}
+
+impl Size {
+    /// The least time that a resize takes to move the entries.
+    fn moved(&self) -> Duration {
+        MOVED * u32::try_from(self.entries).unwrap_or(u32::MAX)
+    }
+}
+
 impl BucketWatch {
-    /// Begins; `buckets` reads their number, and the table has at least so many `entries`.
+    /// Begins; `look` reads the size of the table.
     ///
     /// # Errors
-    /// As the first read, and clone(2).
-    pub fn begin(
-        mut buckets: impl FnMut() -> io::Result<u64> + Send + 'static,
-        entries: u64,
-    ) -> io::Result<Self> {
-        let moved = MOVED * u32::try_from(entries).unwrap_or(u32::MAX);
+    /// As the first look, and clone(2).
+    pub fn begin(mut look: impl FnMut() -> io::Result<Size> + Send + 'static) -> io::Result<Self> {
         let cpus = online_cpus();
         let mut began_reading = Instant::now();
-        let first = buckets()?;
+        let first = look()?;
         let (stop, stopped) = sync_channel(1);
         let body = move || {
             priority::raise();
             let (mut known, mut used) = (Buckets::Stayed, own_cpu_time());
+            let mut moved = first.moved();
             loop {
-                let ended = !matches!(stopped.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout));
+                let every = (LONGEST + moved) / READS;
+                let ended = !matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Timeout));
                 let before = std::mem::replace(&mut began_reading, Instant::now());
                 let used_before = std::mem::replace(&mut used, own_cpu_time());
-                if !buckets().is_ok_and(|now| now == first) {
+                let Some(now) = look().ok().filter(|now| now.buckets == first.buckets) else {
                     return Buckets::Changed;
-                }
+                };
+                // A flush may have taken most of them since the last look.
+                moved = now.moved();
                 // From before one read to after the next: the thread may lose its CPU within either.
                 if before.elapsed() > LONGEST + moved {
                     let own = own_cpu_time().saturating_sub(used_before);
@@ -109,16 +125,20 @@ mod tests {
 
     use super::*;
 
+    fn size(buckets: u64, entries: u64) -> io::Result<Size> {
+        Ok(Size { buckets, entries })
+    }
+
     #[test]
     fn a_table_that_has_its_old_size_again_was_resized() {
         static BUCKETS: AtomicU64 = AtomicU64::new(512);
         let (read, reads) = channel();
-        let buckets = move || {
+        let look = move || {
             let now = BUCKETS.load(Ordering::SeqCst);
             let _ = read.send(now);
-            Ok(now)
+            size(now, 0)
         };
-        let watch = BucketWatch::begin(buckets, 0).expect("a thread");
+        let watch = BucketWatch::begin(look).expect("a thread");
         BUCKETS.store(1024, Ordering::SeqCst);
         while reads.recv().expect("it reads on until it ends") != 1024 {}
         BUCKETS.store(512, Ordering::SeqCst);
@@ -127,14 +147,14 @@ mod tests {
 
     #[test]
     fn a_table_that_stays_as_it_is_was_not_and_one_that_cannot_be_read_may_have_been() {
-        assert_ne!(BucketWatch::begin(|| Ok(512), 0).expect("a thread").end(), Buckets::Changed);
+        assert_ne!(BucketWatch::begin(|| size(512, 0)).expect("a thread").end(), Buckets::Changed);
         let mut reads = 0;
         let fails = move || {
             reads += 1;
-            if reads == 1 { Ok(512) } else { Err(io::ErrorKind::NotFound.into()) }
+            if reads == 1 { size(512, 0) } else { Err(io::ErrorKind::NotFound.into()) }
         };
-        assert_eq!(BucketWatch::begin(fails, 0).expect("a thread").end(), Buckets::Changed);
-        assert!(BucketWatch::begin(|| Err(io::ErrorKind::NotFound.into()), 0).is_err());
+        assert_eq!(BucketWatch::begin(fails).expect("a thread").end(), Buckets::Changed);
+        assert!(BucketWatch::begin(|| Err(io::ErrorKind::NotFound.into())).is_err());
     }
 
     #[test]
@@ -149,18 +169,18 @@ mod tests {
 
     #[test]
     fn what_happens_while_nobody_reads_is_not_known() {
-        let slow = || {
+        let slow = |entries| {
             let mut reads = 0;
             move || {
                 reads += 1;
                 if reads > 1 {
                     thread::sleep(2 * LONGEST);
                 }
-                Ok(512)
+                size(512, entries)
             }
         };
-        assert_eq!(BucketWatch::begin(slow(), 0).expect("a thread").end(), Buckets::NotKnown);
-        // A million entries are not moved back in so short a time, nor in several seconds four billion.
-        assert_eq!(BucketWatch::begin(slow(), u64::MAX).expect("a thread").end(), Buckets::Stayed);
+        assert_eq!(BucketWatch::begin(slow(0)).expect("a thread").end(), Buckets::NotKnown);
+        // Four billion entries are not moved back within minutes.
+        assert_eq!(BucketWatch::begin(slow(u64::MAX)).expect("a thread").end(), Buckets::Stayed);
     }
 }

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::bucket_watch::BucketWatch;
+use super::bucket_watch::{BucketWatch, Size};
 use super::netns::Identity;
 use super::root::Root;
 use crate::error::{Error, Result};
@@ -96,10 +96,14 @@ impl ConntrackSysctls {
     ///
     /// Errors: the buckets cannot be read, or there is no thread to be had; exit 3.
     pub fn watch_buckets(&self) -> Result<BucketWatch> {
-        let kept = self.kept.get("buckets").map_or_else(|| self.open_file("buckets"), File::try_clone);
-        let entries = self.read("count").unwrap_or(0);
-        let begin = |file| BucketWatch::begin(move || read_number(&file), entries);
-        kept.and_then(begin).map_err(|e| failed("buckets", e))
+        let file = |name| self.kept.get(name).map_or_else(|| self.open_file(name), File::try_clone);
+        let begin = || {
+            let (buckets, count) = (file("buckets")?, file("count")?);
+            BucketWatch::begin(move || {
+                Ok(Size { buckets: read_number(&buckets)?, entries: read_number(&count).unwrap_or(0) })
+            })
+        };
+        begin().map_err(|e| failed("buckets", e))
     }
 
     fn get(&self, name: &str) -> Result<u64> {

@@ -236,7 +236,8 @@ impl Gauge {
         let buckets = self.buckets()?;
         let drops = self.statistics.look(&mut self.netlink, now_seconds)?;
         self.look_at_memory(now_seconds, entries);
-        let seen = self.look_at_neighbours(now_seconds);
+        let seen = self.lookout.seen_with_namespaces();
+        self.note_conntrackd(&seen, now_seconds);
         self.memory.other_namespaces = seen.other_namespaces;
         self.look_at_policies(now_seconds);
         let timeouts = self.look_at_timeouts();
@@ -309,7 +310,8 @@ impl Gauge {
         let features = self.features.look(&self.values);
         let bases = known.then(|| Bases::new(&self.history, self.policies.known(), &features));
         let now = clock::boottime_seconds();
-        let neighbours = self.look_at_neighbours(now);
+        let neighbours = self.lookout.seen();
+        self.note_conntrackd(&neighbours, now);
         if now - self.life_at_seconds > (20.0 * self.life_took_seconds).max(SOCKETS_SECONDS) {
             self.look_at_sockets();
         }
@@ -327,14 +329,12 @@ impl Gauge {
     /// Of entries that are older than nf_conntrack_events and a listener conntrackd's updates make no event: what it
     /// may have touched, it may have touched until the end of the ten minutes in which it was seen last, so that this is
     /// on disk without being written all the time.
-    fn look_at_neighbours(&mut self, now: f64) -> Seen {
+    fn note_conntrackd(&mut self, seen: &Seen, now: f64) {
         const STEP_SECONDS: u32 = 600;
-        let seen = self.lookout.seen();
         if seen.conntrackd.sync() {
             let step = now as u32 / STEP_SECONDS;
             self.unheard_until_seconds = Some(step.saturating_add(1).saturating_mul(STEP_SECONDS));
         }
-        seen
     }
 
     /// What this process may do, in the words of `status`.

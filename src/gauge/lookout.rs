@@ -79,16 +79,37 @@ impl Lookout {
         Ok(())
     }
 
-    /// What the last look saw, a second ago at most where there is a thread, but for processes.
+    /// What the last look saw, a second ago at most where there is a thread, but for processes. The caller itself counts
+    /// no namespaces here, for only a plan needs them.
     pub fn seen(&mut self) -> Seen {
         match self {
             Lookout::Own(looker) => {
                 if looker.looked.is_none_or(|at| at.elapsed() >= TICK) {
-                    looker.look(|_| ());
+                    looker.look_around(|_| ());
                 }
                 looker.seen.clone()
             }
             Lookout::Thread { seen, .. } => seen.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// [`Lookout::seen`] with the other network namespaces counted.
+    pub fn seen_with_namespaces(&mut self) -> Seen {
+        let seen = self.seen();
+        match self {
+            Lookout::Own(looker) => {
+                looker.count_namespaces();
+                looker.seen.clone()
+            }
+            Lookout::Thread { .. } => seen,
+        }
+    }
+
+    /// Sockets of this process are known to be an agent's, so that a look at them alone says that no conntrackd is
+    /// there. Called before the first look.
+    pub fn knows_agent(&mut self, pid: u32) {
+        if let Lookout::Own(looker) = self {
+            looker.agent = Some(pid);
         }
     }
 }
@@ -97,6 +118,8 @@ impl Lookout {
 #[derive(Clone)]
 pub struct Looker {
     netns_inode: u64,
+    /// Process of the namespace's agent, where this process is not it and knows it.
+    agent: Option<u32>,
     seen: Seen,
     /// The sockets of others at the last look, and those at the last look at processes.
     sockets: HashSet<u64>,
@@ -112,6 +135,7 @@ impl Looker {
     fn new(netns_inode: u64) -> Self {
         Looker {
             netns_inode,
+            agent: None,
             seen: Seen::default(),
             sockets: HashSet::new(),
             of_processes: HashSet::new(),
@@ -124,6 +148,13 @@ impl Looker {
 
     /// Looks at what is due. `tell` is told after each look: one at processes may take long.
     fn look(&mut self, mut tell: impl FnMut(&Seen)) {
+        self.look_around(&mut tell);
+        self.count_namespaces();
+        tell(&self.seen);
+    }
+
+    /// Looks at sockets and processes. `tell` is told after the sockets.
+    fn look_around(&mut self, mut tell: impl FnMut(&Seen)) {
         let now = Instant::now();
         self.looked = Some(now);
         self.look_at_sockets();
@@ -133,11 +164,13 @@ impl Looker {
         if (new || due) && self.processes_due.is_none_or(|due| now + PROCESSES >= due + self.took * SHARE) {
             self.look_at_processes();
         }
-        if self.namespaces_due.is_none_or(|due| now >= due) {
+    }
+
+    fn count_namespaces(&mut self) {
+        if self.namespaces_due.is_none_or(|due| Instant::now() >= due) {
             self.seen.other_namespaces = netns::others();
             self.namespaces_due = Some(Instant::now() + PROCESSES);
         }
-        tell(&self.seen);
     }
 
     fn look_at_sockets(&mut self) {
@@ -147,6 +180,9 @@ impl Looker {
         };
         self.seen.update_listeners = others.as_ref().map_or(1, hearing);
         self.sockets = others.unwrap_or_default().iter().map(|socket| socket.inode).collect();
+        if let Some(held) = self.agent.and_then(event_listeners::held_by) {
+            self.sockets.retain(|socket| !held.contains(socket));
+        }
         self.seen.unknown = self.processes_due.is_none() && !self.sockets.is_empty();
     }
 

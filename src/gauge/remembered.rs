@@ -17,7 +17,11 @@ impl Gauge {
     /// Adds what was seen by an agent that may be at work still.
     pub fn remember_beside(&mut self, seen: &TimeoutsSeen) {
         let now = || clock::boottime_seconds() as u32;
-        let looks_on = seen.watcher.filter(|watcher| process::lives(*watcher)).map(|_| now());
+        let watcher = seen.watcher.filter(|watcher| process::lives(*watcher));
+        if let Some((pid, _)) = watcher {
+            self.lookout.knows_agent(pid);
+        }
+        let looks_on = watcher.map(|_| now());
         self.remember_until(seen, looks_on.or(seen.last_look_seconds));
     }
 

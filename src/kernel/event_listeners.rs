@@ -65,6 +65,11 @@ fn socket(line: &str) -> Option<NetfilterSocket> {
     })
 }
 
+/// Inodes of the sockets that a process holds; none where it has ended or may not be inspected.
+pub fn held_by(pid: u32) -> Option<HashSet<u64>> {
+    inodes(&Root::default(), &pid.to_string())
+}
+
 /// Sockets that a process holds (proc_pid_fd(5)); `None` where that may not be looked at, or it has ended.
 pub(super) fn inodes(root: &Root, process: &str) -> Option<HashSet<u64>> {
     let held = std::fs::read_dir(root.join(format!("proc/{process}/fd"))).ok()?;

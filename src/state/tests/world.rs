@@ -254,7 +254,7 @@ impl World {
             Op::Conntrackd(n, left_ms, stays) => {
                 self.conntrackd = true;
                 self.flows[n].expiry_ms = self.now_ms + left_ms;
-                // As `Gauge::look_at_neighbours`, which looks every second and at every scan.
+                // As `Gauge::note_conntrackd`, which looks every second and at every scan.
                 self.unheard_until = Some(self.up() + 1);
                 self.conntrackd = stays;
             }

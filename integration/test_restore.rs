@@ -16,6 +16,8 @@ use crate::{Test, test, wait};
 pub const TESTS: &[Test] = &[
     test("restore::timeouts_go_back_after_sigkill_and_a_restart", timeouts_after_sigkill).needs(&[Need::Age]),
     test("restore::timeouts_go_back_by_revert_without_an_agent", timeouts_by_revert).needs(&[Need::Age]),
+    test("restore::revert_says_so_where_the_whole_state_directory_is_gone", directory_gone)
+        .needs(&[Need::Age]),
     test("restore::a_timeout_set_just_before_pressure_is_what_goes_back", just_before).needs(&[Need::Age]),
     test("restore::sigterm_puts_max_back", on_sigterm).needs(&[Need::HostWide]),
     test("restore::sigint_puts_max_back", on_sigint).needs(&[Need::HostWide]),
@@ -45,6 +47,20 @@ fn timeouts_by_revert() {
     let reverted = setup.json(&["revert"]);
     assert_eq!(reverted["schema"], 1);
     assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 432_000);
+}
+
+fn directory_gone() {
+    let (topology, setup) = shortened_and_killed();
+    std::fs::remove_dir_all(setup.state()).expect("the state directory");
+    let answer = setup.ctctl(&["revert"]);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    assert!(answer.stderr.contains("is gone") && answer.stderr.contains("not known any more"), "{answer:?}");
+    assert_ne!(topology.gateway.sysctl_number(ESTABLISHED), 432_000, "nobody knows what it was");
+    // One that ended in order leaves nothing to say.
+    topology.gateway.set_sysctl(ESTABLISHED, 432_000);
+    assert_eq!(setup.start().stop(), 0);
+    std::fs::remove_dir_all(setup.state()).expect("the state directory");
+    assert_eq!(setup.ctctl(&["revert"]).code, 0);
 }
 
 /// An operator's value that the agent has had no time to notice before it acts on it.

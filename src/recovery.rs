@@ -42,6 +42,16 @@ fn lost(dir: &Path, boot_id: &str, netns: &Netns) -> Option<String> {
     }
 }
 
+/// The error of a revert where the whole state directory of an agent that did not end in order is gone: its socket,
+/// which it removes as it ends, is left of it alone.
+pub fn directory_lost(dir: &Path, socket: &Path) -> Error {
+    let (dir, socket) = (dir.display(), socket.display());
+    let why = format!(
+        "an agent did not end in order ({socket} is left of it), and its state directory {dir} is gone"
+    );
+    Error::no("revert", why).hint(NOT_KNOWN)
+}
+
 /// Keeps the baseline true, on disk and in memory.
 #[derive(Debug)]
 pub struct Keeper {

@@ -39,7 +39,7 @@ use crate::model::{
     RevertDocument, Scan, Settings, Snapshot, SnapshotDocument, StatusDocument,
 };
 use crate::policy::{self, Memory, Protection};
-use crate::recovery::Keeper;
+use crate::recovery::{self, Keeper};
 use crate::sieve::{Judged, SharedSightings, Sieve};
 use crate::state::{Completeness, Dumped, Identify, Observations, SecondChances, Weighing};
 
@@ -241,9 +241,17 @@ fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
 ///
 /// # Errors
 /// Exit 1 where nothing is known to be changed, 3 where values cannot be written.
-pub fn revert(target: &Target, settings: &Settings, force: bool) -> Result<RevertDocument> {
+pub fn revert(
+    target: &Target,
+    settings: &Settings,
+    left: Option<&Path>,
+    force: bool,
+) -> Result<RevertDocument> {
     target.namespace.enter()?;
     let dir = state_dir(target.netns(), settings);
+    if let Some(socket) = left.filter(|_| !dir.exists()) {
+        return Err(recovery::directory_lost(&dir, socket));
+    }
     let boot_id = clock::boot_id();
     let mut keeper = Keeper::found(&dir, &boot_id, target.netns())?.beside(Path::new(HOST_DIR));
     let values = NamespaceValues::open()?;

@@ -212,10 +212,6 @@ const IMPURE: &[&str] = &[
     "tokio",
 ];
 
-const LONGEST_LINES: usize = 400;
-/// Files that are longer, with the length that they may not exceed: each has to be split, and to leave this list.
-const TOO_LONG: &[(&str, usize)] = &[];
-
 /// One file of `src/`.
 struct Source {
     /// Below `src/`, such as `cli/render/table.rs`.
@@ -243,13 +239,6 @@ impl Source {
 
     fn is_test(&self) -> bool {
         self.path.ends_with("tests.rs") || self.path.contains("/tests/")
-    }
-
-    /// Lines before the tests at its end.
-    fn lines(&self) -> usize {
-        let lines: Vec<&str> = self.text.lines().collect();
-        let tests = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {");
-        lines.windows(2).position(tests).unwrap_or(lines.len())
     }
 }
 
@@ -466,23 +455,6 @@ fn state_policy_and_model_know_no_clock_file_socket_or_log() {
 #[test]
 fn unsafe_is_in_the_kernel_module_and_explained() {
     none(sources().iter().flat_map(unsafe_faults).collect());
-}
-
-#[test]
-fn no_file_is_too_long() {
-    let mut faults = Vec::new();
-    for source in sources().iter().filter(|source| !source.is_test()) {
-        let (lines, known) = (source.lines(), TOO_LONG.iter().find(|(path, _)| *path == source.path));
-        match known {
-            Some(_) if lines <= LONGEST_LINES => {
-                faults.push(format!("src/{}: short enough, take it from TOO_LONG", source.path));
-            }
-            Some((_, bound)) if lines <= *bound => {}
-            None if lines <= LONGEST_LINES => {}
-            _ => faults.push(format!("src/{}: {lines} lines, split it", source.path)),
-        }
-    }
-    none(faults);
 }
 
 #[test]

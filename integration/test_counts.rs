@@ -1,6 +1,6 @@
 //! The agent's counts equal a dump, whatever came and went meanwhile.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -29,6 +29,7 @@ pub const TESTS: &[Test] = &[
     test("counts::equal_a_dump_after_silent_ends_of_one_size_again_and_again", same_size),
     test("counts::never_claim_to_be_in_step_while_wrong", honest_after_stops),
     test("counts::lose_nothing_in_a_stop_that_was_seen_before_and_say_how_late_they_were", room_for_stops),
+    test("counts::are_in_doubt_where_rules_mask_events_and_equal_a_dump_all_the_same", masked),
     test("counts::equal_a_dump_when_one_identity_comes_goes_and_comes", same_identity),
     test("counts::keep_zones_families_and_protocols_apart", apart),
     test("counts::follow_what_the_agent_deletes_though_no_event_tells_of_it", own_deletions)
@@ -173,6 +174,56 @@ fn same_size() {
         until_equal(&setup, &topology);
     }
     assert!(writer.refused.is_empty(), "{:?}", writer.refused);
+    assert_eq!(agent.stop(), 0);
+}
+
+/// As many entries of one source end unheard as entries of another begin: the sum stays, and is wrong of both.
+fn masked() {
+    const EACH: u16 = 200;
+    const RULES: &str = "table ip m {
+        chain c {
+            type filter hook output priority -150
+            udp dport 9000 ct event set new
+        }
+    }";
+    let topology = Topology::new();
+    let gateway = &topology.gateway;
+    let send = |from: &str, to: &str| {
+        gateway.enter(|| {
+            for port in 0..EACH {
+                let socket = UdpSocket::bind((from, 10_000 + port)).expect("a port of the loopback network");
+                socket.send_to(b"x", to).expect("a datagram");
+            }
+        });
+    };
+    let setup = Setup::new(gateway, COUNT_ONLY);
+    let agent = setup.start();
+    gateway.must("nft", &["-f", "-"], RULES);
+    wait::until("the agent to see the rules", QUIET, || match &agent.status()["agent"]["doubt"] {
+        Value::Null => Err("no doubt"),
+        _ => Ok(()),
+    });
+    let until_right = || {
+        wait::until("the agent's counts to equal a dump", QUIET, || {
+            let counts = counts_of(&setup.try_json(&["top-sources", "-n", "0"])?);
+            let dumped = by_source(&rows(gateway));
+            if counts == dumped { Ok(counts) } else { Err(format!("{counts:?} is not {dumped:?}")) }
+        })
+    };
+    for _ in 0..3 {
+        send("127.0.0.2", "127.0.0.1:9000");
+        let counts = until_right();
+        let masked = counts.get(&(IpAddr::from([127, 0, 0, 2]), 0)).map(|counts| counts.udp);
+        assert_eq!(masked, Some(EACH.into()), "{counts:?}");
+        gateway.must("conntrack", &["-D", "-s", "127.0.0.2"], "");
+        send("127.0.0.3", "127.0.0.1:9001");
+        let dumped = by_source(&rows(gateway));
+        let document = setup.json(&["top-sources", "-n", "0"]);
+        let honest = document["synced"] == false || counts_of(&document) == dumped;
+        assert!(honest, "in step, it says, and is wrong: {document}");
+        until_right();
+        gateway.must("conntrack", &["-D", "-s", "127.0.0.3"], "");
+    }
     assert_eq!(agent.stop(), 0);
 }
 

@@ -3,16 +3,15 @@
 
 mod asked;
 mod chunk;
-mod share;
 mod sweep;
-mod throttle;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::io;
 use std::time::Instant;
 
 pub use asked::Taker;
-pub use sweep::{Judge, Swept, sweep};
+pub use sweep::{Judge, Surroundings, Swept, sweep};
 
 use crate::kernel::deleter::Deleted;
 use crate::kernel::deleting::{Deleting, Going};

@@ -70,3 +70,4 @@ pub mod sieve;
 pub mod simulate;
 pub mod state;
 pub mod survey;
+pub mod sweep;

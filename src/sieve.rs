@@ -1,17 +1,15 @@
 //! Where class, proof of idleness and protection meet: the one judgement of a single entry, shared by the scan that
 //! counts, the flush that deletes, the dry run and `plan`.
 
-mod judged;
 mod unclassed;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use judged::Judged;
 use unclassed::Unclasseds;
 
 use crate::model::{
-    Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, IdleProof, Knowledge, Scan, Status, Timeout,
-    Unproven, UnprovenCounts,
+    Class, ClassScan, Entry, FlushSettings, GroupPlace, Groups, IdleProof, Judged, Knowledge, Scan, Status,
+    Timeout, Unproven, UnprovenCounts,
 };
 use crate::policy::{Protected, Protection};
 use crate::state::{Bases, Identify, Idle, LocalLife, Observations, Proof, Proofs, Sightings, Weighing};

@@ -27,7 +27,7 @@ pub use ranking::ranking;
 
 use crate::documents;
 use crate::error::{Error, Result};
-use crate::executor::{self, DryHand, Hand, Judge, Swept};
+use crate::executor::{self, DryHand, Hand, Judge, Surroundings, Swept};
 use crate::gauge::{Gauge, NamespaceValues};
 use crate::journal::{Baseline, Journal, TimeoutsSeen};
 use crate::kernel::modules::{Asking, Modules};
@@ -35,12 +35,12 @@ use crate::kernel::netns::Namespace;
 use crate::kernel::socket::explain;
 use crate::kernel::{clock, process, sysctl};
 use crate::model::{
-    Basis, Class, Draft, Entry, HandFlush, Header, KnowledgeDocument, Netns, Pace, PlanDocument,
+    Basis, Draft, Entry, HandFlush, Header, Judged, KnowledgeDocument, Netns, Pace, PlanDocument,
     RevertDocument, Scan, Settings, Snapshot, SnapshotDocument, StatusDocument,
 };
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::{self, Keeper};
-use crate::sieve::{Judged, SharedSightings, Sieve};
+use crate::sieve::{SharedSightings, Sieve};
 use crate::state::{Completeness, Dumped, Identify, Observations, SecondChances, Weighing};
 
 pub use beside::KnowsEntries;
@@ -345,7 +345,7 @@ impl Scanning<'_> {
         let watch = gauge.values().watch_buckets()?;
         let mut dumped = Dumped::begins(gauge.count()?);
         let recent = Recent::new(identify);
-        let mut reader = Reader { sieve, recent, heed: &mut **heed, last: None, met: 0 };
+        let mut reader = Reader { sieve, recent, heed: &mut **heed, met: 0 };
         let swept = sweep(&mut reader);
         dumped.was_resized(whole::resized(watch));
         let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
@@ -368,37 +368,24 @@ struct Reader<'a, 'b> {
     sieve: Sieve<'a>,
     recent: Recent<'a>,
     heed: &'b mut dyn Heed,
-    last: Option<Judged>,
     /// Entries that the dump handed over.
     met: u64,
 }
 
 impl Judge for Reader<'_, '_> {
-    fn eligible(&mut self, entry: &Entry) -> Option<(Class, u32)> {
-        self.last = None;
+    fn judge(&mut self, entry: &Entry) -> Option<Judged> {
         self.met += 1;
         if !self.recent.is_new(entry) {
             return None;
         }
         let judged = self.sieve.judge(entry);
         self.heed.entry(entry, &judged);
-        self.last = Some(judged);
-        None
+        Some(judged)
     }
 
-    fn idle_unprotected(&self) -> Option<u32> {
-        None
-    }
-
-    fn stays(&mut self) {
-        if let Some(judged) = self.last.take() {
-            self.sieve.count(&judged);
-        }
-    }
-
-    fn refresh(&mut self) {}
-
-    fn count(&mut self) -> Option<u64> {
-        None
+    fn stays(&mut self, _: &Entry, judged: &Judged) {
+        self.sieve.count(judged);
     }
 }
+
+impl Surroundings for Reader<'_, '_> {}

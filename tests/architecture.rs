@@ -29,10 +29,11 @@ const MAY_IMPORT: &[Row] = &[
         &["model"],
         "a page from copies, for whoever asks; it knows of no namespace, kernel or policy",
     ),
+    ("sweep", &["model"], "pure: which of the entries that are offered go, by which act, and how fast"),
     (
         "executor",
-        &["error", "kernel", "model"],
-        "the only hand on the kernel; it obeys a plan and does not decide",
+        &["error", "kernel", "model", "sweep"],
+        "the only hand on the kernel; it does what the rules of the sweep choose",
     ),
     ("documents", &["model", "policy"], "facts become what commands print, by the policy's own numbers"),
     (
@@ -63,7 +64,7 @@ const MAY_IMPORT: &[Row] = &[
     ),
     (
         "simulate",
-        &["model", "policy", "sieve", "state"],
+        &["model", "policy", "sieve", "state", "sweep"],
         "the policy against a modelled table: pure, with its own chance",
     ),
     (
@@ -85,6 +86,7 @@ const MAY_IMPORT: &[Row] = &[
             "recovery",
             "sieve",
             "state",
+            "sweep",
         ],
         "the answers without an agent: the agent's way, once, with a hand that does nothing",
     ),
@@ -184,7 +186,7 @@ const CRATE_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Modules without clock, files, sockets, logs, threads and processes.
-const PURE: &[&str] = &["model", "state", "policy", "simulate", "doctor"];
+const PURE: &[&str] = &["model", "state", "policy", "sweep", "simulate", "doctor"];
 /// What they are known by.
 const IMPURE: &[&str] = &[
     "SystemTime",

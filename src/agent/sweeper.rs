@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use super::shared::Numbers;
 use super::untold::Untold;
 use crate::error::Result;
-use crate::executor::{self, Hand, Judge, Swept};
+use crate::executor::{self, Hand, Judge, Surroundings, Swept};
 use crate::gauge::Gauge;
 use crate::kernel::clock;
 use crate::kernel::socket::explain;
 use crate::kernel::table::Walk;
 use crate::model::{
-    Candidate, Candidates, Chances, Class, Entry, EntryId, Flush, Pace, ProtocolGroup, Scan, Settings,
+    Candidate, Candidates, Chances, Class, Entry, EntryId, Flush, Judged, Pace, ProtocolGroup, Scan, Settings,
 };
 use crate::policy::{OwnHost, Protection};
-use crate::sieve::{Judged, SharedSightings, Sieve};
+use crate::sieve::{SharedSightings, Sieve};
 use crate::state::{Identify, Ledger, Observations, Weighing};
 
 /// A flush goes on where the last one left the table, if that was no longer ago: what has become idle in the meantime
@@ -163,7 +163,6 @@ impl Sweeper {
             asks,
             numbers,
             new_before,
-            last: None,
             seen: 0,
         };
         let swept = executor::sweep(hand, flushes, pace, left, &mut eye);
@@ -232,12 +231,11 @@ struct Eye<'a, 'b> {
     asks: Vec<Class>,
     numbers: Arc<Numbers>,
     new_before: u64,
-    last: Option<(Judged, Option<Candidate>)>,
     seen: u64,
 }
 
 impl Judge for Eye<'_, '_> {
-    fn eligible(&mut self, entry: &Entry) -> Option<(Class, u32)> {
+    fn judge(&mut self, entry: &Entry) -> Option<Judged> {
         self.seen += 1;
         if let Some(census) = &mut self.census {
             census.see(entry);
@@ -246,46 +244,22 @@ impl Judge for Eye<'_, '_> {
         if judged.spoke && self.announces {
             self.untold.add(entry);
         }
-        let candidate = judged.class.filter(|_| judged.eligible).map(|class| Candidate::new(class, entry));
-        self.last = Some((judged, candidate));
-        match judged {
-            Judged { eligible: true, class: Some(class), idle_seconds: Some(idle), .. } => {
-                Some((class, idle))
-            }
-            _ => None,
+        Some(judged)
+    }
+
+    fn stays(&mut self, entry: &Entry, judged: &Judged) {
+        self.sieve.count(judged);
+        if let Some(class) = judged.class.filter(|_| judged.eligible) {
+            self.candidates.remember(Candidate::new(class, entry));
         }
-    }
-
-    fn idle_unprotected(&self) -> Option<u32> {
-        self.last.as_ref().and_then(|(judged, _)| judged.idle_unprotected())
-    }
-
-    fn held_by_protection(&self) -> Option<(Class, u32)> {
-        let (judged, _) = self.last.filter(|(judged, _)| judged.held_by_protection)?;
-        Some((judged.class?, judged.idle_seconds?))
-    }
-
-    fn only_critical(&self) -> Option<(Class, u32)> {
-        let (judged, _) = self.last.filter(|(judged, _)| judged.only_critical)?;
-        Some((judged.class?, judged.idle_seconds?))
-    }
-
-    fn stays(&mut self) {
-        let Some((judged, candidate)) = self.last.take() else { return };
-        self.sieve.count(&judged);
-        if let Some(candidate) = candidate {
-            self.candidates.remember(candidate);
-        }
-    }
-
-    fn in_grace(&self) -> bool {
-        self.last.is_some_and(|(judged, _)| judged.in_grace)
     }
 
     fn given_grace(&mut self, entry: &Entry, idle_seconds: u32, grace_seconds: u32) {
         self.sieve.given_grace(entry, idle_seconds, grace_seconds, clock::boottime_seconds() as u32);
     }
+}
 
+impl Surroundings for Eye<'_, '_> {
     fn refresh(&mut self) {
         let grounds = self.gauge.grounds();
         self.sieve.refresh(grounds);

@@ -4,42 +4,34 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Hand;
-use super::chunk::{Ready, UnderWay, ask, settle};
-use super::share::Collector;
-use super::throttle::Throttle;
+use super::chunk::{UnderWay, ask, settle};
+use super::waiting;
 use crate::kernel::deleter::Deleted;
 use crate::kernel::grace::Shortened;
 use crate::kernel::socket::Netlink;
 use crate::kernel::table::{self, Chunk, Walk};
-use crate::model::{Candidate, Class, Entry, Flush, Pace};
+use crate::model::{Candidate, Entry, Flush, Judged, Pace};
+use crate::sweep::{Allowed, Pacing, Rules};
 
-/// Who judges the entries of a sweep.
+/// Judges the entries of a sweep.
 pub trait Judge {
-    /// Class and certain idleness of an entry that may go.
-    fn eligible(&mut self, entry: &Entry) -> Option<(Class, u32)>;
-    /// Certain idleness of the entry judged last, if it is unprotected: what fair share may take.
-    fn idle_unprotected(&self) -> Option<u32>;
-    /// The same of the entry judged last, were it not for a protection that may be lifted.
-    fn held_by_protection(&self) -> Option<(Class, u32)> {
-        None
-    }
-    /// The same of the entry judged last, where it may go at level critical alone.
-    fn only_critical(&self) -> Option<(Class, u32)> {
-        None
-    }
-    /// The entry judged last stays.
-    fn stays(&mut self);
-    /// The entry judged last is gone within the grace anyway, unless a packet comes.
-    fn in_grace(&self) -> bool {
-        false
-    }
-    /// An entry that was judged idle for so long has been left so many seconds.
+    /// Judges one entry; `None` for one that this dump has shown a moment ago.
+    fn judge(&mut self, entry: &Entry) -> Option<Judged>;
+    /// Nothing is done to an entry that was judged, or a second chance is given to it.
+    fn stays(&mut self, entry: &Entry, judged: &Judged);
+    /// An entry that was judged idle for `idle_seconds` has been left `grace_seconds`.
     fn given_grace(&mut self, _entry: &Entry, _idle_seconds: u32, _grace_seconds: u32) {}
-    /// Time to read again what may have changed while the sweep runs.
-    fn refresh(&mut self);
-    /// Entries in the table right now.
-    fn count(&mut self) -> Option<u64>;
-    /// Something that the judgement rests on has changed just now: asked once a chunk, so it has to cost nothing.
+}
+
+/// What a sweep asks about the table that it goes through. A sweep of no acts needs no answer.
+pub trait Surroundings: Judge {
+    /// Reads again what the judgement rests on, for it may have changed while the sweep runs.
+    fn refresh(&mut self) {}
+    /// Returns the number of entries in the table right now.
+    fn count(&mut self) -> Option<u64> {
+        None
+    }
+    /// True if something that the judgement rests on has changed just now: asked once a chunk, so it has to cost nothing.
     fn outdated(&mut self) -> bool {
         false
     }
@@ -47,19 +39,19 @@ pub trait Judge {
     fn came(&self) -> u64 {
         0
     }
-    /// What comes in a second, for the first moments, in which [`Judge::came`] cannot tell yet.
+    /// Entries that come in a second, for the first moments, in which [`Surroundings::came`] cannot tell yet.
     fn coming_per_second(&self) -> u64 {
         0
     }
     /// From here on the whole table is walked: what was counted before is met again.
     fn dump_begins(&mut self) {}
-    /// Who is asked for before the table is walked.
+    /// Entries that are asked for before the table is walked.
     fn candidates(&mut self) -> Vec<Candidate> {
         Vec::new()
     }
     /// Those of them that were not asked for.
     fn not_asked(&mut self, _candidates: &[Candidate]) {}
-    /// The sweep is to end here (a stop, a pause).
+    /// True if the sweep is to end here (a stop, a pause).
     fn halted(&self) -> bool {
         false
     }
@@ -104,7 +96,7 @@ pub fn sweep(
     flushes: &[&Flush],
     pace: &Pace,
     left: &mut Option<Walk>,
-    judge: &mut dyn Judge,
+    judge: &mut dyn Surroundings,
 ) -> io::Result<Swept> {
     let mut sweeping = Sweeping::new(hand, flushes, pace, judge);
     if let Some(walk) = left.take() {
@@ -120,23 +112,28 @@ pub fn sweep(
     } else {
         sweeping.swept.whole = false;
     }
-    sweeping.swept.deletions_owed = sweeping.deletions.due.saturating_duration_since(Instant::now());
-    sweeping.swept.chances_owed = sweeping.chances.due.saturating_duration_since(Instant::now());
-    Ok(sweeping.swept)
+    let Sweeping { swept, rules, deletions, chances, began, .. } = sweeping;
+    let now = began.elapsed();
+    Ok(Swept {
+        freed: rules.freed(),
+        requested: rules.requested(),
+        deletions_owed: deletions.owed(now),
+        chances_owed: chances.owed(now),
+        ..swept
+    })
 }
 
 /// A sweep under way.
 struct Sweeping<'a> {
     hand: &'a mut dyn Hand,
-    flushes: &'a [&'a Flush],
-    pace: &'a Pace,
+    rules: Rules<&'a Flush>,
     portion: Option<f64>,
-    judge: &'a mut dyn Judge,
+    judge: &'a mut dyn Surroundings,
     swept: Swept,
-    wanted: Wanted<'a>,
     under_way: UnderWay,
-    deletions: Throttle<'a>,
-    chances: Throttle<'a>,
+    deletions: Pacing,
+    chances: Pacing,
+    began: Instant,
     refreshed: Instant,
     /// Entries in the table when the sweep began, and after the last chunk of which anything went.
     before: Option<u64>,
@@ -150,25 +147,25 @@ impl<'a> Sweeping<'a> {
     fn new(
         hand: &'a mut dyn Hand,
         flushes: &'a [&'a Flush],
-        pace: &'a Pace,
-        judge: &'a mut dyn Judge,
+        pace: &Pace,
+        judge: &'a mut dyn Surroundings,
     ) -> Self {
         let nothing = vec![0; flushes.len()];
         let before = if hand.dry() || flushes.is_empty() { None } else { judge.count() };
-        let deletions = Throttle::new(pace, pace.per_second, pace.urgent_at_entries);
+        let began = Instant::now();
+        let deletions = Pacing::new(pace, pace.per_second, pace.urgent_at_entries);
         let deletions = deletions.expecting(judge.coming_per_second());
         Sweeping {
             hand,
-            flushes,
-            pace,
+            rules: Rules::new(flushes.iter().copied(), pace),
             portion: pace.portion,
             judge,
             swept: Swept { freed: nothing.clone(), requested: nothing, whole: true, ..Swept::default() },
-            wanted: Wanted::new(flushes),
-            under_way: UnderWay::new(flushes.len()),
+            under_way: UnderWay::default(),
             deletions,
-            chances: Throttle::new(pace, pace.chances_per_second, u64::MAX),
-            refreshed: Instant::now(),
+            chances: Pacing::new(pace, pace.chances_per_second, u64::MAX),
+            began,
+            refreshed: began,
             before,
             count: before,
             ended: false,
@@ -179,7 +176,7 @@ impl<'a> Sweeping<'a> {
     /// Walks on to the end of the table, or until it was enough: then that is where it was left.
     fn walk(&mut self, mut walk: Walk) -> io::Result<Option<Walk>> {
         // A scan deletes nothing, so that what is received ahead of it may age; and it goes to the end of the table.
-        let ahead = self.flushes.is_empty();
+        let ahead = self.swept.freed.is_empty();
         let walked = match ahead {
             true => walk.go_ahead(|chunk| self.chunk(chunk)),
             false => walk.go_on(|chunk| self.chunk(chunk)),
@@ -196,13 +193,13 @@ impl<'a> Sweeping<'a> {
         if candidates.is_empty() {
             return Ok(());
         }
-        self.portion = self.pace.portion.map(|_| 1.0);
+        self.portion = self.portion.map(|_| 1.0);
         let mut netlink = Netlink::open().map_err(|error| io::Error::other(error.to_string()))?;
         let recalled = table::recall(&mut netlink, &candidates, |chunk| self.chunk(chunk));
         let settled = self.settle_all();
         self.swept.recalled = recalled.and_then(|asked| settled.map(|()| asked))?;
         self.judge.not_asked(&candidates[self.swept.recalled..]);
-        self.portion = self.pace.portion;
+        self.portion = self.rules.pace().portion;
         Ok(())
     }
 
@@ -222,41 +219,44 @@ impl<'a> Sweeping<'a> {
             self.judge.refresh();
             self.refreshed = Instant::now();
         }
-        let came = self.came();
-        let ready = Ready {
-            deletions: self.deletions.ready(came),
-            chances: self.chances.ready(0),
+        let (came, now) = (self.came(), self.began.elapsed());
+        let allowed = Allowed {
+            deletions: self.deletions.ready(came, now),
+            second_chances: self.chances.ready(0, now),
             portion: self.portion,
             came,
-            hurry: self.portion.is_some() || self.deletions.outrun(self.count),
+            most: u64::MAX,
         };
+        let urgent = self.portion.is_some() || self.deletions.outrun(self.count, now);
         let asked =
-            ask(chunk, self.hand, &mut self.wanted, ready, self.judge, &mut self.swept, &self.under_way);
-        let (to_go, to_wait) = (asked.deletions(), asked.second_chances());
+            ask(chunk, self.hand, &mut self.rules, (allowed, urgent), &mut *self.judge, &mut self.swept);
+        let (to_go, to_wait) = (asked.deletions, asked.second_chances());
         if to_go + to_wait == 0 {
             return Ok(false);
         }
-        settle(&asked, self.hand, self.flushes, self.judge, &mut self.swept, &mut self.under_way)?;
+        let under_way = &mut self.under_way;
+        settle(&asked, self.hand, &mut self.rules, &mut *self.judge, &mut self.swept, under_way)?;
         self.look();
-        self.chances.owe(to_wait, self.count);
+        let now = self.began.elapsed();
+        self.chances.owe(to_wait, self.count, now);
         if to_go > 0 {
-            self.deletions.owe(to_go, self.count);
+            self.deletions.owe(to_go, self.count, now);
         }
         // No time for a grace any more: that is for the policy to decide anew.
-        if to_wait > 0 && self.count.is_some_and(|count| count >= self.pace.urgent_at_entries) {
+        if to_wait > 0 && self.count.is_some_and(|count| count >= self.rules.pace().urgent_at_entries) {
             return Ok(true);
         }
-        if self.enough(ready) {
+        if self.rules.enough(self.count) {
             // If all of them go, which is known once they did.
             self.settle_all()?;
             self.look();
-            if self.enough(ready) {
+            if self.rules.enough(self.count) {
                 return Ok(true);
             }
         }
         match to_go {
-            0 => self.chances.pause(),
-            _ => self.deletions.rest(self.count, self.judge),
+            0 => waiting::pause(&self.chances, self.began),
+            _ => waiting::rest(&mut self.deletions, self.began, self.count, &mut *self.judge),
         }
         Ok(false)
     }
@@ -280,78 +280,10 @@ impl<'a> Sweeping<'a> {
 
     /// Waits for what is under way.
     fn settle_all(&mut self) -> io::Result<()> {
-        let settled = self.under_way.end(self.hand, &mut self.swept);
+        let settled = self.under_way.end(self.hand, &mut self.rules, &mut self.swept);
         match self.failure.take() {
             Some(error) => Err(error),
             None => settled,
         }
-    }
-
-    fn enough(&self, ready: Ready) -> bool {
-        enough(self.flushes, &self.swept, &self.under_way, ready, self.count, self.pace)
-    }
-}
-
-/// All that was wanted went, or the table is where it is to be, if what is under way goes too.
-pub(super) fn enough(
-    flushes: &[&Flush],
-    swept: &Swept,
-    under_way: &UnderWay,
-    ready: Ready,
-    count: Option<u64>,
-    pace: &Pace,
-) -> bool {
-    let gone = |i: usize| swept.freed[i] + under_way.of(i);
-    let all: u64 = (0..flushes.len()).map(gone).sum();
-    let spent = match ready.portion {
-        Some(_) => flushes.iter().all(|flush| all >= flush.budget + ready.came),
-        None => {
-            let wanted: u64 = flushes.iter().map(|flush| flush.budget).sum();
-            let each = flushes.iter().enumerate().all(|(i, flush)| gone(i) >= flush.budget);
-            each && all >= wanted + ready.came
-        }
-    };
-    spent || count.is_some_and(|count| count.saturating_sub(under_way.deletions()) <= pace.enough_at_entries)
-}
-
-/// Which flush of a plan an entry goes by.
-pub(super) struct Wanted<'a> {
-    flushes: Vec<(&'a Flush, Option<Collector>)>,
-}
-
-impl<'a> Wanted<'a> {
-    pub(super) fn new(flushes: &[&'a Flush]) -> Self {
-        let with = |flush: &&'a Flush| (*flush, Collector::of(flush));
-        Wanted { flushes: flushes.iter().map(with).collect() }
-    }
-
-    /// Nothing is deleted by this one.
-    pub(super) fn gives_grace(&self, flush: usize) -> bool {
-        self.flushes[flush].0.grace_seconds.is_some()
-    }
-
-    /// As what a flush takes entries.
-    pub(super) fn class(&self, flush: usize) -> Class {
-        self.flushes[flush].0.class
-    }
-
-    /// The first that names it and is `open` still. `eligible`: by its class; `idle`: by fair share.
-    pub(super) fn by(
-        &mut self,
-        entry: &Entry,
-        eligible: Option<(Class, u32)>,
-        idle: Option<u32>,
-        open: impl Fn(usize, &Flush) -> bool,
-    ) -> Option<usize> {
-        self.flushes.iter_mut().enumerate().position(|(i, (flush, collector))| {
-            open(i, flush)
-                && match (collector, eligible, idle) {
-                    (None, Some((class, idle)), _) => flush.class == class && idle >= flush.idle_over_seconds,
-                    (Some(collector), _, Some(idle)) => {
-                        idle >= flush.idle_over_seconds && collector.collect(entry, idle)
-                    }
-                    _ => false,
-                }
-        })
     }
 }

@@ -1,7 +1,6 @@
 //! Counts entries of no class by their state, so that a table that fills with them can say so.
 
-use super::Judged;
-use crate::model::{GroupPlace, Unclassed};
+use crate::model::{GroupPlace, Judged, Unclassed};
 
 /// By protocol and state; few of the places are ever in use.
 #[derive(Clone, Debug, Default)]

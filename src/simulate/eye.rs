@@ -1,8 +1,8 @@
 //! How the agent sees the modelled table: the same sieve that judges real entries judges one entry of each cohort.
 
-use crate::model::{Chances, Class, Event, EventKind, Features, Scan, Settings, Timeout, Traffic};
+use crate::model::{Chances, Entry, Event, EventKind, Features, Judged, Scan, Settings, Timeout, Traffic};
 use crate::policy::{OwnHost, Protection};
-use crate::sieve::{Grounds, Judged, SharedSightings, Sieve};
+use crate::sieve::{Grounds, SharedSightings, Sieve};
 use crate::state::{Bases, Identify, Observations, TimeoutHistory};
 
 use super::cohort::{Cohort, Place};
@@ -34,39 +34,34 @@ pub struct Seen {
     pub group: usize,
     /// Their state.
     pub state: State,
-    /// How many.
+    /// Number of its entries.
     pub count: u64,
-    /// Seconds before they expire.
-    pub left_seconds: u32,
-    /// Their certain idleness, if nothing protects them.
-    pub idle_unprotected: Option<u32>,
-    /// The class by which they may go.
-    pub class: Option<Class>,
-    /// By that class they may go at level critical alone.
-    pub only_critical: bool,
-    /// They are gone within `grace_seconds` unless a packet comes.
-    pub in_grace: bool,
+    /// One of them, as a dump would show it; each group of sources has a zone of its own.
+    pub entry: Entry,
+    /// The judgement of that one.
+    pub judged: Judged,
 }
 
 impl Seen {
     /// They may go by their class.
     pub fn eligible(&self) -> bool {
-        self.class.is_some()
+        self.judged.eligible || self.judged.only_critical
     }
 
-    fn new(place: &Place, cohort: &Cohort, left_seconds: u32, judged: &Judged) -> Self {
-        Seen {
-            id: cohort.id,
-            group: place.group,
-            state: place.state,
-            count: cohort.count,
-            left_seconds,
-            idle_unprotected: judged.idle_unprotected(),
-            class: judged.class.filter(|_| judged.eligible || judged.only_critical),
-            only_critical: judged.only_critical,
-            in_grace: judged.in_grace,
-        }
+    /// Their certain idleness, if nothing protects them.
+    pub fn idle_unprotected(&self) -> Option<u32> {
+        self.judged.idle_unprotected()
     }
+
+    fn new(place: &Place, cohort: &Cohort, entry: Entry, judged: Judged) -> Self {
+        let entry = Entry { zone: zone(place.group), ..entry };
+        Seen { id: cohort.id, group: place.group, state: place.state, count: cohort.count, entry, judged }
+    }
+}
+
+/// The zone that stands for a group of sources where the rules of a sweep ask whose an entry is.
+pub fn zone(group: usize) -> u16 {
+    u16::try_from(group).unwrap_or(u16::MAX)
 }
 
 impl Eye {
@@ -108,7 +103,7 @@ impl Eye {
             let entry = entry(table, place, cohort);
             let judged = sieve.judge(&entry);
             sieve.count_many(&judged, cohort.count);
-            seen.push(Seen::new(place, cohort, entry.timeout_seconds.unwrap_or_default(), &judged));
+            seen.push(Seen::new(place, cohort, entry, judged));
         }
         let mut scan = sieve.finish(UP_SECONDS + table.now, duration_seconds, true, true);
         self.observations = observations;
@@ -129,7 +124,7 @@ impl Eye {
         let mut sieve = self.sieve(table, settings, &mut observations);
         let see = |(place, cohort): (&Place, &Cohort)| {
             let entry = entry(table, place, cohort);
-            Seen::new(place, cohort, entry.timeout_seconds.unwrap_or_default(), &sieve.judge(&entry))
+            Seen::new(place, cohort, entry, sieve.judge(&entry))
         };
         table.cohorts().map(see).collect()
     }

@@ -37,6 +37,14 @@ impl Random {
         radius * (std::f64::consts::TAU * self.share()).cos()
     }
 
+    /// Puts a slice into an order of chance (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, slice: &mut [T]) {
+        for last in (1..slice.len()).rev() {
+            let other = (self.share() * (last + 1) as f64) as usize;
+            slice.swap(last, other.min(last));
+        }
+    }
+
     /// How many of what happens `mean` times on average.
     pub fn poisson(&mut self, mean: f64) -> u64 {
         if mean <= 0.0 {

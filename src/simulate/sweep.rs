@@ -1,20 +1,20 @@
-//! A sweep in virtual time: by the rules of the executor's, entry after entry, but many at once.
+//! A sweep in virtual time: by the rules of the executor's, but many entries at once.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::eye::{Eye, Seen};
-use super::fair_share::Dues;
+use super::fair_share;
 use super::random::Random;
 use super::table::Table;
 use crate::model::{Costs, Flush, Pace, Settings, Share};
+use crate::sweep::{Allowed, Choice, Rules, Victim};
 
 /// A sweep under way. Without flushes it is a scan.
 #[derive(Clone, Debug)]
 pub struct Sweep {
     flushes: Vec<Flush>,
-    /// What is due still, for each flush that asks payers.
-    dues: Vec<Option<Dues>>,
+    /// The rules that it drives, once it has looked at the table.
+    rules: Option<Rules<Flush>>,
     /// As a scan, it weighs who holds the table.
     pub weighs: bool,
     pace: Pace,
@@ -22,7 +22,7 @@ pub struct Sweep {
     put_in_before: u64,
     /// How much of the table lies behind it.
     walked: f64,
-    /// In a hurry something was left that could have gone.
+    /// It is urgent, and something was left that could have gone.
     left_behind: bool,
     /// Entries that it took, for each flush.
     freed: Vec<u64>,
@@ -39,23 +39,13 @@ pub enum Standing {
     Enough,
 }
 
-/// A part of the table.
-#[derive(Clone, Copy)]
-struct Part {
-    /// Of what lies ahead.
-    share: f64,
-    /// In a hurry: so many may go of it still.
-    most: u64,
-}
-
 impl Sweep {
     /// Begins now.
     pub fn new(flushes: Vec<Flush>, pace: Pace, table: &Table) -> Self {
         let freed = vec![0; flushes.len()];
-        let dues = vec![None; flushes.len()];
         let (began_seconds, put_in_before) = (table.now, table.put_in);
         let (weighs, walked, left_behind) = (false, 0.0, false);
-        Sweep { flushes, dues, weighs, pace, began_seconds, put_in_before, walked, left_behind, freed }
+        Sweep { flushes, rules: None, weighs, pace, began_seconds, put_in_before, walked, left_behind, freed }
     }
 
     /// Takes nothing; `weighs`: sees who holds the table.
@@ -99,47 +89,80 @@ impl Sweep {
         span: f64,
         random: &mut Random,
     ) -> Standing {
-        let seen = if self.flushes.is_empty() { Vec::new() } else { eye.look(table, settings) };
-        let wanted = self.wanted(&seen, table);
+        let mut seen = if self.flushes.is_empty() { Vec::new() } else { eye.look(table, settings) };
+        let mut rules = self.rules.take().unwrap_or_else(|| self.begin_rules(&seen, table));
         // Nothing that matched is left behind: all of it lies ahead.
         let ahead = (1.0 - self.walked).max(f64::EPSILON);
-        let step = self.step(table, costs, &wanted, span).min(ahead);
+        let came = self.came(table);
+        let step = self.step(table, costs, wanted(&rules, &seen, came), span).min(ahead);
         let expired = table.expired_entries();
         table.reap(random.round(expired as f64 * step / ahead));
-        let most = self.pace.portion.map(|portion| (table.entries() as f64 * step * portion).ceil() as u64);
-        let mut part = Part { share: step / ahead, most: most.unwrap_or(u64::MAX) };
-        for (i, wanted) in wanted.iter().enumerate() {
-            let freed = match self.flushes[i].grace_seconds {
-                Some(grace) => self.give_grace(i, grace, wanted, part, table, eye, random),
-                None => self.take(i, wanted, part, table, random),
-            };
-            self.freed[i] += freed;
-            part.most = part.most.saturating_sub(freed);
+        rules.begin(Allowed {
+            portion: self.pace.portion,
+            came,
+            most: table.entries().saturating_sub(self.pace.enough_at_entries),
+            ..Allowed::default()
+        });
+        // The kernel's order of entries has nothing to do with who they are.
+        random.shuffle(&mut seen);
+        let (mut victims, mut chances) = (Vec::new(), BTreeMap::new());
+        for seen in &seen {
+            let met = random.round(seen.count as f64 * step / ahead).min(seen.count);
+            offer(&mut rules, seen, met, |choice, count| match choice {
+                Choice::Delete(act) => {
+                    let idle_seconds = seen.idle_unprotected().unwrap_or(0);
+                    victims.push(Victim { act, idle_seconds, count, item: seen.id });
+                }
+                Choice::SecondChance(act) => drop(chances.insert((act, seen.id), (seen, count))),
+                Choice::Stay => {}
+            });
         }
+        self.left_behind |= rules.cut((table.entries() as f64 * step).ceil() as u64, &mut victims);
+        let mut owed = BTreeMap::new();
+        for victim in victims {
+            *owed.entry(victim.item).or_default() += victim.count;
+        }
+        let deleted = table.take_of(&owed, |lost| &mut lost.deleted);
+        let sent = rules.sent();
+        rules.ended(&sent, deleted);
+        for act in 0..self.flushes.len() {
+            let of_act: BTreeMap<u32, (&Seen, u64)> =
+                chances.range((act, 0)..(act + 1, 0)).map(|((_, id), of)| (*id, *of)).collect();
+            if let Some(grace_seconds) = self.flushes[act].grace_seconds.filter(|_| !of_act.is_empty()) {
+                let given = give_grace(grace_seconds, &of_act, table, eye);
+                rules.gave(act, given, given);
+            }
+        }
+        self.freed = rules.freed();
+        let enough = self.is_enough(&rules, table);
+        self.rules = Some(rules);
         self.walked += step;
         match self.walked >= 1.0 - 1e-9 {
-            _ if self.is_enough(table) => Standing::Enough,
+            _ if enough => Standing::Enough,
             true if self.left_behind => Standing::Enough,
             true => Standing::Whole,
             false => Standing::UnderWay,
         }
     }
 
-    fn is_enough(&self, table: &Table) -> bool {
-        let freed: u64 = self.freed.iter().sum();
-        let came = self.came(table);
-        let budgets = || self.flushes.iter().map(|flush| flush.budget);
-        let spent = match self.pace.portion {
-            Some(_) => freed >= budgets().max().unwrap_or(0) + came,
-            None => {
-                self.credits().all(|(flush, freed)| freed >= flush.budget)
-                    && freed >= budgets().sum::<u64>() + came
+    /// The plan's rules, where payers are groups of sources.
+    fn begin_rules(&self, seen: &[Seen], table: &Table) -> Rules<Flush> {
+        let of_groups = |flush: &Flush| {
+            let mut flush = flush.clone();
+            if let Some(Share::Dues(dues)) = &mut flush.share {
+                *dues = fair_share::of_groups(dues, flush.idle_over_seconds, seen, &table.traffic);
             }
+            flush
         };
-        let down = freed > 0 && table.entries() <= self.pace.enough_at_entries;
+        Rules::new(self.flushes.iter().map(of_groups), &self.pace)
+    }
+
+    fn is_enough(&self, rules: &Rules<Flush>, table: &Table) -> bool {
+        let freed: u64 = self.freed.iter().sum();
+        let entries = (freed > 0).then(|| table.entries());
         // No time for a grace any more: that is for the policy to decide anew.
         let urgent = freed > self.deleted() && table.entries() >= self.pace.urgent_at_entries;
-        !self.flushes.is_empty() && (spent || down || urgent)
+        !self.flushes.is_empty() && (rules.enough(entries) || urgent)
     }
 
     /// Entries that came since it began: as many more may go.
@@ -147,125 +170,13 @@ impl Sweep {
         table.put_in - self.put_in_before
     }
 
-    /// What a flush may take still, by its budget.
-    fn left(&self, i: usize, table: &Table) -> u64 {
-        let last = i + 1 == self.flushes.len() && self.flushes[i].grace_seconds.is_none();
-        let came = self.came(table);
-        match self.pace.portion {
-            Some(_) => (self.flushes[i].budget + came).saturating_sub(self.freed.iter().sum()),
-            None => (self.flushes[i].budget + if last { came } else { 0 }).saturating_sub(self.freed[i]),
-        }
-    }
-
-    /// For each flush, the cohorts that it names and how many of each; a cohort goes to the first that is open.
-    fn wanted<'s>(&mut self, seen: &'s [Seen], table: &Table) -> Vec<Vec<(&'s Seen, u64)>> {
-        let open: Vec<bool> = (0..self.flushes.len()).map(|i| self.left(i, table) > 0).collect();
-        for (flush, dues) in self.flushes.iter().zip(&mut self.dues) {
-            if let (Some(Share::Dues(all)), None) = (&flush.share, &dues) {
-                *dues = Some(Dues::of(all, flush.idle_over_seconds, seen, &table.traffic));
-            }
-        }
-        let mut wanted = vec![Vec::new(); self.flushes.len()];
-        for seen in seen {
-            let named = |i: &usize| open[*i] && self.names(*i, seen);
-            if let Some(i) = (0..self.flushes.len()).find(named) {
-                wanted[i].push((seen, seen.count));
-            }
-        }
-        for (wanted, dues) in wanted.iter_mut().zip(&self.dues) {
-            match dues {
-                Some(dues) => dues.cut(wanted),
-                // In a hurry the longest idle go first.
-                None => wanted.sort_by_key(|(seen, _)| (Reverse(seen.idle_unprotected), seen.id)),
-            }
-        }
-        wanted
-    }
-
-    fn names(&self, i: usize, seen: &Seen) -> bool {
-        let flush = &self.flushes[i];
-        if seen.idle_unprotected.is_none_or(|idle| idle < flush.idle_over_seconds) {
-            return false;
-        }
-        match (&flush.share, flush.grace_seconds) {
-            (Some(Share::Unanswered), _) => seen.state.unreplied(),
-            (Some(Share::Dues(_)), _) => self.dues[i].as_ref().is_some_and(|dues| dues.ask(seen)),
-            // Nobody gets a second one, and a time left is never raised.
-            (None, Some(grace)) => {
-                seen.class == Some(flush.class) && !seen.in_grace && seen.left_seconds > grace
-            }
-            (None, None) if seen.only_critical => {
-                seen.class == Some(flush.class)
-                    && seen.idle_unprotected.is_some_and(|idle| flush.takes_only_critical(idle))
-            }
-            (None, None) => seen.class == Some(flush.class),
-        }
-    }
-
-    /// Leaves a grace to a part of what a flush names.
-    #[allow(clippy::too_many_arguments)]
-    fn give_grace(
-        &self,
-        i: usize,
-        grace_seconds: u32,
-        wanted: &[(&Seen, u64)],
-        part: Part,
-        table: &mut Table,
-        eye: &mut Eye,
-        random: &mut Random,
-    ) -> u64 {
-        let idle: HashMap<u32, u32> =
-            wanted.iter().map(|(seen, _)| (seen.id, seen.idle_unprotected.unwrap_or(0))).collect();
-        let n = random.round(sum(wanted) as f64 * part.share).min(self.left(i, table));
-        let given = table.set_left(n, grace_seconds.into(), |_, cohort| idle.contains_key(&cohort.id));
-        for (before, place, cohort) in &given {
-            let idle_seconds = idle.get(before).copied().unwrap_or(0);
-            eye.given_grace(table, (place, cohort), idle_seconds, grace_seconds);
-        }
-        given.iter().map(|(_, _, cohort)| cohort.count).sum()
-    }
-
-    /// Deletes a part of what a flush names.
-    fn take(
-        &mut self,
-        i: usize,
-        wanted: &[(&Seen, u64)],
-        part: Part,
-        table: &mut Table,
-        random: &mut Random,
-    ) -> u64 {
-        let over = table.entries().saturating_sub(self.pace.enough_at_entries);
-        let left = self.left(i, table).min(over);
-        if self.dues[i].is_none() && self.pace.portion.is_none() {
-            let ids: HashMap<u32, ()> = wanted.iter().map(|(seen, _)| (seen.id, ())).collect();
-            let n = random.round(sum(wanted) as f64 * part.share).min(left);
-            return table.take(n, random, |lost| &mut lost.deleted, |_| true, |_, c| ids.contains_key(&c.id));
-        }
-        let (mut most, mut owed) = (left.min(part.most), BTreeMap::new());
-        for (seen, n) in wanted {
-            let met = random.round(*n as f64 * part.share).min(*n);
-            let n = met.min(most);
-            self.left_behind |= n < met;
-            most -= n;
-            *owed.entry(seen.id).or_default() += n;
-            if let Some(dues) = &mut self.dues[i] {
-                dues.paid(seen, n);
-            }
-        }
-        table.take_of(&owed, |lost| &mut lost.deleted)
-    }
-
-    /// How much of the table is walked in `span` seconds: at the pace of the deeds until the budgets are spent, then as
+    /// How much of the table is walked in `span` seconds: at the pace of the acts until the budgets are spent, then as
     /// fast as a dump.
-    fn step(&self, table: &Table, costs: &Costs, wanted: &[Vec<(&Seen, u64)>], span: f64) -> f64 {
+    fn step(&self, table: &Table, costs: &Costs, wanted: Wanted, span: f64) -> f64 {
         let ahead = (1.0 - self.walked).max(f64::EPSILON);
-        let (mut deletions, mut chances, mut allowed) = (0.0, 0.0, 0.0);
-        for (i, wanted) in wanted.iter().enumerate() {
-            let sum = sum(wanted);
-            let grace = self.flushes[i].grace_seconds.is_some();
-            *(if grace { &mut chances } else { &mut deletions }) += sum as f64 / ahead;
-            allowed += sum.min(self.left(i, table)) as f64 / ahead;
-        }
+        let mut deletions = wanted.deletions as f64 / ahead;
+        let chances = wanted.second_chances as f64 / ahead;
+        let allowed = wanted.allowed as f64 / ahead;
         let entries = table.entries() as f64;
         let matching: f64 = deletions + chances;
         let spent_after = if matching > 0.0 { ahead * (allowed / matching).min(1.0) } else { 0.0 };
@@ -291,6 +202,54 @@ impl Sweep {
     }
 }
 
-fn sum(wanted: &[(&Seen, u64)]) -> u64 {
-    wanted.iter().map(|(_, n)| n).sum()
+/// What the acts would take of all that lies ahead.
+#[derive(Clone, Copy, Default)]
+struct Wanted {
+    deletions: u64,
+    second_chances: u64,
+    /// Of both, what the budgets allow.
+    allowed: u64,
+}
+
+fn wanted(rules: &Rules<Flush>, seen: &[Seen], came: u64) -> Wanted {
+    let all = |mut rules: Rules<Flush>| {
+        let (mut deletions, mut second_chances) = (0, 0);
+        rules.begin(Allowed { came, ..Allowed::default() });
+        for seen in seen {
+            offer(&mut rules, seen, seen.count, |choice, count| match choice {
+                Choice::Delete(_) => deletions += count,
+                Choice::SecondChance(_) => second_chances += count,
+                Choice::Stay => {}
+            });
+        }
+        (deletions, second_chances)
+    };
+    let (deletions, second_chances) = all(rules.without_budgets());
+    let (allowed_deletions, allowed_chances) = all(rules.clone());
+    Wanted { deletions, second_chances, allowed: allowed_deletions + allowed_chances }
+}
+
+/// Offers `count` entries of a cohort: `each` is told each choice and for how many of them it holds.
+fn offer(rules: &mut Rules<Flush>, seen: &Seen, mut count: u64, mut each: impl FnMut(Choice, u64)) {
+    while count > 0 {
+        let (choice, taken) = rules.offer_many(&seen.entry, &seen.judged, count);
+        each(choice, taken);
+        count -= taken;
+    }
+}
+
+/// Leaves a grace to entries of these cohorts, known by their ids; returns to how many.
+fn give_grace(
+    grace_seconds: u32,
+    wanted: &BTreeMap<u32, (&Seen, u64)>,
+    table: &mut Table,
+    eye: &mut Eye,
+) -> u64 {
+    let counts = wanted.iter().map(|(id, (_, count))| (*id, *count)).collect();
+    let given = table.set_left(&counts, grace_seconds.into());
+    for (before, place, cohort) in &given {
+        let idle_seconds = wanted.get(before).and_then(|(seen, _)| seen.idle_unprotected()).unwrap_or(0);
+        eye.given_grace(table, (place, cohort), idle_seconds, grace_seconds);
+    }
+    given.iter().map(|(_, _, cohort)| cohort.count).sum()
 }

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use super::admission::{admit, chance};
 use super::cohort::Lost;
 use super::eye::{Eye, Seen, UP_SECONDS};
-use super::fair_share::Dues;
+use super::fair_share;
 use super::random::Random;
 use super::sweep::{Standing, Sweep};
 use super::table::Table;
 use crate::model::*;
+use crate::sweep::{Choice, Rules};
 
 fn traffic(kind: FlowKind) -> Traffic {
     Traffic { kind, end: FlowEnd::Silent, ..Traffic::new(IpAddr::from([10, 0, 0, 1]).into()) }
@@ -223,14 +224,17 @@ fn payers_give_up_what_is_not_assured_first_and_then_what_is_idle_longest() {
         (vec![due("10.9.0.0/16", 10_000)], vec![(0, true, 1000), (1, false, 1000), (1, false, 1000)]),
         (vec![due("10.9.0.201/32", 5), due("10.8.0.1/32", 5)], vec![]),
     ] {
-        let dues = Dues::of(&dues, 15, &seen, &table.traffic);
-        let mut wanted: Vec<(&Seen, u64)> = seen
-            .iter()
-            .filter(|seen| dues.ask(seen) && seen.idle_unprotected >= Some(15))
-            .map(|seen| (seen, seen.count))
-            .collect();
-        dues.cut(&mut wanted);
-        let got: Vec<_> = wanted.iter().map(|(seen, n)| (seen.group, !seen.state.assured(), *n)).collect();
+        let dues = fair_share::of_groups(&dues, 15, &seen, &table.traffic);
+        let share = Some(Share::Dues(dues));
+        let flush = Flush { share, ..Flush::of(Class::Established, 15, u64::MAX) };
+        let mut rules = Rules::new([flush], &Pace::default());
+        let mut seen: Vec<&Seen> = seen.iter().collect();
+        seen.sort_by_key(|seen| (seen.state.assured(), std::cmp::Reverse(seen.idle_unprotected())));
+        let offer = |seen: &&Seen| match rules.offer_many(&seen.entry, &seen.judged, seen.count) {
+            (Choice::Delete(0), n) => Some((seen.group, !seen.state.assured(), n)),
+            _ => None,
+        };
+        let got: Vec<_> = seen.iter().filter_map(offer).collect();
         assert_eq!(got, expected);
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn weigh(
     let (mut unanswered, mut unanswered_entries) = (Histogram::default(), 0);
     let mut heaps: BTreeMap<(usize, bool, Option<Rank>), u64> = BTreeMap::new();
     for seen in seen.iter().filter(|seen| !seen.eligible()) {
-        let idle = seen.idle_unprotected.filter(|idle| *idle >= floor);
+        let idle = seen.idle_unprotected().filter(|idle| *idle >= floor);
         let assured = seen.state.assured();
         if !seen.state.unreplied() {
             let rank = idle.map(|idle| Rank::of(assured, idle));

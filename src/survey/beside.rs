@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::gauge::TimeoutsTold;
 use crate::kernel::clock;
-use crate::model::{Entry, EntryId, Knowledge, KnowledgeDocument};
-use crate::sieve::Judged;
+use crate::model::{Entry, EntryId, Judged, Knowledge, KnowledgeDocument};
 
 /// Whoever can be asked what an agent knows.
 pub trait KnowsEntries {

@@ -20,6 +20,7 @@ use crate::kernel::socket::explain;
 use crate::kernel::stop::Stop;
 use crate::model::{Entry, Filters, Settings, SourceKey, UnprovenCount, UnprovenCounts, Verdict};
 use crate::policy::MASTER;
+use crate::sweep::{ByHand, Fate};
 
 /// What is wanted gone.
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +37,6 @@ pub struct Wish<'a> {
     pub only_looks: bool,
     /// All that can match, where that is known: then no table is walked.
     pub known: Option<&'a Known>,
-}
-
-/// What becomes of an entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    Goes,
-    Protected,
-    NotMeant,
 }
 
 impl<'a> Wish<'a> {
@@ -63,14 +56,9 @@ impl<'a> Wish<'a> {
         self.known.map(Known::entries)
     }
 
-    fn fate(&self, verdict: &Verdict) -> Fate {
-        if self.stale && (!verdict.past_floor || verdict.in_grace) {
-            return Fate::NotMeant;
-        }
-        match verdict.protected {
-            Some(_) if !self.even_protected => Fate::Protected,
-            _ => Fate::Goes,
-        }
+    /// Its rules, of which up to `left` entries may go.
+    fn rules(&self, left: u64) -> ByHand {
+        ByHand { stale: self.stale, even_protected: self.even_protected, left }
     }
 
     /// What goes is meant for its silence.
@@ -175,12 +163,12 @@ struct Met {
 }
 
 impl Met {
-    /// Counts an entry; whether it goes.
-    fn goes(&mut self, wish: &Wish<'_>, entry: &Entry, verdict: &Verdict) -> bool {
-        let fate = wish.fate(verdict);
+    /// Counts an entry of which up to all may go; true if it goes.
+    fn goes(&mut self, rules: &mut ByHand, entry: &Entry, verdict: &Verdict) -> bool {
+        let fate = rules.offer(verdict);
         match fate {
-            Fate::NotMeant if verdict.presumed_stale() => self.presumed += 1,
-            Fate::NotMeant => self.not_meant(verdict),
+            Fate::Stays if verdict.presumed_stale() => self.presumed += 1,
+            Fate::Stays => self.not_meant(verdict),
             Fate::Protected => self.protected += 1,
             Fate::Goes => {
                 self.matched += 1;
@@ -236,8 +224,9 @@ impl<'a> Flush<'a> {
         while walks.another() {
             let mut looker = wish.looker(target, settings)?;
             let (mut met, mut victims) = (Met::default(), Victims::new(wish.limit));
+            let mut rules = wish.rules(u64::MAX);
             let each = |entry: &Entry, verdict: &Verdict, _| {
-                if met.goes(&wish, entry, verdict) {
+                if met.goes(&mut rules, entry, verdict) {
                     victims.add(entry, verdict);
                 }
             };
@@ -275,13 +264,13 @@ impl<'a> Flush<'a> {
         target.namespace().enter()?;
         let mut taker = Taker::open(wish.still())?;
         let mut walks = Walks::default();
-        let mut unproven = UnprovenCounts::default();
+        let (mut unproven, mut rules) = (UnprovenCounts::default(), wish.rules(u64::MAX));
         let (mut whole, mut protected, mut not_told) = (false, 0, 0);
         while !whole && !stop.asked() && walks.another() {
             let mut looker = wish.looker(target, settings)?;
             let (matched, before) = (met.matched, taker.done());
             let goes = |entry: &Entry, verdict: &Verdict| {
-                let goes = met.goes(&wish, entry, verdict);
+                let goes = met.goes(&mut rules, entry, verdict);
                 if goes {
                     recent.add(entry, verdict);
                 }
@@ -312,30 +301,26 @@ impl<'a> Flush<'a> {
     pub fn delete(mut self, limit: u64, progress: &mut dyn FnMut(u64)) -> Result<Flushed> {
         let stop = Stop::catch().map_err(|error| explain("signals", &error))?;
         let mut taker = Taker::open(self.wish.still())?;
-        let (wish, mut left) = (self.wish, limit);
-        if !wish.for_silence() {
+        let mut rules = self.wish.rules(limit);
+        if !self.wish.for_silence() {
             self.looker.ask_nobody();
         }
         let these = self.victims.kept();
         let mut walks = Walks::default();
         let (mut whole, mut asked, mut not_told) = (false, (0, 0), 0);
-        while !whole && left > 0 && !stop.asked() && walks.another() {
-            let (left_before, before) = (left, taker.done());
-            let goes = |_: &Entry, verdict: &Verdict| {
-                let goes = left > 0 && wish.fate(verdict) == Fate::Goes;
-                left -= u64::from(goes);
-                goes
-            };
+        while !whole && !rules.enough() && !stop.asked() && walks.another() {
+            let (left_before, before) = (rules.left, taker.done());
+            let goes = |_: &Entry, verdict: &Verdict| rules.offer(verdict) == Fate::Goes;
             let walked = delete(&mut self.looker, these.as_deref(), &mut taker, goes, &stop, progress)?;
-            let sure = left_before == left || is_sure(&mut self.looker, &walked, taker.done(), before)?;
+            let sure = left_before == rules.left || is_sure(&mut self.looker, &walked, taker.done(), before)?;
             whole = walks.ended_with(&walked, sure);
             not_told = walked.not_told;
             // What went in the walks before was there, and what a lookup missed then is there now.
             let there = limit - left_before + walked.there;
             asked = (walked.asked, there.min(walked.asked));
         }
-        let part_only = walks.partial && left > 0 && !stop.asked();
-        Ok(Flushed { part_only, not_told, ..Flushed::of(taker.done(), asked, limit - left, &stop) })
+        let part_only = walks.partial && !rules.enough() && !stop.asked();
+        Ok(Flushed { part_only, not_told, ..Flushed::of(taker.done(), asked, limit - rules.left, &stop) })
     }
 }
 
@@ -375,13 +360,14 @@ mod tests {
         let filters = Filters::default();
         let fate = |stale, even_protected, verdict| {
             Wish { filters: &filters, stale, even_protected, limit: u64::MAX, only_looks: true, known: None }
-                .fate(&verdict)
+                .rules(1)
+                .offer(&verdict)
         };
         let past = Verdict { past_floor: true, ..Verdict::default() };
         let held = Verdict { protected: Some("a reason"), ..past };
         assert_eq!(fate(true, false, past), Fate::Goes);
-        assert_eq!(fate(true, false, Verdict { in_grace: true, ..past }), Fate::NotMeant);
-        assert_eq!(fate(true, true, Verdict::default()), Fate::NotMeant);
+        assert_eq!(fate(true, false, Verdict { in_grace: true, ..past }), Fate::Stays);
+        assert_eq!(fate(true, true, Verdict::default()), Fate::Stays);
         assert_eq!((fate(true, false, held), fate(true, true, held)), (Fate::Protected, Fate::Goes));
         // What is deleted before its children leaves no room yet.
         let master = Verdict { protected: Some(MASTER), ..Verdict::default() };
@@ -390,8 +376,9 @@ mod tests {
             let wish =
                 Wish { filters, stale: false, even_protected, limit: 1, only_looks: true, known: None };
             let mut met = Met::default();
-            met.goes(&wish, &Entry::default(), &master);
-            met.goes(&wish, &Entry::default(), &held);
+            let mut rules = wish.rules(u64::MAX);
+            met.goes(&mut rules, &Entry::default(), &master);
+            met.goes(&mut rules, &Entry::default(), &held);
             assert_eq!(met.preview().masters, masters);
         }
         let alive = Verdict { in_grace: true, ..Verdict::default() };

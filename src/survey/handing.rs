@@ -8,8 +8,10 @@ use super::look::Recent;
 use super::masters::Masters;
 use crate::error::Result;
 use crate::kernel::clock;
-use crate::model::{Entry, Filters, FlushSettings, Knowledge, KnowledgeDocument, UnprovenCounts, Verdict};
-use crate::sieve::{Judged, Sieve};
+use crate::model::{
+    Entry, Filters, FlushSettings, Judged, Knowledge, KnowledgeDocument, UnprovenCounts, Verdict,
+};
+use crate::sieve::Sieve;
 
 /// Entries that are held at most until it is known who has children: 28 MB, as many as a walk of a million meets
 /// meanwhile where a third of them may go.

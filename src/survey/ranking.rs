@@ -9,8 +9,7 @@ use crate::error::Result;
 use crate::kernel::clock;
 use crate::kernel::listener::Listener;
 use crate::kernel::socket::explain;
-use crate::model::{Basis, Entry, EventKind, Filters, Question, Ranking, Settings, SortBy, Verdict};
-use crate::sieve::Judged;
+use crate::model::{Basis, Entry, EventKind, Filters, Judged, Question, Ranking, Settings, SortBy, Verdict};
 use crate::state::{Census, Completeness, Identify, Known};
 
 /// Room for some 13,000 new entries that come while the ones before are counted.

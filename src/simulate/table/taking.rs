@@ -63,25 +63,20 @@ impl Table {
         self.bury(gone, of)
     }
 
-    /// Sets the time left of up to `n` of what `matches`; their next packet sets the full timeout again. Gives those
-    /// who have it now, each with the id that it had.
-    pub fn set_left(
-        &mut self,
-        n: u64,
-        left_seconds: f64,
-        matches: impl Fn(&Place, &Cohort) -> bool,
-    ) -> Vec<(u32, Place, Cohort)> {
+    /// Sets the time left of so many of each cohort, by its id; their next packet sets the full timeout again. Returns
+    /// the cohorts that have it now, each with the id that it had.
+    pub fn set_left(&mut self, counts: &BTreeMap<u32, u64>, left_seconds: f64) -> Vec<(u32, Place, Cohort)> {
         let expires_seconds = self.now + left_seconds;
-        let (mut wanted, mut moved) = (n, Vec::new());
+        let (mut counts, mut moved) = (counts.clone(), Vec::new());
         for (place, shelf) in &mut self.shelves {
             // A time left is never raised.
-            let fits = |c: &&mut Cohort| c.expires_seconds > expires_seconds && matches(place, c);
-            for cohort in shelf.values_mut().filter(fits) {
-                let count = cohort.count.min(wanted);
+            for cohort in shelf.values_mut().filter(|cohort| cohort.expires_seconds > expires_seconds) {
+                let Some(wanted) = counts.get_mut(&cohort.id) else { continue };
+                let count = cohort.count.min(*wanted);
                 if count == 0 {
-                    break;
+                    continue;
                 }
-                wanted -= count;
+                *wanted -= count;
                 cohort.count -= count;
                 let shortened =
                     Cohort { count, expires_seconds, grace: true, foreign: false, ..cohort.clone() };

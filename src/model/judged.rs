@@ -1,8 +1,8 @@
-//! What one entry is found to be.
+//! The judgement of one entry: class, certain idleness and protection.
 
-use crate::model::{Class, Entry, FlushSettings, GroupPlace, Timeout, Unproven, Verdict};
+use super::{Class, Entry, FlushSettings, GroupPlace, Timeout, Unproven, Verdict};
 
-/// What an entry is.
+/// The judgement of one entry at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Judged {
     /// Its protocol and state.
@@ -45,8 +45,35 @@ pub struct Judged {
     pub past_floor: bool,
 }
 
+#[cfg(test)]
 impl Judged {
-    /// The same in the words of commands.
+    /// Of an entry of a class that nothing protects, idle for certain for so long, and past its floor.
+    pub fn eligible(entry: &Entry, class: Class, idle_seconds: u32) -> Self {
+        Judged {
+            group: GroupPlace::of(entry),
+            timeout: None,
+            class: Some(class),
+            protected: None,
+            idle_seconds: Some(idle_seconds),
+            exact: true,
+            unproven: None,
+            second_chance: false,
+            presumed_seconds: None,
+            presumed_stale: false,
+            order_seconds: Some(idle_seconds),
+            eligible: true,
+            only_critical: false,
+            in_grace: false,
+            spoke: false,
+            liftable: false,
+            held_by_protection: false,
+            past_floor: true,
+        }
+    }
+}
+
+impl Judged {
+    /// The judgement as commands print it.
     pub fn verdict(&self, entry: &Entry, settings: &FlushSettings) -> Verdict {
         Verdict {
             class: self.class,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::model::{
     ActionRow, Basis, Bounds, Class, ClassRegret, ClassRow, ClassScan, Header, Netns, Plan, PlanDocument,
     RevertDocument, RevertRow, Scan, Settings, Snapshot, SnapshotDocument, SourceCount, SourceRow,
-    StatusDocument, TimeoutRow, Unclassed, UnclassedRow,
+    StatusDocument, TimeoutRow, Unclassed, UnclassedRow, Value,
 };
 use crate::policy;
 
@@ -15,13 +15,13 @@ pub fn header(netns: &Netns, taken_at: String) -> Header {
     Header { schema: 1, taken_at, netns: netns.clone() }
 }
 
-/// `status`, without the agent's own part. `baseline` by contract name, where it is known.
+/// `status`, without the agent's own part. `baseline`: values before the agent, where they are known.
 pub fn status(
     header: Header,
     snapshot: &Snapshot,
     plan: &Plan,
     settings: &Settings,
-    baseline: &BTreeMap<String, u64>,
+    baseline: &BTreeMap<Value, u64>,
 ) -> StatusDocument {
     let ceiling = policy::ceiling(snapshot, settings);
     StatusDocument {
@@ -67,9 +67,9 @@ pub fn seconds_to_full(snapshot: &Snapshot, settings: &Settings) -> Option<f64> 
     if is_full { Some(0.0) } else { policy::seconds_to_full(snapshot, settings).map(rounded) }
 }
 
-fn timeouts(snapshot: &Snapshot, settings: &Settings, baseline: &BTreeMap<String, u64>) -> Vec<TimeoutRow> {
+fn timeouts(snapshot: &Snapshot, settings: &Settings, baseline: &BTreeMap<Value, u64>) -> Vec<TimeoutRow> {
     let row = |(timeout, seconds): (&crate::model::Timeout, &u32)| {
-        let baseline = baseline.get(timeout.name()).and_then(|v| u32::try_from(*v).ok());
+        let baseline = baseline.get(&Value::Timeout(*timeout)).and_then(|v| u32::try_from(*v).ok());
         // A floor is never above the baseline, and what is never touched stays where it is.
         let kept = baseline.unwrap_or(*seconds);
         let floor = settings.timeouts.floor_seconds(*timeout).unwrap_or(kept).min(kept);
@@ -82,7 +82,7 @@ fn timeouts(snapshot: &Snapshot, settings: &Settings, baseline: &BTreeMap<String
     };
     let negative = |(timeout, seconds): (&crate::model::Timeout, &i64)| TimeoutRow {
         name: timeout.name().into(),
-        baseline_seconds: baseline.get(timeout.name()).and_then(|v| u32::try_from(*v).ok()),
+        baseline_seconds: baseline.get(&Value::Timeout(*timeout)).and_then(|v| u32::try_from(*v).ok()),
         current_seconds: *seconds,
         floor_seconds: settings
             .timeouts

@@ -16,15 +16,15 @@ pub use sweep::{Judge, Surroundings, Swept, sweep};
 use crate::kernel::deleter::Deleted;
 use crate::kernel::deleting::{Deleting, Going};
 use crate::kernel::grace::{Shortened, Shortener};
-use crate::model::{Class, Entry};
+use crate::model::{Class, Entry, Value};
 
 /// Where values and deletions go: the kernel, or nowhere (dry run). The same plan reaches either.
 pub trait Hand {
-    /// Sets a value by its contract name; what it is afterwards, or `None` if nothing was changed by intent.
+    /// Sets a value; returns what it is afterwards, or `None` if nothing was changed by intent.
     ///
     /// # Errors
     /// In the kernel's words.
-    fn set(&mut self, name: &str, from: u64, to: u64) -> Result<Option<u64>, Refused>;
+    fn set(&mut self, value: Value, from: u64, to: u64) -> Result<Option<u64>, Refused>;
 
     /// Takes an entry that was seen after `seen`; it goes with [`Hand::begin`].
     fn take(&mut self, entry: &Entry, class: Class, seen: Instant);
@@ -79,7 +79,7 @@ pub struct DryHand {
 }
 
 impl Hand for DryHand {
-    fn set(&mut self, _: &str, _: u64, _: u64) -> Result<Option<u64>, Refused> {
+    fn set(&mut self, _: Value, _: u64, _: u64) -> Result<Option<u64>, Refused> {
         Ok(None)
     }
 
@@ -110,19 +110,19 @@ impl Hand for DryHand {
     }
 }
 
-/// Reads and writes values of the kernel by their contract names.
+/// Reads and writes values of the kernel.
 pub trait Values {
     /// What it is now.
     ///
     /// # Errors
     /// As read(2).
-    fn read(&self, name: &str) -> io::Result<u64>;
+    fn read(&self, value: Value) -> io::Result<u64>;
 
     /// Writes it; what the kernel made of it.
     ///
     /// # Errors
     /// As write(2).
-    fn write(&self, name: &str, value: u64) -> io::Result<u64>;
+    fn write(&self, value: Value, to: u64) -> io::Result<u64>;
 }
 
 /// The hand on the kernel.
@@ -141,12 +141,12 @@ impl<V: Values> KernelHand<V> {
 }
 
 impl<V: Values> Hand for KernelHand<V> {
-    fn set(&mut self, name: &str, from: u64, to: u64) -> Result<Option<u64>, Refused> {
+    fn set(&mut self, value: Value, from: u64, to: u64) -> Result<Option<u64>, Refused> {
         let refused = |error: io::Error| Refused::Kernel(error.to_string());
-        match self.values.read(name).map_err(refused)? {
+        match self.values.read(value).map_err(refused)? {
             now if now == to => Ok(Some(to)),
             now if now != from => Err(Refused::Changed(now)),
-            _ => self.values.write(name, to).map(Some).map_err(refused),
+            _ => self.values.write(value, to).map(Some).map_err(refused),
         }
     }
 

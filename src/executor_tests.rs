@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::kernel::deleter::Deleter;
-use crate::model::{Flush, Judged, Pace};
+use crate::model::{Flush, Judged, Pace, Value};
 use crate::sweep::{Choice, Pacing, Rules};
 
 fn pace(per_second: u64) -> Pace {
@@ -84,7 +84,7 @@ fn freed_never_exceeds_what_was_asked() {
 fn the_dry_hand_counts_and_changes_nothing() {
     let mut hand = DryHand::default();
     assert!(hand.dry());
-    assert_eq!(hand.set("max", 1, 2), Ok(None));
+    assert_eq!(hand.set(Value::Max, 1, 2), Ok(None));
     hand.take(&Entry::default(), Class::Closed, Instant::now());
     hand.take(&Entry::default(), Class::Closed, Instant::now());
     hand.begin(false).unwrap();
@@ -99,7 +99,7 @@ struct Chancy {
 }
 
 impl Hand for Chancy {
-    fn set(&mut self, _: &str, _: u64, _: u64) -> Result<Option<u64>, Refused> {
+    fn set(&mut self, _: Value, _: u64, _: u64) -> Result<Option<u64>, Refused> {
         Ok(None)
     }
     fn take(&mut self, _: &Entry, _: Class, _: Instant) {
@@ -214,7 +214,7 @@ struct Slow {
 }
 
 impl Hand for Slow {
-    fn set(&mut self, _: &str, _: u64, _: u64) -> Result<Option<u64>, Refused> {
+    fn set(&mut self, _: Value, _: u64, _: u64) -> Result<Option<u64>, Refused> {
         Ok(None)
     }
     fn take(&mut self, _: &Entry, _: Class, _: Instant) {

@@ -26,7 +26,7 @@ use crate::kernel::process::{self, Capabilities};
 use crate::kernel::socket::Netlink;
 use crate::kernel::timeout_policies;
 use crate::kernel::{address, clock, memory, sock_diag, table};
-use crate::model::{MemoryFacts, Snapshot, TCP, TimeoutValues, UDP};
+use crate::model::{MemoryFacts, Snapshot, TCP, TimeoutValues, UDP, Value};
 use crate::policy::OwnHost;
 use crate::sieve::Grounds;
 use crate::state::{Bases, LocalLife, TimeoutHistory};
@@ -264,7 +264,7 @@ impl Gauge {
     /// Whether max and timeouts may be written: each is a file that is opened and closed.
     fn look_at_rights(&mut self, now: f64) -> [bool; 2] {
         if now - self.rights.0 >= RIGHTS_SECONDS {
-            self.rights = (now, ["max", "tcp_timeout_established"].map(|name| self.values.writable(name)));
+            self.rights = (now, [Value::Max, Value::ESTABLISHED].map(|value| self.values.writable(value)));
         }
         self.rights.1
     }
@@ -342,9 +342,9 @@ impl Gauge {
         let may = [
             ("events", self.capabilities.net_admin),
             ("flush", self.capabilities.net_admin),
-            ("timeouts", self.values.writable("tcp_timeout_established")),
-            ("max", self.values.writable("max")),
-            ("buckets", self.values.writable("buckets")),
+            ("timeouts", self.values.writable(Value::ESTABLISHED)),
+            ("max", self.values.writable(Value::Max)),
+            ("buckets", self.values.writable(Value::Buckets)),
         ];
         may.into_iter().filter(|(_, may)| *may).map(|(name, _)| name.to_owned()).collect()
     }

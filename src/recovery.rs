@@ -13,7 +13,7 @@ use crate::executor::Values;
 use crate::journal::{
     Baseline, Held, Loaded, Records, SharedDisk, TimeoutsSeen, broken_since_boot, has_trail, trail,
 };
-use crate::model::{Draft, Netns, RecordEvent, RevertRow};
+use crate::model::{Draft, Netns, RecordEvent, RevertRow, Value};
 use host::HostBaseline;
 pub use notice::Noticed;
 use prepare::Prepared;
@@ -60,13 +60,13 @@ pub struct Keeper {
     /// A dry run writes none.
     dry: bool,
     /// What this agent held when somebody else wrote over it.
-    displaced: BTreeMap<String, Held>,
+    displaced: BTreeMap<Value, Held>,
     /// Max and buckets, for the next owner of them.
     host: HostBaseline,
     /// Who writes the files of an agent; none: this one writes them itself.
     records: Option<Records>,
     /// Values that are recorded as about to be written, and were not yet.
-    prepared: BTreeMap<String, Prepared>,
+    prepared: BTreeMap<Value, Prepared>,
     /// Why the baseline in the state directory was not taken.
     set_aside: Option<String>,
 }
@@ -84,7 +84,7 @@ impl Keeper {
         (dir, host_dir): (&Path, Option<&Path>),
         boot_id: &str,
         netns: &Netns,
-        values: &BTreeMap<String, u64>,
+        values: &BTreeMap<Value, u64>,
         dry: bool,
         disk: &SharedDisk,
     ) -> Result<(Keeper, Vec<Draft>)> {
@@ -105,7 +105,7 @@ impl Keeper {
         let mut host = HostBaseline::new(host_dir, boot_id);
         let (left, warning) = host.load(dry);
         notes.extend(warning);
-        host.owned = values.keys().any(|name| host::is_hosts(name));
+        host.owned = values.keys().any(|name| name.is_of_host());
         if host.owned {
             earlier.extend(left);
         } else {
@@ -116,16 +116,16 @@ impl Keeper {
             let held = earlier.get(name).filter(|held| held.owns(now));
             let held = held.filter(|held| held.found != now);
             let kept = held.map(|held| Held { written: Some(now), ..*held });
-            baseline.values.insert(name.clone(), kept.unwrap_or(Held::found(now)));
+            baseline.values.insert(*name, kept.unwrap_or(Held::found(now)));
             if let Some(held) = held {
                 let note = format!("an earlier agent left {name} at {now}; it was {} before", held.found);
-                notes.push(Draft { name: Some(name.clone()), ..Draft::new(0, RecordEvent::Drift, note) });
+                notes.push(Draft { name: Some(name.to_string()), ..Draft::new(0, RecordEvent::Drift, note) });
             }
         }
         // What an earlier agent holds and this one may not write now (another owns the host's values) is not forgotten.
         let held = earlier.iter().filter(|(_, held)| held.written.is_some());
         for (name, held) in held.filter(|(name, _)| !values.contains_key(*name)) {
-            baseline.values.insert(name.clone(), *held);
+            baseline.values.insert(*name, *held);
         }
         let keeper = Keeper { dry, host, ..Self::with(dir, baseline) };
         if !dry {
@@ -189,41 +189,41 @@ impl Keeper {
     pub fn beside(mut self, host_dir: &Path) -> Keeper {
         self.host = HostBaseline::new(Some(host_dir), &self.baseline.boot_id);
         let (left, _) = self.host.load(true);
-        let same = |(name, held): (&String, &Held)| {
+        let same = |(name, held): (&Value, &Held)| {
             self.baseline.values.get(name).is_some_and(|own| own.written == held.written)
         };
         self.host.owned = !left.is_empty() && left.iter().all(same);
         self
     }
 
-    /// Baseline values by name.
-    pub fn baseline(&self) -> BTreeMap<String, u64> {
-        self.baseline.values.iter().map(|(name, held)| (name.clone(), held.found)).collect()
+    /// Baseline values.
+    pub fn baseline(&self) -> BTreeMap<Value, u64> {
+        self.baseline.values.iter().map(|(name, held)| (*name, held.found)).collect()
     }
 
     /// Records that `to` is about to be written over `from`.
     ///
     /// # Errors
     /// If that cannot be recorded; the value may be written all the same, for the baseline is on disk already.
-    pub fn will_write(&mut self, name: &str, from: u64, to: u64) -> Result<()> {
-        self.prepared.remove(name);
+    pub fn will_write(&mut self, name: Value, from: u64, to: u64) -> Result<()> {
+        self.prepared.remove(&name);
         self.baseline.will_write(name, from, to);
         self.save()
     }
 
     /// The value is back, or was never changed.
-    pub fn released(&mut self, name: &str) {
-        self.prepared.remove(name);
-        if let Some(held) = self.baseline.values.get_mut(name) {
+    pub fn released(&mut self, name: Value) {
+        self.prepared.remove(&name);
+        if let Some(held) = self.baseline.values.get_mut(&name) {
             held.written = None;
         }
         let _ = self.save();
     }
 
     /// The value was not written after all: it is as it was before.
-    pub fn unwritten(&mut self, name: &str, from: u64) {
-        self.prepared.remove(name);
-        if let Some(held) = self.baseline.values.get_mut(name) {
+    pub fn unwritten(&mut self, name: Value, from: u64) {
+        self.prepared.remove(&name);
+        if let Some(held) = self.baseline.values.get_mut(&name) {
             held.written = (from != held.found).then_some(from);
         }
         let _ = self.save();
@@ -253,15 +253,15 @@ impl Keeper {
         force: bool,
     ) -> Vec<RevertRow> {
         let changed = self.baseline.values.iter().filter(|(_, held)| held.written.is_some());
-        let changed: Vec<(String, Held)> = changed.map(|(name, held)| (name.clone(), *held)).collect();
+        let changed: Vec<(Value, Held)> = changed.map(|(name, held)| (*name, *held)).collect();
         let mut rows = Vec::new();
         // What another agent wrote lies beside the lease on the host's values.
         let (hosts, _) = self.host.load(true);
         for (name, held) in changed {
             let another = hosts.get(&name).filter(|_| !self.host.owned);
-            let row = restore_one(values, &name, (held, another), (entries, low_percent), force);
+            let row = restore_one(values, name, (held, another), (entries, low_percent), force);
             if row.as_ref().is_none_or(|row| row.result == "restored" || row.result == "left") {
-                self.released(&name);
+                self.released(name);
             }
             rows.extend(row);
         }
@@ -289,14 +289,14 @@ impl Keeper {
 
 fn restore_one(
     values: &impl Values,
-    name: &str,
+    name: Value,
     (held, another): (Held, Option<&Held>),
     (entries, low_percent): (u64, f64),
     force: bool,
 ) -> Option<RevertRow> {
     let found = held.found;
     let row = |from: u64, result: &str, reason: Option<String>| {
-        Some(RevertRow { name: name.into(), from, to: found, result: result.into(), reason })
+        Some(RevertRow { name: name.to_string(), from, to: found, result: result.into(), reason })
     };
     let now = match values.read(name) {
         Ok(now) => now,
@@ -313,12 +313,12 @@ fn restore_one(
         return row(now, "left", Some(reason));
     }
     let safe = (entries as f64 * 100.0 / low_percent).ceil() as u64;
-    if name == "max" && found != 0 && found < now && found < safe && !force {
+    if name == Value::Max && found != 0 && found < now && found < safe && !force {
         let reason =
             format!("{entries} entries are more than {low_percent} % of {found}: max would be short at once");
         return row(now, "waits", Some(reason));
     }
-    if name == "buckets" && entries > SMALL_ENTRIES && !force {
+    if name == Value::Buckets && entries > SMALL_ENTRIES && !force {
         let reason = format!("moving {entries} entries would hold up every packet meanwhile");
         return row(now, "waits", Some(reason));
     }

@@ -10,55 +10,55 @@ fn netns(inode: u64) -> Netns {
     Netns { name: Some("gw".into()), inode }
 }
 
-fn values(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+fn values(pairs: &[(Value, u64)]) -> BTreeMap<Value, u64> {
+    pairs.iter().map(|(name, value)| (*name, *value)).collect()
 }
 
 /// A kernel of two values that may refuse.
 #[derive(Default)]
 struct Kernel {
-    values: RefCell<BTreeMap<String, u64>>,
+    values: RefCell<BTreeMap<Value, u64>>,
     refuses: bool,
     unreadable: bool,
 }
 
 impl Kernel {
-    fn of(pairs: &[(&str, u64)]) -> Self {
+    fn of(pairs: &[(Value, u64)]) -> Self {
         Kernel { values: RefCell::new(values(pairs)), ..Kernel::default() }
     }
 
-    fn now(&self, name: &str) -> u64 {
-        self.values.borrow()[name]
+    fn now(&self, name: Value) -> u64 {
+        self.values.borrow()[&name]
     }
 }
 
 impl Values for Kernel {
-    fn read(&self, name: &str) -> io::Result<u64> {
-        let value = self.values.borrow().get(name).copied().filter(|_| !self.unreadable);
+    fn read(&self, name: Value) -> io::Result<u64> {
+        let value = self.values.borrow().get(&name).copied().filter(|_| !self.unreadable);
         value.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
     }
 
-    fn write(&self, name: &str, value: u64) -> io::Result<u64> {
+    fn write(&self, name: Value, value: u64) -> io::Result<u64> {
         if self.refuses {
             return Err(io::Error::from_raw_os_error(libc::EPERM));
         }
-        self.values.borrow_mut().insert(name.into(), value);
+        self.values.borrow_mut().insert(name, value);
         Ok(value)
     }
 }
 
-const FOUND: [(&str, u64); 2] = [("max", 100_000), ("tcp_timeout_established", 432_000)];
+const FOUND: [(Value, u64); 2] = [(Value::Max, 100_000), (Value::ESTABLISHED, 432_000)];
 
-fn start(dir: &Path, now: &[(&str, u64)]) -> (Keeper, Vec<Draft>) {
+fn start(dir: &Path, now: &[(Value, u64)]) -> (Keeper, Vec<Draft>) {
     Keeper::take((dir, None), BOOT, &netns(7), &values(now), false, &SharedDisk::of_this_process()).unwrap()
 }
 
 /// An agent that raised max and shortened a timeout, and the kernel that holds both.
 fn at_work(dir: &Path) -> (Keeper, Kernel) {
     let (mut keeper, _) = start(dir, &FOUND);
-    keeper.will_write("max", 100_000, 150_000).unwrap();
-    keeper.will_write("tcp_timeout_established", 432_000, 7440).unwrap();
-    (keeper, Kernel::of(&[("max", 150_000), ("tcp_timeout_established", 7440)]))
+    keeper.will_write(Value::Max, 100_000, 150_000).unwrap();
+    keeper.will_write(Value::ESTABLISHED, 432_000, 7440).unwrap();
+    (keeper, Kernel::of(&[(Value::Max, 150_000), (Value::ESTABLISHED, 7440)]))
 }
 
 fn results(rows: &[RevertRow]) -> Vec<(&str, u64, u64, &str)> {
@@ -78,7 +78,7 @@ fn the_first_start_finds_what_is_there_and_puts_it_on_disk() {
 fn a_start_after_a_crash_keeps_what_was_found_first() {
     let dir = tempfile::tempdir().unwrap();
     drop(at_work(dir.path()));
-    let (keeper, notes) = start(dir.path(), &[("max", 150_000), ("tcp_timeout_established", 7440)]);
+    let (keeper, notes) = start(dir.path(), &[(Value::Max, 150_000), (Value::ESTABLISHED, 7440)]);
     assert_eq!(keeper.baseline(), values(&FOUND));
     let mut said: Vec<&str> = notes.iter().map(|note| note.reason.as_str()).collect();
     said.sort_unstable();
@@ -89,10 +89,10 @@ fn a_start_after_a_crash_keeps_what_was_found_first() {
             "an earlier agent left tcp_timeout_established at 7440; it was 432000 before"
         ]
     );
-    let kernel = Kernel::of(&[("max", 150_000), ("tcp_timeout_established", 7440)]);
-    let mut again = start(dir.path(), &[("max", 150_000), ("tcp_timeout_established", 7440)]).0;
+    let kernel = Kernel::of(&[(Value::Max, 150_000), (Value::ESTABLISHED, 7440)]);
+    let mut again = start(dir.path(), &[(Value::Max, 150_000), (Value::ESTABLISHED, 7440)]).0;
     again.restore(&kernel, 1000, 75.0, false);
-    assert_eq!((kernel.now("max"), kernel.now("tcp_timeout_established")), (100_000, 432_000));
+    assert_eq!((kernel.now(Value::Max), kernel.now(Value::ESTABLISHED)), (100_000, 432_000));
 }
 
 #[test]
@@ -107,8 +107,8 @@ fn a_crash_between_the_record_and_the_write_leaves_nothing_held() {
 /// One more raise and the way back were recorded, and the agent was killed before the kernel had them.
 fn killed_before_a_second_write(dir: &Path) -> Kernel {
     let (mut keeper, kernel) = at_work(dir);
-    keeper.will_write("max", 150_000, 225_000).unwrap();
-    keeper.will_write("tcp_timeout_established", 7440, 432_000).unwrap();
+    keeper.will_write(Value::Max, 150_000, 225_000).unwrap();
+    keeper.will_write(Value::ESTABLISHED, 7440, 432_000).unwrap();
     kernel
 }
 
@@ -140,9 +140,9 @@ fn revert_without_an_agent_knows_a_write_that_never_came() {
 fn what_someone_set_while_no_agent_ran_is_the_new_baseline() {
     let dir = tempfile::tempdir().unwrap();
     drop(at_work(dir.path()));
-    let (keeper, _) = start(dir.path(), &[("max", 300_000), ("tcp_timeout_established", 7440)]);
-    assert_eq!(keeper.baseline()["max"], 300_000);
-    assert_eq!(keeper.baseline()["tcp_timeout_established"], 432_000);
+    let (keeper, _) = start(dir.path(), &[(Value::Max, 300_000), (Value::ESTABLISHED, 7440)]);
+    assert_eq!(keeper.baseline()[&Value::Max], 300_000);
+    assert_eq!(keeper.baseline()[&Value::ESTABLISHED], 432_000);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_baseline_of_another_boot_or_namespace_is_set_aside_and_said() {
     {
         let dir = tempfile::tempdir().unwrap();
         drop(at_work(dir.path()));
-        let now = values(&[("max", 150_000)]);
+        let now = values(&[(Value::Max, 150_000)]);
         let (keeper, notes) = Keeper::take(
             (dir.path(), None),
             boot,
@@ -180,7 +180,7 @@ fn a_dry_run_writes_no_baseline() {
         &SharedDisk::of_this_process(),
     )
     .unwrap();
-    keeper.will_write("max", 100_000, 150_000).unwrap();
+    keeper.will_write(Value::Max, 100_000, 150_000).unwrap();
     keeper.close();
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -217,7 +217,7 @@ fn what_is_still_as_the_agent_wrote_it_goes_back() {
         results(&rows),
         [("max", 150_000, 100_000, "restored"), ("tcp_timeout_established", 7440, 432_000, "restored")]
     );
-    assert_eq!((kernel.now("max"), kernel.now("tcp_timeout_established")), (100_000, 432_000));
+    assert_eq!((kernel.now(Value::Max), kernel.now(Value::ESTABLISHED)), (100_000, 432_000));
     assert!(keeper.is_clear());
     assert!(keeper.restore(&kernel, 0, 75.0, false).is_empty(), "once");
 }
@@ -229,7 +229,7 @@ fn max_waits_while_the_table_is_too_full_for_it_unless_forced() {
     let rows = keeper.restore(&kernel, 75_001, 75.0, false);
     assert_eq!(results(&rows)[0], ("max", 150_000, 100_000, "waits"));
     assert!(rows[0].reason.as_ref().unwrap().contains("75001 entries are more than 75 % of 100000"));
-    assert_eq!((kernel.now("max"), kernel.now("tcp_timeout_established")), (150_000, 432_000));
+    assert_eq!((kernel.now(Value::Max), kernel.now(Value::ESTABLISHED)), (150_000, 432_000));
     assert!(!keeper.is_clear());
     keeper.close();
     let mut later = Keeper::found(dir.path(), BOOT, &netns(7)).unwrap();
@@ -241,10 +241,10 @@ fn max_waits_while_the_table_is_too_full_for_it_unless_forced() {
 fn what_someone_else_set_is_left() {
     let dir = tempfile::tempdir().unwrap();
     let (mut keeper, kernel) = at_work(dir.path());
-    kernel.write("max", 500_000).unwrap();
+    kernel.write(Value::Max, 500_000).unwrap();
     let rows = keeper.restore(&kernel, 1000, 75.0, true);
     assert_eq!(results(&rows)[0], ("max", 500_000, 100_000, "left"));
-    assert_eq!(kernel.now("max"), 500_000);
+    assert_eq!(kernel.now(Value::Max), 500_000);
     assert!(keeper.is_clear());
 }
 
@@ -273,8 +273,10 @@ fn another_hand_is_noticed_once_and_respected() {
     let dir = tempfile::tempdir().unwrap();
     let (mut keeper, kernel) = at_work(dir.path());
     assert!(keeper.notice(&kernel.values.borrow(), Vec::new).is_empty(), "its own values are no news");
-    let notes = keeper
-        .notice(&values(&[("max", 500_000), ("tcp_timeout_established", 432_000), ("new", 1)]), Vec::new);
+    let notes = keeper.notice(
+        &values(&[(Value::Max, 500_000), (Value::ESTABLISHED, 432_000), (Value::Events, 1)]),
+        Vec::new,
+    );
     let said: Vec<&str> = notes.iter().map(|note| note.draft.reason.as_str()).collect();
     assert_eq!(
         said,
@@ -286,24 +288,22 @@ fn another_hand_is_noticed_once_and_respected() {
         ]
     );
     assert_eq!((notes[0].draft.from, notes[0].draft.to), (Some(150_000), Some(500_000)));
-    assert_eq!(keeper.baseline()["max"], 500_000);
+    assert_eq!(keeper.baseline()[&Value::Max], 500_000);
     assert!(keeper.is_clear());
     assert!(
-        keeper
-            .notice(&values(&[("max", 500_000), ("tcp_timeout_established", 432_000)]), Vec::new)
-            .is_empty()
+        keeper.notice(&values(&[(Value::Max, 500_000), (Value::ESTABLISHED, 432_000)]), Vec::new).is_empty()
     );
-    assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline()["max"], 500_000);
+    assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline()[&Value::Max], 500_000);
 }
 
 #[test]
 fn a_write_that_failed_is_taken_back_from_the_record() {
     let dir = tempfile::tempdir().unwrap();
     let (mut keeper, _) = at_work(dir.path());
-    keeper.will_write("max", 150_000, 225_000).unwrap();
-    keeper.unwritten("max", 150_000);
-    keeper.unwritten("tcp_timeout_established", 432_000);
-    let kernel = Kernel::of(&[("max", 150_000), ("tcp_timeout_established", 432_000)]);
+    keeper.will_write(Value::Max, 150_000, 225_000).unwrap();
+    keeper.unwritten(Value::Max, 150_000);
+    keeper.unwritten(Value::ESTABLISHED, 432_000);
+    let kernel = Kernel::of(&[(Value::Max, 150_000), (Value::ESTABLISHED, 432_000)]);
     assert!(keeper.notice(&kernel.values.borrow(), Vec::new).is_empty());
     let rows = keeper.restore(&kernel, 1000, 75.0, false);
     assert_eq!(results(&rows), [("max", 150_000, 100_000, "restored")]);
@@ -316,8 +316,8 @@ fn a_baseline_that_holds_nothing_is_removed_at_the_end() {
     keeper.close();
     let held = || Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline();
     assert!(!held().is_empty(), "it holds something");
-    keeper.released("max");
-    keeper.released("tcp_timeout_established");
+    keeper.released(Value::Max);
+    keeper.released(Value::ESTABLISHED);
     keeper.close();
     assert!(held().is_empty());
 }
@@ -327,12 +327,12 @@ fn what_an_earlier_agent_holds_is_not_forgotten_by_one_that_may_not_write_it() {
     let dir = tempfile::tempdir().unwrap();
     let (_, kernel) = at_work(dir.path());
     let mut mine = kernel.values.borrow().clone();
-    mine.remove("max");
+    mine.remove(&Value::Max);
     drop(
         Keeper::take((dir.path(), None), BOOT, &netns(7), &mine, false, &SharedDisk::of_this_process())
             .unwrap(),
     );
-    assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline()["max"], 100_000);
+    assert_eq!(Keeper::found(dir.path(), BOOT, &netns(7)).unwrap().baseline()[&Value::Max], 100_000);
 }
 
 #[test]

@@ -36,7 +36,7 @@ use crate::kernel::socket::explain;
 use crate::kernel::{clock, process, sysctl};
 use crate::model::{
     Basis, Draft, Entry, HandFlush, Header, Judged, KnowledgeDocument, Netns, Pace, PlanDocument,
-    RevertDocument, Scan, Settings, Snapshot, SnapshotDocument, StatusDocument,
+    RevertDocument, Scan, Settings, Snapshot, SnapshotDocument, StatusDocument, Value,
 };
 use crate::policy::{self, Memory, Protection};
 use crate::recovery::{self, Keeper};
@@ -185,10 +185,10 @@ pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
 }
 
 /// The values that an agent found before it changed them, as far as it left word.
-fn found(target: &Target, settings: &Settings) -> BTreeMap<String, u64> {
+fn found(target: &Target, settings: &Settings) -> BTreeMap<Value, u64> {
     let dir = state_dir(target.netns(), settings);
     let baseline = Baseline::peek(&dir, &clock::boot_id(), target.netns().inode);
-    baseline.iter().flat_map(|b| &b.values).map(|(name, held)| (name.clone(), held.found)).collect()
+    baseline.iter().flat_map(|b| &b.values).map(|(name, held)| (*name, held.found)).collect()
 }
 
 /// `plan`.

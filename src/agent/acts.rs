@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::chronicle::{Fullest, intended};
-use super::hand::{Acting, BREATH_SECONDS, DEBT, REPEAT_SECONDS, SULK_SECONDS};
+use super::hand::{Acting, BACKOFF_SECONDS, DEBT, REPEAT_SECONDS, SHORT_BACKOFF_SECONDS, Step};
 use crate::error::Result;
 use crate::executor::{Refused, Swept, Values};
 use crate::kernel::clock;
-use crate::model::{Act, Action, ActionRow, Ended, Flush, Level, Outcome, Plan, Snapshot};
+use crate::model::{Act, Action, ActionRow, Ended, Flush, Level, Outcome, Plan, Snapshot, Value};
 use crate::policy;
 
 impl Acting {
@@ -113,7 +113,7 @@ impl Acting {
             _ => false,
         };
         let actions: Vec<&Action> = plan.actions.iter().filter(due).collect();
-        !actions.is_empty() && !self.sulks("flush", now) && self.flush(&actions, plan, snapshot)
+        !actions.is_empty() && !self.backs_off(Step::Flush, now) && self.flush(&actions, plan, snapshot)
     }
 
     /// A dry run changes nothing, so that the same acts come back at every look, by a scan or without one: each is said
@@ -134,24 +134,24 @@ impl Acting {
         plan
     }
 
-    pub(super) fn sulks(&self, what: &str, now: f64) -> bool {
-        self.sulking.get(what).is_some_and(|until| now < *until)
+    pub(super) fn backs_off(&self, step: Step, now: f64) -> bool {
+        self.backoff.get(&step).is_some_and(|until| now < *until)
     }
 
     /// Sets one value: recorded first, then written, then told. Where the record is not on disk yet, it is put off.
     pub(super) fn act(&mut self, action: &Action, plan: &Plan, snapshot: &Snapshot) -> bool {
         let Some((name, from, to)) = action.act.value() else { return false };
-        if self.sulks(name, snapshot.now_seconds) {
+        if self.backs_off(Step::Set(name), snapshot.now_seconds) {
             return false;
         }
         // Somebody may have set it since the last look at other hands: then that is what is to go back to.
-        let theirs = self.heed(&[(name.to_owned(), from)].into(), snapshot.now_seconds);
+        let theirs = self.heed(&[(name, from)].into(), snapshot.now_seconds);
         if theirs && matches!(action.act, Act::RestoreTimeout { .. } | Act::LowerMax { .. }) {
             return false;
         }
-        if self.memory.hands.get(name).is_some_and(|hand| hand.at_seconds == snapshot.now_seconds) {
+        if self.memory.hands.get(&name).is_some_and(|hand| hand.at_seconds == snapshot.now_seconds) {
             // It was the agent's until a moment ago: the next decision knows, and nothing was raised by this one.
-            if name == "max" {
+            if name == Value::Max {
                 self.memory.raised_at_seconds = None;
             }
             return false;
@@ -178,12 +178,12 @@ impl Acting {
             Ok(None) => Ended::DryRun,
             Err(refused @ Refused::Changed(_)) => Ended::Deferred(words(refused)),
             Err(refused) => {
-                self.sulking.insert(name.into(), snapshot.now_seconds + SULK_SECONDS);
+                self.backoff.insert(Step::Set(name), snapshot.now_seconds + BACKOFF_SECONDS);
                 Ended::Failed(words(refused))
             }
         };
         match &set {
-            Ok(Some(now)) if self.keeper.baseline().get(name) == Some(now) => self.keeper.released(name),
+            Ok(Some(now)) if self.keeper.baseline().get(&name) == Some(now) => self.keeper.released(name),
             // The kernel may round: what it kept is what was written.
             Ok(Some(kept)) => drop(self.keeper.will_write(name, from, *kept)),
             Ok(None) => {}
@@ -294,14 +294,14 @@ impl Acting {
         }
         if let Some(errno) = refused(swept, true) {
             tracing::warn!(errno, "the kernel refuses second chances");
-            self.sulking.insert("second-chance".into(), now + SULK_SECONDS);
+            self.backoff.insert(Step::SecondChance, now + BACKOFF_SECONDS);
         }
         let refused = refused(swept, false);
         if let Some(errno) = refused.filter(|errno| *errno == EPERM) {
             tracing::warn!(errno, "the kernel refuses deletions");
-            self.sulking.insert("flush".into(), now + SULK_SECONDS);
+            self.backoff.insert(Step::Flush, now + BACKOFF_SECONDS);
         } else if failed || refused.is_some() {
-            self.sulking.insert("flush".into(), now + BREATH_SECONDS);
+            self.backoff.insert(Step::Flush, now + SHORT_BACKOFF_SECONDS);
         }
     }
 
@@ -317,7 +317,7 @@ impl Acting {
 
     fn usage_of(&self, entries: u64, snapshot: &Snapshot) -> f64 {
         let values = self.gauge.values();
-        let max = values.read("max").unwrap_or(snapshot.max);
+        let max = values.read(Value::Max).unwrap_or(snapshot.max);
         policy::usage_percent(&Snapshot { entries, max, ..Snapshot::default() }, &self.settings)
     }
 }

@@ -28,7 +28,7 @@ use crate::kernel::deleting::Deleting;
 use crate::kernel::grace::Shortener;
 use crate::kernel::modules::Asking;
 use crate::kernel::netns::Namespace;
-use crate::model::{Level, Netns, Paused, Settings, Snapshot, Timeout};
+use crate::model::{Level, Netns, Paused, Settings, Snapshot, Value};
 use crate::policy::{self, Memory};
 use crate::recovery::{Keeper, Noticed};
 use crate::sieve::SharedSightings;
@@ -75,13 +75,24 @@ pub(super) const RECORD: Duration = Duration::from_millis(20);
 /// How often other hands on the values are looked for.
 const DRIFT_SECONDS: f64 = 1.0;
 /// An act that the kernel refused is not tried again for so long.
-pub(super) const SULK_SECONDS: f64 = 60.0;
+pub(super) const BACKOFF_SECONDS: f64 = 60.0;
 /// So much that deletions of the last sweep owe is waited for right before the next; with more to pay that comes later.
 pub(super) const DEBT: Duration = Duration::from_millis(50);
 /// A sweep that failed for another reason than permission is tried again after so long.
-pub(super) const BREATH_SECONDS: f64 = 0.5;
+pub(super) const SHORT_BACKOFF_SECONDS: f64 = 0.5;
 /// A dry run says the same thing again no sooner.
 pub(super) const REPEAT_SECONDS: f64 = 60.0;
+
+/// A kind of act that is postponed after a failure.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Step {
+    /// A value is set.
+    Set(Value),
+    /// Second chances are given.
+    SecondChance,
+    /// Entries are deleted.
+    Flush,
+}
 
 /// The thread's state.
 pub struct Acting {
@@ -107,7 +118,7 @@ pub struct Acting {
     pub(super) census_since: Option<Instant>,
     pub(super) drift_at_seconds: f64,
     /// Acts that failed, and until when they are left alone.
-    pub(super) sulking: BTreeMap<String, f64>,
+    pub(super) backoff: BTreeMap<Step, f64>,
     /// Until when the second chances given so far keep others waiting.
     pub(super) chances_due_seconds: f64,
     /// The same of deletions.
@@ -143,7 +154,7 @@ impl Acting {
         keeper.entrust(ground.disks.records(ground.wake.clone())?);
         for (name, found) in keeper.baseline() {
             // What timeouts were before an earlier agent shortened them may still be some entry's base.
-            if let (Some(timeout), Ok(seconds)) = (Timeout::named(&name), u32::try_from(found)) {
+            if let (Value::Timeout(timeout), Ok(seconds)) = (name, u32::try_from(found)) {
                 gauge.history().saw_one(timeout, seconds, None);
             }
         }
@@ -194,7 +205,7 @@ impl Acting {
             pause: ground.pause.get(snapshot.now_seconds),
             census_since: None,
             drift_at_seconds: f64::NEG_INFINITY,
-            sulking: BTreeMap::new(),
+            backoff: BTreeMap::new(),
             chances_due_seconds: f64::NEG_INFINITY,
             deletions_due_seconds: f64::NEG_INFINITY,
             fullest: None,
@@ -335,7 +346,7 @@ impl Acting {
         snapshot.net_growth_per_second = self.rates.net_growth_per_second();
         snapshot.scan = self.sweeper.last.clone();
         snapshot.chances = self.sweeper.chances();
-        snapshot.may_give_grace &= !self.sulks("second-chance", snapshot.now_seconds);
+        snapshot.may_give_grace &= !self.backs_off(Step::SecondChance, snapshot.now_seconds);
         snapshot.regret = self.ground.regret.tell(snapshot.now_seconds);
         Ok(snapshot)
     }
@@ -364,16 +375,16 @@ impl Acting {
     }
 
     /// Journals what other hands did, and remembers it for the decisions to come; true if there was anything.
-    pub(super) fn heed(&mut self, values: &BTreeMap<String, u64>, now_seconds: f64) -> bool {
+    pub(super) fn heed(&mut self, values: &BTreeMap<Value, u64>, now_seconds: f64) -> bool {
         let files = &mut self.boot_files;
         let noticed = self.keeper.notice(values, || files.read());
         let any = !noticed.is_empty();
         for Noticed { drift, was_held, draft } in noticed {
             // A timeout that the agent had not touched has a new baseline and no more; max under pressure is wished for.
-            let wished =
-                was_held || (draft.name.as_deref() == Some("max") && self.memory.level > Level::Normal);
-            if let Some(name) = draft.name.as_deref().filter(|_| wished) {
-                self.memory.overridden(name, drift, now_seconds);
+            let value = draft.name.as_deref().and_then(Value::named);
+            let wished = was_held || (value == Some(Value::Max) && self.memory.level > Level::Normal);
+            if let Some(value) = value.filter(|_| wished) {
+                self.memory.overridden(value, drift, now_seconds);
             }
             self.chronicle.drift(draft, now_seconds);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::hand::Ground;
 use crate::executor::Values;
 use crate::gauge::Gauge;
-use crate::model::{Level, Settings, Snapshot, Timeout};
+use crate::model::{Level, Settings, Snapshot, Timeout, Value};
 
 /// True if max and buckets are this agent's to write. A dry run writes nothing and needs no lease; an agent that would
 /// never raise max (a quota below it, `enabled = false`) keeps none from others.
@@ -23,17 +23,17 @@ pub(super) fn holds_host(
 }
 
 /// The values that this agent may change, as they are.
-pub(super) fn owned_values(gauge: &Gauge, snapshot: &Snapshot, owns_host: bool) -> BTreeMap<String, u64> {
+pub(super) fn owned_values(gauge: &Gauge, snapshot: &Snapshot, owns_host: bool) -> BTreeMap<Value, u64> {
     let touched = |t: &Timeout| t.spec().floor_key.is_some();
     let timeouts = snapshot.timeouts.iter().filter(|(t, _)| touched(t));
-    let mut values: BTreeMap<String, u64> =
-        timeouts.map(|(t, seconds)| (t.name().to_owned(), u64::from(*seconds))).collect();
-    if let Ok(events) = gauge.values().read("events") {
-        values.insert("events".into(), events);
+    let mut values: BTreeMap<Value, u64> =
+        timeouts.map(|(t, seconds)| (Value::Timeout(*t), u64::from(*seconds))).collect();
+    if let Ok(events) = gauge.values().read(Value::Events) {
+        values.insert(Value::Events, events);
     }
     if owns_host && snapshot.owns_host_values {
-        values.insert("max".into(), snapshot.max);
-        values.insert("buckets".into(), snapshot.buckets);
+        values.insert(Value::Max, snapshot.max);
+        values.insert(Value::Buckets, snapshot.buckets);
     }
     values
 }

@@ -8,7 +8,7 @@ use super::hand::Acting;
 use super::seldom::Seldom;
 use crate::error::{Error, Result};
 use crate::kernel::event_masks;
-use crate::model::{EventsSetting, Snapshot};
+use crate::model::{EventsSetting, Snapshot, Value};
 
 /// `nf_conntrack_events` is not set again more often.
 const EVENTS_AGAIN_SECONDS: f64 = 60.0;
@@ -59,16 +59,16 @@ impl Acting {
     }
 
     /// What is looked at once a second beside the table.
-    pub(super) fn look_beside(&mut self, values: &BTreeMap<String, u64>, now_seconds: f64) {
+    pub(super) fn look_beside(&mut self, values: &BTreeMap<Value, u64>, now_seconds: f64) {
         self.set_events_again(values, now_seconds);
         self.look_for_event_masks(now_seconds);
     }
 
     /// Sets `nf_conntrack_events` again where it has gone back: a module that was loaded anew has its default, and that
     /// is nobody's wish. Whoever wants another value has `[agent] events = "keep"`.
-    fn set_events_again(&mut self, values: &BTreeMap<String, u64>, now_seconds: f64) {
+    fn set_events_again(&mut self, values: &BTreeMap<Value, u64>, now_seconds: f64) {
         let wanted = self.settings.agent.events == EventsSetting::On && !self.hand.dry();
-        let default = values.get("events") == Some(&2);
+        let default = values.get(&Value::Events) == Some(&2);
         if wanted && default && now_seconds - self.reading.events_set_at_seconds >= EVENTS_AGAIN_SECONDS {
             self.reading.events_set_at_seconds = now_seconds;
             self.set_events_anew();

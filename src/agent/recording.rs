@@ -11,7 +11,7 @@ use super::shared::Order;
 use crate::error::{Error, Result};
 use crate::executor::Values;
 use crate::journal::{Records, SharedDisk, Ticket};
-use crate::model::{Act, Action, Draft, EventsSetting, Level, Plan, RecordEvent, Snapshot};
+use crate::model::{Act, Action, Draft, EventsSetting, Level, Plan, RecordEvent, Snapshot, Value};
 use crate::policy;
 use crate::recovery::Readiness;
 
@@ -52,7 +52,7 @@ impl Disks {
 /// Acts whose record is on its way.
 #[derive(Debug, Default)]
 pub(super) struct Recording {
-    intents: BTreeMap<String, Intent>,
+    intents: BTreeMap<Value, Intent>,
     /// An act was put off in this round.
     pub(super) waits: bool,
     /// nf_conntrack_events is to be set, as at each start.
@@ -111,7 +111,7 @@ impl Acting {
             if let Some(action) = policy::buckets_at_start(snapshot, &self.settings) {
                 self.act(&action, &Plan::default(), snapshot);
             }
-            self.recording.buckets = self.keeper.prepared("buckets", snapshot.buckets).is_some();
+            self.recording.buckets = self.keeper.prepared(Value::Buckets, snapshot.buckets).is_some();
         }
     }
 
@@ -124,7 +124,7 @@ impl Acting {
     /// Entries that are born while `nf_conntrack_events` is 2 and nobody listens end without an event
     /// (`nf_ct_ecache_ext_add`).
     fn set_events(&mut self) {
-        let Ok(now) = self.gauge.values().read("events") else { return };
+        let Ok(now) = self.gauge.values().read(Value::Events) else { return };
         if now == 1 {
             self.recording.events = false;
             return;
@@ -133,7 +133,7 @@ impl Acting {
             "entries that are born while nobody listens end without an event unless nf_conntrack_events is 1";
         let draft = Draft {
             action: Some("set-events".into()),
-            name: Some("events".into()),
+            name: Some(Value::Events.to_string()),
             from: Some(now),
             to: Some(1),
             ..Draft::new(0, RecordEvent::Intend, reason)
@@ -141,14 +141,14 @@ impl Acting {
         let Some(id) = self.recorded(draft.clone(), None) else { return };
         self.recording.events = false;
         let draft = Draft { id, ..draft };
-        let event = match self.hand.set("events", now, 1) {
+        let event = match self.hand.set(Value::Events, now, 1) {
             Ok(None) => RecordEvent::Done,
             Ok(Some(_)) => {
-                let _ = self.keeper.will_write("events", now, 1);
+                let _ = self.keeper.will_write(Value::Events, now, 1);
                 RecordEvent::Done
             }
             Err(refused) => {
-                self.keeper.released("events");
+                self.keeper.released(Value::Events);
                 self.notes.push(format!("nf_conntrack_events stays at {now}: {}", words(&refused)));
                 RecordEvent::Failed
             }
@@ -160,20 +160,22 @@ impl Acting {
     /// back what was found, which is as good as done in every record. Else the act is put off. `also`: what has to be on
     /// disk as well.
     pub(super) fn recorded(&mut self, intent: Draft, also: Option<Ticket>) -> Option<u64> {
-        let (Some(name), Some(from), Some(to)) = (intent.name.clone(), intent.from, intent.to) else {
+        let (Some(name), Some(from), Some(to)) =
+            (intent.name.as_deref().and_then(Value::named), intent.from, intent.to)
+        else {
             return None;
         };
         if !self.recording.intents.contains_key(&name) {
             let id = self.chronicle.next_id();
             let action = intent.action.clone().unwrap_or_default();
             let kept = Intent { id, action, level: intent.level, told: false };
-            self.recording.intents.insert(name.clone(), kept);
+            self.recording.intents.insert(name, kept);
             self.chronicle.intended(Draft { id, ..intent.clone() });
         }
         let goes_back = self.keeper.baseline().get(&name) == Some(&to);
         let readiness = match self.hand.dry() || goes_back {
             true => Readiness::Ready,
-            false => self.keeper.prepare(&name, (from, to), also),
+            false => self.keeper.prepare(name, (from, to), also),
         };
         let why = match readiness {
             Readiness::Ready => return self.recording.intents.remove(&name).map(|intent| intent.id),
@@ -203,11 +205,11 @@ impl Acting {
         let mut action = action.clone();
         match &mut action.act {
             Act::RaiseMax { from, to } => {
-                let recorded = self.keeper.prepared("max", *from);
+                let recorded = self.keeper.prepared(Value::Max, *from);
                 *to = recorded.filter(|recorded| *recorded > *from && recorded <= to).unwrap_or(*to);
             }
             Act::SetTimeout { timeout, from, to } => {
-                let recorded = self.keeper.prepared(timeout.name(), (*from).into());
+                let recorded = self.keeper.prepared(Value::Timeout(*timeout), (*from).into());
                 let recorded = recorded.and_then(|seconds| u32::try_from(seconds).ok());
                 *to = recorded.filter(|recorded| *recorded < *from && recorded >= to).unwrap_or(*to);
             }
@@ -220,8 +222,8 @@ impl Acting {
     pub(super) fn withdraw(&mut self, actions: &[Action]) {
         let of_start = (self.recording.events, self.recording.buckets);
         let left: Vec<Action> = self.recording.left.iter().map(|left| left.action.clone()).collect();
-        let wanted = |name: &str| {
-            let of_start = (of_start.0 && name == "events") || (of_start.1 && name == "buckets");
+        let wanted = |name: Value| {
+            let of_start = (of_start.0 && name == Value::Events) || (of_start.1 && name == Value::Buckets);
             let names = |action: &Action| action.act.value().is_some_and(|(of, ..)| of == name);
             of_start || actions.iter().chain(&left).any(names)
         };
@@ -232,7 +234,7 @@ impl Acting {
             self.chronicle.note(Draft {
                 action: Some(intent.action),
                 level: intent.level,
-                name: Some(name),
+                name: Some(name.to_string()),
                 ..draft
             });
         }
@@ -249,7 +251,7 @@ impl Acting {
     /// Keeps a timeout that was put off after the flush of its plan, until its record is on disk.
     pub(super) fn leave(&mut self, action: &Action, level: Level) {
         let (Act::SetTimeout { .. }, Some((name, ..))) = (&action.act, action.act.value()) else { return };
-        if self.recording.intents.contains_key(name) {
+        if self.recording.intents.contains_key(&name) {
             self.recording.left.push(Left { action: action.clone(), level, since: Instant::now() });
         }
     }
@@ -279,7 +281,7 @@ impl Acting {
     /// What waits for the disk, for `status`.
     pub(super) fn waits_for_disk(&self) -> Option<String> {
         let trouble = self.keeper.trouble()?;
-        let names: Vec<&str> = self.recording.intents.keys().map(String::as_str).collect();
+        let names: Vec<&str> = self.recording.intents.keys().map(|value| value.name()).collect();
         Some(match names.is_empty() {
             true => trouble,
             false => format!("{trouble}; until then these stay as they are: {}", names.join(", ")),

@@ -20,7 +20,7 @@ use crate::kernel::clock;
 use crate::metrics::Acts;
 use crate::model::{
     Asker, Entry, EntryId, HandFlush, JournalRecord, Paused, Plan, Queue, Settings, Snapshot, SortBy,
-    SourceKey,
+    SourceKey, Value,
 };
 use crate::state::{Ledger, Picked};
 
@@ -99,7 +99,7 @@ impl Numbers {
 pub struct View {
     pub snapshot: Snapshot,
     pub plan: Plan,
-    pub baseline: BTreeMap<String, u64>,
+    pub baseline: BTreeMap<Value, u64>,
     pub settings: Arc<Settings>,
     pub pause: Option<Paused>,
     pub dry_run: bool,

@@ -1,4 +1,4 @@
-//! Values by their contract names: those of the namespace, and max and buckets, which are the host's.
+//! The values that the agent may change: those of the namespace, and max and buckets, which are the host's.
 
 use std::io;
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use crate::kernel::bucket_watch::BucketWatch;
 use crate::kernel::host_values::HostValues;
 use crate::kernel::netns::Namespace;
 use crate::kernel::sysctl::ConntrackSysctls;
+use crate::model::Value;
 
 /// The values of a namespace, and those of the host.
 pub struct NamespaceValues {
@@ -17,17 +18,17 @@ pub struct NamespaceValues {
 }
 
 impl Values for Rc<NamespaceValues> {
-    fn read(&self, name: &str) -> io::Result<u64> {
-        match name {
-            "max" | "buckets" => self.host.read(name),
-            _ => self.sysctls.read(name),
+    fn read(&self, value: Value) -> io::Result<u64> {
+        match value.is_of_host() {
+            true => self.host.read(value.name()),
+            false => self.sysctls.read(value.name()),
         }
     }
 
-    fn write(&self, name: &str, value: u64) -> io::Result<u64> {
-        match name {
-            "max" | "buckets" => self.host.write(name, value),
-            _ => self.sysctls.write(name, value),
+    fn write(&self, value: Value, to: u64) -> io::Result<u64> {
+        match value.is_of_host() {
+            true => self.host.write(value.name(), to),
+            false => self.sysctls.write(value.name(), to),
         }
     }
 }
@@ -52,10 +53,10 @@ impl NamespaceValues {
     }
 
     /// Whether a value may be written.
-    pub fn writable(&self, name: &str) -> bool {
-        match name {
-            "max" | "buckets" => self.host.writable(name),
-            _ => self.sysctls.writable(name),
+    pub fn writable(&self, value: Value) -> bool {
+        match value.is_of_host() {
+            true => self.host.writable(value.name()),
+            false => self.sysctls.writable(value.name()),
         }
     }
 }

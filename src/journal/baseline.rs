@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::Netns;
+use crate::model::{Netns, Value};
 
 use super::checksum::{sealed, verify};
 use super::disk::replace;
@@ -35,8 +35,8 @@ pub struct Baseline {
     pub netns: Netns,
     /// RFC 3339, UTC.
     pub taken_at: String,
-    /// By the sysctl's name after `nf_conntrack_` (`max`, `buckets`, `events`, `tcp_timeout_established`).
-    pub values: BTreeMap<String, Held>,
+    /// In text by the sysctl's name after `nf_conntrack_` (`max`, `buckets`, `events`, `tcp_timeout_established`).
+    pub values: BTreeMap<Value, Held>,
 }
 
 /// One value.
@@ -96,8 +96,8 @@ impl Baseline {
     }
 
     /// Records that the agent is about to write `to` over `from`. What was found first stays.
-    pub fn will_write(&mut self, name: &str, from: u64, to: u64) {
-        let held = self.values.entry(name.into()).or_insert(Held::found(from));
+    pub fn will_write(&mut self, value: Value, from: u64, to: u64) {
+        let held = self.values.entry(value).or_insert(Held::found(from));
         (held.written, held.before) = (Some(to), Some(from));
     }
 
@@ -202,7 +202,8 @@ pub(super) fn write_file(path: &Path, bytes: &[u8], sync: bool) -> io::Result<()
     if sync { file.sync_all() } else { Ok(()) }
 }
 
-/// Fields that this version does not know are passed over; a name that is no sysctl's is not: it becomes a path.
+/// Fields that this version does not know are passed over; a value that it does not know is not: it could not be put
+/// back.
 fn parse(bytes: &[u8]) -> std::result::Result<Baseline, String> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(format!("it is longer than {MAX_BYTES} bytes"));
@@ -212,14 +213,7 @@ fn parse(bytes: &[u8]) -> std::result::Result<Baseline, String> {
     if baseline.schema != 1 {
         return Err(format!("its schema is {}, and this version knows 1", baseline.schema));
     }
-    let is_name = |name: &str| {
-        let of_sysctl = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        !name.is_empty() && name.bytes().all(of_sysctl)
-    };
-    match baseline.values.keys().find(|name| !is_name(name)) {
-        Some(name) => Err(format!("{name:?} is no sysctl's name")),
-        None => Ok(baseline),
-    }
+    Ok(baseline)
 }
 
 /// A boot id that can be part of a file's name.

@@ -16,6 +16,7 @@ use super::seen::TimeoutsSeen;
 use super::trail::trail;
 use super::writer::Sink;
 use crate::error::Result;
+use crate::model::Value;
 
 /// One thing to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -68,7 +69,7 @@ pub(super) enum Of {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Found {
     Baseline(Loaded),
-    Trail(BTreeMap<String, Held>),
+    Trail(BTreeMap<Value, Held>),
     Last(Last),
     Seen(TimeoutsSeen),
 }
@@ -128,7 +129,7 @@ impl SharedDisk {
     }
 
     /// As [`trail`].
-    pub fn trail(&self, dir: &Path, boot_id: &str, inode: u64) -> BTreeMap<String, Held> {
+    pub fn trail(&self, dir: &Path, boot_id: &str, inode: u64) -> BTreeMap<Value, Held> {
         match self.read(dir, boot_id, inode, Of::Trail) {
             Found::Trail(held) => held,
             _ => BTreeMap::new(),

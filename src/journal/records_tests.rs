@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::*;
 use crate::journal::disk::{Answer, Answered, Asked, Disk, Found, LocalDisk, Of, Question};
 use crate::journal::{Baseline, Loaded, TimeoutsSeen};
-use crate::model::{Draft, RecordEvent};
+use crate::model::{Draft, RecordEvent, Value};
 
 /// Longer than anything here takes; only a failing test waits so long.
 const LONG: Duration = Duration::from_secs(30);
@@ -165,7 +165,7 @@ fn what_a_start_reads_is_the_same_by_way_of_another_process() {
     let dir = tempfile::tempdir().unwrap();
     let netns = crate::model::Netns { name: None, inode: 7 };
     let mut baseline = Baseline::new("b", netns.clone());
-    baseline.will_write("max", 100, 150);
+    baseline.will_write(Value::Max, 100, 150);
     baseline.save(dir.path()).unwrap();
     let seen = TimeoutsSeen { boot_id: "b".into(), inode: 7, flowtables: true, ..TimeoutsSeen::default() };
     fs::write(TimeoutsSeen::path(dir.path()), seen.text()).unwrap();
@@ -190,7 +190,7 @@ fn what_a_start_reads_is_the_same_by_way_of_another_process() {
     };
     assert!(matches!(found(Of::Seen, "b"), Found::Seen(read) if read == seen));
     let trail = found(Of::Trail, "b");
-    assert!(matches!(&trail, Found::Trail(held) if held["max"].found == 100), "{trail:?}");
+    assert!(matches!(&trail, Found::Trail(held) if held[&Value::Max].found == 100), "{trail:?}");
     let last = found(Of::Last, "");
     assert!(matches!(&last, Found::Last(last) if (last.seq, last.id) == (1, 3)), "{last:?}");
     assert!(matches!(found(Of::Baseline, "b"), Found::Baseline(Loaded::Ours(read)) if read == baseline));

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::Held;
 use super::read::read;
-use crate::model::{JournalRecord, RecordEvent};
+use crate::model::{JournalRecord, RecordEvent, Value};
 
 /// The values that an agent of this boot and namespace wrote and nobody put back, by following its acts in order.
 /// Nothing where there is no journal.
-pub fn trail(dir: &Path, boot_id: &str, inode: u64) -> BTreeMap<String, Held> {
+pub fn trail(dir: &Path, boot_id: &str, inode: u64) -> BTreeMap<Value, Held> {
     let records = read(dir, 0, None, |_| {}).unwrap_or_default();
     let (mut held, mut doubtful) = (BTreeMap::new(), BTreeSet::new());
     for record in records.iter().filter(|r| r.boot_id == boot_id && r.netns.inode == inode && !r.dry_run) {
@@ -26,22 +26,23 @@ pub fn has_trail(dir: &Path, boot_id: &str, inode: u64) -> bool {
 }
 
 /// An act that does not go on from where the last one ended is not to be followed: a record is missing or wrong.
-fn follow(held: &mut BTreeMap<String, Held>, doubtful: &mut BTreeSet<String>, record: &JournalRecord) {
-    let (Some(name), Some(from), Some(to)) = (&record.name, record.from, record.to) else { return };
+fn follow(held: &mut BTreeMap<Value, Held>, doubtful: &mut BTreeSet<Value>, record: &JournalRecord) {
+    let value = record.name.as_deref().and_then(Value::named);
+    let (Some(value), Some(from), Some(to)) = (value, record.from, record.to) else { return };
     match record.event {
         RecordEvent::Done => {
-            let value = held.entry(name.clone()).or_insert(Held::found(from));
-            if value.written.is_some_and(|written| written != from) {
-                doubtful.insert(name.clone());
+            let kept = held.entry(value).or_insert(Held::found(from));
+            if kept.written.is_some_and(|written| written != from) {
+                doubtful.insert(value);
             }
-            value.written = Some(to);
-            if value.found == to {
-                held.remove(name);
+            kept.written = Some(to);
+            if kept.found == to {
+                held.remove(&value);
             }
         }
         RecordEvent::Reverted | RecordEvent::Drift => {
-            held.remove(name);
-            doubtful.remove(name);
+            held.remove(&value);
+            doubtful.remove(&value);
         }
         _ => {}
     }
@@ -78,8 +79,8 @@ mod tests {
         act(RecordEvent::Done, "udp_timeout", 25, 10);
         drop(journal);
         let held = trail(dir.path(), "b", 7);
-        assert_eq!(held.keys().collect::<Vec<_>>(), ["max"]);
-        assert_eq!((held["max"].found, held["max"].written), (100, Some(225)));
+        assert_eq!(held.keys().collect::<Vec<_>>(), [&Value::Max]);
+        assert_eq!((held[&Value::Max].found, held[&Value::Max].written), (100, Some(225)));
         assert!(trail(dir.path(), "another boot", 7).is_empty());
         assert!(trail(dir.path(), "b", 8).is_empty());
     }

@@ -41,6 +41,7 @@ mod timeouts;
 mod tuple;
 mod unclassed;
 pub mod unproven;
+mod value;
 mod verdict;
 mod wish;
 
@@ -84,5 +85,6 @@ pub use timeouts::*;
 pub use tuple::*;
 pub use unclassed::*;
 pub use unproven::{Unproven, UnprovenCount, UnprovenCounts};
+pub use value::*;
 pub use verdict::*;
 pub use wish::*;

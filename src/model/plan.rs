@@ -6,6 +6,7 @@ use super::class::Class;
 use super::level::Level;
 use super::share::Share;
 use super::timeouts::Timeout;
+use super::value::Value;
 
 /// Who pays at fair share, and how much is left to each.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -89,13 +90,13 @@ impl Act {
         }
     }
 
-    /// The value that it sets, by its contract name, with what it is and what it is to be; none for acts on entries.
-    pub fn value(&self) -> Option<(&'static str, u64, u64)> {
+    /// The value that it sets, with what it is and what it is to be; none for acts on entries.
+    pub fn value(&self) -> Option<(Value, u64, u64)> {
         Some(match self {
-            Act::RaiseMax { from, to } | Act::LowerMax { from, to } => ("max", *from, *to),
-            Act::ResizeBuckets { from, to } => ("buckets", *from, *to),
+            Act::RaiseMax { from, to } | Act::LowerMax { from, to } => (Value::Max, *from, *to),
+            Act::ResizeBuckets { from, to } => (Value::Buckets, *from, *to),
             Act::SetTimeout { timeout, from, to } | Act::RestoreTimeout { timeout, from, to } => {
-                (timeout.name(), (*from).into(), (*to).into())
+                (Value::Timeout(*timeout), (*from).into(), (*to).into())
             }
             Act::Flush(_) | Act::SecondChance(_) => return None,
         })
@@ -224,27 +225,18 @@ impl From<&Action> for ActionRow {
             reason: action.reason.clone(),
             ..ActionRow::default()
         };
-        let value = |name: &str, from: u64, to: u64| ActionRow {
-            name: Some(name.into()),
-            from: Some(from),
-            to: Some(to),
-            ..row.clone()
-        };
-        match &action.act {
-            Act::RaiseMax { from, to } | Act::LowerMax { from, to } => value("max", *from, *to),
-            Act::ResizeBuckets { from, to } => value("buckets", *from, *to),
-            Act::SetTimeout { timeout, from, to } | Act::RestoreTimeout { timeout, from, to } => {
-                value(timeout.name(), (*from).into(), (*to).into())
-            }
-            Act::Flush(flush) | Act::SecondChance(flush) => ActionRow {
-                class: Some(flush.class),
-                idle_over_seconds: Some(flush.idle_over_seconds),
-                time_wait_idle_over_seconds: flush.time_wait_over_seconds,
-                budget: Some(flush.budget),
-                share_level: flush.share_level,
-                payers: flush.payers.clone(),
-                ..row
-            },
+        if let Some((value, from, to)) = action.act.value() {
+            return ActionRow { name: Some(value.to_string()), from: Some(from), to: Some(to), ..row };
+        }
+        let (Act::Flush(flush) | Act::SecondChance(flush)) = &action.act else { return row };
+        ActionRow {
+            class: Some(flush.class),
+            idle_over_seconds: Some(flush.idle_over_seconds),
+            time_wait_idle_over_seconds: flush.time_wait_over_seconds,
+            budget: Some(flush.budget),
+            share_level: flush.share_level,
+            payers: flush.payers.clone(),
+            ..row
         }
     }
 }

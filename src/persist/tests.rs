@@ -8,7 +8,7 @@ use std::path::Path;
 use super::today::{Found, Today, all_held};
 use super::{Order, prepare, text};
 use crate::journal::{Baseline, Held};
-use crate::model::{Netns, PersistDocument};
+use crate::model::{Netns, PersistDocument, Value};
 
 fn found(key: &str, now: u64) -> Found {
     Found { key: format!("net.netfilter.nf_conntrack_{key}"), now, before: None }
@@ -122,14 +122,14 @@ fn what_only_an_emergency_made_is_not_written() {
 #[test]
 fn what_any_owner_of_the_hosts_values_found_is_known() {
     let [state, host] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
-    let baseline = |dir: &Path, inode, name: &str, found| {
+    let baseline = |dir: &Path, inode, value: Value, found| {
         let mut baseline = Baseline::new("boot", Netns { name: None, inode });
-        baseline.values.insert(name.into(), Held::found(found));
+        baseline.values.insert(value, Held::found(found));
         baseline.save(dir).expect("saved");
     };
-    baseline(state.path(), 7, "udp_timeout", 30);
+    baseline(state.path(), 7, Value::named("udp_timeout").expect("a timeout"), 30);
     // It belongs to no namespace.
-    baseline(host.path(), 0, "max", 200_000);
+    baseline(host.path(), 0, Value::Max, 200_000);
     let order = Order {
         root: "/".into(),
         dry_run: true,
@@ -142,8 +142,8 @@ fn what_any_owner_of_the_hosts_values_found_is_known() {
         let held = all_held(&order, "boot", inode).expect("readable");
         held.into_iter().map(|(name, held)| (name, held.found)).collect::<Vec<_>>()
     };
-    assert_eq!(found(7), [("max".to_owned(), 200_000), ("udp_timeout".to_owned(), 30)]);
-    assert_eq!(found(8), [("max".to_owned(), 200_000)], "of another namespace");
+    assert_eq!(found(7), [(Value::Max, 200_000), (Value::named("udp_timeout").expect("a timeout"), 30)]);
+    assert_eq!(found(8), [(Value::Max, 200_000)], "of another namespace");
 }
 
 #[test]

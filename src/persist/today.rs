@@ -11,7 +11,7 @@ use crate::kernel::netns::Namespace;
 use crate::kernel::root::Root;
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::{clock, module};
-use crate::model::{PersistedValue, Timeout};
+use crate::model::{PersistedValue, Timeout, Value};
 
 /// Switches of a namespace and the kernel's own values of them (nf_conntrack_pernet_init, nf_conntrack_tcp_init_net).
 const SWITCHES: &[(&str, u64)] = &[
@@ -122,35 +122,36 @@ impl Today {
 
 fn read(
     sysctls: &ConntrackSysctls,
-    held: &BTreeMap<String, Held>,
+    held: &BTreeMap<Value, Held>,
     host: bool,
 ) -> BTreeMap<&'static str, Found> {
     let names = SWITCHES.iter().map(|(name, _)| *name).chain(Timeout::all().map(Timeout::name));
     let names = names.chain(HOST.into_iter().filter(|_| host));
     let found = names.filter_map(|name| {
         let now = sysctls.read(name).ok()?;
-        let before = held.get(name).filter(|held| held.owns(now) && held.found != now);
+        let held = Value::named(name).and_then(|value| held.get(&value));
+        let before = held.filter(|held| held.owns(now) && held.found != now);
         Some((name, Found { key: sysctls.key(name)?, now, before: before.map(|held| held.found) }))
     });
     found.collect()
 }
 
 /// What agents changed: the values of this namespace, and those of the host.
-pub(super) fn all_held(order: &Order, boot_id: &str, inode: u64) -> Result<BTreeMap<String, Held>> {
+pub(super) fn all_held(order: &Order, boot_id: &str, inode: u64) -> Result<BTreeMap<Value, Held>> {
     let mut held = held(&order.state_dir, boot_id, inode)?;
     held.extend(held_of_host(&order.host_dir, boot_id)?);
     Ok(held)
 }
 
 /// What the agent of this namespace changed: its baseline, or else what its journal says.
-fn held(dir: &Path, boot_id: &str, inode: u64) -> Result<BTreeMap<String, Held>> {
+fn held(dir: &Path, boot_id: &str, inode: u64) -> Result<BTreeMap<Value, Held>> {
     readable(dir)?;
     Ok(Baseline::peek(dir, boot_id, inode)
         .map_or_else(|| trail(dir, boot_id, inode), |baseline| baseline.values))
 }
 
 /// Max and buckets as their first owner found them, whichever namespace it watches. The file belongs to none: inode 0.
-fn held_of_host(dir: &Path, boot_id: &str) -> Result<BTreeMap<String, Held>> {
+fn held_of_host(dir: &Path, boot_id: &str) -> Result<BTreeMap<Value, Held>> {
     readable(dir)?;
     Ok(Baseline::peek(dir, boot_id, 0).map(|baseline| baseline.values).unwrap_or_default())
 }

@@ -2,7 +2,7 @@
 
 use super::settle::{self, Write};
 use super::{Memory, ceiling, fullest_entries, hands, limit, share, usage_percent};
-use crate::model::{Act, Action, Level, Plan, Settings, Snapshot, Timeout};
+use crate::model::{Act, Action, Level, Plan, Settings, Snapshot, Timeout, Value};
 
 const HOUR_SECONDS: f64 = 3600.0;
 
@@ -66,7 +66,7 @@ fn held_timeouts(snapshot: &Snapshot, memory: &Memory) -> impl Iterator<Item = (
 /// An hour of calm at a time, to the larger of the baseline and twice the hour's peak.
 fn lower_max(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan, since: f64) {
     let now = snapshot.now_seconds;
-    let Some(&baseline) = memory.baseline.get("max") else { return };
+    let Some(&baseline) = memory.baseline.get(&Value::Max) else { return };
     let last = memory.lowered_at_seconds.unwrap_or(since).max(since);
     if snapshot.max <= baseline || baseline == 0 || !settings.capacity.enabled || now - last < HOUR_SECONDS {
         return;
@@ -91,7 +91,7 @@ pub(super) fn tell_waiting(snapshot: &Snapshot, memory: &Memory, settings: &Sett
         let name = timeout.name();
         plan.waiting.push(format!("{name} is {now} s and returns to {baseline} s after {calm:.0} s of calm"));
     }
-    if let Some(&baseline) = memory.baseline.get("max")
+    if let Some(&baseline) = memory.baseline.get(&Value::Max)
         && snapshot.max > baseline
         && baseline > 0
     {

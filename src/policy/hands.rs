@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Memory;
-use crate::model::{Drift, Snapshot};
+use crate::model::{Drift, Snapshot, Value};
 
 /// How long a reset is left alone: the first, the second, and each one after it.
 const MINUTES: [u32; 3] = [1, 5, 15];
@@ -28,21 +28,21 @@ pub struct OtherHand {
 }
 
 impl Memory {
-    /// Somebody else wrote over `name`, which the agent had set or would set.
-    pub fn overridden(&mut self, name: &str, drift: Drift, now_seconds: f64) {
+    /// Somebody else wrote over `value`, which the agent had set or would set.
+    pub fn overridden(&mut self, value: Value, drift: Drift, now_seconds: f64) {
         // What the agent had set is there again: nothing to answer.
         if drift == Drift::Own {
             return;
         }
-        let before = self.hands.get(name).filter(|hand| now_seconds - hand.at_seconds < FORGOTTEN_SECONDS);
+        let before = self.hands.get(&value).filter(|hand| now_seconds - hand.at_seconds < FORGOTTEN_SECONDS);
         let times = before.map_or(0, |hand| hand.times).saturating_add(1);
-        self.hands.insert(name.into(), OtherHand { at_seconds: now_seconds, times, drift });
+        self.hands.insert(value, OtherHand { at_seconds: now_seconds, times, drift });
     }
 }
 
 /// Why a value is left as it is, if somebody else's hand is on it.
-pub(super) fn theirs(name: &str, value: u64, snapshot: &Snapshot, memory: &Memory) -> Option<String> {
-    let hand = memory.hands.get(name)?;
+pub(super) fn theirs(name: Value, value: u64, snapshot: &Snapshot, memory: &Memory) -> Option<String> {
+    let hand = memory.hands.get(&name)?;
     let passed = (snapshot.now_seconds - hand.at_seconds).max(0.0);
     if hand.drift == Drift::NewValue {
         return Some(format!(
@@ -62,7 +62,7 @@ pub(super) fn theirs(name: &str, value: u64, snapshot: &Snapshot, memory: &Memor
 
 /// The same for max, which is raised all the same where the table is full: new connections are refused there.
 pub(super) fn holds_max(snapshot: &Snapshot, memory: &Memory) -> Option<String> {
-    let why = theirs("max", snapshot.max, snapshot, memory)?;
+    let why = theirs(Value::Max, snapshot.max, snapshot, memory)?;
     let full = snapshot.entries >= snapshot.max - snapshot.max / 64;
     let long_ago = |at: f64| snapshot.now_seconds - at >= FORCED_SECONDS;
     let may = full && memory.raised_at_seconds.is_none_or(long_ago);

@@ -37,7 +37,7 @@ pub use settle::{Flushed, WRITES_A_MINUTE};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Class, Drops, Level, Plan, Settings, Snapshot, Timeout};
+use crate::model::{Class, Drops, Level, Plan, Settings, Snapshot, Timeout, Value};
 
 /// What the policy remembers from one decision to the next.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -61,8 +61,8 @@ pub struct Memory {
     pub drops: Option<Drops>,
     /// When max was raised last.
     pub raised_at_seconds: Option<f64>,
-    /// Values that somebody else wrote over, by contract name.
-    pub hands: BTreeMap<String, OtherHand>,
+    /// Values that somebody else wrote over.
+    pub hands: BTreeMap<Value, OtherHand>,
     /// Values written in the last minute: when, and whether it was a timeout.
     pub writes: Vec<(f64, bool)>,
     /// Flushes whose effect does not show yet, the oldest first.
@@ -87,8 +87,8 @@ pub struct Memory {
     pub regretted_seconds: BTreeMap<Class, f64>,
     /// Configuration protects more of the table than `max_percent`.
     pub overprotected: bool,
-    /// Baseline of what the agent may change, by contract name (`max`, `tcp_timeout_established`).
-    pub baseline: BTreeMap<String, u64>,
+    /// Baseline of the values that the agent may change.
+    pub baseline: BTreeMap<Value, u64>,
 }
 
 impl Memory {
@@ -106,7 +106,7 @@ impl Memory {
 
     /// What a timeout was before the agent came.
     pub fn baseline_timeout(&self, timeout: Timeout) -> Option<u32> {
-        self.baseline.get(timeout.name()).and_then(|v| u32::try_from(*v).ok())
+        self.baseline.get(&Value::Timeout(timeout)).and_then(|v| u32::try_from(*v).ok())
     }
 }
 

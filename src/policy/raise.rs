@@ -2,7 +2,7 @@
 
 use super::settle::{self, Write};
 use super::{Memory, ceiling, hands};
-use crate::model::{Act, Action, Plan, Settings, Snapshot};
+use crate::model::{Act, Action, Plan, Settings, Snapshot, Value};
 
 /// How far ahead a forecast raises max. A longer one would promise memory to every burst.
 const FORESEEN_SECONDS: f64 = 5.0;
@@ -12,7 +12,7 @@ pub(super) fn only_waits(snapshot: &Snapshot, memory: &Memory, settings: &Settin
     let capacity = &settings.capacity;
     let quota = capacity.limit > 0 && capacity.limit <= snapshot.max;
     // Over another hand it is raised each ten seconds.
-    let pause = if memory.hands.contains_key("max") { hands::FORCED_SECONDS } else { 1.0 };
+    let pause = if memory.hands.contains_key(&Value::Max) { hands::FORCED_SECONDS } else { 1.0 };
     let lately = memory.raised_at_seconds.is_some_and(|at| snapshot.now_seconds - at < pause);
     let ours = capacity.enabled && snapshot.owns_host_values && !quota;
     lately && ours && ceiling(snapshot, settings).entries > snapshot.max
@@ -96,7 +96,7 @@ pub(super) fn raise(
         true => format!(" with what comes in the next {FORESEEN_SECONDS} s"),
         false => String::new(),
     };
-    let forced = match memory.hands.contains_key("max") {
+    let forced = match memory.hands.contains_key(&Value::Max) {
         true => "; someone else set it, but the table is full",
         false => "",
     };

@@ -3,7 +3,7 @@
 use super::settle::{self, Write};
 use super::{Memory, hands, relief};
 use crate::model::{
-    Act, Action, Class, ClassScan, Governed, Histogram, Level, Plan, Scan, Settings, Snapshot, Timeout,
+    Act, Action, Class, ClassScan, Governed, Histogram, Level, Plan, Scan, Settings, Snapshot, Timeout, Value,
 };
 
 /// Entries under one timeout that are a tenth of all are among those that fill the table.
@@ -114,7 +114,7 @@ pub(super) fn shorten(
         if to >= now || (held && !(plan.level == Level::Critical && to == floor)) {
             continue;
         }
-        if let Some(why) = hands::theirs(timeout.name(), now.into(), snapshot, memory) {
+        if let Some(why) = hands::theirs(Value::Timeout(timeout), now.into(), snapshot, memory) {
             plan.reasons.push(why);
             continue;
         }

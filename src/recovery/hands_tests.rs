@@ -3,7 +3,7 @@
 use super::*;
 use crate::executor::Values;
 use crate::journal::Baseline;
-use crate::model::{ConfiguredValue, Drift};
+use crate::model::{ConfiguredValue, Drift, Value};
 
 const BOOT: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -11,8 +11,8 @@ fn netns(inode: u64) -> Netns {
     Netns { name: None, inode }
 }
 
-fn values(pairs: &[(&str, u64)]) -> BTreeMap<String, u64> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+fn values(pairs: &[(Value, u64)]) -> BTreeMap<Value, u64> {
+    pairs.iter().map(|(name, value)| (*name, *value)).collect()
 }
 
 /// A state directory for each of two namespaces, and the directory of the lease.
@@ -27,7 +27,7 @@ impl Host {
         Host { dirs: [dir(), dir()], lease: dir() }
     }
 
-    fn agent(&self, n: usize, boot: &str, now: &[(&str, u64)]) -> (Keeper, Vec<Draft>) {
+    fn agent(&self, n: usize, boot: &str, now: &[(Value, u64)]) -> (Keeper, Vec<Draft>) {
         let places = (self.dirs[n].path(), Some(self.lease.path()));
         Keeper::take(places, boot, &netns(n as u64), &values(now), false, &SharedDisk::of_this_process())
             .unwrap()
@@ -39,10 +39,14 @@ impl Host {
 
     /// The first agent raised max and was killed.
     fn killed(&self) {
-        let (mut first, _) = self.agent(0, BOOT, &[("max", 100_000), ("udp_timeout", 30)]);
+        let (mut first, _) = self.agent(
+            0,
+            BOOT,
+            &[(Value::Max, 100_000), (Value::named("udp_timeout").expect("a timeout"), 30)],
+        );
         assert!(self.held().is_none(), "nothing is held yet");
-        first.will_write("max", 100_000, 150_000).unwrap();
-        first.will_write("udp_timeout", 30, 20).unwrap();
+        first.will_write(Value::Max, 100_000, 150_000).unwrap();
+        first.will_write(Value::named("udp_timeout").expect("a timeout"), 30, 20).unwrap();
     }
 }
 
@@ -51,8 +55,8 @@ fn what_is_the_hosts_lies_beside_the_lease_and_nothing_else() {
     let host = Host::new();
     host.killed();
     let held = host.held().unwrap().values;
-    assert_eq!(held.keys().collect::<Vec<_>>(), ["max"]);
-    assert_eq!((held["max"].found, held["max"].written), (100_000, Some(150_000)));
+    assert_eq!(held.keys().collect::<Vec<_>>(), [&Value::Max]);
+    assert_eq!((held[&Value::Max].found, held[&Value::Max].written), (100_000, Some(150_000)));
 }
 
 #[test]
@@ -60,10 +64,10 @@ fn the_next_owner_puts_back_what_the_first_one_found() {
     let host = Host::new();
     host.killed();
     // One that starts as the owner.
-    let (mut next, notes) = host.agent(1, BOOT, &[("max", 150_000)]);
+    let (mut next, notes) = host.agent(1, BOOT, &[(Value::Max, 150_000)]);
     assert_eq!(notes[0].reason, "an earlier agent left max at 150000; it was 100000 before");
-    assert_eq!(next.baseline()["max"], 100_000);
-    next.released("max");
+    assert_eq!(next.baseline()[&Value::Max], 100_000);
+    next.released(Value::Max);
     assert!(host.held().is_none(), "back, and no longer held");
 }
 
@@ -71,39 +75,71 @@ fn the_next_owner_puts_back_what_the_first_one_found() {
 fn one_that_becomes_the_owner_later_knows_it_too() {
     let host = Host::new();
     host.killed();
-    let (mut next, notes) = host.agent(1, BOOT, &[("udp_timeout", 30)]);
-    assert!(notes.is_empty() && !next.baseline().contains_key("max"), "max is another's");
-    let noticed = next.notice(&values(&[("buckets", 512), ("max", 150_000), ("udp_timeout", 30)]), Vec::new);
+    let (mut next, notes) = host.agent(1, BOOT, &[(Value::named("udp_timeout").expect("a timeout"), 30)]);
+    assert!(notes.is_empty() && !next.baseline().contains_key(&Value::Max), "max is another's");
+    let noticed = next.notice(
+        &values(&[
+            (Value::Buckets, 512),
+            (Value::Max, 150_000),
+            (Value::named("udp_timeout").expect("a timeout"), 30),
+        ]),
+        Vec::new,
+    );
     assert_eq!(noticed.len(), 1, "{noticed:?}");
-    assert_eq!((noticed[0].drift, next.baseline()["max"]), (Drift::Own, 100_000));
-    assert!(next.notice(&values(&[("buckets", 512), ("max", 150_000)]), Vec::new).is_empty());
-    next.will_write("max", 150_000, 225_000).unwrap();
-    assert_eq!(host.held().unwrap().values["max"].found, 100_000);
+    assert_eq!((noticed[0].drift, next.baseline()[&Value::Max]), (Drift::Own, 100_000));
+    assert!(next.notice(&values(&[(Value::Buckets, 512), (Value::Max, 150_000)]), Vec::new).is_empty());
+    next.will_write(Value::Max, 150_000, 225_000).unwrap();
+    assert_eq!(host.held().unwrap().values[&Value::Max].found, 100_000);
     // The first one's namespace gets an agent again: max is no longer its to put back.
-    let (first, _) = host.agent(0, BOOT, &[("udp_timeout", 20)]);
-    assert!(!first.baseline().contains_key("max"));
-    assert_eq!(first.baseline()["udp_timeout"], 30);
+    let (first, _) = host.agent(0, BOOT, &[(Value::named("udp_timeout").expect("a timeout"), 20)]);
+    assert!(!first.baseline().contains_key(&Value::Max));
+    assert_eq!(first.baseline()[&Value::named("udp_timeout").expect("a timeout")], 30);
 }
 
 #[test]
 fn what_passes_between_two_namespaces_of_an_agent_is_put_back_by_the_one_that_has_it() {
     let host = Host::new();
-    let (mut first, _) = host.agent(0, BOOT, &[("max", 100_000), ("buckets", 512), ("udp_timeout", 30)]);
-    let (mut second, _) = host.agent(1, BOOT, &[("udp_timeout", 30)]);
-    first.will_write("max", 100_000, 150_000).unwrap();
+    let (mut first, _) = host.agent(
+        0,
+        BOOT,
+        &[
+            (Value::Max, 100_000),
+            (Value::Buckets, 512),
+            (Value::named("udp_timeout").expect("a timeout"), 30),
+        ],
+    );
+    let (mut second, _) = host.agent(1, BOOT, &[(Value::named("udp_timeout").expect("a timeout"), 30)]);
+    first.will_write(Value::Max, 100_000, 150_000).unwrap();
     assert!(!second.give_up_host() && first.give_up_host() && !first.give_up_host());
-    assert_eq!(first.baseline().into_keys().collect::<Vec<_>>(), ["udp_timeout"]);
+    assert_eq!(
+        first.baseline().into_keys().collect::<Vec<_>>(),
+        [Value::named("udp_timeout").expect("a timeout")]
+    );
     assert!(first.is_clear(), "nothing of it is put back here");
-    assert_eq!(host.held().unwrap().values["max"].found, 100_000, "it lies beside the lease");
-    second.notice(&values(&[("buckets", 512), ("max", 150_000), ("udp_timeout", 30)]), Vec::new);
-    second.will_write("max", 150_000, 225_000).unwrap();
-    assert_eq!(second.baseline()["max"], 100_000);
+    assert_eq!(host.held().unwrap().values[&Value::Max].found, 100_000, "it lies beside the lease");
+    second.notice(
+        &values(&[
+            (Value::Buckets, 512),
+            (Value::Max, 150_000),
+            (Value::named("udp_timeout").expect("a timeout"), 30),
+        ]),
+        Vec::new,
+    );
+    second.will_write(Value::Max, 150_000, 225_000).unwrap();
+    assert_eq!(second.baseline()[&Value::Max], 100_000);
     // And back: what was set meanwhile is nobody else's hand.
     assert!(second.give_up_host());
-    let noticed = first.notice(&values(&[("buckets", 512), ("max", 225_000), ("udp_timeout", 30)]), Vec::new);
+    let noticed = first.notice(
+        &values(&[
+            (Value::Buckets, 512),
+            (Value::Max, 225_000),
+            (Value::named("udp_timeout").expect("a timeout"), 30),
+        ]),
+        Vec::new,
+    );
     assert_eq!(noticed.iter().map(|n| n.drift).collect::<Vec<_>>(), [Drift::Own], "{noticed:?}");
-    assert_eq!(first.baseline()["max"], 100_000);
-    first.released("max");
+    assert_eq!(first.baseline()[&Value::Max], 100_000);
+    first.released(Value::Max);
     assert!(host.held().is_none() && second.is_clear());
 }
 
@@ -111,12 +147,12 @@ fn what_passes_between_two_namespaces_of_an_agent_is_put_back_by_the_one_that_ha
 fn what_somebody_set_meanwhile_or_another_boot_held_is_not_adopted() {
     let host = Host::new();
     host.killed();
-    let (next, notes) = host.agent(1, BOOT, &[("max", 300_000)]);
-    assert_eq!((next.baseline()["max"], notes.len()), (300_000, 0));
+    let (next, notes) = host.agent(1, BOOT, &[(Value::Max, 300_000)]);
+    assert_eq!((next.baseline()[&Value::Max], notes.len()), (300_000, 0));
     let host = Host::new();
     host.killed();
-    let (next, notes) = host.agent(1, "99999999-0-0-0-0", &[("max", 150_000)]);
-    assert_eq!(next.baseline()["max"], 150_000);
+    let (next, notes) = host.agent(1, "99999999-0-0-0-0", &[(Value::Max, 150_000)]);
+    assert_eq!(next.baseline()[&Value::Max], 150_000);
     assert!(notes[0].reason.contains("set aside") && notes[0].reason.contains("earlier boot"), "{notes:?}");
 }
 
@@ -124,10 +160,10 @@ fn what_somebody_set_meanwhile_or_another_boot_held_is_not_adopted() {
 fn a_broken_file_is_set_aside_with_a_word_and_written_anew() {
     let host = Host::new();
     std::fs::write(host.lease.path().join("baseline.json"), "{\"schema\": 1,").unwrap();
-    let (mut agent, notes) = host.agent(0, BOOT, &[("max", 100_000)]);
+    let (mut agent, notes) = host.agent(0, BOOT, &[(Value::Max, 100_000)]);
     assert!(notes[0].reason.contains("broken"), "{notes:?}");
-    agent.will_write("max", 100_000, 150_000).unwrap();
-    assert_eq!(host.held().unwrap().values["max"].found, 100_000);
+    agent.will_write(Value::Max, 100_000, 150_000).unwrap();
+    assert_eq!(host.held().unwrap().values[&Value::Max].found, 100_000);
 }
 
 #[test]
@@ -135,15 +171,15 @@ fn revert_without_an_agent_takes_the_hosts_file_along() {
     let host = Host::new();
     host.killed();
     let mut keeper = Keeper::found(host.dirs[0].path(), BOOT, &netns(0)).unwrap().beside(host.lease.path());
-    keeper.released("max");
+    keeper.released(Value::Max);
     assert!(host.held().is_none());
     // Written by another agent since: not this one's to remove.
     let host = Host::new();
     host.killed();
-    let (mut next, _) = host.agent(1, BOOT, &[("max", 150_000)]);
-    next.will_write("max", 150_000, 225_000).unwrap();
+    let (mut next, _) = host.agent(1, BOOT, &[(Value::Max, 150_000)]);
+    next.will_write(Value::Max, 150_000, 225_000).unwrap();
     let mut keeper = Keeper::found(host.dirs[0].path(), BOOT, &netns(0)).unwrap().beside(host.lease.path());
-    keeper.released("max");
+    keeper.released(Value::Max);
     assert!(host.held().is_some());
 }
 
@@ -151,23 +187,23 @@ fn revert_without_an_agent_takes_the_hosts_file_along() {
 fn what_another_agent_wrote_is_not_called_somebodys() {
     struct Kernel(u64);
     impl Values for Kernel {
-        fn read(&self, _: &str) -> std::io::Result<u64> {
+        fn read(&self, _: Value) -> std::io::Result<u64> {
             Ok(self.0)
         }
-        fn write(&self, name: &str, _: u64) -> std::io::Result<u64> {
+        fn write(&self, name: Value, _: u64) -> std::io::Result<u64> {
             panic!("{name} is another's")
         }
     }
     let host = Host::new();
     host.killed();
-    let (mut next, _) = host.agent(1, BOOT, &[("max", 150_000)]);
-    next.will_write("max", 150_000, 225_000).unwrap();
+    let (mut next, _) = host.agent(1, BOOT, &[(Value::Max, 150_000)]);
+    next.will_write(Value::Max, 150_000, 225_000).unwrap();
     let reverted = |now| {
         let keeper = Keeper::found(host.dirs[0].path(), BOOT, &netns(0)).unwrap();
         // It is asked once only: what is left is let go.
         let mut keeper =
             Keeper { dir: tempfile::tempdir().unwrap().keep(), ..keeper.beside(host.lease.path()) };
-        keeper.baseline.values.retain(|name, _| name == "max");
+        keeper.baseline.values.retain(|name, _| *name == Value::Max);
         keeper.restore(&Kernel(now), 1000, 75.0, false).remove(0)
     };
     let row = reverted(225_000);
@@ -179,17 +215,21 @@ fn what_another_agent_wrote_is_not_called_somebodys() {
 #[test]
 fn a_reset_to_a_files_value_is_a_restart_and_its_value_the_baseline() {
     let host = Host::new();
-    let (mut keeper, _) = host.agent(0, BOOT, &[("tcp_timeout_established", 432_000), ("udp_timeout", 30)]);
-    keeper.will_write("tcp_timeout_established", 432_000, 7440).unwrap();
+    let (mut keeper, _) = host.agent(
+        0,
+        BOOT,
+        &[(Value::ESTABLISHED, 432_000), (Value::named("udp_timeout").expect("a timeout"), 30)],
+    );
+    keeper.will_write(Value::ESTABLISHED, 432_000, 7440).unwrap();
     let files = || {
-        let file = |name: &str, value| ConfiguredValue {
-            name: name.into(),
+        let file = |name: Value, value| ConfiguredValue {
+            name: name.to_string(),
             value,
             file: "/etc/sysctl.d/60-firewall.conf".into(),
         };
-        vec![file("tcp_timeout_established", 86_400), file("udp_timeout", 77)]
+        vec![file(Value::ESTABLISHED, 86_400), file(Value::named("udp_timeout").expect("a timeout"), 77)]
     };
-    let now = values(&[("tcp_timeout_established", 86_400), ("udp_timeout", 60)]);
+    let now = values(&[(Value::ESTABLISHED, 86_400), (Value::named("udp_timeout").expect("a timeout"), 60)]);
     let noticed = keeper.notice(&now, files);
     let kinds: Vec<(Drift, bool)> = noticed.iter().map(|n| (n.drift, n.was_held)).collect();
     assert_eq!(kinds, [(Drift::Configured, true), (Drift::NewValue, false)]);
@@ -207,14 +247,22 @@ fn a_reset_to_a_files_value_is_a_restart_and_its_value_the_baseline() {
 #[test]
 fn events_back_at_the_modules_default_are_nobodys_hand() {
     let host = Host::new();
-    let (mut keeper, _) = host.agent(0, BOOT, &[("events", 2), ("udp_timeout", 30)]);
-    keeper.will_write("events", 2, 1).unwrap();
-    assert!(keeper.notice(&values(&[("events", 2), ("udp_timeout", 30)]), Vec::new).is_empty());
-    assert_eq!(keeper.baseline()["events"], 2);
+    let (mut keeper, _) =
+        host.agent(0, BOOT, &[(Value::Events, 2), (Value::named("udp_timeout").expect("a timeout"), 30)]);
+    keeper.will_write(Value::Events, 2, 1).unwrap();
+    assert!(
+        keeper
+            .notice(
+                &values(&[(Value::Events, 2), (Value::named("udp_timeout").expect("a timeout"), 30)]),
+                Vec::new
+            )
+            .is_empty()
+    );
+    assert_eq!(keeper.baseline()[&Value::Events], 2);
     assert!(!keeper.is_clear(), "it is held still");
     // Where it was found as the agent wants it, what the module brings is no new baseline.
-    let (mut keeper, _) = host.agent(1, BOOT, &[("events", 1)]);
-    assert!(keeper.notice(&values(&[("events", 2)]), Vec::new).is_empty());
-    assert_eq!(keeper.baseline()["events"], 1);
-    assert_eq!(keeper.notice(&values(&[("events", 0)]), Vec::new).len(), 1, "nobody's default");
+    let (mut keeper, _) = host.agent(1, BOOT, &[(Value::Events, 1)]);
+    assert!(keeper.notice(&values(&[(Value::Events, 2)]), Vec::new).is_empty());
+    assert_eq!(keeper.baseline()[&Value::Events], 1);
+    assert_eq!(keeper.notice(&values(&[(Value::Events, 0)]), Vec::new).len(), 1, "nobody's default");
 }

@@ -5,15 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::journal::{Baseline, Held, Loaded, Records, Ticket};
-use crate::model::{Draft, Netns, RecordEvent};
-
-/// Names of the host's values.
-const NAMES: [&str; 2] = ["max", "buckets"];
-
-/// True for what is one for all namespaces.
-pub(super) fn is_hosts(name: &str) -> bool {
-    NAMES.contains(&name)
-}
+use crate::model::{Draft, Netns, RecordEvent, Value};
 
 /// Where it lies, and whether this agent may write it.
 #[derive(Debug, Default)]
@@ -33,13 +25,13 @@ impl HostBaseline {
     }
 
     /// What an earlier holder of the lease left, and what there is to say about the file.
-    pub(super) fn load(&self, dry: bool) -> (BTreeMap<String, Held>, Option<Draft>) {
+    pub(super) fn load(&self, dry: bool) -> (BTreeMap<Value, Held>, Option<Draft>) {
         let Some(dir) = &self.dir else { return Default::default() };
         let values = |baseline: Baseline| {
             baseline
                 .values
                 .into_iter()
-                .filter(|(name, held)| is_hosts(name) && held.written.is_some())
+                .filter(|(name, held)| name.is_of_host() && held.written.is_some())
                 .collect()
         };
         // A dry run moves nothing aside. The file belongs to no namespace: its inode is 0.
@@ -63,7 +55,7 @@ impl HostBaseline {
 
     /// Writes what is held, and removes the file once nothing is. Only the lease's holder does; what fails leaves the
     /// namespace's own baseline, which has the same values.
-    pub(super) fn save(&self, values: &BTreeMap<String, Held>) {
+    pub(super) fn save(&self, values: &BTreeMap<Value, Held>) {
         let Some(dir) = self.dir.as_ref().filter(|_| self.owned) else { return };
         let _ = match self.image(values) {
             Some(image) => image.save_before_write(dir).is_ok(),
@@ -72,7 +64,7 @@ impl HostBaseline {
     }
 
     /// The same by `records`.
-    pub(super) fn want(&self, records: &Records, values: &BTreeMap<String, Held>) -> Option<Ticket> {
+    pub(super) fn want(&self, records: &Records, values: &BTreeMap<Value, Held>) -> Option<Ticket> {
         let path = Baseline::path(self.dir.as_ref().filter(|_| self.owned)?);
         Some(match self.image(values) {
             Some(image) => records.put(&path, image.text()),
@@ -88,9 +80,9 @@ impl HostBaseline {
     }
 
     /// What is held, if anything is.
-    fn image(&self, values: &BTreeMap<String, Held>) -> Option<Baseline> {
-        let held = values.iter().filter(|(name, held)| is_hosts(name) && held.written.is_some());
-        let held: BTreeMap<String, Held> = held.map(|(name, held)| (name.clone(), *held)).collect();
+    fn image(&self, values: &BTreeMap<Value, Held>) -> Option<Baseline> {
+        let held = values.iter().filter(|(name, held)| name.is_of_host() && held.written.is_some());
+        let held: BTreeMap<Value, Held> = held.map(|(name, held)| (*name, *held)).collect();
         let netns = Netns { name: Some("host".into()), inode: 0 };
         // The same values are the same file: it has no time of its own.
         let baseline = Baseline { taken_at: self.taken_at.clone(), ..Baseline::new(&self.boot_id, netns) };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Keeper;
 use crate::journal::Held;
-use crate::model::{ConfiguredValue, Draft, Drift, RecordEvent};
+use crate::model::{ConfiguredValue, Draft, Drift, RecordEvent, Value};
 
 /// A value that is not as the agent left it.
 #[derive(Clone, PartialEq, Debug)]
@@ -22,18 +22,18 @@ impl Keeper {
     /// baseline, unless it went back to what it was. `configured` is asked only where something changed.
     pub fn notice(
         &mut self,
-        values: &BTreeMap<String, u64>,
+        values: &BTreeMap<Value, u64>,
         mut configured: impl FnMut() -> Vec<ConfiguredValue>,
     ) -> Vec<Noticed> {
         let mut noticed = self.adopt(values);
         let mut files = None;
-        for (name, &now) in values {
-            let held = self.baseline.values.entry(name.clone()).or_insert(Held::found(now));
+        for (&name, &now) in values {
+            let held = self.baseline.values.entry(name).or_insert(Held::found(now));
             let expected = held.written.unwrap_or(held.found);
             if now == expected || is_default_again(name, *held, now) {
                 continue;
             }
-            if let Some(own) = self.displaced.get(name).filter(|own| own.written == Some(now)) {
+            if let Some(own) = self.displaced.get(&name).filter(|own| own.written == Some(now)) {
                 *held = *own;
                 let note =
                     format!("{name} is {now} again, as this agent had set it; it was {} before", own.found);
@@ -42,10 +42,10 @@ impl Keeper {
             }
             let was_held = held.written.is_some();
             if was_held {
-                self.displaced.insert(name.clone(), *held);
+                self.displaced.insert(name, *held);
             }
             let files = files.get_or_insert_with(&mut configured);
-            let file = files.iter().find(|file| file.name == *name && file.value == now);
+            let file = files.iter().find(|file| file.name == name.name() && file.value == now);
             let (drift, note) = said(name, *held, expected, now, file);
             (held.found, held.written) = (now, None);
             noticed.push(tell(drift, was_held, name, (expected, now), note));
@@ -64,12 +64,11 @@ impl Keeper {
         }
         let (left, _) = self.host.load(true);
         self.host.owned = false;
-        let hosts = super::host::is_hosts;
         // What could not be put there stays here: nobody else knows it.
-        let stays = |held: &Held, name: &str| held.written.is_some() && !left.contains_key(name);
-        self.baseline.values.retain(|name, held| !hosts(name) || stays(held, name));
-        self.displaced.retain(|name, _| !hosts(name));
-        self.prepared.retain(|name, _| !hosts(name));
+        let stays = |held: &Held, name: &Value| held.written.is_some() && !left.contains_key(name);
+        self.baseline.values.retain(|name, held| !name.is_of_host() || stays(held, name));
+        self.displaced.retain(|name, _| !name.is_of_host());
+        self.prepared.retain(|name, _| !name.is_of_host());
         self.host.forget(self.records.as_ref());
         let _ = self.save();
         true
@@ -77,8 +76,8 @@ impl Keeper {
 
     /// Max and buckets that became this agent's only now (with the lease) are as they were before an earlier holder
     /// changed them; else they begin with what they are.
-    fn adopt(&mut self, values: &BTreeMap<String, u64>) -> Vec<Noticed> {
-        if self.host.owned || !values.keys().any(|name| super::host::is_hosts(name)) {
+    fn adopt(&mut self, values: &BTreeMap<Value, u64>) -> Vec<Noticed> {
+        if self.host.owned || !values.keys().any(|name| name.is_of_host()) {
             return Vec::new();
         }
         self.host.owned = true;
@@ -91,7 +90,7 @@ impl Keeper {
                 continue;
             }
             let note = format!("an earlier agent left {name} at {now}; it was {} before", held.found);
-            noticed.push(tell(Drift::Own, true, &name, (held.found, now), note));
+            noticed.push(tell(Drift::Own, true, name, (held.found, now), note));
             self.baseline.values.insert(name, Held { written: Some(now), ..held });
         }
         noticed
@@ -100,21 +99,21 @@ impl Keeper {
 
 /// The module was loaded anew, and with it came the default of the value that the agent sets at its start:
 /// `nf_conntrack_events` is 2 then (since 5.19; before that 1, as the agent wants it). Nobody set that.
-fn is_default_again(name: &str, held: Held, now: u64) -> bool {
-    name == "events" && held.written.unwrap_or(held.found) == 1 && now == 2
+fn is_default_again(name: Value, held: Held, now: u64) -> bool {
+    name == Value::Events && held.written.unwrap_or(held.found) == 1 && now == 2
 }
 
-fn tell(drift: Drift, was_held: bool, name: &str, (from, to): (u64, u64), note: String) -> Noticed {
+fn tell(drift: Drift, was_held: bool, name: Value, (from, to): (u64, u64), note: String) -> Noticed {
     let draft = Draft::new(0, RecordEvent::Drift, note);
-    let draft = Draft { name: Some(name.into()), from: Some(from), to: Some(to), ..draft };
+    let draft = Draft { name: Some(name.to_string()), from: Some(from), to: Some(to), ..draft };
     Noticed { drift, was_held, draft }
 }
 
 /// What it was, and what the agent makes of it.
-fn said(name: &str, held: Held, expected: u64, now: u64, file: Option<&ConfiguredValue>) -> (Drift, String) {
+fn said(name: Value, held: Held, expected: u64, now: u64, file: Option<&ConfiguredValue>) -> (Drift, String) {
     let again = match held.written {
         Some(_) => {
-            let full = if name == "max" { ", or at once where the table is full" } else { "" };
+            let full = if name == Value::Max { ", or at once where the table is full" } else { "" };
             format!(
                 "; it had been set to {expected}, and will be again after 1, 5, then 15 min of pressure{full}"
             )
@@ -131,7 +130,9 @@ fn said(name: &str, held: Held, expected: u64, now: u64, file: Option<&Configure
         }
         None => {
             let wish = match held.written {
-                Some(_) if name == "max" => ", and it stays so until it has been calm or the table is full",
+                Some(_) if name == Value::Max => {
+                    ", and it stays so until it has been calm or the table is full"
+                }
                 Some(_) => ", and it stays so until it has been calm",
                 None => "",
             };

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Keeper;
 use crate::journal::{Baseline, Recorded, Records, Ticket};
+use crate::model::Value;
 
 /// A value that is recorded as about to be written.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,25 +37,26 @@ impl Keeper {
 
     /// Records that `to` is about to be written over `from`, and says whether that is on disk; asked again with the same
     /// values, whether it is by now. `also`: what has to be there as well.
-    pub fn prepare(&mut self, name: &str, (from, to): (u64, u64), also: Option<Ticket>) -> Readiness {
+    pub fn prepare(&mut self, name: Value, (from, to): (u64, u64), also: Option<Ticket>) -> Readiness {
         if self.dry {
             return Readiness::Ready;
         }
-        let same = self.prepared.get(name).is_some_and(|prepared| (prepared.from, prepared.to) == (from, to));
+        let same =
+            self.prepared.get(&name).is_some_and(|prepared| (prepared.from, prepared.to) == (from, to));
         if !same {
             let prepared = Prepared { from, to, tickets: also.into_iter().collect() };
-            self.prepared.insert(name.into(), prepared);
+            self.prepared.insert(name, prepared);
             let Some(records) = &self.records else {
                 let saved = self.image().save_before_write(&self.dir);
                 self.host.save(&self.image().values);
                 return saved.map_or_else(|error| Readiness::Failed(error.why), |()| Readiness::Ready);
             };
             let tickets = self.want(records);
-            if let Some(prepared) = self.prepared.get_mut(name) {
+            if let Some(prepared) = self.prepared.get_mut(&name) {
                 prepared.tickets.extend(tickets);
             }
         }
-        self.prepared.get(name).map_or(Readiness::Ready, |prepared| self.readiness(prepared))
+        self.prepared.get(&name).map_or(Readiness::Ready, |prepared| self.readiness(prepared))
     }
 
     fn readiness(&self, prepared: &Prepared) -> Readiness {
@@ -73,20 +75,20 @@ impl Keeper {
     }
 
     /// True if a value is recorded as about to be written, and the record is on disk.
-    pub fn is_recorded(&self, name: &str) -> bool {
-        self.prepared.get(name).is_some_and(|prepared| self.readiness(prepared) == Readiness::Ready)
+    pub fn is_recorded(&self, name: Value) -> bool {
+        self.prepared.get(&name).is_some_and(|prepared| self.readiness(prepared) == Readiness::Ready)
     }
 
     /// What is recorded as about to be written over `from`.
-    pub fn prepared(&self, name: &str, from: u64) -> Option<u64> {
-        self.prepared.get(name).filter(|prepared| prepared.from == from).map(|prepared| prepared.to)
+    pub fn prepared(&self, name: Value, from: u64) -> Option<u64> {
+        self.prepared.get(&name).filter(|prepared| prepared.from == from).map(|prepared| prepared.to)
     }
 
     /// Takes back the records of values that are not to be written any more, once they are on disk; their names.
-    pub fn withdraw(&mut self, still_wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    pub fn withdraw(&mut self, still_wanted: impl Fn(Value) -> bool) -> Vec<Value> {
         let settled = |prepared: &Prepared| !matches!(self.readiness(prepared), Readiness::Waits(_));
-        let gone = self.prepared.iter().filter(|(name, prepared)| !still_wanted(name) && settled(prepared));
-        let gone: Vec<String> = gone.map(|(name, _)| name.clone()).collect();
+        let gone = self.prepared.iter().filter(|(name, prepared)| !still_wanted(**name) && settled(prepared));
+        let gone: Vec<Value> = gone.map(|(name, _)| *name).collect();
         if !gone.is_empty() {
             self.prepared.retain(|name, _| !gone.contains(name));
             let _ = self.save();
@@ -137,7 +139,7 @@ impl Keeper {
     fn image(&self) -> Baseline {
         let mut image = self.baseline.clone();
         for (name, prepared) in &self.prepared {
-            image.will_write(name, prepared.from, prepared.to);
+            image.will_write(*name, prepared.from, prepared.to);
         }
         image
     }

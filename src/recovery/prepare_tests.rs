@@ -3,30 +3,30 @@ use std::collections::BTreeMap;
 use super::super::Held;
 use super::*;
 use crate::journal::SharedDisk;
-use crate::model::Netns;
+use crate::model::{Netns, Value};
 
 const BOOT: &str = "11111111-2222-3333-4444-555555555555";
-const NAME: &str = "tcp_timeout_established";
+const NAME: Value = Value::ESTABLISHED;
 
 fn netns() -> Netns {
     Netns { name: Some("gw".into()), inode: 7 }
 }
 
 fn keeper(dir: &Path, host: Option<&Path>) -> Keeper {
-    let values: BTreeMap<String, u64> = [("max".to_owned(), 100_000), (NAME.to_owned(), 432_000)].into();
+    let values: BTreeMap<Value, u64> = [(Value::Max, 100_000), (NAME, 432_000)].into();
     let mut keeper =
         Keeper::take((dir, host), BOOT, &netns(), &values, false, &SharedDisk::of_this_process()).unwrap().0;
     keeper.entrust(Records::start(SharedDisk::of_this_process(), || ()).unwrap());
     keeper
 }
 
-fn ready(keeper: &mut Keeper, name: &str, values: (u64, u64)) {
+fn ready(keeper: &mut Keeper, name: Value, values: (u64, u64)) {
     keeper.prepare(name, values, None);
     keeper.settle(Duration::from_secs(30));
     assert_eq!(keeper.prepare(name, values, None), Readiness::Ready);
 }
 
-fn on_disk(dir: &Path) -> BTreeMap<String, Held> {
+fn on_disk(dir: &Path) -> BTreeMap<Value, Held> {
     Baseline::peek(dir, BOOT, 7).expect("it matches its checksum").values
 }
 
@@ -34,22 +34,28 @@ fn on_disk(dir: &Path) -> BTreeMap<String, Held> {
 fn a_value_is_ready_once_its_record_is_on_disk_and_no_hand_is_seen_in_it() {
     let (dir, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut keeper = keeper(dir.path(), Some(host.path()));
-    ready(&mut keeper, "max", (100_000, 150_000));
+    ready(&mut keeper, Value::Max, (100_000, 150_000));
     ready(&mut keeper, NAME, (432_000, 7440));
-    let held = on_disk(dir.path())[NAME];
+    let held = on_disk(dir.path())[&NAME];
     assert_eq!((held.found, held.written, held.before), (432_000, Some(7440), Some(432_000)));
     let hosts = Baseline::peek(host.path(), BOOT, 0).expect("beside the lease").values;
-    assert_eq!((hosts.len(), hosts["max"].written), (1, Some(150_000)));
+    assert_eq!((hosts.len(), hosts[&Value::Max].written), (1, Some(150_000)));
     // The kernel has the old ones still: nobody changed them, and nothing is held.
-    let now = [("max".to_owned(), 100_000), (NAME.to_owned(), 432_000)].into();
+    let now = [(Value::Max, 100_000), (NAME, 432_000)].into();
     assert!(keeper.notice(&now, Vec::new).is_empty() && keeper.is_clear());
-    assert_eq!((keeper.prepared("max", 100_000), keeper.prepared("max", 99)), (Some(150_000), None));
+    assert_eq!(
+        (keeper.prepared(Value::Max, 100_000), keeper.prepared(Value::Max, 99)),
+        (Some(150_000), None)
+    );
     keeper.will_write(NAME, 432_000, 7440).unwrap();
     assert!(!keeper.is_clear() && keeper.prepared(NAME, 432_000).is_none());
     // What is not to be written after all is taken back from the files.
-    assert_eq!(keeper.withdraw(|_| false), ["max"]);
+    assert_eq!(keeper.withdraw(|_| false), [Value::Max]);
     keeper.settle(Duration::from_secs(30));
-    assert_eq!((on_disk(dir.path())["max"].written, on_disk(dir.path())[NAME].written), (None, Some(7440)));
+    assert_eq!(
+        (on_disk(dir.path())[&Value::Max].written, on_disk(dir.path())[&NAME].written),
+        (None, Some(7440))
+    );
     assert!(!Baseline::path(host.path()).exists());
 }
 
@@ -72,7 +78,7 @@ fn without_a_record_a_value_is_not_ready_and_is_so_as_soon_as_there_is_one() {
     while keeper.prepare(NAME, (432_000, 7440), None) != Readiness::Ready && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(on_disk(&dir)[NAME].written, Some(7440));
+    assert_eq!(on_disk(&dir)[&NAME].written, Some(7440));
     assert_eq!(keeper.trouble(), None);
 }
 
@@ -98,5 +104,5 @@ fn a_directory_that_is_removed_while_a_value_is_held_costs_no_record() {
     while Baseline::peek(dir.path(), BOOT, 7).is_none() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(on_disk(dir.path())[NAME].written, Some(7440));
+    assert_eq!(on_disk(dir.path())[&NAME].written, Some(7440));
 }

@@ -8,7 +8,7 @@ use super::random::Random;
 use super::strategy::Tally;
 use super::sweep::{Standing, Sweep};
 use super::table::Table;
-use crate::model::{Act, Costs, Drift, Flush, Level, Plan, Scan, Settings, Snapshot, Timeout};
+use crate::model::{Act, Costs, Drift, Flush, Level, Plan, Scan, Settings, Snapshot, Timeout, Value};
 use crate::policy::{self, Memory};
 use crate::state::Rates;
 
@@ -27,7 +27,7 @@ pub struct Controller {
     rates: Rates,
     last_scan: Option<Scan>,
     /// What it wrote over the baseline, by contract name.
-    written: BTreeMap<String, u64>,
+    written: BTreeMap<Value, u64>,
     sweeps: Vec<Sweep>,
     /// What the sweeps were decided on.
     decided_on: Snapshot,
@@ -184,7 +184,7 @@ impl Controller {
             self.written.remove(&name);
             let put_back = baseline == Some(now);
             let drift = if put_back { Drift::PutBack } else { Drift::NewValue };
-            self.memory.overridden(&name, drift, UP_SECONDS + table.now);
+            self.memory.overridden(name, drift, UP_SECONDS + table.now);
             self.memory.baseline.insert(name, now);
         }
     }
@@ -234,22 +234,22 @@ impl Controller {
         let (name, to) = match *act {
             Act::RaiseMax { to, .. } | Act::LowerMax { to, .. } => {
                 table.max = to;
-                ("max", to)
+                (Value::Max, to)
             }
             Act::ResizeBuckets { to, .. } => {
                 table.buckets = to;
-                ("buckets", to)
+                (Value::Buckets, to)
             }
             Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } => {
                 self.set_timeout(timeout, to, table);
-                (timeout.name(), to.into())
+                (Value::Timeout(timeout), to.into())
             }
             Act::Flush(_) | Act::SecondChance(_) => return,
         };
         tally.writes += 1;
-        match self.memory.baseline.get(name) {
-            Some(found) if *found == to => drop(self.written.remove(name)),
-            _ => drop(self.written.insert(name.into(), to)),
+        match self.memory.baseline.get(&name) {
+            Some(found) if *found == to => drop(self.written.remove(&name)),
+            _ => drop(self.written.insert(name, to)),
         }
     }
 
@@ -289,9 +289,9 @@ impl Controller {
     }
 }
 
-/// The values that the agent may change, by contract name.
-fn owned(table: &Table) -> BTreeMap<String, u64> {
+/// The values that the agent may change.
+fn owned(table: &Table) -> BTreeMap<Value, u64> {
     let touched = table.timeouts.iter().filter(|(timeout, _)| timeout.spec().floor_key.is_some());
-    let timeouts = touched.map(|(timeout, seconds)| (timeout.name().to_owned(), u64::from(*seconds)));
-    timeouts.chain([("max".into(), table.max), ("buckets".into(), table.buckets)]).collect()
+    let timeouts = touched.map(|(timeout, seconds)| (Value::Timeout(*timeout), u64::from(*seconds)));
+    timeouts.chain([(Value::Max, table.max), (Value::Buckets, table.buckets)]).collect()
 }

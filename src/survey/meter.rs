@@ -7,7 +7,7 @@ use crate::documents;
 use crate::error::Result;
 use crate::gauge::Gauge;
 use crate::kernel::clock;
-use crate::model::{Settings, StatusDocument};
+use crate::model::{Settings, StatusDocument, Value};
 use crate::policy::{self, Memory};
 
 /// Reads how full a table is. Belongs to the thread that opened it, which it moves into the namespace.
@@ -15,7 +15,7 @@ pub struct Meter<'a> {
     target: &'a Target,
     settings: &'a Settings,
     gauge: Gauge,
-    found: BTreeMap<String, u64>,
+    found: BTreeMap<Value, u64>,
 }
 
 impl<'a> Meter<'a> {

@@ -223,7 +223,10 @@ fn held(question: &Question<'_>) -> BTreeMap<String, u64> {
     let (boot_id, inode) = (clock::boot_id(), question.target.netns().inode);
     let peek = |dir: &PathBuf| Baseline::peek(dir, &boot_id, inode);
     let values = question.baselines.iter().filter_map(peek).flat_map(|baseline| baseline.values);
-    values.filter(|(_, held)| held.written.is_some()).map(|(name, held)| (name, held.found)).collect()
+    values
+        .filter(|(_, held)| held.written.is_some())
+        .map(|(name, held)| (name.to_string(), held.found))
+        .collect()
 }
 
 /// What puts a command into the namespace.

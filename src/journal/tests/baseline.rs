@@ -7,8 +7,8 @@ const INODE: u64 = 4_026_531_840;
 
 fn taken() -> Baseline {
     let mut baseline = Baseline::new(BOOT, netns());
-    baseline.will_write("max", 65_536, 131_072);
-    baseline.will_write("tcp_timeout_established", 432_000, 86_400);
+    baseline.will_write(Value::Max, 65_536, 131_072);
+    baseline.will_write(Value::ESTABLISHED, 432_000, 86_400);
     baseline
 }
 
@@ -38,8 +38,11 @@ fn what_was_saved_is_loaded_by_its_own_boot_and_namespace() {
     assert!(matches!(Baseline::load(&dir, BOOT, INODE), Loaded::None));
     let mut baseline = taken();
     baseline.save(&dir).unwrap();
-    baseline.will_write("max", 131_072, 262_144);
-    assert_eq!((baseline.values["max"].found, baseline.values["max"].written), (65_536, Some(262_144)));
+    baseline.will_write(Value::Max, 131_072, 262_144);
+    assert_eq!(
+        (baseline.values[&Value::Max].found, baseline.values[&Value::Max].written),
+        (65_536, Some(262_144))
+    );
     baseline.save_before_write(&dir).unwrap();
     match Baseline::load(&dir, BOOT, INODE) {
         Loaded::Ours(loaded) => assert_eq!(loaded, baseline),
@@ -121,7 +124,7 @@ fn a_save_that_fails_leaves_the_one_before() {
     let before = fs::read(dir.path().join("baseline.json")).unwrap();
     std::os::unix::fs::symlink("/dev/full", dir.path().join("baseline.json.tmp")).unwrap();
     let mut changed = taken();
-    changed.will_write("buckets", 1, 2);
+    changed.will_write(Value::Buckets, 1, 2);
     let error = changed.save_before_write(dir.path()).unwrap_err();
     assert!(error.why.contains("No space left") && error.hint.is_some(), "{error}");
     assert_eq!(fs::read(dir.path().join("baseline.json")).unwrap(), before);

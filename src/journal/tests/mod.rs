@@ -10,6 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::model::Value;
+
 use crate::model::{Draft, JournalRecord, Netns, RecordEvent};
 
 use super::Journal;

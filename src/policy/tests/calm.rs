@@ -187,13 +187,13 @@ fn max_stays_where_it_may_not_be_lowered_or_was_never_limited() {
     stays(|agent| agent.snapshot.owns_host_values = false);
     stays(|agent| agent.settings.capacity.enabled = false);
     stays(|agent| {
-        agent.memory.baseline.insert("max".into(), 0);
+        agent.memory.baseline.insert(Value::Max, 0);
     });
     stays(|agent| {
-        agent.memory.baseline.remove("max");
+        agent.memory.baseline.remove(&Value::Max);
     });
     stays(|agent| {
-        agent.memory.baseline.insert("max".into(), 400_000);
+        agent.memory.baseline.insert(Value::Max, 400_000);
     });
 }
 
@@ -248,7 +248,7 @@ fn only_what_is_below_its_baseline_is_put_back() {
     // Longer than found, and one that the agent knows no baseline of: somebody else's.
     agent.snapshot.timeouts.insert(timeout("udp_timeout"), 90);
     agent.snapshot.timeouts.insert(timeout("gre_timeout"), 10);
-    agent.memory.baseline.remove("gre_timeout");
+    agent.memory.baseline.remove(&Value::named("gre_timeout").expect("a timeout"));
     agent.at(NOW, 1000);
     let plan = agent.at(NOW + 10.0 * HOUR, 1000);
     assert!(plan.actions.is_empty() && plan.waiting.is_empty());

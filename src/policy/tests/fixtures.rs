@@ -49,8 +49,8 @@ pub fn pinned() -> Settings {
 
 /// What is remembered at the agent's start.
 pub fn fresh() -> Memory {
-    let timeouts = kernel_timeouts().into_iter().map(|(t, seconds)| (t.name().to_owned(), seconds.into()));
-    Memory { baseline: timeouts.chain([("max".to_owned(), MAX)]).collect(), ..Memory::default() }
+    let timeouts = kernel_timeouts().into_iter().map(|(t, seconds)| (Value::Timeout(t), seconds.into()));
+    Memory { baseline: timeouts.chain([(Value::Max, MAX)]).collect(), ..Memory::default() }
 }
 
 pub fn at_level(level: Level) -> Memory {

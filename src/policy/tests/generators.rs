@@ -5,7 +5,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::fixtures::*;
-use crate::model::*;
+use crate::model::{Value as KernelValue, *};
 use crate::policy::{Flushed, Memory, OtherHand};
 
 pub fn config() -> ProptestConfig {
@@ -222,10 +222,11 @@ fn level() -> impl Strategy<Value = Level> {
     prop::sample::select(vec![Level::Normal, Level::High, Level::Critical])
 }
 
-fn baseline() -> impl Strategy<Value = std::collections::BTreeMap<String, u64>> {
-    let names: Vec<&str> = Timeout::all().map(Timeout::name).chain(["max", "buckets", "events"]).collect();
-    let value = prop_oneof![4 => 0..500_000u64, 1 => number()];
-    btree_map(prop::sample::select(names).prop_map(str::to_owned), value, 0..40)
+fn baseline() -> impl Strategy<Value = std::collections::BTreeMap<KernelValue, u64>> {
+    let of_host = [KernelValue::Max, KernelValue::Buckets, KernelValue::Events];
+    let values: Vec<KernelValue> = Timeout::all().map(KernelValue::Timeout).chain(of_host).collect();
+    let number = prop_oneof![4 => 0..500_000u64, 1 => number()];
+    btree_map(prop::sample::select(values), number, 0..40)
 }
 
 /// Other hands, writes of late, and a flush that may not show.
@@ -236,8 +237,9 @@ fn traces() -> BoxedStrategy<Memory> {
         times,
         drift,
     });
-    let names = vec!["max", "tcp_timeout_established", "udp_timeout_stream", "generic_timeout"];
-    let hands = btree_map(prop::sample::select(names).prop_map(str::to_owned), hand, 0..3);
+    let names = ["max", "tcp_timeout_established", "udp_timeout_stream", "generic_timeout"];
+    let values: Vec<KernelValue> = names.into_iter().filter_map(KernelValue::named).collect();
+    let hands = btree_map(prop::sample::select(values), hand, 0..3);
     let unsettled = vec((moment(), moment(), number(), number(), moment()), 0..3);
     (hands, vec((moment(), any::<bool>()), 0..25), unsettled)
         .prop_map(|(hands, writes, unsettled)| Memory {

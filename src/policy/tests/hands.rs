@@ -2,8 +2,6 @@ use super::fixtures::*;
 use crate::model::*;
 use crate::policy::{Memory, decide};
 
-const ESTABLISHED: &str = "tcp_timeout_established";
-
 /// A table over critical, with enough idle entries that its timeout is shortened, and a memory of what was found.
 fn pressed(seconds: f64) -> Snapshot {
     let idle = seen(&[(Class::Established, &[(20_480, 30_000)])]);
@@ -13,7 +11,7 @@ fn pressed(seconds: f64) -> Snapshot {
 
 fn after(drift: Drift, times: u32) -> Memory {
     let mut memory = Memory { level: Level::High, relieving: true, ..fresh() };
-    (0..times).for_each(|_| memory.overridden(ESTABLISHED, drift, NOW));
+    (0..times).for_each(|_| memory.overridden(Value::ESTABLISHED, drift, NOW));
     memory
 }
 
@@ -43,10 +41,16 @@ fn it_says_who_and_when_it_is_set_again() {
 #[test]
 fn each_value_has_its_own_count_and_an_hour_forgets_it() {
     let mut memory = after(Drift::PutBack, 3);
-    memory.overridden("udp_timeout_stream", Drift::PutBack, NOW);
-    assert_eq!((memory.hands[ESTABLISHED].times, memory.hands["udp_timeout_stream"].times), (3, 1));
-    memory.overridden(ESTABLISHED, Drift::PutBack, NOW + 3600.0);
-    assert_eq!(memory.hands[ESTABLISHED].times, 1);
+    memory.overridden(Value::named("udp_timeout_stream").expect("a timeout"), Drift::PutBack, NOW);
+    assert_eq!(
+        (
+            memory.hands[&Value::ESTABLISHED].times,
+            memory.hands[&Value::named("udp_timeout_stream").expect("a timeout")].times
+        ),
+        (3, 1)
+    );
+    memory.overridden(Value::ESTABLISHED, Drift::PutBack, NOW + 3600.0);
+    assert_eq!(memory.hands[&Value::ESTABLISHED].times, 1);
 }
 
 #[test]
@@ -75,7 +79,7 @@ fn what_the_agent_had_set_itself_is_no_other_hand() {
 /// max was written over by somebody else at `NOW`.
 fn max_is_theirs(drift: Drift) -> Memory {
     let mut memory = at_level(Level::High);
-    memory.overridden("max", drift, NOW);
+    memory.overridden(Value::Max, drift, NOW);
     memory
 }
 
@@ -100,7 +104,7 @@ fn a_full_table_has_max_raised_over_any_hand_and_no_more_often_than_each_ten_sec
         // And put back at once.
         let again = |seconds| {
             let mut memory = memory.clone();
-            memory.overridden("max", drift, NOW + seconds);
+            memory.overridden(Value::Max, drift, NOW + seconds);
             decide(&Snapshot { now_seconds: NOW + seconds, ..table(99_000) }, &memory, &settings).0
         };
         assert_eq!(raised(&again(9.9)), None);

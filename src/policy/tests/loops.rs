@@ -202,7 +202,7 @@ fn of_two_agents_one_writes_max() {
     let mut owner = World::new(50_000, 0, Settings::default());
     let mut other = World::new(70_000, 0, Settings::default());
     other.snapshot.owns_host_values = false;
-    other.memory.baseline.remove("max");
+    other.memory.baseline.remove(&Value::Max);
     for _ in 0..seconds(60.0) {
         owner.add(200, 0);
         other.add(120, 0);

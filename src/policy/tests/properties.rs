@@ -229,12 +229,12 @@ proptest! {
         let m = Memory { low_since_seconds: Some(NOW - calm), ..m };
         let (plan, _) = decide(&s, &m, &c);
         if let Some(to) = lowered(&plan) {
-            prop_assert!(to < s.max && to >= m.baseline["max"]);
+            prop_assert!(to < s.max && to >= m.baseline[&Value::Max]);
             prop_assert!(to as f64 >= s.entries as f64 * 100.0 / c.pressure.low_percent);
             prop_assert!(calm >= 3600.0 && s.owns_host_values);
         }
         for (name, to) in restored(&plan) {
-            prop_assert_eq!(u64::from(to), m.baseline[name]);
+            prop_assert_eq!(u64::from(to), m.baseline[&Value::Timeout(timeout(name))]);
             prop_assert!(s.timeouts[&timeout(name)] < to);
             prop_assert!(calm >= c.pressure.calm_seconds && calm >= m.calm_needed_seconds);
         }

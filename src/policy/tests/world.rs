@@ -179,7 +179,11 @@ impl World {
             None => Some(std::mem::replace(&mut self.snapshot.max, now)),
         };
         if held != Some(now) {
-            self.memory.overridden(name, Drift::PutBack, self.snapshot.now_seconds);
+            self.memory.overridden(
+                Value::named(name).expect("a value"),
+                Drift::PutBack,
+                self.snapshot.now_seconds,
+            );
         }
     }
 }

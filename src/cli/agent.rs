@@ -1,4 +1,4 @@
-//! `ctctl agent`.
+//! The command `ctctl agent`.
 
 use super::args::{self, Global};
 use super::called;
@@ -10,7 +10,7 @@ pub use crate::agent::FILES;
 /// Runs the agent until it is told to end.
 ///
 /// # Errors
-/// The configuration's and the agent's.
+/// Those of the configuration and of the agent.
 pub fn run(global: &Global, options: &args::Agent) -> Result<u8> {
     let (settings, config) = config::load(global.config.as_deref())?;
     let _pending = log::init(settings.log.format, global.verbosity());
@@ -28,7 +28,7 @@ pub fn run(global: &Global, options: &args::Agent) -> Result<u8> {
 /// Becomes the process that writes an agent's files.
 ///
 /// # Errors
-/// Where it was not started by an agent.
+/// The process was not started by an agent.
 pub fn keep_files() -> Result<u8> {
     agent::keep_files().map(|()| 0)
 }

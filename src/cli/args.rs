@@ -65,14 +65,14 @@ pub struct Global {
 }
 
 impl Global {
-    /// `-v` counts up, `-q` down.
+    /// Returns the log verbosity: the number of `-v` minus the number of `-q`.
     pub fn verbosity(&self) -> i8 {
         let level = i16::from(self.verbose) - i16::from(self.quiet);
         level.clamp(i8::MIN.into(), i8::MAX.into()) as i8
     }
 }
 
-/// `--color`.
+/// Values of `--color`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum Color {
@@ -81,7 +81,7 @@ pub enum Color {
     Never,
 }
 
-/// One subcommand.
+/// A subcommand and its arguments.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run the agent in the foreground: subscribe, count, decide, act, journal
@@ -91,7 +91,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  ctctl status\n  ctctl status --check --require-agent\n  \
         ctctl status --all\n\nExit code of --check: 0 normal, 1 high, 2 critical, 3 anything else.")]
     Status(Status),
-    /// Who fills the table
+    /// Sources that fill the table
     #[command(
         after_help = "Examples:\n  ctctl top-sources -n 5\n  ctctl top-sources --prefix 24,64 --by unreplied\n  \
         ctctl top-sources -p udp --dport 53 --not --assured\n  \
@@ -99,7 +99,7 @@ pub enum Command {
         ctctl top-sources -n 0 --direct --json"
     )]
     TopSources(TopSources),
-    /// The same, live and full-screen: usage over time, sources, what the agent does and why
+    /// `top-sources` live and full-screen: usage over time, sources, what the agent does and why
     #[command(after_help = "Examples:\n  ctctl top\n  ctctl top --by new --prefix 24,64\n\n\
         Keys: q quit, enter a source's connections, esc back, s sort, r reverse, p prefix, / filter, \
         space freeze the screen, f flush, ? help.")]
@@ -121,7 +121,7 @@ pub enum Command {
         Exit code: 1 if declined, 3 if interrupted, 2 without a terminal to ask on and without --yes."
     )]
     Flush(Flush),
-    /// What the policy would do now, and why; touches nothing
+    /// Show what the policy would do now, and why; touches nothing
     #[command(after_help = "Examples:\n  ctctl plan\n  ctctl plan --snapshot >gw.json\n  \
         ctctl --config tighter.toml plan --from gw.json")]
     Plan(Plan),
@@ -129,13 +129,13 @@ pub enum Command {
     #[command(after_help = "Examples:\n  ctctl history -n 5\n  ctctl history --since 2h\n  \
         ctctl history --since '2026-11-20 08:00' --json")]
     History(History),
-    /// The agent watches on and touches nothing, until `ctctl resume`
+    /// Make the agent watch on and touch nothing, until `ctctl resume`
     #[command(after_help = "Examples:\n  ctctl pause --for 10m\n  ctctl pause")]
     Pause(Pause),
-    /// The agent acts again
+    /// Make the agent act again
     #[command(after_help = "Example:\n  ctctl resume")]
     Resume,
-    /// The agent reads its configuration again
+    /// Make the agent read its configuration again
     #[command(after_help = "Example:\n  ctctl reload")]
     Reload,
     /// Put back every value that the agent changed, as far as that is safe now; say what waits
@@ -180,15 +180,15 @@ pub enum Command {
     Help(Help),
 }
 
-/// `help`.
+/// Arguments of `help`.
 #[derive(Args, Debug)]
 pub struct Help {
-    /// The command, and what stands below it
+    /// Command, with its subcommand if it has one
     #[arg(value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 
-/// `persist`.
+/// Arguments of `persist`.
 #[derive(Args, Debug)]
 pub struct Persist {
     /// Show what would change, write nothing
@@ -199,7 +199,7 @@ pub struct Persist {
     pub root: Option<PathBuf>,
 }
 
-/// `lifeline`.
+/// Arguments of `lifeline`.
 #[derive(Args, Debug)]
 pub struct Lifeline {
     /// TCP port of this host; may be repeated [default: that of the SSH session, else 22]
@@ -208,7 +208,7 @@ pub struct Lifeline {
     /// Put the rules into the kernel, instead of printing them
     #[arg(long)]
     pub apply: bool,
-    /// The kernel ends it after this time (90, 90s, 10m, 2h) [default: 1h]
+    /// The kernel takes the rules out after this time (90, 90s, 10m, 2h) [default: 1h]
     #[arg(long = "for", value_name = "DURATION", value_parser = value::lasting, allow_hyphen_values = true)]
     pub seconds: Option<u64>,
     /// Take the rules away, those of every port and those whose time is over
@@ -216,14 +216,14 @@ pub struct Lifeline {
     pub remove: bool,
 }
 
-/// `generate`.
+/// Arguments of `generate`.
 #[derive(Args, Debug)]
 pub struct Generate {
     #[command(subcommand)]
     pub file: File,
 }
 
-/// What `generate` prints.
+/// Files that `generate` prints.
 #[derive(Subcommand, Debug)]
 pub enum File {
     /// The manual, ctctl(8)
@@ -234,7 +234,7 @@ pub enum File {
         after_help = "Example:\n  ctctl generate completions bash >/usr/share/bash-completion/completions/ctctl"
     )]
     Completions {
-        /// The shell
+        /// Shell that the completions are for
         #[arg(value_name = "SHELL", value_enum)]
         shell: clap_complete::Shell,
     },
@@ -247,7 +247,7 @@ pub enum File {
     Unit,
 }
 
-/// `agent`.
+/// Arguments of `agent`.
 #[derive(Args, Debug)]
 pub struct Agent {
     /// Decide and journal, change nothing
@@ -255,7 +255,7 @@ pub struct Agent {
     pub dry_run: bool,
 }
 
-/// `plan`.
+/// Arguments of `plan`.
 #[derive(Args, Debug)]
 pub struct Plan {
     /// Decide again what was recorded with --snapshot (`-`: from standard input), without a kernel or rights; with the
@@ -267,7 +267,7 @@ pub struct Plan {
     pub snapshot: bool,
 }
 
-/// `list`.
+/// Arguments of `list`.
 #[derive(Args, Debug)]
 pub struct List {
     /// In the form of `conntrack -L`, for scripts that read that
@@ -277,29 +277,30 @@ pub struct List {
     pub filters: FilterArguments,
 }
 
-/// `flush`.
+/// Arguments of `flush`.
 #[derive(Args, Debug)]
 pub struct Flush {
-    /// What the agent would give up at level high: of a class, idle for certain past its floor; with filters, of these
+    /// Entries that the agent would give up at level high: of a class, idle for certain past its floor; with filters,
+    /// of these
     #[arg(long)]
     pub stale: bool,
     /// Show what would go, delete nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Delete so many at most: the least recently active, and above 65536 as they are met
+    /// Delete at most N entries: the least recently active, and above 65536 as they are met
     #[arg(long, value_name = "N", value_parser = value::limit, allow_hyphen_values = true)]
     pub limit: Option<u64>,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
-    /// Also what is protected: by the configuration, or as the agent protects it by itself
+    /// Delete protected entries too: those of the configuration, and those that the agent protects by itself
     #[arg(long)]
     pub even_protected: bool,
     #[command(flatten)]
     pub filters: FilterArguments,
 }
 
-/// `history`.
+/// Arguments of `history`.
 #[derive(Args, Debug)]
 pub struct History {
     /// The last N acts, a line each (with -v or --json: records); 0 is all [default: 20, with --since all]
@@ -310,7 +311,7 @@ pub struct History {
     pub since: Option<Timestamp>,
 }
 
-/// `pause`.
+/// Arguments of `pause`.
 #[derive(Args, Debug)]
 pub struct Pause {
     /// Act again after this time (90, 90s, 10m, 2h, 1d, 1h30m)
@@ -318,21 +319,21 @@ pub struct Pause {
     pub seconds: Option<u64>,
 }
 
-/// `revert`.
+/// Arguments of `revert`.
 #[derive(Args, Debug)]
 pub struct Revert {
-    /// Also what is not safe now
+    /// Put back what is not safe now, too
     #[arg(long)]
     pub force: bool,
 }
 
-/// `doctor`.
+/// Arguments of `doctor`.
 #[derive(Args, Debug)]
 pub struct Doctor {
     /// Examine the files below this directory (a mounted image), and no running kernel
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// How long to watch whether counters rise (0, 1s, 1m; at most 1h)
+    /// Time to watch for counters that rise (0, 1s, 1m; at most 1h)
     #[arg(long, value_name = "DURATION", value_parser = value::sample, default_value = "1s",
         allow_hyphen_values = true, conflicts_with = "root")]
     pub sample: u64,

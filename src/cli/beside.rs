@@ -1,27 +1,28 @@
-//! Asks the agent what it knows of entries that a command reads from the kernel itself.
+//! Asks the agent about entries that a command reads from the kernel itself.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::output;
 use super::place::Place;
-use super::reach::{self, Without};
+use super::reach::{self, NoAnswer};
 use crate::control::Client;
 use crate::error::{Error, Result};
 use crate::model::{EntryId, EntryRow, Knowledge};
 use crate::survey::{KnowsEntries, Target};
 
-/// For one answer: the agent answers between two acts.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// For all answers to one command together, beyond 10 ms for each, which an agent that is busy with others may take.
-const ALL: Duration = Duration::from_secs(10);
+/// Longest wait for one answer: an agent answers between two acts.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for all answers to one command together, beyond 10 ms for each, which an agent that serves other
+/// clients may take.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The agent on a socket, asked of single entries for as long as it answers in time.
+/// The agent on a socket, which is asked about single entries for as long as it answers in time.
 struct Agent {
     client: Client,
     inode: u64,
     left: Duration,
-    /// With `-q`, and on a full screen, nothing is said beside the answer.
+    /// True if a notice is printed when the agent stops answering; false with `-q`, and on a full screen.
     tells: bool,
 }
 
@@ -30,7 +31,7 @@ impl KnowsEntries for Agent {
         const FREE: Duration = Duration::from_millis(10);
         let started = Instant::now();
         let rows = entries.iter().map(EntryRow::from).collect();
-        let answer = self.client.within(PATIENCE.min(self.left)).knowledge(rows);
+        let answer = self.client.within(ANSWER_TIMEOUT.min(self.left)).knowledge(rows);
         self.left = self.left.saturating_sub(started.elapsed().saturating_sub(FREE));
         let why = match answer {
             Ok(document) if document.netns.inode == self.inode && !self.left.is_zero() => {
@@ -49,18 +50,19 @@ impl KnowsEntries for Agent {
 }
 
 impl Place {
-    /// The target, beside the agent of its namespace where one answers: what one look at the table leaves unknown is
-    /// asked of it. Beside one that does not tell and has heard another program write entries, arithmetic proves
-    /// nothing of any.
+    /// Returns the target that asks the agent of its namespace what one look at the table leaves unknown; `None` if no
+    /// agent answers there. If an agent is there but does not answer, and it has heard a foreign writer, then
+    /// arithmetic proves no entry idle.
     ///
     /// # Errors
-    /// As dup(2).
+    /// Those of dup(2).
     pub fn beside_agent(&self) -> Result<Option<Target>> {
         let (netns, tells) = (self.target.netns(), self.style.verbosity >= 0);
-        let first = reach::asked(&self.socket, netns, |client| client.within(PATIENCE).knowledge(Vec::new()));
+        let first =
+            reach::asked(&self.socket, netns, |client| client.within(ANSWER_TIMEOUT).knowledge(Vec::new()));
         let first = match first {
             Ok(first) => first,
-            Err(Without::Failed(socket, why)) => {
+            Err(NoAnswer::Failed(socket, why)) => {
                 output::notice(&format!(
                     "the agent on {socket} does not tell what it knows of entries: {why}"
                 ));
@@ -69,15 +71,15 @@ impl Place {
             Err(_) => return Ok(None),
         };
         let Ok(client) = Client::connect(&self.socket) else { return Ok(None) };
-        let agent = Agent { client, inode: netns.inode, left: ALL, tells };
+        let agent = Agent { client, inode: netns.inode, left: TOTAL_TIMEOUT, tells };
         self.target.beside(Arc::new(Mutex::new(agent)), &first).map(Some)
     }
 
-    /// Where its agent heard another program give entries the time that they have left (`conntrack -U`, `-I`), and is
-    /// not to be asked which: the same target, with idleness by arithmetic proven for none of them.
+    /// Returns a target for which arithmetic proves no entry idle, if the agent heard a foreign writer set the time
+    /// left of entries (`conntrack -U`, `-I`) and is not to be asked which entries those are; `None` if it heard none.
     ///
     /// # Errors
-    /// As dup(2).
+    /// Those of dup(2).
     pub fn distrusting(&self) -> Result<Option<Target>> {
         let status = reach::asked(&self.socket, self.target.netns(), Client::status_at_hand);
         let others_update = status.is_ok_and(|status| status.agent.is_some_and(|agent| agent.others_update));
@@ -85,7 +87,7 @@ impl Place {
     }
 }
 
-/// The error of a command that would have to know what the agent did not tell of `entries`.
+/// Returns the error of a command that depends on what the agent knows of `entries` entries and did not tell.
 pub fn not_told(what: &str, entries: u64) -> Error {
     let why = format!("part only: the agent did not tell what it knows of {entries} entries, which stay");
     Error::unreachable(what, why).hint("run it again; if it stays so, see the agent's log")

@@ -1,5 +1,5 @@
-//! How this process was called, for the commands that it tells the operator to type: a command that was asked about
-//! one namespace must not be answered with a command about another.
+//! Completes the commands that ctctl tells the operator to type with the options that it was started with itself: the
+//! answer about one namespace must not name a command that acts on another.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -9,31 +9,31 @@ use clap::CommandFactory;
 
 use super::args::{Arguments, Global};
 
-/// Commands that mean no namespace and no agent.
-const ELSEWHERE: [&str; 3] = ["generate", "help", "simulate"];
+/// Commands that concern neither a namespace nor an agent.
+const WITHOUT_NAMESPACE: [&str; 3] = ["generate", "help", "simulate"];
 
 static CALLED: OnceLock<Called> = OnceLock::new();
 
-/// The options that say where.
+/// Options of this process that choose the namespace, the socket and the configuration.
 #[derive(Debug, Default)]
 struct Called {
-    /// ` --netns blue --socket /run/x.sock`; empty without any.
+    /// Text such as ` --netns blue --socket /run/x.sock`; empty if no option was given.
     options: String,
-    /// The commands that they belong to.
+    /// Names of the commands that take these options.
     commands: Vec<String>,
 }
 
-/// Keeps how the process was called; the first call counts.
+/// Stores the options that this process was started with; only the first call has an effect.
 pub fn keep(global: &Global) {
     let _ = CALLED.set(Called::of(global));
 }
 
-/// `text` with every `ctctl COMMAND` in it as it has to be typed here. Not for the command lines of other processes.
+/// Returns `text` with the options added to every `ctctl COMMAND` in it. Not for the command lines of other processes.
 pub fn complete(text: &str) -> Cow<'_, str> {
     CALLED.get().map_or(Cow::Borrowed(text), |called| called.complete(text))
 }
 
-/// `ctctl`, with the options that lead a second terminal to the agent that this one runs.
+/// Returns `ctctl` with the options by which a second terminal reaches the agent that this process runs.
 pub fn client(global: &Global) -> String {
     format!("ctctl{}", Called::of(global).options)
 }
@@ -50,7 +50,7 @@ impl Called {
         let options = given.map(|(option, value)| format!(" {option} {}", quoted(&value))).collect();
         let command = Arguments::command();
         let names = command.get_subcommands().map(clap::Command::get_name);
-        let commands = names.filter(|name| !ELSEWHERE.contains(name)).map(str::to_owned).collect();
+        let commands = names.filter(|name| !WITHOUT_NAMESPACE.contains(name)).map(str::to_owned).collect();
         Called { options, commands }
     }
 
@@ -75,7 +75,7 @@ impl Called {
         Cow::Owned(done)
     }
 
-    /// Whether a command of this program follows that asks or acts somewhere.
+    /// True if `after`, which follows `ctctl `, begins with a command that takes the options.
     fn is_meant(&self, after: &str) -> bool {
         let end = after.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(after.len());
         let line = after[end..].split('`').next().unwrap_or_default();
@@ -85,7 +85,7 @@ impl Called {
     }
 }
 
-/// A word of a shell.
+/// Quotes a word for a shell where that is needed.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,=".contains(c);
     match !word.is_empty() && word.chars().all(plain) {

@@ -1,4 +1,4 @@
-//! `ctctl doctor`.
+//! The command `ctctl doctor`.
 
 use super::args::{self, Global};
 use super::output;
@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::model::{DoctorDocument, Severity};
 use crate::survey;
 
-/// Examines files and kernel, and prints what was found.
+/// Examines files and kernel, and prints the findings.
 ///
 /// # Errors
-/// A directory that is none, a namespace that cannot be entered.
+/// The path of `--root` is no directory, or the namespace cannot be entered.
 pub fn run(global: &Global, options: &args::Doctor) -> Result<u8> {
     let document = match &options.root {
         Some(_) if global.netns.is_some() => {
@@ -45,7 +45,7 @@ fn running(global: &Global, options: &args::Doctor) -> Result<DoctorDocument> {
     })
 }
 
-/// How the program is called again to ask the same namespace and agent.
+/// Returns the beginning of a command line that asks about the same namespace and agent again.
 fn program(global: &Global) -> String {
     let path = |path: &std::path::PathBuf| path.display().to_string();
     let options = [
@@ -58,7 +58,8 @@ fn program(global: &Global) -> String {
     given.fold("ctctl".to_owned(), |program, option| program + &option)
 }
 
-/// What was found outweighs what could not be looked at: the answer is no already.
+/// Returns 1 if there is a warning or an error, else 3 if a part could not be examined. A finding outweighs a part that
+/// could not be examined, for it settles the answer.
 fn exit_code(document: &DoctorDocument) -> u8 {
     let partly = document.not_examined.iter().any(|part| part.failed);
     match document.severity {

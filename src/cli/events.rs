@@ -1,4 +1,4 @@
-//! `ctctl events`.
+//! The command `ctctl events`.
 
 use std::io::{self, Write};
 
@@ -14,7 +14,7 @@ use crate::survey::{self, Sink, Told};
 /// Prints events as they come.
 ///
 /// # Errors
-/// Where the kernel tells none.
+/// The kernel delivers no events.
 pub fn run(place: &Place, options: &args::Events) -> Result<u8> {
     let filters = &options.filters.0;
     if filters.need_idleness() {
@@ -39,7 +39,7 @@ pub fn run(place: &Place, options: &args::Events) -> Result<u8> {
 struct Lines<'a> {
     out: &'a mut dyn Write,
     place: &'a Place,
-    /// How many more are wanted.
+    /// Number of events still to print; `None` without `--count`.
     left: Option<u64>,
     seen: u64,
     lost: u64,

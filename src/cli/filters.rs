@@ -1,4 +1,4 @@
-//! FILTERS on the command line: the same for `list`, `events`, `flush` and `top-sources`.
+//! FILTERS on the command line, which `list`, `events`, `flush`, `top-sources` and `top` share.
 
 use std::ffi::OsStr;
 
@@ -12,17 +12,17 @@ use crate::model::{
     protocol_number,
 };
 
-/// The filters of a command, `--not` taken with what follows it.
+/// Filters of a command line; each `--not` is joined to the filter that follows it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FilterArguments(pub Filters);
 
-/// What help says above the filters.
+/// Heading of the filters in the help.
 pub const HEADING: &str = "Filters (all must match; repeated values of one are alternatives)";
 const NOT: &str = "not";
 const NETWORK_HINT: &str = "write an address or a network: 10.0.0.1, 10.0.0.0/8, 2001:db8::/32";
 const MARK_HINT: &str = "write a value, with a mask if only some bits count: 7, 0x1/0xff";
 
-/// Every filter: its long and short option, its value, what it wants.
+/// Returns every filter: its long and short option, its value, and the condition that it becomes.
 fn arguments() -> Vec<Arg> {
     vec![
         net("source", "source of the original direction: who opened the connection", Wanted::Source)
@@ -86,7 +86,8 @@ fn number(name: &'static str, value: &'static str, help: &'static str, wanted: f
     valued(name, value, help, parse)
 }
 
-/// A filter without a value. It is an argument with one that is never written, so that each use has its place.
+/// Builds a filter without a value. It is declared as an option whose value is never written, so that each use of it
+/// has an index on the command line.
 fn flag(name: &'static str, help: &'static str) -> Arg {
     let wanted = if name == "assured" { Wanted::Assured } else { Wanted::Unreplied };
     let parse = move |_: &str| Ok::<_, BadValue>(wanted);
@@ -112,16 +113,16 @@ fn mark(text: &str) -> Result<Wanted, BadValue> {
     })
 }
 
-/// A value that has a name; of one that has not, clap names the nearest.
+/// Parser of a value that is a name; for an unknown name clap suggests the nearest one.
 #[derive(Clone)]
 struct Named {
     read: fn(&str) -> Option<Wanted>,
     names: fn() -> Vec<&'static str>,
-    /// What numbers there are, where a number is a value too.
+    /// Hint about the numbers that are accepted; `None` where only names are.
     numbers: Option<&'static str>,
 }
 
-/// In lower case with `-`; as `conntrack` writes them too.
+/// TCP states in lower case with `-`. The spelling of `conntrack`, upper case with `_`, is read too.
 const STATES: Named = Named {
     read: |text| {
         let name = text.to_ascii_lowercase().replace('_', "-");
@@ -143,7 +144,7 @@ const FAMILIES: Named = Named {
 
 const PROTOCOLS: Named = Named {
     read: |text| protocol_number(text).map(Wanted::Protocol),
-    // What has another name is not offered twice.
+    // A protocol's second name is not offered.
     names: || {
         protocol_names().filter(|name| protocol_number(name).and_then(protocol_name) == Some(name)).collect()
     },

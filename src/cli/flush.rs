@@ -1,11 +1,11 @@
-//! `ctctl flush`.
+//! The command `ctctl flush`.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::knowing::Knowing;
 use super::place::Place;
-use super::reach::{self, Without};
+use super::reach::{self, NoAnswer};
+use super::remembered::RememberedEntries;
 use super::render::flush::FlushDocument;
 use super::render::quantity::counted;
 use super::{args, beside, output, render};
@@ -13,10 +13,11 @@ use crate::error::{Error, Result};
 use crate::model::HandFlush;
 use crate::survey::{self, Flush, Flushed, Preview, Target, Wish};
 
-/// Shows what would go, asks, and deletes it.
+/// Shows the entries that would be deleted, asks for consent, and deletes them.
 ///
 /// # Errors
-/// Where it is not said what is to go or that it may, where it was declined, and where the kernel refuses.
+/// Neither a filter nor `--stale` was given, there is no terminal to ask on, the operator declined, or the kernel
+/// refused.
 pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
     let filters = &options.filters.0;
     if !options.stale && filters.is_empty() {
@@ -25,17 +26,17 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
             "say what is to go: `ctctl flush --stale`, `ctctl flush -s 10.0.0.7`; --dry-run only shows it";
         return Err(Error::usage("flush", why).hint(hint));
     }
-    let knowing = Knowing::of(place, filters);
+    let remembered = RememberedEntries::of(place, filters);
     let wish = Wish {
         filters,
-        known: knowing.known(),
+        known: remembered.known(),
         stale: options.stale,
         only_looks: options.dry_run,
         even_protected: options.even_protected,
         limit: options.limit.unwrap_or(u64::MAX),
     };
     let at_once = options.yes && !options.dry_run && options.limit.is_none();
-    // A preview tells of idleness whatever is wanted gone.
+    // A preview shows idleness, even where the filters do not ask for it.
     let asks_agent = !at_once || options.stale || filters.need_idleness();
     let beside = if asks_agent { place.beside_agent()? } else { None };
     let target = beside.as_ref().unwrap_or(&place.target);
@@ -44,7 +45,7 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
     }
     let (flush, preview) = Flush::preview(target, &place.settings, wish)?;
     let may_ask = options.yes || (io::stdin().is_terminal() && io::stderr().is_terminal());
-    // Where nothing goes there is nothing to ask.
+    // If nothing matches there is nothing to ask.
     if !options.dry_run && !may_ask && preview.matched > 0 {
         return Err(Error::usage("flush", "there is no terminal to ask on, and --yes is not given")
             .hint("--yes deletes without asking; --dry-run only shows what would go"));
@@ -52,7 +53,7 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
     if !place.json && place.style.verbosity >= 0 {
         let write = |out: &mut dyn Write| render::flush::write_preview(out, &preview, options, &place.style);
         match asks(options, &preview) && !io::stdout().is_terminal() {
-            // Before the question, whatever becomes of the output: a pipe shows it when it likes.
+            // The preview has to be seen before the question; standard output may be a pipe that shows it later.
             true => write(&mut io::stderr()).map_err(|error| Error::unreachable("terminal", error))?,
             false => output::print(write).map(drop)?,
         }
@@ -65,8 +66,8 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
     report(place, options, &preview, &flushed)
 }
 
-/// Nobody is to be asked, and nobody to be chosen: what is meant goes as the walk meets it, and is shown with what came
-/// of it.
+/// Deletes entries as the walk meets them, without a question or a choice among them, and prints the preview together
+/// with the result.
 fn delete_at_once(place: &Place, target: &Target, options: &args::Flush, wish: Wish<'_>) -> Result<u8> {
     let mut bar = Progress::new(place.style.verbosity >= 0, None);
     let started = Instant::now();
@@ -80,17 +81,18 @@ fn delete_at_once(place: &Place, target: &Target, options: &args::Flush, wish: W
     report(place, options, &preview, &flushed)
 }
 
-/// Whether it waits for a word.
+/// True if the operator is asked for consent.
 fn asks(options: &args::Flush, preview: &Preview) -> bool {
     !options.yes && !options.dry_run && preview.matched > 0
 }
 
-/// `None`: nothing was to be deleted, or not any more.
+/// Asks where consent is needed, then deletes. Returns `None` for a dry run, if nothing matched, or if the operator
+/// declined.
 fn act(place: &Place, options: &args::Flush, flush: Flush<'_>, preview: &Preview) -> Result<Option<Flushed>> {
     if options.dry_run || preview.matched == 0 {
         return Ok(None);
     }
-    // What was shown is what goes, however many come meanwhile.
+    // At most the number of entries that was shown is deleted, however many arrive in the meantime.
     let limit = options.limit.unwrap_or(u64::MAX).min(preview.matched);
     if !options.yes && !agreed(limit, preview)? {
         return Ok(None);
@@ -104,7 +106,7 @@ fn act(place: &Place, options: &args::Flush, flush: Flush<'_>, preview: &Preview
     Ok(Some(flushed))
 }
 
-/// Who deleted how many by hand is for the journal: the agent's, or without one that of its directory.
+/// Records the flush in the journal: through the agent, or without one in its directory.
 fn keep_record(place: &Place, options: &args::Flush, requested: u64, deleted: u64, took: Duration) {
     if requested == 0 {
         return;
@@ -115,9 +117,9 @@ fn keep_record(place: &Place, options: &args::Flush, requested: u64, deleted: u6
     let flush =
         HandFlush { requested, deleted, duration_seconds: took.as_secs_f64(), wanted: wanted.join(" ") };
     match reach::agent(&place.socket, place.target.netns()) {
-        // An agent may refuse who is not root: that is no failure of the flush.
+        // An agent may refuse a user other than root: the flush has not failed for that.
         Ok(mut client) => drop(client.tell_flush(flush)),
-        Err(Without::NoAgent(_) | Without::Elsewhere(..)) => {
+        Err(NoAnswer::NoAgent(_) | NoAnswer::Elsewhere(..)) => {
             survey::record_flush(&place.target, &place.settings, flush);
         }
         Err(_) => {}
@@ -169,10 +171,10 @@ fn report(place: &Place, options: &args::Flush, preview: &Preview, flushed: &Flu
     Ok(0)
 }
 
-/// How far it is, on a terminal.
+/// Progress line on a terminal.
 struct Progress {
     shown: bool,
-    /// Of so many, where that is known.
+    /// Number of entries to delete; `None` if it is not known beforehand.
     of: Option<u64>,
     at: Instant,
     wrote: bool,
@@ -195,7 +197,7 @@ impl Progress {
 
     fn end(&self) {
         if self.wrote {
-            // Back to an empty line.
+            // Clears the line.
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }

@@ -1,4 +1,4 @@
-//! `ctctl generate`.
+//! The command `ctctl generate`.
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command, CommandFactory};
@@ -11,7 +11,7 @@ use crate::error::Result;
 /// Prints one file.
 ///
 /// # Errors
-/// A configuration that is named and wrong, and standard output's.
+/// The configuration that was named is wrong, or standard output cannot be written.
 pub fn run(global: &Global, file: &File) -> Result<u8> {
     let text = match file {
         File::Man => manual::page(Arguments::command()),
@@ -27,11 +27,11 @@ pub fn run(global: &Global, file: &File) -> Result<u8> {
     Ok(0)
 }
 
-/// The command line as shells complete it: `help` takes the names of the other commands.
+/// Returns the command line for completions, in which `help` takes the names of the other commands.
 fn completed() -> Command {
     let command = Arguments::command();
     let names = command.get_subcommands().map(|sub| sub.get_name().to_owned());
-    // clap keeps what it is given for as long as it runs, and this process prints and ends.
+    // clap needs names that live until the process ends; this process prints once and ends.
     let names: Vec<&'static str> = names.map(|name| &*name.leak()).collect();
     let named = |arg: Arg| arg.value_parser(PossibleValuesParser::new(names));
     command.mut_subcommand("help", |help| help.mut_arg("command", named))

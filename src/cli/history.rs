@@ -1,22 +1,22 @@
-//! `ctctl history`.
+//! The command `ctctl history`.
 
 use super::args;
 use super::place::Place;
-use super::reach::{self, Without};
+use super::reach::{self, NoAnswer};
 use super::{output, render};
 use crate::error::Result;
 use crate::journal;
 use crate::model::JournalRecord;
 
-/// How many acts are shown where the operator asks for neither a number nor a time.
+/// Number of acts shown if the operator gives neither a number nor a time.
 const DEFAULT_ACTS: u64 = 20;
-/// Records of one act at most: its intent, and an end for each class, or for each value that goes back.
+/// Most records of one act: its intent, and an end for each class, or for each value that goes back.
 const RECORDS_OF_ACT: u64 = 32;
 
-/// Prints the journal: the agent's where it is there, else the file.
+/// Prints the journal as the agent has it, or without an agent the journal file.
 ///
 /// # Errors
-/// Where neither can be read.
+/// Neither can be read.
 pub fn run(place: &Place, options: &args::History) -> Result<u8> {
     let limit = options.limit.unwrap_or(if options.since.is_some() { 0 } else { DEFAULT_ACTS });
     let each = place.json || place.style.verbosity > 0;
@@ -35,7 +35,7 @@ fn records(place: &Place, options: &args::History, limit: u64) -> Result<Vec<Jou
     let asked = reach::agent(&place.socket, place.target.netns()).and_then(|mut client| {
         let since = options.since.map(|moment| moment.to_string());
         let failed = |error: crate::error::Error| {
-            Without::Failed(place.socket.display().to_string(), error.to_string())
+            NoAnswer::Failed(place.socket.display().to_string(), error.to_string())
         };
         client.history(limit, since).map_err(failed)
     });

@@ -1,4 +1,4 @@
-//! `ctctl lifeline`.
+//! The command `ctctl lifeline`.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -13,14 +13,15 @@ use crate::error::{Error, Result};
 use crate::lifeline::{self, Order, TABLE};
 use crate::model::{LifelineDocument, LifelinePort, LifelineTable};
 
-/// An hour: longer than it takes to make room, shorter than an open door is forgotten.
+/// Time that a port stays untracked unless `--for` says otherwise. An hour is longer than it takes to make room in the
+/// table, and shorter than it takes to forget an open port.
 const DEFAULT_SECONDS: u64 = 3600;
 const SSH: u16 = 22;
 
 /// Prints, applies or removes the rules.
 ///
 /// # Errors
-/// As [`lifeline::run`]; exit 1 where what was printed would lock out, 3 where it was not checked.
+/// Those of [`lifeline::run`]; exit 1 if the printed rules would lock the port out, 3 if they could not be checked.
 pub fn run(global: &Global, options: &args::Lifeline) -> Result<u8> {
     let place = Place::find(global)?;
     let order = match (options.apply, options.remove) {
@@ -45,7 +46,7 @@ pub fn run(global: &Global, options: &args::Lifeline) -> Result<u8> {
     lifeline::refusal(&document.refusals).or(not_checked).map_or(Ok(0), Err)
 }
 
-/// Those that were named, or that of the SSH session which this runs in, or SSH's.
+/// Returns the ports that were named, else the server port of the SSH session that this process runs in, else 22.
 fn ports(named: &[u16], session: Option<&str>) -> BTreeSet<u16> {
     // sshd(8): client's address and port, server's address and port.
     let own =
@@ -84,7 +85,7 @@ fn write(out: &mut dyn Write, document: &LifelineDocument, order: Order) -> io::
     }
 }
 
-/// What is to be known of a ruleset before it is loaded.
+/// Returns the comment lines printed above the rules: how they were checked, how long they hold, how to remove them.
 fn introduction(document: &LifelineDocument) -> Vec<String> {
     let ports = named(&document.ports);
     if !document.refusals.is_empty() {
@@ -117,7 +118,7 @@ fn introduction(document: &LifelineDocument) -> Vec<String> {
     lines
 }
 
-/// `Port 22`, `Ports 22, 443`.
+/// Returns `Port 22` or `Ports 22, 443`.
 fn named(ports: &[u16]) -> String {
     let word = if ports.len() == 1 { "Port" } else { "Ports" };
     format!("{word} {}", ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", "))
@@ -131,13 +132,13 @@ fn lasting(seconds: Option<u64>) -> String {
     seconds.map_or("for ever".into(), |seconds| format!("for {}", quantity::duration(seconds as f64)))
 }
 
-/// Ports of earlier calls, which stay.
+/// Returns the untracked ports that earlier calls added and that stay.
 fn others(document: &LifelineDocument) -> impl Iterator<Item = &LifelinePort> {
     let now = document.now.iter().flat_map(|table| &table.ports);
     now.filter(|port| !document.ports.contains(&port.port))
 }
 
-/// What a removal came to.
+/// Returns the sentence that says what was removed.
 fn removed(before: Option<&LifelineTable>) -> String {
     match before {
         Some(table) if !table.is_there => {

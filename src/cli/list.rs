@@ -1,9 +1,9 @@
-//! `ctctl list`.
+//! The command `ctctl list`.
 
 use std::io::{self, Write};
 
-use super::knowing::Knowing;
 use super::place::Place;
+use super::remembered::RememberedEntries;
 use super::render::quantity::counted;
 use super::render::{conntrack, entry};
 use super::{args, beside, output};
@@ -14,18 +14,18 @@ use crate::survey::{self, NotListed, Sink};
 const OTHERS_UPDATE: &str = "the agent heard another program write entries: the time left of those does not show for \
      how long they are idle";
 
-/// Prints entries as the kernel hands them out.
+/// Prints entries in the order in which the kernel dumps them.
 ///
 /// # Errors
-/// Where the kernel cannot be read, or the table was resized meanwhile.
+/// The kernel cannot be read, or the table was resized during the dump.
 pub fn run(place: &Place, options: &args::List) -> Result<u8> {
     let (settings, filters) = (&place.settings, &options.filters.0);
-    // Not clap's to say: --json is an option of every command.
+    // clap cannot refuse this combination: --json is an option of every command.
     if place.json && options.like_conntrack {
         return Err(Error::usage("usage", "--like-conntrack is text and cannot be --json")
             .hint("leave out one of the two"));
     }
-    let knowing = Knowing::of(place, filters);
+    let remembered = RememberedEntries::of(place, filters);
     let shown = !options.like_conntrack || filters.need_idleness();
     let beside = if shown { place.beside_agent()? } else { None };
     let target = beside.as_ref().unwrap_or(&place.target);
@@ -37,8 +37,8 @@ pub fn run(place: &Place, options: &args::List) -> Result<u8> {
         let header = place.json.then(|| survey::header(target));
         let mut lines = Lines { out, place, header, written: Ok(()) };
         listed = match options.like_conntrack {
-            true => survey::list_details(target, settings, filters, knowing.known(), &mut lines),
-            false => survey::list(target, settings, filters, knowing.known(), &mut lines),
+            true => survey::list_details(target, settings, filters, remembered.known(), &mut lines),
+            false => survey::list(target, settings, filters, remembered.known(), &mut lines),
         };
         lines.written
     })?;
@@ -57,11 +57,11 @@ pub fn run(place: &Place, options: &args::List) -> Result<u8> {
     }
 }
 
-/// One line an entry; what cannot be written any more ends the list.
+/// Writes one line per entry; the first line that cannot be written ends the list.
 struct Lines<'a> {
     out: &'a mut dyn Write,
     place: &'a Place,
-    /// Of JSON lines.
+    /// Header of JSON lines; `None` for text.
     header: Option<Header>,
     written: io::Result<()>,
 }
@@ -73,7 +73,7 @@ impl Lines<'_> {
         }
     }
 
-    /// Whoever reads gets what the kernel has told so far, and may have heard enough.
+    /// Flushes the output, so that the reader gets every entry dumped so far. Returns false if the output is closed.
     fn hand_on(&mut self) -> bool {
         if self.written.is_ok() {
             self.written = self.out.flush();

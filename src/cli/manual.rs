@@ -1,4 +1,4 @@
-//! ctctl(8): one page for all commands, from the definitions that the command line is read by.
+//! ctctl(8): one page for all commands, made from the definitions by which the command line is parsed.
 
 use clap::{Arg, Command};
 use clap_mangen::Man;
@@ -18,7 +18,7 @@ const DESCRIPTION: &[&str] = &[
      in text are local.",
 ];
 
-/// Where things are, in the order in which an operator meets them.
+/// Files of ctctl, in the order in which an operator meets them.
 const FILES: &[(&str, &str)] = &[
     (
         "/etc/ctctl/ctctl.toml",
@@ -46,7 +46,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("CTCTL_LOG", "levels of the agent's log by module, as tracing takes them: ctctl=debug"),
 ];
 
-/// The page.
+/// Returns the page as roff source.
 pub fn page(command: Command) -> Vec<u8> {
     let command = inline_values(command.disable_help_subcommand(true).subcommand_value_name("command"));
     let man = Man::new(command.clone()).section("8").title("CTCTL").manual("System Administration");
@@ -67,7 +67,7 @@ pub fn page(command: Command) -> Vec<u8> {
     let mut commands = Roff::new();
     commands.control("SH", ["COMMANDS"]);
     let _ = commands.to_writer(&mut page);
-    // Not built: options of every command are not repeated below each.
+    // The command is not built (`Command::build`), so that global options are not repeated below each command.
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
         section(&mut page, sub, "ctctl");
     }
@@ -82,7 +82,7 @@ pub fn page(command: Command) -> Vec<u8> {
     page
 }
 
-/// The values that an option takes, in its sentence: a list with a line for each fills the page.
+/// Writes the values that an option takes into its help sentence: a list with a line for each would fill the page.
 fn inline_values(command: Command) -> Command {
     let command = command.mut_args(|arg| {
         let values: Vec<String> =
@@ -100,7 +100,7 @@ fn is_filter(arg: &Arg) -> bool {
     arg.get_help_heading() == Some(filters::HEADING)
 }
 
-/// One command, and those below it.
+/// Writes the section of one command and of its subcommands.
 fn section(page: &mut Vec<u8>, command: &Command, above: &str) {
     let name = format!("{above} {}", command.get_name());
     let mut head = Roff::new();
@@ -122,7 +122,7 @@ fn section(page: &mut Vec<u8>, command: &Command, above: &str) {
     }
 }
 
-/// The command with its options, each with the name of its value; filters are a section of their own.
+/// Returns the command with its options, each with the name of its value. Filters have a section of their own.
 fn synopsis(command: &Command, name: &str) -> Vec<Inline> {
     let mut parts = vec![bold(name)];
     for arg in command.get_arguments().filter(|arg| !is_filter(arg)) {
@@ -154,7 +154,7 @@ fn synopsis(command: &Command, name: &str) -> Vec<Inline> {
     parts
 }
 
-/// The filters, once for all commands that take them.
+/// Writes the section on filters, once for all commands that take them.
 fn filters_section(page: &mut Vec<u8>) {
     let command = inline_values(Command::new("filters").disable_help_flag(true));
     let command = inline_values(<filters::FilterArguments as clap::Args>::augment_args(command));
@@ -168,7 +168,7 @@ fn filters_section(page: &mut Vec<u8>) {
     page.extend(body(&text));
 }
 
-/// Without the definitions that every piece begins with; sections become paragraphs of the command's own.
+/// Removes the macro definitions that each rendered piece begins with, and turns its sections into paragraphs.
 fn body(text: &[u8]) -> Vec<u8> {
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let kept = lines.filter(|line| !line.starts_with(b".ie ") && !line.starts_with(b".el "));
@@ -177,11 +177,11 @@ fn body(text: &[u8]) -> Vec<u8> {
     kept.flat_map(paragraph).collect()
 }
 
-/// What stands after the help, as it stands there.
+/// Writes the text that follows a command's help.
 fn examples(page: &mut Vec<u8>, command: &Command) {
     let Some(after) = command.get_after_help() else { return };
     let mut roff = Roff::new();
-    // Examples are lines of their own; what is said after them is a paragraph.
+    // Examples keep their line breaks; any other block becomes a paragraph.
     let after = after.to_string();
     for block in after.split("\n\n") {
         let lines = block.lines().any(|line| line.starts_with("  "));

@@ -1,8 +1,7 @@
-//! The command line: one file a subcommand, what it prints in `render`.
+//! The command line: one file a subcommand; `render` holds what they print.
 
 mod agent;
 mod args;
-mod asking;
 mod beside;
 mod called;
 mod doctor;
@@ -11,7 +10,6 @@ mod filters;
 mod flush;
 mod generate;
 mod history;
-mod knowing;
 mod lifeline;
 mod list;
 mod manual;
@@ -21,8 +19,10 @@ mod persist;
 mod place;
 mod plan;
 pub mod prefix;
+mod ranking_query;
 mod reach;
 mod reload;
+mod remembered;
 mod render;
 mod resolve;
 mod resume;
@@ -49,13 +49,13 @@ use render::check;
 
 use crate::error::{Error, Exit, Result};
 
-/// Runs the command that the process was started with; the exit code is the contract's.
+/// Runs the command that the process was started with, and returns the exit code of the contract.
 pub fn main() -> ExitCode {
     let line: Vec<OsString> = std::env::args_os().collect();
     if line.len() == 2 && line[1] == agent::FILES {
         return ended(agent::keep_files(), false);
     }
-    // A monitoring system must not read "critical" (2) from a usage error, so this is known before the line is.
+    // A monitoring system must not read "critical" (2) from a usage error, so `--check` is looked for before parsing.
     let checking =
         line.iter().any(|word| word == "--check" || word.as_encoded_bytes().starts_with(b"--check="));
     let done = match Arguments::try_parse_from(&line) {
@@ -65,7 +65,7 @@ pub fn main() -> ExitCode {
     ended(done, checking)
 }
 
-/// `ctctl help flush` is `ctctl flush --help`.
+/// Prints the help of a command: `ctctl help flush` is `ctctl flush --help`.
 fn help(command: &[String]) -> Result<u8> {
     let words = ["ctctl"].into_iter().chain(command.iter().map(String::as_str)).chain(["--help"]);
     let line: Vec<OsString> = words.map(OsString::from).collect();
@@ -75,7 +75,7 @@ fn help(command: &[String]) -> Result<u8> {
     }
 }
 
-/// What clap refuses, and help and version, which clap returns as errors.
+/// Turns an error of clap into an exit code or an error of ctctl; help and version are errors to clap, too.
 fn refused(error: &clap::Error, line: &[OsString]) -> Result<u8> {
     match usage::is_answer(error) {
         true => answer(error),
@@ -132,7 +132,7 @@ fn answer(error: &clap::Error) -> Result<u8> {
     }
 }
 
-/// `--check` cannot tell: the line that monitoring systems show, and their code for it.
+/// Prints the line for monitoring systems that says that `--check` found no answer, and returns the code for it.
 fn unknown(error: &Error) -> u8 {
     match output::print(|out| check::write_unknown(out, error)) {
         Ok(Printed::Closed) => 0,

@@ -8,10 +8,10 @@ use super::called;
 use super::render::text::escape;
 use crate::error::{Error, Result};
 
-/// What became of the text.
+/// Result of writing a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Printed {
-    /// All of it went out.
+    /// All of the text was written.
     Whole,
     /// The reader left before the end.
     Closed,
@@ -20,11 +20,11 @@ pub enum Printed {
 /// Writes to standard output through a buffer.
 ///
 /// # Errors
-/// What the write failed with (a full disk), except a closed pipe.
+/// The error of the write (a full disk), except a closed pipe.
 pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Printed> {
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let written = write(&mut out).and_then(|()| out.flush());
-    // What a failed write left in the buffer is not tried again when the buffer is dropped.
+    // A failed write leaves text in the buffer: dropping the buffer would try to write it again.
     let (_, _) = out.into_parts();
     settle(written)
 }
@@ -40,18 +40,18 @@ fn settle(written: io::Result<()>) -> Result<Printed> {
 /// Writes one document and a newline.
 ///
 /// # Errors
-/// As the writer's.
+/// Those of the writer.
 pub fn json(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, document)?;
     out.write_all(b"\n")
 }
 
-/// `ctctl: …` on standard error, control characters escaped.
+/// Prints `ctctl: …` on standard error, control characters escaped.
 pub fn notice(text: &str) {
     let _ = writeln!(io::stderr(), "ctctl: {}", escape(&called::complete(text)));
 }
 
-/// `ctctl: what: why`, then `hint: …`.
+/// Prints an error as `ctctl: what: why`, then `hint: …`.
 pub fn complain(error: &Error) {
     notice(&error.to_string());
     if let Some(hint) = &error.hint {

@@ -1,4 +1,4 @@
-//! `ctctl pause`, and the form that all commands to the agent share.
+//! The command `ctctl pause`, and the form that all commands to the agent share.
 
 use serde::Serialize;
 
@@ -14,29 +14,29 @@ use crate::survey;
 /// Makes the agent watch on and touch nothing.
 ///
 /// # Errors
-/// Where no agent for this namespace can be reached, or it refuses.
+/// No agent of this namespace can be reached, or it refuses.
 pub fn run(place: &Place, options: &args::Pause) -> Result<u8> {
     tell(place, |client| client.pause(options.seconds.map(|seconds| seconds as f64)))
 }
 
-/// What the agent says to a command, as a document.
+/// JSON document with the agent's answer to a command.
 #[derive(Serialize)]
-struct Told {
+struct MessageDocument {
     #[serde(flatten)]
     header: Header,
     message: String,
 }
 
-/// Sends a command that only an agent can follow, and prints what it says.
+/// Sends a command that only an agent can follow, and prints its answer.
 ///
 /// # Errors
-/// Where no agent for this namespace can be reached, or it refuses.
+/// No agent of this namespace can be reached, or it refuses.
 pub fn tell(place: &Place, command: impl FnOnce(&mut Client) -> Result<String>) -> Result<u8> {
     let netns = place.target.netns();
-    let mut client = reach::agent(&place.socket, netns).map_err(reach::Without::into_error)?;
+    let mut client = reach::agent(&place.socket, netns).map_err(reach::NoAnswer::into_error)?;
     let message = command(&mut client)?;
     output::print(|out| match place.json {
-        true => output::json(out, &Told { header: survey::header(&place.target), message }),
+        true => output::json(out, &MessageDocument { header: survey::header(&place.target), message }),
         false => writeln!(out, "{}", escape(&called::complete(&message))),
     })?;
     Ok(0)

@@ -1,4 +1,4 @@
-//! `ctctl persist`.
+//! The command `ctctl persist`.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::{persist, survey};
 /// Makes today's values hold at boot.
 ///
 /// # Errors
-/// As [`persist::run`].
+/// Those of [`persist::run`].
 pub fn run(global: &Global, options: &args::Persist) -> Result<u8> {
     let place = Place::find(global)?;
     let named = global.netns.is_some() || !place.settings.agent.netns.is_empty();
@@ -32,7 +32,7 @@ pub fn run(global: &Global, options: &args::Persist) -> Result<u8> {
     Ok(exit_code(&document))
 }
 
-/// 1 where what is written will not hold.
+/// Returns 1 if a file that is read later overrides a written value.
 fn exit_code(document: &PersistDocument) -> u8 {
     u8::from(!document.overridden.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Where a command works: settings, namespace, socket and state directory, and how it prints.
+//! Everything that a command works on: settings, namespace, socket, state directory and output style.
 
 use std::path::{Path, PathBuf};
 
@@ -10,19 +10,19 @@ use crate::error::{Error, Result};
 use crate::model::{Netns, Settings};
 use crate::survey::{Target, name_of_spec, state_dir};
 
-/// Where a command works.
+/// Settings, namespace, paths and output style of one command.
 pub struct Place {
-    /// The configuration.
+    /// Settings from the configuration.
     pub settings: Settings,
     /// The namespace that the operator means.
     pub target: Target,
-    /// The agent's socket.
+    /// Path of the agent's control socket.
     pub socket: PathBuf,
-    /// The agent's state.
+    /// Directory of the agent's state.
     pub state_dir: PathBuf,
-    /// `--json`.
+    /// True with `--json`.
     pub json: bool,
-    /// How text looks.
+    /// Colour, width and verbosity of text.
     pub style: Style,
 }
 
@@ -30,7 +30,7 @@ impl Place {
     /// Reads the configuration and finds the namespace.
     ///
     /// # Errors
-    /// A configuration that is wrong or that names several namespaces, and a namespace that cannot be found.
+    /// The configuration is wrong or names several namespaces, or the namespace cannot be found.
     pub fn find(global: &Global) -> Result<Place> {
         let (settings, _) = config::load(global.config.as_deref())?;
         let spec = namespace(global.netns.as_deref(), &settings)?;
@@ -46,7 +46,7 @@ impl Place {
     }
 }
 
-/// The option, else the configuration's one namespace, else the caller's.
+/// Returns the namespace of `--netns`, else the only one that the configuration names, else `None`: the caller's.
 fn namespace<'a>(option: Option<&'a str>, settings: &'a Settings) -> Result<Option<&'a str>> {
     match (option, settings.agent.netns.as_slice()) {
         (Some(netns), _) => Ok(Some(netns)),
@@ -59,7 +59,7 @@ fn namespace<'a>(option: Option<&'a str>, settings: &'a Settings) -> Result<Opti
     }
 }
 
-/// The error of a namespace that cannot be found, with what an agent says that waits for it.
+/// Adds to the error of a namespace that cannot be found the answer of an agent that waits for that namespace.
 fn with_word_of_agent(name: &str, option: Option<&Path>, settings: &Settings, error: Error) -> Error {
     let socket = socket(option, settings, &Netns { name: Some(name.into()), inode: 0 });
     let Ok(mut client) = Client::connect(&socket) else { return error };

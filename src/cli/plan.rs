@@ -1,4 +1,4 @@
-//! `ctctl plan`.
+//! The command `ctctl plan`.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,13 +14,15 @@ use crate::error::{Error, Result};
 use crate::model::PlanDocument;
 use crate::{config, replay, survey};
 
-/// A snapshot has some 20 kB. The bound keeps `--from /dev/zero` from taking the memory.
+/// Largest snapshot that is read. A snapshot has about 20 kB; the bound keeps `--from /dev/zero` from filling the
+/// memory.
 const LARGEST_BYTES: u64 = 16 << 20;
 
-/// Prints what the policy would do now, and why; or all that this is made of; or what it would have done then.
+/// Prints what the policy would do now and why, with `--snapshot` the facts that it decides on, or with `--from` the
+/// plan of a recorded snapshot.
 ///
 /// # Errors
-/// Where neither the agent nor the kernel answers, or the file is no snapshot.
+/// Neither the agent nor the kernel answers, or the file is no snapshot.
 pub fn run(global: &Global, options: &args::Plan) -> Result<u8> {
     if let Some(path) = &options.from {
         return again(global, path);
@@ -39,12 +41,13 @@ pub fn run(global: &Global, options: &args::Plan) -> Result<u8> {
     show(&plan, note.as_deref(), place.json, &place.style)
 }
 
-/// The plan of a recorded moment.
+/// Prints the plan of a recorded snapshot.
 fn again(global: &Global, path: &Path) -> Result<u8> {
     let name = if path == Path::new("-") { "standard input".into() } else { path.to_string_lossy() };
     let name = escape(&name).into_owned();
     let recorded = replay::parse(&read(path, &name)?, &name)?;
-    // Only a configuration that was named: the machine's own is not the gateway's.
+    // Only a configuration that was named replaces the recorded settings: this machine's own is not that of the
+    // gateway.
     let settings = match &global.config {
         Some(config) => Some(config::load(Some(config))?.0),
         None => None,

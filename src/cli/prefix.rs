@@ -7,14 +7,15 @@ use ipnet::IpNet;
 
 use crate::model::{SortBy, SourceRow, TopSources};
 
-/// The sources of `all` (which must be every source) summed by the prefixes that `lengths` (IPv4, IPv6) give; the
-/// `limit` greatest of them by `rank`, ties by address, 0 being all. A prefix of one address is shown as the address.
+/// Sums the sources of `all` (which must be every source) by the prefixes that `lengths` (IPv4, IPv6) give, and keeps
+/// the `limit` greatest sums by `rank`, ties by address; a limit of 0 keeps all. A prefix of one address is shown as
+/// the address.
 pub fn aggregate(all: TopSources, lengths: (u8, u8), rank: SortBy, limit: usize) -> TopSources {
     let (sources, sources_total) = sum(&all.sources, all.entries, lengths, rank, limit);
     TopSources { sources_total, sources, ..all }
 }
 
-/// The same of rows, shares being of `entries`; and how many prefixes there are.
+/// Sums `rows` by prefix as [`aggregate`] does, with shares of `entries`. Returns the sums kept and the number of all.
 pub fn sum(
     rows: &[SourceRow],
     entries: u64,
@@ -35,7 +36,7 @@ pub fn sum(
     }
     let total = sums.len() as u64;
     let mut sums: Vec<SourceRow> = sums.into_values().collect();
-    // The map is in the order of addresses and the sort is stable: ties stay so.
+    // The map is in the order of addresses and the sort is stable, so ties keep that order.
     sort(&mut sums, rank);
     if limit > 0 {
         sums.truncate(limit);
@@ -49,17 +50,17 @@ pub fn sum(
     (sums, total)
 }
 
-/// The greatest by `rank` first, then those with more entries.
+/// Sorts the greatest by `rank` first, ties by number of entries.
 pub fn sort(rows: &mut [SourceRow], rank: SortBy) {
     rows.sort_by(|a, b| rank.of(b).total_cmp(&rank.of(a)).then_with(|| b.entries.cmp(&a.entries)));
 }
 
-/// Whether the prefix of these lengths that `source` is in is called `prefix`.
+/// True if `prefix` is the prefix of these lengths that contains `source`.
 pub fn is_within(source: &str, prefix: &str, lengths: (u8, u8)) -> bool {
     Key::of(source, lengths).to_string() == prefix
 }
 
-/// A prefix; what is no address stays as it is, after all prefixes.
+/// Key of a sum: a prefix, or the text itself for a source that is no address. Texts sort after all prefixes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Prefix(IpNet),
@@ -99,7 +100,7 @@ fn add(sum: &mut SourceRow, row: &SourceRow) {
     sum.idle_unknown = both(sum.idle_unknown, row.idle_unknown, u64::saturating_add);
 }
 
-/// A sum with a part that is not known is not known.
+/// Adds two parts; the sum is unknown if one part is unknown.
 fn both<N>(a: Option<N>, b: Option<N>, sum: fn(N, N) -> N) -> Option<N> {
     Some(sum(a?, b?))
 }

@@ -1,4 +1,4 @@
-//! The agent's answer where there is one for this namespace, the kernel's own otherwise.
+//! Gets an answer from the agent of this namespace, or from the kernel if there is none.
 
 use std::fmt;
 use std::path::Path;
@@ -10,83 +10,83 @@ use crate::model::{
     EntriesOfSource, KnowledgeDocument, Netns, PlanDocument, SnapshotDocument, StatusDocument, TopSources,
 };
 
-/// Why an answer is not the agent's.
+/// Reason why an answer does not come from the agent.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Without {
-    /// The operator wants the kernel's.
+pub enum NoAnswer {
+    /// The operator asked for the kernel's answer (`--direct`).
     Direct,
-    /// It is of something that no agent keeps; why.
+    /// No agent keeps what was asked for; holds the reason.
     Unkept(&'static str),
-    /// Nobody listens on the socket.
+    /// No process listens on this socket.
     NoAgent(String),
-    /// The socket is not for this user.
+    /// This user may not open the socket, which is named.
     NotPermitted(String),
-    /// The agent there watches another namespace, of this name or inode.
+    /// The agent on this socket watches another namespace, whose name or inode follows.
     Elsewhere(String, String),
-    /// The agent there does not answer; why.
+    /// The agent on this socket does not answer; the reason follows.
     Failed(String, String),
 }
 
-impl fmt::Display for Without {
+impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Without::Direct => write!(f, "--direct"),
-            Without::Unkept(why) => f.write_str(why),
-            Without::NoAgent(socket) => write!(f, "no agent on {socket}"),
-            Without::NotPermitted(socket) => write!(f, "no permission to ask the agent on {socket}"),
-            Without::Elsewhere(socket, netns) => {
+            NoAnswer::Direct => write!(f, "--direct"),
+            NoAnswer::Unkept(why) => f.write_str(why),
+            NoAnswer::NoAgent(socket) => write!(f, "no agent on {socket}"),
+            NoAnswer::NotPermitted(socket) => write!(f, "no permission to ask the agent on {socket}"),
+            NoAnswer::Elsewhere(socket, netns) => {
                 write!(f, "the agent on {socket} watches another namespace ({netns})")
             }
-            Without::Failed(socket, why) => write!(f, "the agent on {socket} does not answer: {why}"),
+            NoAnswer::Failed(socket, why) => write!(f, "the agent on {socket} does not answer: {why}"),
         }
     }
 }
 
-impl Without {
-    fn of(socket: &Path, error: ConnectError) -> Without {
+impl NoAnswer {
+    fn of(socket: &Path, error: ConnectError) -> NoAnswer {
         let socket = socket.display().to_string();
         match error {
-            ConnectError::NoAgent(_) => Without::NoAgent(socket),
-            ConnectError::NotPermitted(_) => Without::NotPermitted(socket),
-            ConnectError::Other(_, why) => Without::Failed(socket, why),
+            ConnectError::NoAgent(_) => NoAnswer::NoAgent(socket),
+            ConnectError::NotPermitted(_) => NoAnswer::NotPermitted(socket),
+            ConnectError::Other(_, why) => NoAnswer::Failed(socket, why),
         }
     }
 
-    /// What is said on standard error whatever the form of the answer: that an agent is there and was not heard.
+    /// Returns the line for standard error, whatever the form of the answer: that an agent is there and gave none.
     pub fn notice(&self) -> Option<String> {
         match self {
-            Without::Elsewhere(..) | Without::Failed(..) => Some(format!("{self}; reading without it")),
+            NoAnswer::Elsewhere(..) | NoAnswer::Failed(..) => Some(format!("{self}; reading without it")),
             _ => None,
         }
     }
 
-    /// The error of a command that cannot do without the agent.
+    /// Returns the error of a command that needs the agent.
     pub fn into_error(self) -> Error {
         let hint = match &self {
-            Without::Elsewhere(_, netns) => format!("name its namespace: --netns {netns}"),
-            Without::NotPermitted(_) => {
+            NoAnswer::Elsewhere(_, netns) => format!("name its namespace: --netns {netns}"),
+            NoAnswer::NotPermitted(_) => {
                 "run as root, or join the group of the socket (configuration: socket_group)".into()
             }
-            Without::Failed(..) => "look at the agent's log: journalctl -u ctctl".into(),
+            NoAnswer::Failed(..) => "look at the agent's log: journalctl -u ctctl".into(),
             _ => "start it with `ctctl agent`, or name its socket with --socket".into(),
         };
         Error::unreachable("agent", self).hint(hint)
     }
 
-    /// The error of a command that did without the agent and failed: both reasons.
+    /// Returns the error of a command that failed without the agent: it tells both reasons.
     pub fn and(self, error: Error) -> Error {
         match self {
-            Without::Direct | Without::Unkept(_) => error,
-            // Usage and configuration errors, and an answer that is no, stay what they are: no agent would change them.
+            NoAnswer::Direct | NoAnswer::Unkept(_) => error,
+            // Usage and configuration errors, and an answer that is no, stay as they are: no agent would change them.
             without if error.exit != Exit::Unreachable => {
                 Error { why: format!("{} ({without})", error.why), ..error }
             }
             without => Error {
                 exit: Exit::Unreachable,
                 why: format!("{} ({without})", error.why),
-                // That an agent could be started says nothing of why the kernel refused.
+                // The hint to start an agent would not explain why the kernel refused.
                 hint: error.hint.or(match without {
-                    Without::NoAgent(_) => None,
+                    NoAnswer::NoAgent(_) => None,
                     without => without.into_error().hint,
                 }),
                 what: error.what,
@@ -95,9 +95,9 @@ impl Without {
     }
 }
 
-/// What says which namespace it is about.
+/// A document that names the namespace that it describes.
 pub trait About {
-    /// Which one.
+    /// Returns the namespace that the document describes.
     fn netns(&self) -> &Netns;
 }
 
@@ -127,57 +127,57 @@ impl About for SnapshotDocument {
 /// Connects, and checks that the agent watches `netns`.
 ///
 /// # Errors
-/// Why there is no agent to talk to.
-pub fn agent(socket: &Path, netns: &Netns) -> std::result::Result<Client, Without> {
-    let mut client = Client::connect(socket).map_err(|error| Without::of(socket, error))?;
+/// The reason why there is no agent to ask.
+pub fn agent(socket: &Path, netns: &Netns) -> std::result::Result<Client, NoAnswer> {
+    let mut client = Client::connect(socket).map_err(|error| NoAnswer::of(socket, error))?;
     heard(socket, netns, client.status_at_hand())?;
     Ok(client)
 }
 
-/// The agent's answer if it is about `netns`, else that of `kernel`, and why it is that one.
+/// Asks the agent, and takes its answer if it is about `netns`; else takes the answer of `kernel`, with the reason.
 ///
 /// # Errors
-/// What `kernel` failed with, and why the agent was not heard.
+/// The error of `kernel`, with the reason why the agent gave no answer.
 pub fn answer<T: About>(
     socket: &Path,
     netns: &Netns,
     ask: impl FnOnce(&mut Client) -> Result<T>,
     kernel: impl FnOnce() -> Result<T>,
-) -> Result<(T, Option<Without>)> {
+) -> Result<(T, Option<NoAnswer>)> {
     or_else(asked(socket, netns, ask), kernel)
 }
 
-/// The agent's answer if it is about `netns`.
+/// Asks the agent, and takes its answer if it is about `netns`.
 ///
 /// # Errors
-/// Why there is none.
+/// The reason why there is no answer.
 pub fn asked<T: About>(
     socket: &Path,
     netns: &Netns,
     ask: impl FnOnce(&mut Client) -> Result<T>,
-) -> std::result::Result<T, Without> {
+) -> std::result::Result<T, NoAnswer> {
     Client::connect(socket)
-        .map_err(|error| Without::of(socket, error))
+        .map_err(|error| NoAnswer::of(socket, error))
         .and_then(|mut client| heard(socket, netns, ask(&mut client)))
 }
 
-fn heard<T: About>(socket: &Path, netns: &Netns, answer: Result<T>) -> std::result::Result<T, Without> {
+fn heard<T: About>(socket: &Path, netns: &Netns, answer: Result<T>) -> std::result::Result<T, NoAnswer> {
     let socket = || socket.display().to_string();
     match answer {
         Ok(document) if document.netns().inode == netns.inode => Ok(document),
-        Ok(document) => Err(Without::Elsewhere(socket(), document.netns().key())),
-        Err(error) => Err(Without::Failed(socket(), error.to_string())),
+        Ok(document) => Err(NoAnswer::Elsewhere(socket(), document.netns().key())),
+        Err(error) => Err(NoAnswer::Failed(socket(), error.to_string())),
     }
 }
 
-/// What was asked for, else what `other` reads without the agent, and why it is that.
+/// Returns the answer in `asked`, else the answer of `other`, which reads without the agent, with the reason.
 ///
 /// # Errors
-/// What `other` failed with, and why the agent was not heard.
+/// The error of `other`, with the reason why the agent gave no answer.
 pub fn or_else<T>(
-    asked: std::result::Result<T, Without>,
+    asked: std::result::Result<T, NoAnswer>,
     other: impl FnOnce() -> Result<T>,
-) -> Result<(T, Option<Without>)> {
+) -> Result<(T, Option<NoAnswer>)> {
     match asked {
         Ok(document) => Ok((document, None)),
         Err(without) => {

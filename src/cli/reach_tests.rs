@@ -36,7 +36,7 @@ fn the_agent_of_another_namespace_is_never_shown() {
     let heard = heard(Path::new(SOCKET), &host(1), Ok(other));
     let (document, without) = or_else(heard, || Ok(plan(1))).expect("the kernel's");
     assert_eq!(document, plan(1));
-    let notice = without.as_ref().and_then(Without::notice);
+    let notice = without.as_ref().and_then(NoAnswer::notice);
     let text = "the agent on /run/ctctl/host.sock watches another namespace (blue); reading without it";
     assert_eq!(notice.as_deref(), Some(text));
     let error = without.expect("a reason").into_error();
@@ -54,7 +54,7 @@ fn an_agent_that_fails_is_named_and_the_kernel_read() {
 
 #[test]
 fn where_both_fail_both_are_named() {
-    let without = Without::of(Path::new(SOCKET), ConnectError::NotPermitted("/run/x.sock".into()));
+    let without = NoAnswer::of(Path::new(SOCKET), ConnectError::NotPermitted("/run/x.sock".into()));
     let failed = || Err(Error::unreachable("conntrack dump", "Operation not permitted"));
     let error = or_else::<PlanDocument>(Err(without), failed).expect_err("both");
     assert_eq!(error.exit, Exit::Unreachable);
@@ -66,7 +66,7 @@ fn where_both_fail_both_are_named() {
 
 #[test]
 fn an_answer_that_is_no_stays_one_without_an_agent() {
-    let without = Without::of(Path::new(SOCKET), ConnectError::NoAgent("/run/x.sock".into()));
+    let without = NoAnswer::of(Path::new(SOCKET), ConnectError::NoAgent("/run/x.sock".into()));
     let failed = || Err(Error::no("revert", "the baseline was set aside"));
     let error = or_else::<PlanDocument>(Err(without), failed).expect_err("no");
     assert_eq!(error.exit, Exit::No);
@@ -75,7 +75,7 @@ fn an_answer_that_is_no_stays_one_without_an_agent() {
 
 #[test]
 fn no_agent_is_no_news_on_standard_error() {
-    let without = Without::of(Path::new(SOCKET), ConnectError::NoAgent("/run/x.sock".into()));
+    let without = NoAnswer::of(Path::new(SOCKET), ConnectError::NoAgent("/run/x.sock".into()));
     assert_eq!(without.notice(), None);
-    assert_eq!(Without::Direct.notice(), None);
+    assert_eq!(NoAnswer::Direct.notice(), None);
 }

@@ -1,4 +1,4 @@
-//! `ctctl reload`.
+//! The command `ctctl reload`.
 
 use serde::Serialize;
 
@@ -9,15 +9,18 @@ use crate::error::Result;
 use crate::model::{Header, Reloaded};
 use crate::survey;
 
-/// Makes the agent read its configuration again, and says what changed.
+/// Makes the agent read its configuration again, and prints the changes.
 ///
 /// # Errors
-/// Where no agent for this namespace can be reached, or the configuration is wrong.
+/// No agent of this namespace can be reached, or the configuration is wrong.
 pub fn run(place: &Place) -> Result<u8> {
-    let mut client = reach::agent(&place.socket, place.target.netns()).map_err(reach::Without::into_error)?;
+    let mut client =
+        reach::agent(&place.socket, place.target.netns()).map_err(reach::NoAnswer::into_error)?;
     let reloaded = client.reload()?;
     output::print(|out| match place.json {
-        true => output::json(out, &Told { header: survey::header(&place.target), reloaded: &reloaded }),
+        true => {
+            output::json(out, &ReloadDocument { header: survey::header(&place.target), reloaded: &reloaded })
+        }
         false => {
             writeln!(out, "{}", escape(&reloaded.message))?;
             reloaded.changes.iter().try_for_each(|change| writeln!(out, "  {}", escape(&change.to_string())))
@@ -26,9 +29,9 @@ pub fn run(place: &Place) -> Result<u8> {
     Ok(0)
 }
 
-/// What the agent says, as a document.
+/// JSON document with the agent's answer.
 #[derive(Serialize)]
-struct Told<'a> {
+struct ReloadDocument<'a> {
     #[serde(flatten)]
     header: Header,
     #[serde(flatten)]

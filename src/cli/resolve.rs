@@ -1,5 +1,5 @@
-//! Names of addresses, from the resolver of whoever runs the command: only when asked for, so many at once, and never
-//! waited for longer than a moment.
+//! Names of addresses, from the resolver of the user who runs the command: only with `--resolve`, at most 256 addresses
+//! a table, and never waited for longer than two seconds.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,29 +7,29 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Questions at once: a resolver that is silent holds each for 10 s and more.
+/// Number of questions under way at once: a resolver that is silent holds each for 10 s and more.
 const WORKERS: usize = 16;
-/// The most addresses that one table asks for.
-const MOST: usize = 256;
-/// How long a table waits. What comes later is there the next time.
-const WAIT: Duration = Duration::from_secs(2);
-/// The most names that are kept.
-const KEPT: usize = 1 << 16;
+/// Largest number of addresses that one table asks for.
+const MOST_ADDRESSES: usize = 256;
+/// Longest time that a table waits for names. A name that comes later is shown the next time.
+const NAMES_TIMEOUT: Duration = Duration::from_secs(2);
+/// Largest number of names that are kept.
+const MOST_NAMES: usize = 1 << 16;
 
-/// How an address is looked up.
+/// Function that looks up the name of an address.
 type Lookup = fn(IpAddr) -> Option<String>;
 
-/// Asks, and remembers.
+/// Looks up names on threads, and keeps the answers.
 pub struct Resolver {
     questions: Sender<IpAddr>,
     answers: Receiver<(IpAddr, Option<String>)>,
-    /// `None` within: asked, and not answered yet.
+    /// Answers by address: `None` if not answered yet, `Some(None)` if the address has no name.
     known: HashMap<IpAddr, Option<Option<String>>>,
 }
 
 impl Resolver {
-    /// Starts the threads that ask. They belong to the network namespace of this moment: the caller's own, whose
-    /// resolver /etc/resolv.conf names.
+    /// Starts the threads that ask. They belong to the network namespace of this moment, which is the caller's own: its
+    /// resolver is the one that /etc/resolv.conf names.
     pub fn start() -> Resolver {
         Resolver::with(|address| dns_lookup::lookup_addr(&address).ok())
     }
@@ -44,22 +44,22 @@ impl Resolver {
                 loop {
                     let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(address) = next else { return };
-                    // An address for a name is none.
+                    // A resolver may return the address itself instead of a name.
                     let name = lookup(address).filter(|name| name.parse::<IpAddr>().is_err());
                     if answer.send((address, name)).is_err() {
                         return;
                     }
                 }
             };
-            // Without threads there are no names, and a table all the same.
+            // If threads cannot be started the table is shown without names.
             let _ = std::thread::Builder::new().name("resolve".into()).spawn(work);
         }
         Resolver { questions, answers, known: HashMap::new() }
     }
 
-    /// The names of `sources`, those that are addresses and have one that is known in time.
+    /// Returns the name of each of `sources`; `None` if it is no address, has no name, or is not answered in time.
     pub fn names<'a>(&mut self, sources: impl Iterator<Item = &'a str>) -> Vec<Option<String>> {
-        self.names_within(sources, WAIT)
+        self.names_within(sources, NAMES_TIMEOUT)
     }
 
     fn names_within<'a>(
@@ -68,10 +68,10 @@ impl Resolver {
         wait: Duration,
     ) -> Vec<Option<String>> {
         let addresses: Vec<Option<IpAddr>> = sources.map(|source| source.parse().ok()).collect();
-        if self.known.len() > KEPT {
+        if self.known.len() > MOST_NAMES {
             self.known.retain(|_, name| name.is_none());
         }
-        let wanted: Vec<IpAddr> = addresses.iter().flatten().copied().take(MOST).collect();
+        let wanted: Vec<IpAddr> = addresses.iter().flatten().copied().take(MOST_ADDRESSES).collect();
         for address in &wanted {
             if !self.known.contains_key(address) && self.questions.send(*address).is_ok() {
                 self.known.insert(*address, None);
@@ -133,6 +133,6 @@ mod tests {
         let many: Vec<String> =
             (0..2000u32).map(|n| std::net::Ipv4Addr::from(0x0b00_0000 + n).to_string()).collect();
         assert_eq!(resolver.names(many.iter().map(String::as_str)).len(), 2000);
-        assert_eq!(resolver.known.len(), MOST);
+        assert_eq!(resolver.known.len(), MOST_ADDRESSES);
     }
 }

@@ -1,4 +1,4 @@
-//! `ctctl resume`.
+//! The command `ctctl resume`.
 
 use super::pause::tell;
 use super::place::Place;
@@ -7,7 +7,7 @@ use crate::error::Result;
 /// Makes a paused agent act again.
 ///
 /// # Errors
-/// Where no agent for this namespace can be reached, or it refuses.
+/// No agent of this namespace can be reached, or it refuses.
 pub fn run(place: &Place) -> Result<u8> {
     tell(place, |client| client.resume())
 }

@@ -1,17 +1,17 @@
-//! `ctctl revert`.
+//! The command `ctctl revert`.
 
 use super::args;
 use super::place::Place;
-use super::reach::{self, Without};
+use super::reach::{self, NoAnswer};
 use super::{output, render};
 use crate::error::Result;
 use crate::model::RevertDocument;
 use crate::survey;
 
-/// Puts back what the agent changed.
+/// Puts back the values that the agent changed.
 ///
 /// # Errors
-/// Where neither the agent nor the kernel does it.
+/// Neither the agent nor the kernel puts them back.
 pub fn run(place: &Place, options: &args::Revert) -> Result<u8> {
     let document = document(place, options.force)?;
     output::print(|out| match place.json {
@@ -38,12 +38,13 @@ fn document(place: &Place, force: bool) -> Result<RevertDocument> {
     }
 }
 
-/// An agent that is there and was not heard would change the values again: only `--force` goes behind its back.
-fn may_go_behind(without: &Without, force: bool) -> bool {
-    force || !matches!(without, Without::NotPermitted(_) | Without::Failed(..))
+/// True if values may be put back without the agent. An agent that runs but cannot be asked would change them again, so
+/// that needs `--force`.
+fn may_go_behind(without: &NoAnswer, force: bool) -> bool {
+    force || !matches!(without, NoAnswer::NotPermitted(_) | NoAnswer::Failed(..))
 }
 
-/// 1 where a value waits or could not be put back.
+/// Returns 1 if a value waits or could not be put back.
 fn exit_code(document: &RevertDocument) -> u8 {
     let whole = document.waiting.is_empty()
         && document.values.iter().all(|row| matches!(row.result.as_str(), "restored" | "left"));
@@ -68,10 +69,10 @@ mod tests {
 
     #[test]
     fn an_agent_that_was_not_heard_is_not_worked_against() {
-        let failed = Without::Failed("/s".into(), "timed out".into());
+        let failed = NoAnswer::Failed("/s".into(), "timed out".into());
         assert!(!may_go_behind(&failed, false) && may_go_behind(&failed, true));
-        assert!(!may_go_behind(&Without::NotPermitted("/s".into()), false));
-        assert!(may_go_behind(&Without::NoAgent("/s".into()), false));
-        assert!(may_go_behind(&Without::Elsewhere("/s".into(), "blue".into()), false));
+        assert!(!may_go_behind(&NoAnswer::NotPermitted("/s".into()), false));
+        assert!(may_go_behind(&NoAnswer::NoAgent("/s".into()), false));
+        assert!(may_go_behind(&NoAnswer::Elsewhere("/s".into(), "blue".into()), false));
     }
 }

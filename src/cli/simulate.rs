@@ -1,4 +1,4 @@
-//! `ctctl simulate`.
+//! The command `ctctl simulate`.
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
@@ -17,15 +17,15 @@ use crate::model::{Header, Netns, Scenario};
 use crate::simulate::report::{Comparison, Document};
 use crate::simulate::{self, SHIPPED, Shipped, Strategy};
 
-/// A real scenario has a few kilobytes.
+/// Largest scenario that is read: a real one has a few kilobytes.
 const LARGEST_BYTES: u64 = 1 << 20;
-/// The timeline's clock has no date.
+/// Time stamp of the document: virtual time has no date.
 const TAKEN_AT: &str = "1970-01-01T00:00:00.000000Z";
 
-/// Lists or shows what is shipped, or plays a scenario and compares.
+/// Lists or shows the shipped scenarios, or plays a scenario and compares the strategies.
 ///
 /// # Errors
-/// A scenario that cannot be read or is wrong, and a drawing that cannot be written.
+/// The scenario cannot be read or is wrong, or the drawing cannot be written.
 pub fn run(global: &Global, options: &args::Simulate) -> Result<u8> {
     if options.list {
         return list(global);
@@ -50,7 +50,7 @@ pub fn run(global: &Global, options: &args::Simulate) -> Result<u8> {
     if global.json {
         output::print(|out| output::json(out, &document))?;
     }
-    // What was asked for by its name is shown, whatever it does.
+    // A strategy that was asked for by name is shown even if it never acts.
     let idle = if options.strategy.is_empty() { document.without_idle() } else { Vec::new() };
     if let Some(file) = &options.svg {
         draw(file, &document)?;
@@ -61,11 +61,11 @@ pub fn run(global: &Global, options: &args::Simulate) -> Result<u8> {
     Ok(0)
 }
 
-/// How far it is, as one line on standard error that is written over and over; on a terminal alone, and not with `-q`.
+/// Progress as one line on standard error that is written over; on a terminal only, and not with `-q`.
 struct Progress {
     scenario: String,
     shown: bool,
-    /// Before nothing was shown for a while there is no need to.
+    /// Earliest time of the next update. The first comes after 200 ms, so that a short run shows no progress line.
     next: Instant,
     drawn: bool,
 }
@@ -79,7 +79,7 @@ impl Progress {
         Progress { scenario, shown, next: Instant::now() + Self::EVERY, drawn: false }
     }
 
-    /// `part` of the run number `run` of `runs` was played.
+    /// Shows that `part` (0 to 1) of run number `run` (from 0) of `runs` was played.
     fn tell(&mut self, strategy: Strategy, seed: u64, (run, runs): (usize, usize), part: f64) {
         if !self.shown || Instant::now() < self.next {
             return;
@@ -92,14 +92,14 @@ impl Progress {
             strategy.name(),
             run + 1
         );
-        // A line that is longer than the screen would not be written over.
+        // A line that is longer than the screen would wrap and could not be written over.
         let width = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| width.0);
         let line: String = line.chars().take(usize::from(width).saturating_sub(1)).collect();
         let _ = write!(io::stderr(), "\r\x1b[K{line}");
     }
 }
 
-/// Takes the line away.
+/// Clears the progress line.
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.drawn {
@@ -108,7 +108,7 @@ impl Drop for Progress {
     }
 }
 
-/// `--list` as one document.
+/// JSON document of `--list`.
 #[derive(Serialize)]
 struct Listed {
     #[serde(flatten)]
@@ -116,7 +116,7 @@ struct Listed {
     scenarios: Vec<Row>,
 }
 
-/// `--show` as one document.
+/// JSON document of `--show`.
 #[derive(Serialize)]
 struct Shown {
     #[serde(flatten)]
@@ -165,7 +165,7 @@ fn unknown(name: &str) -> Error {
     Error::usage("scenario", format!("no scenario is called {name}")).hint(hint)
 }
 
-/// A file, or a shipped scenario by its name.
+/// Reads a file, or a shipped scenario by its name.
 fn read(path: &Path, global: &Global) -> Result<(String, Scenario)> {
     let (settings, _) = config::load(global.config.as_deref())?;
     let name = path.to_string_lossy().into_owned();

@@ -1,9 +1,9 @@
-//! `ctctl status`.
+//! The command `ctctl status`.
 
 use super::args;
 use super::output::{self, Printed};
 use super::place::Place;
-use super::reach::{self, Without};
+use super::reach::{self, NoAnswer};
 use super::render;
 use super::render::check::Check;
 use crate::control::Client;
@@ -13,7 +13,7 @@ use crate::survey;
 /// Prints the state of the table and of the agent.
 ///
 /// # Errors
-/// Where neither the agent nor the kernel answers.
+/// Neither the agent nor the kernel answers.
 pub fn run(place: &Place, options: &args::Status) -> Result<u8> {
     if options.check && place.json {
         return Err(Error::usage(
@@ -23,14 +23,14 @@ pub fn run(place: &Place, options: &args::Status) -> Result<u8> {
         .hint("leave one of them out"));
     }
     let netns = place.target.netns();
-    // A line for monitoring, asked for again and again, tells of no class.
+    // The monitoring line shows no classes, so it takes the answer that costs the agent no look at the table.
     let ask = if options.check { Client::status_at_hand } else { Client::status };
     let kernel = || survey::status(&place.target, &place.settings);
     let (status, without) = reach::answer(&place.socket, netns, ask, kernel)?;
     if options.check {
         let required = options.require_agent;
-        if let Some(without @ Without::NotPermitted(_)) = without.as_ref().filter(|_| required) {
-            // Whether one watches is not known.
+        if let Some(without @ NoAnswer::NotPermitted(_)) = without.as_ref().filter(|_| required) {
+            // It is unknown if an agent watches this namespace.
             return Err(without.clone().into_error());
         }
         let check = Check { status: &status, without: without.as_ref(), required };

@@ -1,4 +1,4 @@
-//! `ctctl status --all`.
+//! The command `ctctl status --all`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use crate::error::{Error, Result};
 use crate::model::{EverywhereDocument, NamespaceRow, Settings, StatusDocument, WatchingAgent};
 use crate::survey;
 
-/// Where agents have their sockets unless they are told otherwise.
+/// Default directory of agents' control sockets.
 const SOCKETS: &str = "/run/ctctl";
-/// For the answer of one agent: a row without it is shown all the same.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Longest wait for the answer of one agent: its row is shown without that answer, too.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Prints every namespace of the host, the fullest first.
 ///
 /// # Errors
-/// No namespace has a table, or not all can be looked at (what can be is printed): exit 3.
+/// Exit 3 if no namespace has a table, or if not all can be looked at (those that can be are printed).
 pub fn run(global: &Global) -> Result<u8> {
     if global.netns.is_some() {
         return Err(Error::usage("usage", "--all is every namespace").hint("leave out --netns or --all"));
@@ -29,9 +29,9 @@ pub fn run(global: &Global) -> Result<u8> {
     let (settings, _) = config::load(global.config.as_deref())?;
     let mut document = survey::everywhere(&settings)?;
     for socket in sockets(Path::new(SOCKETS), global, &settings) {
-        match Client::connect(&socket).map(|mut client| client.within(PATIENCE).status_at_hand()) {
+        match Client::connect(&socket).map(|mut client| client.within(ANSWER_TIMEOUT).status_at_hand()) {
             Ok(Ok(status)) => hear(&mut document, &status, &socket),
-            // What an agent left that was killed.
+            // A socket on which no process listens is left by an agent that was killed.
             Err(ConnectError::NoAgent(_)) => {}
             Ok(Err(error)) => unheard(&socket, &error.why),
             Err(ConnectError::NotPermitted(_)) => unheard(&socket, "no permission"),
@@ -51,7 +51,7 @@ fn unheard(socket: &Path, why: &str) {
     output::notice(&format!("status: the agent on {} was not heard: {why}", socket.display()));
 }
 
-/// Every socket that an agent may be asked on.
+/// Returns every socket on which an agent may answer.
 fn sockets(directory: &Path, global: &Global, settings: &Settings) -> BTreeSet<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     let found = entries.filter(|path| path.extension().is_some_and(|extension| extension == "sock"));
@@ -59,7 +59,7 @@ fn sockets(directory: &Path, global: &Global, settings: &Settings) -> BTreeSet<P
     found.chain(named).collect()
 }
 
-/// Puts what an agent tells into the row of its namespace, or adds one: nothing else may lead there.
+/// Puts an agent's figures into the row of its namespace, or adds a row if the scan found no way into that namespace.
 fn hear(document: &mut EverywhereDocument, status: &StatusDocument, socket: &Path) {
     let netns = &status.header.netns;
     let known = document.namespaces.iter().position(|row| row.netns.inode == netns.inode);
@@ -87,7 +87,7 @@ fn hear(document: &mut EverywhereDocument, status: &StatusDocument, socket: &Pat
     });
 }
 
-/// What is to be said of a document that does not show every namespace.
+/// Returns the error for a document that does not show every namespace.
 fn missing(document: &EverywhereDocument) -> Option<Error> {
     let hint = "run it as root of the host: this needs CAP_SYS_ADMIN";
     if let Some(refused) = document.refused.first() {

@@ -1,4 +1,4 @@
-//! `ctctl top-sources`.
+//! The command `ctctl top-sources`.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::args::{self, Global};
-use super::asking::{Asking, LISTEN};
 use super::place::Place;
+use super::ranking_query::{LISTEN, RankingQuery};
 use super::reach;
 use super::render::Style;
 use super::render::sources::Origin;
@@ -18,13 +18,13 @@ use crate::error::{Error, Result};
 use crate::model::{Filters, Grouping, Question, Ranking, SortBy};
 use crate::{saved, survey};
 
-/// Prints who fills the table.
+/// Prints the sources (or other groups) that fill the table.
 ///
 /// # Errors
-/// Where neither the agent nor the kernel answers, and what does not go together.
+/// Neither the agent nor the kernel answers, or two options exclude each other.
 pub fn run(global: &Global, options: &args::TopSources) -> Result<u8> {
     let question = question(global, options)?;
-    // Before the namespace is entered: names come from where the operator is.
+    // The resolver starts before the namespace is entered: names come from the operator's own namespace.
     let mut resolver = options.resolve.then(Resolver::start);
     if let Some(path) = &options.input {
         let style = Style::of_stdout(global.color, global.verbosity());
@@ -35,11 +35,11 @@ pub fn run(global: &Global, options: &args::TopSources) -> Result<u8> {
         return Ok(0);
     }
     let place = Place::find(global)?;
-    let asking = Asking { question, filters: options.filters.0.clone(), direct: options.direct };
+    let query = RankingQuery { question, filters: options.filters.0.clone(), direct: options.direct };
     if let Some(every) = options.watch {
-        return again(place, asking, every, resolver);
+        return again(place, query, every, resolver);
     }
-    let (mut ranking, without) = reach::or_else(asking.agent(&place), || asking.kernel(&place, LISTEN))?;
+    let (mut ranking, without) = reach::or_else(query.agent(&place), || query.kernel(&place, LISTEN))?;
     name_rows(&mut ranking, resolver.as_mut());
     let origin = Origin::of(without);
     output::print(|out| show(out, &ranking, &origin, place.json, &place.style))?;
@@ -52,7 +52,7 @@ pub fn run(global: &Global, options: &args::TopSources) -> Result<u8> {
     }
 }
 
-/// What is asked, where it goes together.
+/// Returns the question that the options ask, if they go together.
 fn question(global: &Global, options: &args::TopSources) -> Result<Question> {
     let grouping = Grouping::from(options.group);
     let refuse = |why: &str, hint: &str| Err(Error::usage("usage", why).hint(hint));
@@ -82,28 +82,28 @@ fn question(global: &Global, options: &args::TopSources) -> Result<Question> {
     Ok(Question { grouping, rank, prefix: options.prefix, limit })
 }
 
-/// `--watch`.
+/// Repeats the answer (`--watch`).
 fn again(
     mut place: Place,
-    mut asking: Asking,
+    mut query: RankingQuery,
     every: Duration,
     mut resolver: Option<Resolver>,
 ) -> Result<u8> {
     let json = place.json;
     let in_place = !json && place.style.width.is_some() && Style::terminal_is_able();
-    let asked = asking.question.limit;
+    let asked = query.question.limit;
     let mut first = true;
     watch::watch(every, in_place, move || {
         if in_place {
-            // Read again: the window may have another size by now.
+            // The window may have been resized since the last round.
             let (width, height) = Style::stdout_size();
             place.style.width = Some(width);
             let rows = height.saturating_sub(render::sources::LINES_AROUND).max(1);
-            asking.question.limit = if asked == 0 { rows } else { asked.min(rows) };
+            query.question.limit = if asked == 0 { rows } else { asked.min(rows) };
         }
-        let (mut ranking, without) = match asking.agent(&place) {
+        let (mut ranking, without) = match query.agent(&place) {
             Ok(ranking) => (ranking, None),
-            Err(without) => match asking.kernel(&place, every.min(LISTEN)) {
+            Err(without) => match query.kernel(&place, every.min(LISTEN)) {
                 Ok(ranking) => (ranking, Some(without)),
                 Err(error) => return Err(without.and(error)),
             },
@@ -139,7 +139,7 @@ fn show(
     }
 }
 
-/// The saved table, and what to call it.
+/// Reads a saved table. Returns its ranking and the name that messages give to the file.
 fn from_file(path: &Path, question: &Question, filters: &Filters) -> Result<(Ranking, String)> {
     let standard = path == Path::new("-");
     let name = if standard { "standard input".into() } else { path.to_string_lossy() };

@@ -11,15 +11,15 @@ use crate::error::{Error, Result};
 use crate::model::Settings;
 
 const UNIT: &str = include_str!("ctctl.service");
-/// Where it is expected if it runs from where the unit's own restrictions hide it.
+/// Path of the binary in the unit if the unit's own restrictions would hide the running binary.
 const INSTALLED: &str = "/usr/local/bin/ctctl";
-/// Hidden by ProtectHome= and PrivateTmp=.
+/// Directories that ProtectHome= and PrivateTmp= hide.
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run/user", "/tmp", "/var/tmp"];
 
-/// The unit's text.
+/// Returns the text of the unit.
 ///
 /// # Errors
-/// A configuration that is wrong, and a name that a unit cannot hold.
+/// The configuration is wrong, or a name cannot stand in a unit.
 pub fn text(global: &Global) -> Result<String> {
     let (settings, _) = config::load(global.config.as_deref())?;
     let binary = binary();
@@ -44,7 +44,7 @@ pub fn text(global: &Global) -> Result<String> {
         .replace("@PATHS@", &paths(global, &settings)?))
 }
 
-/// This program, or where it belongs if the unit could not start it from here.
+/// Returns the path of this program, or the place to install it if a unit could not start it from here.
 fn binary() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_else(|_| INSTALLED.into());
     if !HIDDEN.iter().any(|directory| own.starts_with(directory)) {
@@ -54,7 +54,7 @@ fn binary() -> PathBuf {
     INSTALLED.into()
 }
 
-/// The metrics' listener is all that speaks IP.
+/// Returns the unit's address rules: only the listener of the metrics speaks IP.
 fn addresses(settings: &Settings) -> String {
     let loopback = match settings.metrics.listen.parse::<SocketAddr>() {
         Ok(address) if !address.ip().is_loopback() => return String::new(),
@@ -64,7 +64,7 @@ fn addresses(settings: &Settings) -> String {
     format!("IPAddressDeny=any\n{loopback}")
 }
 
-/// Places of the agent that the configuration has moved.
+/// Returns the directories that the configuration has moved out of /run/ctctl and /var/lib/ctctl.
 fn paths(global: &Global, settings: &Settings) -> Result<String> {
     let metrics = settings.metrics.listen.strip_prefix("unix:").map(PathBuf::from);
     let sockets = [global.socket.clone().or_else(|| settings.agent.socket.clone()), metrics];
@@ -78,7 +78,7 @@ fn paths(global: &Global, settings: &Settings) -> Result<String> {
     Ok(text)
 }
 
-/// One word of a unit: in quotes where that is needed, `%` and `$` doubled (systemd.syntax(7), systemd.service(5)).
+/// Quotes one word of a unit where that is needed, `%` and `$` doubled (systemd.syntax(7), systemd.service(5)).
 fn word(path: &Path) -> Result<String> {
     let shown = || Error::usage("unit", format!("{path:?} cannot stand in a unit")).hint("use another name");
     let text = path.to_str().filter(|text| !text.contains(char::is_control)).ok_or_else(shown)?;

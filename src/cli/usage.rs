@@ -1,4 +1,4 @@
-//! What clap refuses, in this program's own form: `ctctl: usage: why`, then `hint: …`.
+//! Errors of clap in this program's own form: `ctctl: usage: why`, then `hint: …`.
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -12,18 +12,18 @@ use crate::config::nearest;
 use crate::error::Error;
 use crate::model::{network, protocol_number};
 
-/// Whether clap "fails" only to show help or the version.
+/// True if clap "fails" only to show help or the version.
 pub fn is_answer(error: &clap::Error) -> bool {
     matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
 }
 
-/// The operator's error for clap's of `line`.
+/// Turns clap's error about `line` into an error of ctctl.
 pub fn explain(error: &clap::Error, line: &[OsString]) -> Error {
     let rendered = error.render().to_string();
     let mut paragraphs = rendered.split("\n\n");
     let why = joined(paragraphs.next().unwrap_or_default());
     let why = why.strip_prefix("error: ").unwrap_or(&why);
-    // What there is to choose from is for the hint.
+    // The possible values belong into the hint.
     let why = why.split(" [possible values:").next().unwrap_or(why).to_string();
     if let Some(named) = valueless(error) {
         let hint = format!("write {named} alone, without `=`");
@@ -43,18 +43,18 @@ fn joined(lines: &str) -> String {
     lines.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
-/// The option that was given a value and has none.
+/// Returns the option that was given a value and takes none.
 fn valueless(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
     (error.kind() == ErrorKind::TooManyValues).then(|| format!("'{}'", argument.trim_end_matches("...")))
 }
 
-/// clap's own suggestion of what was meant.
+/// Returns clap's own suggestion.
 fn tip(rendered: &str) -> Option<String> {
     rendered.lines().find_map(|line| line.trim_start().strip_prefix("tip: ")).map(str::to_string)
 }
 
-/// The right word that is nearest to the wrong one. clap's own tip leaves out short words, and names more than one.
+/// Suggests the valid word that is nearest to the wrong one. clap's own tip leaves out short words, and names several.
 fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -70,7 +70,7 @@ fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
             }
             let long = match wrong.strip_prefix("--") {
                 Some(word) => near(word, &longs),
-                // `-json` is read as `-j -s …`.
+                // clap reads `-json` as `-j -s …`.
                 None => line.iter().filter_map(|word| word.to_str()?.strip_prefix('-')).find_map(|word| {
                     longs.iter().copied().find(|long| *long == word && wrong.starts_with('-'))
                 }),
@@ -96,8 +96,8 @@ fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
     }
 }
 
-/// What other tools call things, and what it is here.
-const ELSEWHERE: &[(&str, &str)] = &[
+/// Names in other tools, each with its name in ctctl.
+const FOREIGN_NAMES: &[(&str, &str)] = &[
     ("src", "source"),
     ("dst", "destination"),
     ("orig-src", "source"),
@@ -112,10 +112,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("ipv6-icmp", "icmpv6"),
 ];
 
-/// The one of these that is meant: by another tool's name, by few wrong letters, by its beginning.
+/// Returns the word of `among` that is meant: by another tool's name, by few wrong letters, by its beginning.
 fn near<'a>(wrong: &str, among: &[&'a str]) -> Option<&'a str> {
     let elsewhere = || {
-        let (_, here) = ELSEWHERE.iter().find(|(there, _)| *there == wrong)?;
+        let (_, here) = FOREIGN_NAMES.iter().find(|(there, _)| *there == wrong)?;
         among.iter().copied().find(|word| word == here)
     };
     let begins = || {
@@ -125,7 +125,7 @@ fn near<'a>(wrong: &str, among: &[&'a str]) -> Option<&'a str> {
     elsewhere().or_else(|| nearest(wrong, among)).or_else(begins)
 }
 
-/// The filter that a bare word means: a protocol, a network, or what a line of the table has (`src=10.0.0.1`).
+/// Returns the filter that a bare word means: a protocol, a network, or a field of a table's line (`src=10.0.0.1`).
 fn filter_meant(word: &str) -> Option<String> {
     let option = match word.split_once('=') {
         Some((key, value)) => {
@@ -147,7 +147,8 @@ fn filter_meant(word: &str) -> Option<String> {
     Some(format!("{option} {word}"))
 }
 
-/// `ctctl status` and its definition, where the line names a command; clap does not say whose value it refused.
+/// Returns the name (`ctctl status`) and the definition of the command that the line names: clap does not say to which
+/// command a refused value belongs.
 fn called(line: &[OsString]) -> (String, clap::Command) {
     let mut command = Arguments::command();
     command.build();

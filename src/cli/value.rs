@@ -9,12 +9,12 @@ use jiff::{SignedDuration, Timestamp, Zoned};
 
 use crate::model::{SPAN_HINT, span_seconds};
 
-/// A value that cannot be read: why, and what to write instead.
+/// A value that cannot be read: the reason, and a hint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BadValue {
-    /// Why, in one line.
+    /// Reason, in one line.
     pub why: String,
-    /// What to write instead.
+    /// Description of the values that are accepted.
     pub hint: &'static str,
 }
 
@@ -30,13 +30,13 @@ const DURATION_HINT: &str = SPAN_HINT;
 const SINCE_HINT: &str = "write 2026-11-20T08:00:00Z, '2026-11-20 08:00', 2026-11-20, 08:00, or how long ago: 90, 90s, 10m, 2h, 1d";
 const PREFIX_HINT: &str = "write a length for IPv4 of at most 32, and for IPv6 of at most 128: 24 or 24,64";
 
-/// The IPv6 length where only that of IPv4 is given: a site's subnet (RFC 4291, 2.5.4).
+/// IPv6 prefix length if only the IPv4 length is given: a site's subnet (RFC 4291, 2.5.4).
 const DEFAULT_V6: u8 = 64;
 
-/// Whole seconds of `90`, `90s`, `10m`, `2h`, `1d`, `1h30m` ([`span_seconds`]).
+/// Reads whole seconds from `90`, `90s`, `10m`, `2h`, `1d`, `1h30m` ([`span_seconds`]).
 ///
 /// # Errors
-/// What is no span of time, a part of a second, and what is over a hundred years.
+/// The text is no span of time, holds a part of a second, or is over a hundred years.
 pub fn duration(text: &str) -> Result<u64, BadValue> {
     let seconds = span(text)?;
     match (seconds - seconds.round()).abs() < 1e-6 {
@@ -49,10 +49,10 @@ fn span(text: &str) -> Result<f64, BadValue> {
     span_seconds(text, 1.0).map_err(|fault| BadValue { why: fault.to_string(), hint: DURATION_HINT })
 }
 
-/// A duration that is longer than nothing.
+/// Reads a duration that is not zero.
 ///
 /// # Errors
-/// As [`duration`], and `0s`.
+/// Those of [`duration`], and `0s`.
 pub fn lasting(text: &str) -> Result<u64, BadValue> {
     match duration(text)? {
         0 => Err(BadValue { why: "it would end at once".into(), hint: DURATION_HINT }),
@@ -60,13 +60,13 @@ pub fn lasting(text: &str) -> Result<u64, BadValue> {
     }
 }
 
-/// Longer than this nobody waits.
+/// Longest time that `doctor` watches counters, in seconds: nobody waits for more than an hour.
 const LONGEST_SAMPLE_SECONDS: u64 = 3600;
 
-/// How long `doctor` watches.
+/// Reads the time for which `doctor` watches counters, in seconds.
 ///
 /// # Errors
-/// As [`duration`], and over an hour.
+/// Those of [`duration`], and more than an hour.
 pub fn sample(text: &str) -> Result<u64, BadValue> {
     match duration(text)? {
         seconds if seconds > LONGEST_SAMPLE_SECONDS => {
@@ -78,10 +78,10 @@ pub fn sample(text: &str) -> Result<u64, BadValue> {
 
 const INTERVAL_HINT: &str = "write a duration from 0.1s to 1d: 5, 0.5, 5s, 1m";
 
-/// The time between two looks: `5`, `0.5`, `5s`, `1m`.
+/// Reads the time between two looks: `5`, `0.5`, `5s`, `1m`.
 ///
 /// # Errors
-/// What is no span of time, less than a tenth of a second, and more than a day.
+/// The text is no span of time, less than a tenth of a second, or more than a day.
 pub fn interval(text: &str) -> Result<Duration, BadValue> {
     match span_seconds(text, 1.0) {
         Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
@@ -102,18 +102,18 @@ fn whole(text: &str, hint: &'static str) -> Result<u64, BadValue> {
     }
 }
 
-/// How many; 0 often is all of them.
+/// Reads a number of things; for most options 0 stands for all.
 ///
 /// # Errors
-/// What is not a whole number of 64 bits.
+/// The text is no whole number of 64 bits.
 pub fn count(text: &str) -> Result<u64, BadValue> {
     whole(text, COUNT_HINT)
 }
 
-/// How many at most.
+/// Reads the largest number of things.
 ///
 /// # Errors
-/// As [`count`], and 0.
+/// Those of [`count`], and 0.
 pub fn limit(text: &str) -> Result<u64, BadValue> {
     match whole(text, LIMIT_HINT)? {
         0 => Err(BadValue { why: "that is none at all".into(), hint: LIMIT_HINT }),
@@ -121,22 +121,22 @@ pub fn limit(text: &str) -> Result<u64, BadValue> {
     }
 }
 
-/// A port that something listens on.
+/// Reads a port that a service listens on.
 ///
 /// # Errors
-/// What is no port, and 0.
+/// The text is no port, or 0.
 pub fn port(text: &str) -> Result<u16, BadValue> {
     let port = u16::try_from(whole(text, PORT_HINT)?).ok().filter(|port| *port != 0);
     port.ok_or_else(|| BadValue { why: "not a port".into(), hint: PORT_HINT })
 }
 
-/// More seeds than anybody reads.
+/// Largest number of seeds of one `--seed`: nobody reads the results of more.
 const MOST_SEEDS: u64 = 1000;
 
-/// `7`, or `1..20` with both ends.
+/// Reads the seeds of `7`, or of `1..20` with both ends.
 ///
 /// # Errors
-/// Anything else, and more than a thousand.
+/// The text is anything else, or more than a thousand seeds.
 pub fn seeds(text: &str) -> Result<Seeds, BadValue> {
     let bad =
         |why: &str| BadValue { why: why.into(), hint: "write a number, or the first and the last: 1..20" };
@@ -153,19 +153,19 @@ pub fn seeds(text: &str) -> Result<Seeds, BadValue> {
     }
 }
 
-/// `--since`, seen from this moment and in the local time zone.
+/// Reads `--since` at this moment, in the local time zone.
 ///
 /// # Errors
-/// As [`since_at`].
+/// Those of [`since_at`].
 pub fn since(text: &str) -> Result<Timestamp, BadValue> {
     since_at(text, &Zoned::now())
 }
 
-/// The moment that `text` names, seen from `now`: RFC 3339; a local date, with or without a time; a local time,
-/// the last time that it was so late; or a duration ago.
+/// Reads the moment that `text` names, seen from `now`: RFC 3339; a local date, with or without a time; a local time,
+/// today or yesterday, the latest that is not after `now`; or a duration ago.
 ///
 /// # Errors
-/// Anything else.
+/// The text is anything else.
 pub fn since_at(text: &str, now: &Zoned) -> Result<Timestamp, BadValue> {
     let bad = |why: &str| BadValue { why: why.into(), hint: SINCE_HINT };
     if let Ok(moment) = text.parse::<Timestamp>() {
@@ -207,10 +207,10 @@ fn time(text: &str) -> Option<Time> {
     ["%H:%M", "%H:%M:%S"].iter().find_map(|format| Time::strptime(format, text).ok())
 }
 
-/// Prefix lengths: `24` or `24,64`.
+/// Reads prefix lengths: `24` or `24,64`.
 ///
 /// # Errors
-/// What is not a length of IPv4, or of IPv6 after the comma.
+/// The text is no length of IPv4, or of IPv6 after the comma.
 pub fn prefix(text: &str) -> Result<(u8, u8), BadValue> {
     let length = |text: &str, most: u8, family: &str| match text.trim().parse::<u8>() {
         Ok(length) if length <= most => Ok(length),

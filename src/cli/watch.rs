@@ -1,4 +1,4 @@
-//! The same answer again and again: on a terminal in place, else one after the other.
+//! Repeats an answer until the end: on a terminal in place, else one answer below the other.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,60 +10,61 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::output::{self, Printed};
 use crate::error::{Error, Result};
 
-/// How long what is being printed is waited for at the end: a reader that has stopped must not hold us.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Longest wait at the end for an answer that is being printed: a reader that has stopped must not hold the process.
+const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What prints one answer.
+/// Function that prints one answer.
 pub type Print = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()>>;
 
-/// What asks for the end: signals, and whoever holds a [`UnixStream`] of it.
-pub struct Ending {
+/// Wakes the thread that waits for the end: at a signal, or when a byte is written to a stream from
+/// [`EndSignal::teller`].
+pub struct EndSignal {
     told: UnixStream,
     tells: UnixStream,
 }
 
-impl Ending {
-    /// From here on SIGINT, SIGTERM and SIGHUP do not end the process by themselves.
+impl EndSignal {
+    /// Takes over SIGINT, SIGTERM and SIGHUP, which no longer end the process by themselves.
     ///
     /// # Errors
-    /// As socketpair(2) and sigaction(2): exit 3.
-    pub fn listen() -> Result<Ending> {
-        let listen = || -> io::Result<Ending> {
+    /// Those of socketpair(2) and sigaction(2): exit 3.
+    pub fn listen() -> Result<EndSignal> {
+        let listen = || -> io::Result<EndSignal> {
             let (told, tells) = UnixStream::pair()?;
             for signal in [SIGINT, SIGTERM, SIGHUP] {
                 signal_hook::low_level::pipe::register(signal, tells.try_clone()?)?;
             }
-            Ok(Ending { told, tells })
+            Ok(EndSignal { told, tells })
         };
         listen().map_err(|error| Error::unreachable("signals", error))
     }
 
-    /// A byte written there is as good as a signal.
+    /// Returns a stream on which one written byte ends the wait, as a signal does.
     ///
     /// # Errors
-    /// As dup(2): exit 3.
+    /// Those of dup(2): exit 3.
     pub fn teller(&self) -> Result<UnixStream> {
         self.tells.try_clone().map_err(|error| Error::unreachable("signals", error))
     }
 
-    /// Waits for the end.
+    /// Waits for a signal, or for a byte from a teller.
     pub fn wait(&mut self) {
         let mut byte = [0];
         while self.told.read(&mut byte).is_err_and(|error| error.kind() == ErrorKind::Interrupted) {}
     }
 }
 
-/// Prints what `round` gathers, every `every`, until a signal, a closed pipe or an error. A round that is gathering at
-/// a signal is left alone; what is being printed is finished.
+/// Prints what `round` gathers, once every `every`, until a signal, a closed pipe or an error. A round that is
+/// gathering at a signal is abandoned; an answer that is being printed is finished.
 ///
 /// # Errors
-/// The first of `round`, and what printing failed with.
+/// The first error of `round`, or of printing.
 pub fn watch(
     every: Duration,
     in_place: bool,
     mut round: impl FnMut() -> Result<Print> + Send + 'static,
 ) -> Result<u8> {
-    let mut ending = Ending::listen()?;
+    let mut ending = EndSignal::listen()?;
     let mut done = ending.teller()?;
     let printing = Arc::new(Mutex::new(()));
     let ended: Arc<Mutex<Option<Result<u8>>>> = Arc::default();
@@ -79,7 +80,7 @@ pub fn watch(
     if let Some(last) = ended.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return last;
     }
-    let deadline = Instant::now() + LAST_WORDS;
+    let deadline = Instant::now() + LAST_OUTPUT_TIMEOUT;
     while printing.try_lock().is_err() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -106,7 +107,7 @@ fn repeat(
     }
 }
 
-/// Over what is there, line by line: clearing the screen first would flicker.
+/// Writes over the text on the screen, line by line: clearing the screen first would flicker.
 fn redraw(out: &mut dyn Write, print: Print) -> io::Result<()> {
     let mut text = Vec::new();
     print(&mut text)?;

@@ -6,10 +6,10 @@ use crate::cli::filters::FilterArguments;
 use crate::cli::value;
 use crate::model::EventKind;
 
-/// `events`.
+/// Arguments of `events`.
 #[derive(Args, Debug)]
 pub struct Events {
-    /// End after so many
+    /// End after N events
     #[arg(short = 'n', long, value_name = "N", value_parser = value::limit, allow_hyphen_values = true)]
     pub count: Option<u64>,
     /// Only events of these kinds [default: all]
@@ -20,7 +20,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// What is listened to.
+    /// Returns the kinds of events to listen to: all where `--event` was not given.
     pub fn kinds(&self) -> Vec<EventKind> {
         let of = |kind: &Kind| match kind {
             Kind::New => EventKind::New,
@@ -34,7 +34,7 @@ impl Events {
     }
 }
 
-/// `--event`.
+/// Values of `--event`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum Kind {

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::value;
 use crate::simulate::Strategy;
 
-/// `simulate`.
+/// Arguments of `simulate`.
 #[derive(Args, Debug)]
 pub struct Simulate {
     /// A file, or the name of a scenario that is shipped
@@ -31,13 +31,13 @@ pub struct Simulate {
 }
 
 impl Simulate {
-    /// What is compared.
+    /// Returns the strategies to compare: those of `--strategy`, or all where it was not given.
     pub fn strategies(&self) -> Vec<Strategy> {
         let asked = |strategy: &Strategy| self.strategy.iter().any(|name| Strategy::from(*name) == *strategy);
         Strategy::ALL.into_iter().filter(|strategy| self.strategy.is_empty() || asked(strategy)).collect()
     }
 
-    /// With which seeds, each once.
+    /// Returns the seeds of all `--seed` options, each once; seed 1 where none was given.
     pub fn seeds(&self) -> Seeds {
         let mut seeds: Vec<u64> = self.seed.iter().flat_map(|seeds| seeds.0.iter().copied()).collect();
         let mut seen = std::collections::BTreeSet::new();
@@ -46,11 +46,11 @@ impl Simulate {
     }
 }
 
-/// `--seed`.
+/// Value of one `--seed` option: the seeds that it stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Seeds(pub Vec<u64>);
 
-/// `--strategy`.
+/// Values of `--strategy`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StrategyName {
     /// No agent

@@ -9,10 +9,10 @@ use crate::cli::filters::FilterArguments;
 use crate::cli::value;
 use crate::model::{Grouping, SortBy};
 
-/// `top-sources`.
+/// Arguments of `top-sources`.
 #[derive(Args, Debug)]
 pub struct TopSources {
-    /// How many; 0 is all
+    /// Number of rows; 0 is all
     #[arg(short = 'n', value_name = "N", default_value_t = 20, value_parser = value::count,
         allow_hyphen_values = true)]
     pub limit: u64,
@@ -29,7 +29,7 @@ pub struct TopSources {
     /// Sum by prefixes of these lengths; IPv6 alone is 64 where only one is given
     #[arg(long, value_name = "V4[,V6]", value_parser = value::prefix, allow_hyphen_values = true)]
     pub prefix: Option<(u8, u8)>,
-    /// Again after each such time (5, 0.5, 1m) [default: 2], until interrupted; with --json a line a time
+    /// Print again after each such time (5, 0.5, 1m) [default: 2], until interrupted; with --json a line a time
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "2",
         value_parser = value::interval)]
     pub watch: Option<Duration>,
@@ -44,7 +44,7 @@ pub struct TopSources {
     pub filters: FilterArguments,
 }
 
-/// `top`.
+/// Arguments of `top`.
 #[derive(Args, Debug)]
 pub struct Top {
     /// Sort by this at first
@@ -57,7 +57,7 @@ pub struct Top {
     pub filters: FilterArguments,
 }
 
-/// `--by`.
+/// Values of `--by`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum By {
@@ -78,7 +78,7 @@ impl From<By> for SortBy {
     }
 }
 
-/// `--group`.
+/// Values of `--group`.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum Group {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// `status`.
+/// Arguments of `status`.
 #[derive(Args, Debug)]
 pub struct Status {
     /// One line with perfdata for a monitoring system, and its exit code

@@ -8,22 +8,22 @@ use crate::model::{
     Queue, RecordEvent, RevertDocument, RevertRow, SourceRow, StatusDocument, TimeoutRow, TopSources,
 };
 
-/// Plain, two hours east.
+/// Returns a style without colour, in a zone two hours east of UTC.
 pub fn style(width: Option<usize>) -> Style {
     Style { width, colour: false, zone: TimeZone::fixed(jiff::tz::offset(2)).into(), verbosity: 0 }
 }
 
-/// The first namespace.
+/// Returns the namespace of the host.
 pub fn netns() -> Netns {
     Netns { name: Some("host".into()), inode: 4_026_531_840 }
 }
 
-/// The head of every document.
+/// Returns the header of every document.
 pub fn header() -> Header {
     Header { schema: 1, taken_at: "2026-11-21T02:49:52Z".into(), netns: netns() }
 }
 
-/// A quiet gateway.
+/// Returns the status of a gateway at level normal.
 pub fn status() -> StatusDocument {
     let timeout = |name: &str, baseline, current, floor| TimeoutRow {
         name: name.into(),
@@ -104,7 +104,7 @@ fn agent() -> AgentStatus {
     }
 }
 
-/// A record that says nothing but what happened.
+/// Returns a record in which only the event and a reason are set.
 pub fn record(event: RecordEvent) -> JournalRecord {
     JournalRecord {
         schema: 1,
@@ -134,7 +134,7 @@ pub fn record(event: RecordEvent) -> JournalRecord {
     }
 }
 
-/// Sources (address, zone, entries), all of them TCP.
+/// Returns the answer with these sources (address, zone, entries), all of them TCP.
 pub fn top_sources(sources: &[(&str, u16, u64)]) -> TopSources {
     let entries: u64 = sources.iter().map(|(.., n)| n).sum();
     let row = |&(source, zone, n): &(&str, u16, u64)| SourceRow {
@@ -162,7 +162,7 @@ pub fn top_sources(sources: &[(&str, u16, u64)]) -> TopSources {
     }
 }
 
-/// Values of max that came back so.
+/// Returns the document of a revert with one row for max per result.
 pub fn revert(results: &[&str]) -> RevertDocument {
     let row = |result: &&str| RevertRow {
         name: "max".into(),

@@ -6,22 +6,22 @@ use std::io::{self, Write};
 use super::quantity::percent;
 use super::text::escape;
 use crate::cli::called::complete;
-use crate::cli::reach::Without;
+use crate::cli::reach::NoAnswer;
 use crate::error::Error;
 use crate::model::{Level, PressureSettings, StatusDocument};
 
-/// What the line tells.
+/// Figures and conditions of the line.
 pub struct Check<'a> {
-    /// The figures.
+    /// Status of the table and the agent.
     pub status: &'a StatusDocument,
-    /// Why they are not the agent's, where they are not.
-    pub without: Option<&'a Without>,
-    /// A namespace that no agent watches is critical.
+    /// Reason why the status is not from the agent; `None` if it is.
+    pub without: Option<&'a NoAnswer>,
+    /// True if a namespace that no agent watches is critical (`--require-agent`).
     pub required: bool,
 }
 
 impl Check<'_> {
-    /// The plugin's exit code.
+    /// Returns the plugin's exit code.
     pub fn exit_code(&self) -> u8 {
         match self.level() {
             Level::Normal => 0,
@@ -37,7 +37,7 @@ impl Check<'_> {
     /// Writes the line, with the thresholds of `pressure`.
     ///
     /// # Errors
-    /// The writer's.
+    /// Those of the writer.
     pub fn write(&self, out: &mut dyn Write, pressure: &PressureSettings) -> io::Result<()> {
         let status = self.status;
         let word = match self.level() {
@@ -47,7 +47,7 @@ impl Check<'_> {
         };
         let (entries, limit) = (status.entries, status.limit);
         let (high, critical) = (pressure.high_percent, pressure.critical_percent);
-        // A limit of 0 is none: there is nothing to be a share of.
+        // A limit of 0 means no limit: no percentage can be taken of it.
         let thresholds = match limit {
             0 => ";;;0;".to_string(),
             _ => format!(";{};{};0;{limit}", share(limit, high), share(limit, critical)),
@@ -70,8 +70,8 @@ impl Check<'_> {
         )
     }
 
-    /// The figures as `status` has them, or the sentence of the level where they alone do not make it; then what keeps the
-    /// agent from acting.
+    /// Returns the figures as `status` shows them, or the reason for the level if usage alone does not account for it;
+    /// then the notes on an agent that does not act.
     fn text(&self, pressure: &PressureSettings) -> String {
         let status = self.status;
         let figures = match status.limit {
@@ -99,13 +99,13 @@ impl Check<'_> {
                 let notes = [(agent.paused, "paused"), (agent.dry_run, "dry run")];
                 notes.into_iter().filter(|(on, _)| *on).map(|(_, note)| note.into()).collect()
             }
-            (None, None | Some(Without::NoAgent(_))) => vec!["no agent".into()],
+            (None, None | Some(NoAnswer::NoAgent(_))) => vec!["no agent".into()],
             (None, Some(without)) => vec![without.to_string()],
         }
     }
 }
 
-/// `12.1 %` as `status` has it; rounded down where it would be rounded to a threshold that is not reached.
+/// Returns `12.1 %` as `status` shows it, but rounded down where rounding would show a threshold that is not reached.
 fn usage(value: f64, pressure: &PressureSettings) -> String {
     let rounded = (value * 10.0).round() / 10.0;
     let thresholds = [pressure.high_percent, pressure.critical_percent, 100.0];
@@ -113,10 +113,10 @@ fn usage(value: f64, pressure: &PressureSettings) -> String {
     percent(if crosses { (value * 10.0).floor() / 10.0 } else { value })
 }
 
-/// The line for what could not be told; `|` would begin performance data.
+/// Writes the line of a check that found no answer; a `|` is replaced, since it would begin performance data.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write_unknown(out: &mut dyn Write, error: &Error) -> io::Result<()> {
     let hint = error.hint.as_ref().map_or(String::new(), |hint| format!(" ({})", complete(hint)));
     let text = format!("{error}{hint}").replace('|', "/");
@@ -127,7 +127,7 @@ fn known(value: f64, digits: usize) -> String {
     if value.is_finite() { format!("{value:.digits$}") } else { "U".into() }
 }
 
-/// The number of entries at which usage reaches `percent`.
+/// Returns the number of entries at which usage reaches `percent`.
 fn share(limit: u64, percent: f64) -> u64 {
     (limit as f64 * percent / 100.0).ceil() as u64
 }
@@ -139,7 +139,7 @@ mod tests {
 
     fn checked(
         required: bool,
-        without: Option<&Without>,
+        without: Option<&NoAnswer>,
         change: impl FnOnce(&mut StatusDocument),
     ) -> (u8, String) {
         let mut status = canned::status();
@@ -215,12 +215,12 @@ mod tests {
         });
         assert!(text.contains("(7900 entries) (paused) (dry run) | "), "{text}");
         assert_eq!(code, 0);
-        let none = Without::NoAgent("/run/ctctl/host.sock".into());
+        let none = NoAnswer::NoAgent("/run/ctctl/host.sock".into());
         let without = |required| checked(required, Some(&none), |s| s.agent = None);
         assert!(without(false).1.starts_with("CTCTL OK - 12.1 % of 65536 (7900 entries) (no agent) | "));
         assert!(without(true).1.starts_with("CTCTL CRITICAL - 12.1 % of 65536 (7900 entries) (no agent) | "));
         assert_eq!((without(false).0, without(true).0), (0, 2));
-        let failed = Without::Failed("/s".into(), "no answer | in 5 s".into());
+        let failed = NoAnswer::Failed("/s".into(), "no answer | in 5 s".into());
         let (code, text) = checked(true, Some(&failed), |s| s.agent = None);
         assert!(text.contains("(the agent on /s does not answer: no answer / in 5 s) | "), "{text}");
         assert_eq!(code, 2);

@@ -1,4 +1,4 @@
-//! What a scan saw of classes, and of what is of none: for `status` and `plan`.
+//! Classes and entries of no class, as the last scan saw them: for `status` and `plan`.
 
 use std::io::{self, Write};
 
@@ -9,10 +9,11 @@ use super::text::prose;
 use crate::cli::called::complete;
 use crate::model::{ClassRow, UnclassedRow};
 
-/// What each class would free, in the order in which they go, as of a look at the table of that age.
+/// Writes the number of entries that each class would free, in the order in which classes are deleted. `age_seconds` is
+/// the age of the scan.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn classes(
     out: &mut dyn Write,
     rows: Option<&[ClassRow]>,
@@ -42,7 +43,7 @@ pub fn classes(
     Ok(())
 }
 
-/// `-` where there is none or it is not known; with `>=` where it may be longer.
+/// Returns the longest idle time in the class: `-` if it has no entry or none is known, with `>=` if it may be longer.
 fn oldest_idle(row: &ClassRow) -> String {
     match row.oldest_idle_seconds.filter(|_| row.entries > 0) {
         None => UNKNOWN.into(),
@@ -51,11 +52,11 @@ fn oldest_idle(row: &ClassRow) -> String {
     }
 }
 
-/// Entries of no class that are much of the table and not among what was said already, or with `-v` all: what they are,
-/// and what helps.
+/// Writes a description and a remedy for entries of no class that are much of the table, or with `-v` for all of them.
+/// Sentences in `said` were printed before and are left out.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn unclassed(
     out: &mut dyn Write,
     rows: Option<&[UnclassedRow]>,

@@ -8,7 +8,7 @@ use crate::model::{
     Counters, DCCP, Detail, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpState, Tuple, UDP, UDPLITE,
 };
 
-/// `enum sctp_conntrack`; the library takes these names for DCCP's numbers too.
+/// Names of `enum sctp_conntrack`; libnetfilter_conntrack uses them for DCCP's numbers too.
 const SCTP_STATES: [&str; 10] = [
     "NONE",
     "CLOSED",
@@ -25,7 +25,7 @@ const SCTP_STATES: [&str; 10] = [
 /// Writes one line.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, detail: &Detail) -> io::Result<()> {
     let entry = &detail.entry;
     write!(out, "{:<8} {}", protocol(entry.original.protocol), entry.original.protocol)?;
@@ -84,7 +84,7 @@ fn direction(
     counters: Option<Counters>,
 ) -> io::Result<()> {
     write!(out, " src={} dst={}", Address(tuple.source), Address(tuple.destination))?;
-    // What the kernel does not tell (a protocol without its tracker) is 0 there.
+    // `conntrack` prints 0 for a value that the kernel does not send (a protocol without its tracker).
     let (source, destination) = match tuple.l4 {
         L4::Ports { source, destination } => (source, destination),
         _ => (0, 0),
@@ -108,7 +108,7 @@ fn direction(
     }
 }
 
-/// The names that libnetfilter_conntrack has.
+/// Returns the protocol's name in libnetfilter_conntrack.
 fn protocol(number: u8) -> &'static str {
     match number {
         TCP => "tcp",
@@ -138,7 +138,8 @@ fn tcp_state(state: TcpState) -> &'static str {
     }
 }
 
-/// As inet_ntop(3) writes it: an IPv6 address of 96 zero bits ends in the form of IPv4, where Rust writes `::102:304`.
+/// An address in the form of inet_ntop(3): an IPv6 address whose first 96 bits are zero ends in the form of IPv4, where
+/// Rust writes `::102:304`.
 struct Address(IpAddr);
 
 impl std::fmt::Display for Address {

@@ -1,4 +1,4 @@
-//! `doctor` as text.
+//! The findings of `doctor` as text.
 
 use std::io::{self, Write};
 
@@ -9,11 +9,11 @@ use crate::model::{DoctorDocument, Evidence, Finding, Severity};
 
 const INDENT: usize = 4;
 
-/// Writes each finding with its evidence, reason, fix and source; then how many there are, and what was not looked at.
-/// With `-q` a line each, with `-v` also who makes the kernel track.
+/// Writes each finding with its evidence, reason, fix and source; then the number of findings, and the parts that were
+/// not examined. With `-q` a finding is one line, with `-v` the users of connection tracking follow.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, document: &DoctorDocument, style: &Style) -> io::Result<()> {
     for finding in &document.findings {
         one(out, finding, style)?;
@@ -55,7 +55,7 @@ fn one(out: &mut dyn Write, finding: &Finding, style: &Style) -> io::Result<()> 
     if !finding.fix.is_empty() {
         writeln!(out, "    Fix:")?;
     }
-    // To be pasted: never wrapped.
+    // Commands are for pasting, so they are never wrapped.
     for command in &finding.fix {
         writeln!(out, "        {}", escape(command))?;
     }
@@ -63,7 +63,7 @@ fn one(out: &mut dyn Write, finding: &Finding, style: &Style) -> io::Result<()> 
     writeln!(out)
 }
 
-/// `file:line: text`.
+/// Returns evidence as `file:line: text`, after its time if it has one.
 fn place(evidence: &Evidence, style: &Style) -> String {
     let at = evidence.at.as_deref().map_or(String::new(), |at| format!("{} ", moment(at, style.zone())));
     let said = match (&evidence.file, evidence.line) {

@@ -1,4 +1,5 @@
-//! `simulate` as a drawing (SVG 1.1): entries over time, a panel a strategy, all to the same scale, under one legend.
+//! The runs of `simulate` as a drawing (SVG 1.1): entries over time, a panel a strategy, all to the same scale, under
+//! one legend.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -9,15 +10,16 @@ use crate::simulate::report::{Comparison, Document, Run, Sample};
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 96.0;
 const RIGHT: f64 = 24.0;
-/// Title and legend.
+/// Height of title and legend.
 const TOP: f64 = 92.0;
 const PANEL: f64 = 130.0;
 const GAP: f64 = 50.0;
-/// The name of the axis of time, under the last panel.
+/// Height of the label of the time axis, under the last panel.
 const BOTTOM: f64 = 16.0;
-/// Ticks of an axis, about.
+/// Approximate number of ticks of an axis.
 const TICKS: f64 = 9.0;
-/// Where max is more than so many times the most entries, it would flatten all else, and is told in words.
+/// Largest ratio of max to the peak of entries at which max is drawn. A higher max would flatten all else and is told
+/// in words.
 const MAX_SHOWN: f64 = 2.5;
 
 const BLUE: &str = "#08519c";
@@ -31,7 +33,7 @@ const DASHES: &str = "stroke-dasharray=\"6 3\"";
 /// Writes the drawing.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, document: &Document) -> io::Result<()> {
     let height = TOP + document.strategies.len() as f64 * (PANEL + GAP) + BOTTOM;
     writeln!(
@@ -41,7 +43,7 @@ pub fn write(out: &mut dyn Write, document: &Document) -> io::Result<()> {
     )?;
     writeln!(out, "<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>")?;
     let title = format!("{}: {}", document.scenario, document.summary);
-    // As many characters as the width has room for; the whole is in the title of the file.
+    // The visible title is shortened to the width; the title element of the file holds all of it.
     let (whole, short) = (plain(&title), plain(&shortened(&title)));
     writeln!(out, "<title>{whole}</title>")?;
     writeln!(out, "<text x=\"{LEFT}\" y=\"22\" font-size=\"14\">{short}</text>")?;
@@ -70,7 +72,7 @@ fn shortened(title: &str) -> String {
     }
 }
 
-/// The most that the axis of entries shows: a tick over all that there was, and over max where that is near.
+/// Returns the upper end of the axis of entries: a tick that is not below any entries, nor below a max that is drawn.
 fn top(document: &Document) -> f64 {
     let runs = || document.strategies.iter().filter_map(|strategy| strategy.runs.first());
     let samples = || runs().flat_map(|run| &run.timeline);
@@ -82,7 +84,7 @@ fn top(document: &Document) -> f64 {
     (most / step).ceil() * step
 }
 
-/// 1, 2 or 5 with zeros, for about so many steps up to `most`.
+/// Returns 1, 2 or 5 times a power of ten that divides `most` into about `steps` steps.
 fn round_step(most: f64, steps: f64) -> f64 {
     let rough = (most / steps).max(1.0);
     let ten = 10f64.powf(rough.log10().floor());
@@ -90,7 +92,7 @@ fn round_step(most: f64, steps: f64) -> f64 {
     factor.unwrap_or(10.0) * ten
 }
 
-/// The round span of time of which about [`TICKS`] fit into so many seconds.
+/// Returns a round step of time of which about [`TICKS`] fit into `seconds`.
 fn time_step(seconds: f64) -> f64 {
     const STEPS: [f64; 23] = [
         1.0,
@@ -121,7 +123,7 @@ fn time_step(seconds: f64) -> f64 {
     STEPS.into_iter().find(enough).unwrap_or_else(|| round_step(seconds / 86_400.0, TICKS) * 86_400.0)
 }
 
-/// What lines, areas and bands mean.
+/// Writes the legend of lines, areas and bands.
 fn legend(out: &mut dyn Write) -> io::Result<()> {
     let area = |fill: &str, stroke: &str| {
         format!("<rect y=\"-9\" width=\"22\" height=\"10\" fill=\"{fill}\" stroke=\"{stroke}\"/>")
@@ -147,7 +149,7 @@ fn legend(out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// From time and entries to the drawing.
+/// Maps time and entries to coordinates of the drawing.
 struct Scale {
     seconds: f64,
     entries: f64,
@@ -199,7 +201,7 @@ fn panel(out: &mut dyn Write, comparison: &Comparison, run: &Run, scale: &Scale)
     maximum(out, run, scale)
 }
 
-/// The line of max, where it is on the scale; where it is above that, in words. 0 is no limit.
+/// Draws max as a line where it is on the scale, else tells it in words. A max of 0 means no limit.
 fn maximum(out: &mut dyn Write, run: &Run, scale: &Scale) -> io::Result<()> {
     let on_scale = |sample: &Sample| sample.max > 0 && sample.max as f64 <= scale.entries;
     for part in run.timeline.chunk_by(|a, b| on_scale(a) == on_scale(b)).filter(|part| on_scale(&part[0])) {
@@ -217,7 +219,7 @@ fn maximum(out: &mut dyn Write, run: &Run, scale: &Scale) -> io::Result<()> {
     writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"end\" fill=\"{RED}\">{words}</text>")
 }
 
-/// Where the agent was at a level over normal.
+/// Draws a band for each time at which the agent was at level high or critical.
 fn levels(out: &mut dyn Write, run: &Run, scale: &Scale) -> io::Result<()> {
     for pair in run.timeline.windows(2) {
         let fill = match pair[0].level {
@@ -236,7 +238,7 @@ fn levels(out: &mut dyn Write, run: &Run, scale: &Scale) -> io::Result<()> {
     Ok(())
 }
 
-/// Both axes, with a tick at round values of each.
+/// Draws both axes, with ticks at round values.
 fn axes(out: &mut dyn Write, scale: &Scale, bottom: f64) -> io::Result<()> {
     let (right, above) = (WIDTH - RIGHT, scale.above);
     let step = round_step(scale.entries, 4.0);
@@ -264,13 +266,13 @@ fn axes(out: &mut dyn Write, scale: &Scale, bottom: f64) -> io::Result<()> {
     writeln!(out, "<path d=\"M{LEFT},{above:.1}V{bottom:.1}H{right:.1}\" fill=\"none\" stroke=\"#333\"/>")
 }
 
-/// 0 and every multiple of `step` up to `most`.
+/// Returns 0 and every multiple of `step` up to `most`.
 fn multiples(step: f64, most: f64) -> impl Iterator<Item = f64> {
     let last = (most / step * 1.000_001).floor().clamp(0.0, 100.0) as u32;
     (0..=last).map(move |n| f64::from(n) * step)
 }
 
-/// `6h`, `1d12h`; days alone where there are many.
+/// Returns a time as `6h` or `1d12h`, or in days alone from a thousand million seconds on.
 fn span(seconds: f64) -> String {
     match seconds {
         s if s >= 1e9 => format!("{:.0}d", s / 86_400.0),
@@ -278,7 +280,7 @@ fn span(seconds: f64) -> String {
     }
 }
 
-/// Digits by threes.
+/// Returns a number with its digits in groups of three.
 fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
@@ -291,7 +293,7 @@ fn grouped(count: u64) -> String {
     text
 }
 
-/// Text that cannot end an element.
+/// Returns the text with `<`, `>` and `&` escaped and without control characters.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars().filter(|c| !c.is_control()) {

@@ -11,10 +11,10 @@ use crate::model::{
     Verdict, protocol_name,
 };
 
-/// Writes what it is, what is translated, how long it has left and has been idle, and what would become of it.
+/// Writes the flow, its translation, the time left, the idle time, the class, and the verdict with its reason.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, entry: &Entry, verdict: &Verdict) -> io::Result<()> {
     write_flow(out, entry)?;
     if let Some(left) = entry.timeout_seconds {
@@ -24,10 +24,10 @@ pub fn write(out: &mut dyn Write, entry: &Entry, verdict: &Verdict) -> io::Resul
     writeln!(out, "  class {}  {}", verdict.class.map_or("-", Class::name), escape(&verdict.to_string()))
 }
 
-/// Protocol, state, both ends with their ports or what stands for them, translation, zone and mark.
+/// Writes protocol, state, both ends with their ports (or ICMP type, GRE keys), translation, zone and mark.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write_flow(out: &mut dyn Write, entry: &Entry) -> io::Result<()> {
     let original = &entry.original;
     write!(out, "{:<7} ", protocol(entry))?;
@@ -57,10 +57,10 @@ pub fn write_flow(out: &mut dyn Write, entry: &Entry) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes when it came, what happened, to what, and who caused it.
+/// Writes the time of an event, its kind, its flow, and a note if another program caused it.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write_event(out: &mut dyn Write, at: &jiff::Zoned, event: &Event) -> io::Result<()> {
     write!(out, "{}  {:<7}  ", at.strftime("%H:%M:%S%.3f"), event.kind.name())?;
     write_flow(out, &event.entry)?;
@@ -70,13 +70,14 @@ pub fn write_event(out: &mut dyn Write, at: &jiff::Zoned, event: &Event) -> io::
     writeln!(out, "{}", if event.foreign { "  by another program" } else { "" })
 }
 
-/// The protocol's name, or its number where it has none here.
+/// Returns the protocol's name, or its number if ctctl has no name for it.
 pub fn protocol(entry: &Entry) -> String {
     let number = entry.original.protocol;
     protocol_name(number).map_or_else(|| number.to_string(), str::to_owned)
 }
 
-/// The state of TCP, of all else whether it was answered. An event tells of TCP's state only what changed.
+/// Returns the state of a TCP connection; for other protocols assured, replied or unreplied. An event carries a TCP
+/// state only if that changed.
 pub fn state(entry: &Entry) -> &'static str {
     match entry.tcp {
         Some(tcp) => tcp.state.name(),
@@ -99,7 +100,7 @@ fn source(tuple: &Tuple) -> String {
     end(tuple.source, tuple.source_port().filter(|_| tuple.protocol != GRE))
 }
 
-/// Address and port of a destination, as `192.0.2.1:53` or `[2001:db8::1]:53`.
+/// Returns address and port of a destination, as `192.0.2.1:53` or `[2001:db8::1]:53`.
 pub fn destination(tuple: &Tuple) -> String {
     end(tuple.destination, tuple.destination_port().filter(|_| tuple.protocol != GRE))
 }
@@ -124,12 +125,12 @@ pub struct EntryDocument<'a> {
     #[serde(flatten)]
     flow: FlowRow,
     timeout_seconds: Option<u32>,
-    /// Where it is known exactly.
+    /// Idle time in seconds; null if it is not known exactly.
     idle_seconds: Option<u32>,
-    /// The least that it can be.
+    /// Lower bound of the idle time in seconds; null if nothing is certain.
     idle_at_least_seconds: Option<u32>,
     presumed_idle_seconds: Option<u32>,
-    /// Why no more is certain.
+    /// Reason why the idle time is not proven; null if it is.
     idle_unproven: Option<Unproven>,
     class: Option<Class>,
     floor_seconds: Option<u32>,
@@ -141,7 +142,7 @@ pub struct EntryDocument<'a> {
 }
 
 impl<'a> EntryDocument<'a> {
-    /// With the head of every document.
+    /// Builds the document of an entry, with the header that every document has.
     pub fn new(header: &'a Header, entry: &Entry, verdict: &Verdict) -> Self {
         EntryDocument {
             schema: header.schema,
@@ -171,7 +172,8 @@ pub struct EventDocument<'a> {
     taken_at: &'a str,
     netns: &'a Netns,
     event: &'static str,
-    /// Of the event `lost` alone: how many, and in all.
+    /// Number of events lost since the last such line, for the event `lost` only; `lost_total` counts all since the
+    /// start.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,7 +191,7 @@ struct EventRow {
 }
 
 impl<'a> EventDocument<'a> {
-    /// Of an event.
+    /// Builds the line of an event.
     pub fn of(header: &'a Header, event: &Event) -> Self {
         let of = EventRow {
             foreign: event.foreign,
@@ -199,7 +201,7 @@ impl<'a> EventDocument<'a> {
         EventDocument { of: Some(of), ..Self::head(header, event.kind.name()) }
     }
 
-    /// That some found no room.
+    /// Builds the line that says that `lost` events found no room in the socket's buffer.
     pub fn lost(header: &'a Header, lost: u64, lost_total: u64) -> Self {
         EventDocument { lost: Some(lost), lost_total: Some(lost_total), ..Self::head(header, "lost") }
     }
@@ -210,7 +212,7 @@ impl<'a> EventDocument<'a> {
     }
 }
 
-/// What a flow is, in JSON.
+/// Tuples, state, translation and marks of a flow in JSON.
 #[derive(Serialize, Debug)]
 pub struct FlowRow {
     protocol: String,
@@ -220,21 +222,21 @@ pub struct FlowRow {
     reply: Option<TupleRow>,
     source_nat: Option<String>,
     destination_nat: Option<String>,
-    /// Of the original direction.
+    /// Zone of the original direction.
     zone: u16,
-    /// Of the reply direction.
+    /// Zone of the reply direction.
     zone_reply: u16,
     mark: u32,
     id: u32,
     status: Vec<&'static str>,
     helper: bool,
     packets: Option<u64>,
-    /// RFC 3339.
+    /// Time of creation in RFC 3339; null without `nf_conntrack_timestamp`.
     started_at: Option<String>,
 }
 
 impl FlowRow {
-    /// Of an entry.
+    /// Builds the row of an entry.
     pub fn of(entry: &Entry) -> Self {
         FlowRow {
             protocol: protocol(entry),
@@ -261,7 +263,7 @@ fn moment(unix_seconds: u64) -> Option<String> {
     at.map(|at| at.to_string())
 }
 
-/// Bits of the status that mean something outside the kernel.
+/// Bits of the status that mean something outside the kernel, with their names in JSON.
 const STATUS: [(u32, &str); 9] = [
     (Status::EXPECTED, "expected"),
     (Status::SEEN_REPLY, "seen-reply"),

@@ -1,4 +1,4 @@
-//! `status --all` as text: a line for each namespace, the fullest first.
+//! The namespaces of `status --all` as text: a line for each, the fullest first.
 
 use std::io::{self, Write};
 
@@ -8,10 +8,10 @@ use super::table::{self, name, number};
 use super::text::paragraph;
 use crate::model::{EverywhereDocument, NamespaceRow};
 
-/// Writes a line on all of them together (not with `-q`), and the table.
+/// Writes a line on all namespaces together (not with `-q`), and the table.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, document: &EverywhereDocument, style: &Style) -> io::Result<()> {
     if style.verbosity >= 0 {
         let limit = match document.max {

@@ -1,4 +1,4 @@
-//! `flush` as text: what would go, and what went; and both as JSON.
+//! Preview and result of `flush` as text, and both together as JSON.
 
 use std::io::{self, Write};
 
@@ -12,18 +12,18 @@ use crate::cli::args;
 use crate::model::{Class, Ending, Header, IdleText, SourceKey, unproven};
 use crate::survey::{Flushed, Preview};
 
-/// How the table of sources begins.
+/// First column's title in the table of sources.
 pub const SOURCE: &str = "SOURCE";
-/// How the heading of those that were heard of last begins.
+/// Beginning of the heading above the most recently active entries.
 pub const MOST_RECENT: &str = "Most recently active";
 
-/// How the line of what went begins.
+/// Beginning of the line on what was deleted.
 pub const DELETED: &str = "deleted ";
 
-/// Writes how many would go, of whom, and which of them were heard of last.
+/// Writes the number of entries that would be deleted, their sources, and the most recently active of them.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write_preview(
     out: &mut dyn Write,
     preview: &Preview,
@@ -111,10 +111,10 @@ fn stay(n: u64) -> String {
     format!("{} {}", counted(n, "entry", "entries"), if n == 1 { "stays" } else { "stay" })
 }
 
-/// Writes what came of it.
+/// Writes the result of the deletion.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write_report(out: &mut dyn Write, flushed: &Flushed) -> io::Result<()> {
     let Flushed { already_gone, revived, .. } = flushed;
     let deleted = counted(flushed.deleted, "entry", "entries");
@@ -125,7 +125,7 @@ pub fn write_report(out: &mut dyn Write, flushed: &Flushed) -> io::Result<()> {
     }
 }
 
-/// `flush --json`.
+/// Document of `flush --json`.
 #[derive(Serialize, Debug)]
 pub struct FlushDocument<'a> {
     #[serde(flatten)]
@@ -169,7 +169,7 @@ struct RecentRow {
 }
 
 impl<'a> FlushDocument<'a> {
-    /// Of a flush that is over, or was only shown.
+    /// Builds the document of a flush that is over, or that was only shown.
     pub fn new(header: &'a Header, options: &args::Flush, preview: &Preview, flushed: &Flushed) -> Self {
         let source = |(key, entries): &(SourceKey, u64)| SourceRow {
             source: key.address.to_string(),

@@ -9,13 +9,13 @@ use super::text::{clipped, escape, prose};
 use crate::model::sentence::{self, outcome};
 use crate::model::{Draft, JournalRecord, RecordEvent};
 
-/// The longest line into a pipe.
+/// Longest line into a pipe, in columns.
 const LONGEST: usize = 240;
 
-/// Writes a line for each of the last `limit` acts (0: all), or with `-v` each record whole, behind its time.
+/// Writes a line for each of the last `limit` acts (0: all), or with `-v` each record whole, after its time.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, records: &[JournalRecord], limit: usize, style: &Style) -> io::Result<()> {
     if records.is_empty() && style.verbosity >= 0 {
         return writeln!(out, "No records.");
@@ -36,10 +36,10 @@ pub fn write(out: &mut dyn Write, records: &[JournalRecord], limit: usize, style
     }
 }
 
-/// Writes the last `limit` acts, a line each, behind `indent`.
+/// Writes the last `limit` acts, a line each, after `indent`.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn lines(
     out: &mut dyn Write,
     records: &[JournalRecord],
@@ -53,25 +53,25 @@ pub fn lines(
         .try_for_each(|act| line(out, act, indent, style).map(drop))
 }
 
-/// Writes one record as a sentence behind its time and `indent`, on as many lines as it needs.
+/// Writes one record as a sentence after its time and `indent`, on as many lines as it needs.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn whole(out: &mut dyn Write, record: &JournalRecord, indent: &str, style: &Style) -> io::Result<()> {
     let first = format!("{indent}{}  ", moment(&record.at, style.zone()));
     prose(out, style.width, &first, indent.len() + 4, &sentence::sentence(&in_zone(record, style)))
 }
 
-/// What happened, what it achieved, and why.
+/// Returns the sentence of a record: the act, its result, and the reason.
 pub fn sentence(record: &JournalRecord) -> String {
     sentence::sentence(&Draft::from(record))
 }
 
-/// The records of one act, oldest first.
+/// Records of one act, oldest first.
 type Act<'a> = Vec<&'a JournalRecord>;
 
-/// Records joined by act, in the order of each act's last record. Records that belong to none stand alone, and so does
-/// what was put off and then done: that was told twice because it took long.
+/// Joins records by act, in the order of each act's last record. A record without an act stands alone. An act that was
+/// postponed and then done stays two: it was reported twice because it took long.
 fn acts(records: &[JournalRecord]) -> Vec<Act<'_>> {
     let mut acts: Vec<(usize, Act<'_>)> = Vec::new();
     let mut open: BTreeMap<(&str, u64), usize> = BTreeMap::new();
@@ -93,13 +93,13 @@ fn acts(records: &[JournalRecord]) -> Vec<Act<'_>> {
     acts.into_iter().map(|(_, act)| act).collect()
 }
 
-/// Whether a record goes on with what the ones before it told of: an intent with its end, and ends of the same kind.
+/// True if a record continues the ones before it: an end after its intent, or another end of the same kind.
 fn joins(act: &[&JournalRecord], record: &JournalRecord) -> bool {
     let last = act.last().map(|last| last.event);
     last == Some(RecordEvent::Intend) || (last == Some(record.event) && record.event != RecordEvent::Level)
 }
 
-/// One line: what was done, then why as far as there is room. True if it was cut.
+/// Writes one line: the result, then as much of the reason as there is room for. Returns true if it was cut.
 fn line(out: &mut dyn Write, act: &Act<'_>, indent: &str, style: &Style) -> io::Result<bool> {
     let Some(last) = act.last() else { return Ok(false) };
     let text = told(act, style);
@@ -111,7 +111,7 @@ fn line(out: &mut dyn Write, act: &Act<'_>, indent: &str, style: &Style) -> io::
     Ok(cut)
 }
 
-/// What came of an act, and why.
+/// Returns the results of an act, and its reason.
 fn told(act: &Act<'_>, style: &Style) -> String {
     let ends: Vec<Draft> = act
         .iter()
@@ -129,7 +129,7 @@ fn told(act: &Act<'_>, style: &Style) -> String {
     }
 }
 
-/// The record with its times as this place has them.
+/// Returns the record with its times in the zone of `style`.
 fn in_zone(record: &JournalRecord, style: &Style) -> Draft {
     let mut draft = Draft::from(record);
     draft.until = draft.until.map(|until| moment(&until, style.zone()));

@@ -1,4 +1,4 @@
-//! What commands print, apart from what they do: documents in, text out.
+//! Output of the commands, apart from what they do: documents in, text out.
 
 #[cfg(test)]
 pub mod canned;
@@ -31,24 +31,25 @@ use jiff::tz::TimeZone;
 use super::args::Color;
 use crate::model::Level;
 
-/// The width of a terminal that does not tell its own.
+/// Width of a terminal that does not report its own, in columns.
 const DEFAULT_WIDTH: usize = 80;
 
-/// How text looks.
+/// Width, colour, time zone and verbosity of text.
 #[derive(Clone)]
 pub struct Style {
-    /// Columns of the terminal; `None` off one, where nothing is fitted.
+    /// Columns of the terminal; `None` if the output is no terminal and nothing is fitted.
     pub width: Option<usize>,
-    /// Whether there is colour.
+    /// True if text is coloured.
     pub colour: bool,
-    /// The zone that times are shown in: most commands show none, and to find it a hundred directories are gone through.
+    /// Zone in which times are shown. It is found only when it is needed: most commands show no time, and finding it
+    /// reads about a hundred directories.
     pub zone: OnceLock<TimeZone>,
-    /// `-v` less `-q`.
+    /// Number of `-v` minus number of `-q`.
     pub verbosity: i8,
 }
 
 impl Style {
-    /// The style that fits standard output.
+    /// Returns the style that fits standard output.
     pub fn of_stdout(color: Color, verbosity: i8) -> Style {
         let terminal = io::stdout().is_terminal();
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -66,28 +67,28 @@ impl Style {
         }
     }
 
-    /// The zone that times are shown in.
+    /// Returns the zone in which times are shown.
     pub fn zone(&self) -> &TimeZone {
         self.zone.get_or_init(TimeZone::system)
     }
 
-    /// Whether the terminal understands more than lines.
+    /// True if the terminal understands more than lines.
     pub fn terminal_is_able() -> bool {
         !matches!(std::env::var("TERM").as_deref(), Err(_) | Ok("" | "dumb"))
     }
 
-    /// Columns and lines of standard output, where it is a terminal that tells them; else 80 by 24.
+    /// Returns columns and lines of standard output, if it is a terminal that reports them; else 80 by 24.
     pub fn stdout_size() -> (usize, usize) {
         let own = terminal_size::terminal_size().map(|(width, height)| (width.0.into(), height.0.into()));
         own.filter(|(width, height)| *width > 0 && *height > 0).unwrap_or((DEFAULT_WIDTH, 24))
     }
 
-    /// A heading.
+    /// Paints a heading.
     pub fn bold<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.paint("1", text)
     }
 
-    /// A level, in its colour.
+    /// Paints a level in its colour.
     pub fn level(&self, level: Level) -> Cow<'static, str> {
         let code = match level {
             Level::Normal => "32",
@@ -97,12 +98,12 @@ impl Style {
         self.paint(code, level.name())
     }
 
-    /// What should worry.
+    /// Paints a warning.
     pub fn alarm<'a>(&self, text: &'a str) -> Cow<'a, str> {
         self.paint("1;31", text)
     }
 
-    /// A line of a diff.
+    /// Paints a line of a diff.
     pub fn diff<'a>(&self, line: &'a str) -> Cow<'a, str> {
         match line.as_bytes().first() {
             Some(b'+') => self.paint("32", line),
@@ -119,7 +120,7 @@ impl Style {
     }
 }
 
-/// COLUMNS where it is a width, else the terminal's own.
+/// Returns COLUMNS if it is a width, else the terminal's own.
 fn width(columns: Option<&OsStr>, own: Option<usize>) -> usize {
     let columns = columns.and_then(OsStr::to_str).and_then(|text| text.parse::<usize>().ok());
     columns.filter(|&n| n > 0).or(own.filter(|&n| n > 0)).unwrap_or(DEFAULT_WIDTH)

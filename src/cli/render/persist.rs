@@ -1,4 +1,4 @@
-//! `persist` as text.
+//! The files of `persist` as text.
 
 use std::io::{self, Write};
 
@@ -6,10 +6,10 @@ use super::Style;
 use super::text::{escape, paragraph};
 use crate::model::PersistDocument;
 
-/// Writes the diff of every file, what is not written as it is now, and what will not hold.
+/// Writes the diff of every file, the values that are not written as they are now, and those that will not hold.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, document: &PersistDocument, style: &Style) -> io::Result<()> {
     let changed = || document.files.iter().filter(|file| file.change != "unchanged");
     for file in changed() {

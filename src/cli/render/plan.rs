@@ -1,4 +1,4 @@
-//! `plan` as text.
+//! The document of `plan` as text.
 
 use std::io::{self, Write};
 
@@ -9,14 +9,14 @@ use crate::cli::called::complete;
 use crate::model::sentence::unit;
 use crate::model::{ActionRow, PlanDocument};
 
-/// Payers shown without `-v`.
+/// Number of payers shown without `-v`.
 const FEW_PAYERS: usize = 5;
 
-/// Writes the level, what the policy sees, what it would do, each with its reason, what waits, and what each class
-/// would free. `note` says where the plan is from.
+/// Writes the level, its reasons, each action with its reason, what waits, and the entries that each class would free.
+/// `note` says where the plan comes from.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style: &Style) -> io::Result<()> {
     writeln!(out, "Level: {}", style.level(plan.level))?;
     if let Some(note) = note.filter(|_| style.verbosity >= 0) {
@@ -47,7 +47,7 @@ pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style
     super::classes::unclassed(out, plan.unclassed.as_deref(), &plan.reasons, style)
 }
 
-/// What an action would do, without its reason.
+/// Returns the sentence of an action, without its reason.
 fn sentence(action: &ActionRow) -> String {
     let name = action.name.as_deref().unwrap_or("a value");
     let verb = match action.action.as_str() {

@@ -7,10 +7,10 @@ use super::text::escape;
 
 pub use crate::model::sentence::{percent, took};
 
-/// What is not known.
+/// Text for a value that is not known.
 pub const UNKNOWN: &str = "-";
 
-/// `45 s`, `12 min`, `3 h 5 min`, `4 d 23 h`: two units at most, rounded down.
+/// Returns a duration as `45 s`, `12 min`, `3 h 5 min`, `4 d 23 h`: two units at most, rounded down.
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return UNKNOWN.into();
@@ -28,7 +28,7 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// `96.0 MiB`.
+/// Returns a size as `96.0 MiB`.
 pub fn bytes(value: u64) -> String {
     let mut amount = value as f64;
     let units = ["KiB", "MiB", "GiB", "TiB"];
@@ -46,12 +46,12 @@ pub fn bytes(value: u64) -> String {
     format!("{amount:.1} {unit}")
 }
 
-/// A rate, one digit after the point; `None` is not known. What rounds to nothing has no sign.
+/// Returns a rate with one digit after the point; `None` is not known. A rate that rounds to zero has no sign.
 pub fn rate(value: Option<f64>) -> String {
     value.filter(|v| v.is_finite()).map_or_else(|| UNKNOWN.into(), |v| format!("{:.1}", tenths(v)))
 }
 
-/// A rate with its sign, `+3.2` or `-3.2`; what rounds to nothing has none.
+/// Returns a rate with its sign, `+3.2` or `-3.2`; a rate that rounds to zero has none.
 pub fn growth(value: Option<f64>) -> String {
     match value.filter(|v| v.is_finite()).map(tenths) {
         None => UNKNOWN.into(),
@@ -60,22 +60,22 @@ pub fn growth(value: Option<f64>) -> String {
     }
 }
 
-/// Rounded to tenths; never -0.
+/// Rounds to tenths; never to -0.
 fn tenths(value: f64) -> f64 {
     (value * 10.0).round() / 10.0 + 0.0
 }
 
-/// A count; `None` is not known.
+/// Returns a count; `None` is not known.
 pub fn count(value: Option<u64>) -> String {
     value.map_or_else(|| UNKNOWN.into(), |v| v.to_string())
 }
 
-/// `1 entry`, `2 entries`.
+/// Returns a number with its noun: `1 entry`, `2 entries`.
 pub fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
-/// `2026-11-21 02:49:52` in `zone`, the form that `--since` reads; what is no RFC 3339 time stays, escaped.
+/// Returns a time as `2026-11-21 02:49:52` in `zone`, which `--since` reads. Text that is no RFC 3339 time is escaped.
 pub fn moment(text: &str, zone: &TimeZone) -> String {
     match text.parse::<Timestamp>() {
         Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),

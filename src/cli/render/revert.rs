@@ -1,4 +1,4 @@
-//! `revert` as text.
+//! The result of `revert` as text.
 
 use std::io::{self, Write};
 
@@ -7,10 +7,10 @@ use super::text::paragraph;
 use crate::model::RevertDocument;
 use crate::model::sentence::unit;
 
-/// Writes each value, what became of it, and what waits.
+/// Writes each value with its result, and what waits.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, document: &RevertDocument, style: &Style) -> io::Result<()> {
     if document.values.is_empty() && document.waiting.is_empty() {
         return writeln!(out, "Nothing to put back.");

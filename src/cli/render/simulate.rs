@@ -1,4 +1,4 @@
-//! `simulate` as text: how it went, and how the strategies compare.
+//! The result of `simulate` as text: a timeline, and a comparison of the strategies.
 
 use std::io::{self, Write};
 
@@ -8,17 +8,17 @@ use super::text::{escape, paragraph};
 use crate::model::ShortDuration;
 use crate::simulate::report::{Comparison, Document, Run, Spread};
 
-/// Lines of the timeline.
+/// Number of lines of the timeline.
 const LINES: usize = 20;
-/// What tables fit where the terminal does not say how wide it is, and off a terminal: columns are many here, and none
+/// Width of tables if the output is no terminal, or one that reports no width: these tables have many columns, and none
 /// can be left out.
 const WIDTH: usize = 80;
 
-/// Writes the timeline of the first seed and the comparison over all of them. `idle`: strategies that never come to act,
-/// and are left out.
+/// Writes the timeline of the first seed and the comparison over all of them. `idle`: strategies that never act and are
+/// left out.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, document: &Document, idle: &[String], style: &Style) -> io::Result<()> {
     let width = Some(style.width.unwrap_or(WIDTH));
     let heading = format!("{}: {}", document.scenario, document.summary);
@@ -67,11 +67,11 @@ fn entries(run: &Run, at: usize) -> String {
     }
 }
 
-/// Three digits and the unit that they are of: `999`, `1.23k`, `65.5k`, `105M`.
+/// Returns a number in three digits with its unit: `999`, `1.23k`, `65.5k`, `105M`.
 fn short(count: u64) -> String {
     let (mut amount, mut unit) = (count as f64, 0);
     const UNITS: [&str; 5] = ["", "k", "M", "G", "T"];
-    // 999.5 would be rounded to four digits.
+    // An amount of 999.5 would be rounded to four digits.
     while amount >= 999.5 && unit + 1 < UNITS.len() {
         amount /= 1000.0;
         unit += 1;
@@ -89,7 +89,7 @@ fn head(first: &str, document: &Document) -> Vec<String> {
     std::iter::once(first.to_owned()).chain(names).collect()
 }
 
-/// What is compared: in words, the figure's name, and how it is written.
+/// A row of the comparison: its label, the figure's name, and the function that formats it.
 type Figure = (&'static str, &'static str, fn(f64) -> String);
 
 const FIGURES: [Figure; 12] = [
@@ -115,7 +115,7 @@ fn span(seconds: f64) -> String {
     ShortDuration::rough(seconds.min(f64::from(u32::MAX)) as u32).to_string()
 }
 
-/// A line a figure: the mean, and where seeds differ the least and the most of them below it.
+/// Writes a line per figure: the mean, and below it the least and the most if seeds differ.
 fn comparison(out: &mut dyn Write, document: &Document, style: &Style) -> io::Result<()> {
     if document.seeds.len() > 1 {
         let text = format!("The mean over {} seeds, and the least and the most:", document.seeds.len());
@@ -137,8 +137,8 @@ fn comparison(out: &mut dyn Write, document: &Document, style: &Style) -> io::Re
     grid(out, &head("STRATEGY", document), &rows, style)
 }
 
-/// A table of text: the first column is what the row is of, all others are numbers. What does not fit beside each other
-/// stands below, behind the first column again: no column is left out, and no value is cut.
+/// Writes a table whose first column labels the row and whose other columns are numbers. Columns that do not fit beside
+/// each other follow below, after the first column again: no column is left out, and no value is cut.
 fn grid(out: &mut dyn Write, head: &[String], rows: &[Vec<String>], style: &Style) -> io::Result<()> {
     const GAP: usize = 2;
     let cells = |at: usize| rows.iter().filter_map(move |row| row.get(at)).chain(head.get(at));

@@ -1,4 +1,4 @@
-//! `top-sources` as text.
+//! The ranking of `top-sources` as text.
 
 use std::io::{self, Write};
 
@@ -6,37 +6,37 @@ use super::quantity::{count, counted, percent, rate};
 use super::table::{self, Column, name, number};
 use super::text::paragraph;
 use super::{Style, quantity};
-use crate::cli::reach::Without;
+use crate::cli::reach::NoAnswer;
 use crate::model::{Basis, Grouping, NotTold, Ranking, SourceRow};
 
-/// Lines beside the rows: the caption may take two, and the header one; the cursor stands on the last.
+/// Number of lines beside the rows: the caption may take two, and the header one; the cursor stands on the last.
 pub const LINES_AROUND: usize = 4;
 
-/// Where an answer is from.
+/// Origin of an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// The agent.
+    /// Counts of the agent.
     Agent,
-    /// The kernel, and why not the agent.
-    Kernel(Without),
+    /// A dump of the kernel; holds the reason why the agent gave no answer.
+    Kernel(NoAnswer),
     /// A file of this name.
     File(String),
 }
 
 impl Origin {
-    /// The agent's unless there is a reason that it is not.
-    pub fn of(without: Option<Without>) -> Origin {
+    /// Returns the agent unless there is a reason why it gave no answer.
+    pub fn of(without: Option<NoAnswer>) -> Origin {
         without.map_or(Origin::Agent, Origin::Kernel)
     }
 }
 
-/// A row and its name; nothing where names were not asked for.
+/// A row and its name; the outer `None` if names were not asked for, the inner if the row has none.
 type Named<'a> = (&'a SourceRow, Option<Option<&'a str>>);
 
-/// Writes a line on where the counts come from (not with `-q`), and the table.
+/// Writes a line on the origin of the counts (not with `-q`), and the table.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(out: &mut dyn Write, top: &Ranking, origin: &Origin, style: &Style) -> io::Result<()> {
     if style.verbosity >= 0 {
         paragraph(out, style.width, "", 0, &caption(top, origin))?;
@@ -82,7 +82,7 @@ fn caption(top: &Ranking, origin: &Origin) -> String {
     format!("{entries} {link} {groups}{shown}; {basis}{synced}{not_told}")
 }
 
-/// Of how many entries a file does not tell the status.
+/// Returns the numbers of entries whose status a file does not tell.
 fn not_told(not_told: &NotTold) -> String {
     let of = |(count, one, many): (u64, &str, &str)| {
         let entries = counted(count, "entry", "entries");
@@ -116,12 +116,12 @@ fn columns<'a>(top: &Ranking, zones: bool, origin: &Origin) -> Vec<Column<Named<
         quantity::UNKNOWN => quantity::UNKNOWN.into(),
         share => share.replace(' ', ""),
     }));
-    // Neither can be told from a file.
+    // A file tells neither the rate of new entries nor idle times.
     let live = !matches!(origin, Origin::File(_));
     if live {
         columns.push(number("NEW/S", 3, |(row, _)| rate(row.new_per_second)));
     }
-    // Where some of it is unknown, that is to be seen.
+    // The column ASSURED is never left out if some of it is unknown: a reader has to see that.
     let hidden = top.not_told.as_ref().is_some_and(|not_told| not_told.all.assured > 0);
     let counts: [Column<Named<'a>>; 6] = [
         number("TCP", 1, |(row, _)| row.tcp.to_string()),
@@ -148,7 +148,7 @@ mod tests {
     use crate::cli::render::canned;
     use crate::model::TopSources;
 
-    fn drawn(width: Option<usize>, top: &TopSources, without: Option<&Without>) -> String {
+    fn drawn(width: Option<usize>, top: &TopSources, without: Option<&NoAnswer>) -> String {
         let mut out = Vec::new();
         let origin = Origin::of(without.cloned());
         write(&mut out, &top.clone().into(), &origin, &canned::style(width)).expect("memory");
@@ -192,7 +192,7 @@ SOURCE                                  ENTRIES  NEW/S   TCP  UDP  UNREPLIED
         dump.basis = Basis::Dump;
         let row = &mut dump.sources[0];
         (row.assured, row.unreplied, row.idle) = (Some(1), Some(2), Some(3));
-        let without = Without::NoAgent("/run/ctctl/host.sock".into());
+        let without = NoAnswer::NoAgent("/run/ctctl/host.sock".into());
         let titles = |text: String| text.lines().find(|line| line.starts_with("SOURCE")).map(str::to_owned);
         for width in [None, Some(80)] {
             let told = [drawn(width, &agent, None), drawn(width, &dump, Some(&without))].map(titles);
@@ -217,7 +217,7 @@ SOURCE                                  ENTRIES
         let mut dump = canned::top_sources(&[("10.0.0.1", 0, 1), ("10.0.0.1", 3, 1)]);
         dump.basis = Basis::Dump;
         dump.sources_total = 9;
-        let without = Without::NoAgent("/run/ctctl/host.sock".into());
+        let without = NoAnswer::NoAgent("/run/ctctl/host.sock".into());
         let expected = "\
 2 entries from 9 sources, the first 2 shown; from a dump of the kernel (no agent on /run/ctctl/host.sock)
 SOURCE    ZONE  ENTRIES  SHARE  NEW/S  TCP  UDP  ICMP  OTHER  ASSURED  UNREPLIED  IDLE

@@ -1,4 +1,4 @@
-//! `status` as text: on one screen what an operator has to know first, and with `-v` all of it.
+//! The document of `status` as text: on one screen what an operator needs first, and with `-v` all of it.
 
 use std::io::{self, Write};
 
@@ -8,25 +8,26 @@ use super::table::{self, name, number};
 use super::text::{clipped, escape, piped, prose};
 use super::{Style, history};
 use crate::cli::called::complete;
-use crate::cli::reach::Without;
+use crate::cli::reach::NoAnswer;
 use crate::model::{AgentStatus, ClassRow, Level, Queue, StatusDocument, TimeoutRow};
 
-/// Where what follows a label begins: the longest label, a colon and a space.
+/// Column of the text after a label: the longest label, a colon and a space.
 const INDENT: usize = 11;
-/// Lines without `-v`: a screen has 24, and the prompt takes the last.
+/// Number of lines without `-v`: a screen has 24, and the prompt takes the last.
 const SCREEN: usize = 23;
-/// Sentences on what waits, rows of classes, and last actions: the first of these that fits the screen is shown.
-const LESS_AND_LESS: [(usize, usize, usize); 5] =
+/// Largest numbers of sentences on what waits, rows of classes, and last actions. The first of these that fits the
+/// screen is used.
+const LAYOUTS: [(usize, usize, usize); 5] =
     [(3, usize::MAX, 3), (3, usize::MAX, 1), (2, 3, 1), (1, 2, 1), (1, 0, 1)];
 
-/// Writes the level with what decided it, then the table, the agent, and what waits; then classes and last actions.
+/// Writes the level with its reason, then the table, the agent, and what waits; then classes and last actions.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write(
     out: &mut dyn Write,
     status: &StatusDocument,
-    without: Option<&Without>,
+    without: Option<&NoAnswer>,
     style: &Style,
 ) -> io::Result<()> {
     let lines = match style.verbosity > 0 {
@@ -36,8 +37,8 @@ pub fn write(
     lines.iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
-/// All of it.
-fn whole(status: &StatusDocument, without: Option<&Without>, style: &Style) -> io::Result<Vec<String>> {
+/// Returns the lines of the whole document.
+fn whole(status: &StatusDocument, without: Option<&NoAnswer>, style: &Style) -> io::Result<Vec<String>> {
     let mut page = Page { lines: Vec::new(), style };
     page.level(status)?;
     for reason in status.reasons.iter().skip(1) {
@@ -66,9 +67,9 @@ fn whole(status: &StatusDocument, without: Option<&Without>, style: &Style) -> i
     Ok(page.lines)
 }
 
-/// What fits a screen: of classes those that have entries, of sentences and actions a few, and fewer still where more has
-/// to be said above them.
-fn screen(status: &StatusDocument, without: Option<&Without>, style: &Style) -> io::Result<Vec<String>> {
+/// Returns the lines that fit a screen: classes that have entries, and a few sentences and actions, fewer if there is
+/// more above them.
+fn screen(status: &StatusDocument, without: Option<&NoAnswer>, style: &Style) -> io::Result<Vec<String>> {
     let mut page = Page { lines: Vec::new(), style };
     page.level(status)?;
     page.table_state(status)?;
@@ -82,7 +83,7 @@ fn screen(status: &StatusDocument, without: Option<&Without>, style: &Style) -> 
         status.classes.iter().flatten().filter(|row| worth_a_line(row)).cloned().collect();
     let table = drawn(|out| classes(out, Some(&rows), status.classes_age_seconds, style))?;
     let head = page.lines.len();
-    for (sentences, rows, actions) in LESS_AND_LESS {
+    for (sentences, rows, actions) in LAYOUTS {
         page.lines.truncate(head);
         page.sentences(status, sentences)?;
         page.lines.extend(first_rows(&table, rows));
@@ -102,7 +103,7 @@ fn worth_a_line(row: &ClassRow) -> bool {
     row.entries > 0 || row.flushed > 0 || row.suspended
 }
 
-/// The first rows of a table below its empty line, its heading and its titles, and how many lines are not shown.
+/// Returns the first rows of a table after its empty line, its heading and its titles, and the number of rows left out.
 fn first_rows(table: &[String], rows: usize) -> Vec<String> {
     const ABOVE: usize = 3;
     match table.len().saturating_sub(ABOVE.saturating_add(rows)) {
@@ -141,7 +142,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// One line, cut where it does not fit.
+    /// Adds one line, cut if it does not fit.
     fn brief(&mut self, label: &str, text: &str) {
         let colon = if label.is_empty() { ' ' } else { ':' };
         let width = self.style.width.unwrap_or_else(piped).saturating_sub(INDENT);
@@ -158,7 +159,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// The level and the sentence that decided it.
+    /// Adds the level and the reason for it.
     fn level(&mut self, status: &StatusDocument) -> io::Result<()> {
         let plain = match status.reasons.first() {
             Some(reason) => format!("{}: {}", status.level, complete(reason)),
@@ -166,7 +167,7 @@ impl Page<'_> {
         };
         let at = self.lines.len();
         self.field("Level", &plain)?;
-        // Painted afterwards, so that the width of the line is that of its text.
+        // The level is painted after wrapping: the escape codes must not count as columns.
         let painted = self.style.level(status.level);
         self.lines[at] = self.lines[at].replacen(status.level.name(), &painted, 1);
         Ok(())
@@ -196,7 +197,7 @@ impl Page<'_> {
         }
     }
 
-    fn no_agent(&mut self, without: Option<&Without>) -> io::Result<()> {
+    fn no_agent(&mut self, without: Option<&NoAnswer>) -> io::Result<()> {
         match without {
             Some(without) => self.field("Agent", &format!("{without}; read from the kernel")),
             None => self.field("Agent", "none"),
@@ -250,7 +251,7 @@ impl Page<'_> {
         }
     }
 
-    /// What waits, and what else bears on relief: the first few sentences, a line each.
+    /// Adds the first sentences on what waits and on what else bears on relief, a line each.
     fn sentences(&mut self, status: &StatusDocument, few: usize) -> io::Result<()> {
         let unclassed =
             status.unclassed.iter().flatten().flat_map(|row| [Some(row.sentence()), row.remedy()]);
@@ -270,7 +271,7 @@ impl Page<'_> {
         }
     }
 
-    /// The state that holds most of what is of no class, where that is much of the table, and what helps: a line each.
+    /// Adds the state that holds most entries of no class, if these are much of the table, and a remedy: a line each.
     fn fills_unclassed(&mut self, status: &StatusDocument) -> io::Result<()> {
         let rows = status.unclassed.as_deref().unwrap_or_default();
         let Some(row) =
@@ -282,7 +283,7 @@ impl Page<'_> {
         row.brief_remedy().map_or(Ok(()), |remedy| self.more(&complete(&remedy)))
     }
 
-    /// The timeouts that are not what they were, or with which no entry lives, on one line.
+    /// Adds one line on timeouts that differ from their baseline, or that end every entry at once.
     fn changed_timeouts(&mut self, rows: &[TimeoutRow]) {
         let is = |row: &TimeoutRow, seconds: u32| i64::from(seconds) == row.current_seconds;
         let changed =
@@ -299,7 +300,7 @@ impl Page<'_> {
         }
     }
 
-    /// All timeouts.
+    /// Adds a table of all timeouts.
     fn timeouts(&mut self, rows: &[TimeoutRow]) -> io::Result<()> {
         if rows.is_empty() {
             return Ok(());
@@ -329,7 +330,7 @@ fn max(status: &StatusDocument) -> String {
     if !bounds.summary.is_empty() {
         return bounds.summary.clone();
     }
-    // From an agent of an earlier version.
+    // An agent of an earlier version sends no summary.
     let max = if status.max == 0 { "none".into() } else { status.max.to_string() };
     format!("{max}, at most {}", bounds.max_ceiling)
 }
@@ -364,7 +365,7 @@ fn room(queue: &Queue) -> String {
     )
 }
 
-/// That it is paused, until when, and by whom.
+/// Returns the sentence that the agent is paused, with the end of the pause and the user who asked for it.
 fn paused(agent: &AgentStatus, style: &Style) -> String {
     let until = match &agent.paused_until {
         Some(until) => format!(" until {}", moment(until, style.zone())),

@@ -5,7 +5,7 @@ use crate::model::Level;
 fn drawn(width: Option<usize>, verbosity: i8, status: &StatusDocument) -> String {
     let mut out = Vec::new();
     let style = Style { verbosity, ..canned::style(width) };
-    let without = Without::NoAgent("/run/ctctl/host.sock".into());
+    let without = NoAnswer::NoAgent("/run/ctctl/host.sock".into());
     write(&mut out, status, Some(&without), &style).expect("memory");
     String::from_utf8(out).expect("text")
 }

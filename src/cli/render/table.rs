@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Style;
 use super::text::escape;
 
-/// Between two columns.
+/// Spaces between two columns.
 const GAP: usize = 2;
 
 /// One column over rows of `R`.
@@ -13,25 +13,27 @@ pub struct Column<R> {
     title: &'static str,
     cell: fn(&R) -> String,
     right: bool,
-    /// The largest leaves a narrow terminal first; 0 stays.
+    /// Order in which columns leave a narrow terminal, the largest first; a column of rank 0 stays.
     rank: u8,
 }
 
-/// A column of numbers, right-aligned. The largest `rank` leaves a narrow terminal first; 0 stays.
+/// Builds a right-aligned column of numbers. The column with the largest `rank` leaves a narrow terminal first; 0
+/// stays.
 pub fn number<R>(title: &'static str, rank: u8, cell: fn(&R) -> String) -> Column<R> {
     Column { title, cell, right: true, rank }
 }
 
-/// A column of names, left-aligned; it stays.
+/// Builds a left-aligned column of names, which always stays.
 pub fn name<R>(title: &'static str, cell: fn(&R) -> String) -> Column<R> {
     Column { title, cell, right: false, rank: 0 }
 }
 
-/// Writes a header and a line a row. Columns stay where no row knows their value: which there are does not depend on who
-/// answered. Cells are made twice, for their width and for their line, so that a million rows are never held as text.
+/// Writes a header and a line a row. Columns stay even if no row knows their value: which columns there are does not
+/// depend on the origin of the answer. Cells are made twice, for their width and for their line, so that a million rows
+/// are never held as text.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn write<R>(out: &mut dyn Write, columns: &[Column<R>], rows: &[R], style: &Style) -> io::Result<()> {
     let mut shown: Vec<(&Column<R>, usize)> = columns.iter().map(|c| (c, width(c, rows))).collect();
     fit(&mut shown, style.width);
@@ -70,7 +72,7 @@ fn line<R>(shown: &[(&Column<R>, usize)], text: impl Fn(&Column<R>) -> String) -
             line.push_str("  ");
         }
         let text = text(column);
-        // By hand: format's own padding panics over a width of 65535.
+        // Padding is made by hand: that of `format!` panics over a width of 65535.
         let pad = " ".repeat(width.saturating_sub(text.chars().count()));
         let (before, after) =
             if column.right { (pad.as_str(), text.as_str()) } else { (text.as_str(), pad.as_str()) };

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// `text` with control characters, and those that turn the direction of writing, as `\u{1b}`: what comes from a
-/// socket or a journal must not drive the terminal.
+/// Escapes control characters, and those that change the direction of writing, as `\u{1b}`: text from a socket or a
+/// journal must not control the terminal.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if !text.chars().any(unsafe_to_print) {
         return Cow::Borrowed(text);
@@ -24,11 +24,11 @@ fn unsafe_to_print(c: char) -> bool {
     c.is_control() || turns
 }
 
-/// Writes `first` and `text` (escaped) behind it; on a terminal of `width` columns later lines are indented by
-/// `indent`. Words are never cut: an address that does not fit overflows.
+/// Writes `first` and then `text` (escaped); on a terminal of `width` columns later lines are indented by `indent`.
+/// Words are never cut: an address that does not fit overflows.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn paragraph(
     out: &mut dyn Write,
     width: Option<usize>,
@@ -60,14 +60,14 @@ pub fn paragraph(
     writeln!(out)
 }
 
-/// The most columns of a sentence that goes into a pipe: short enough to be read in any window, and
-/// long enough that what programs look for in it is seldom broken.
+/// Widest line of a sentence that goes into a pipe, in columns: short enough to be read in any window, and long enough
+/// that what programs look for in it is seldom broken.
 const PIPED: usize = 160;
 
-/// Writes a sentence as [`paragraph`] does, and breaks it into lines off a terminal too.
+/// Writes a sentence as [`paragraph`] does, and breaks it into lines even if the output is no terminal.
 ///
 /// # Errors
-/// The writer's.
+/// Those of the writer.
 pub fn prose(
     out: &mut dyn Write,
     width: Option<usize>,
@@ -78,13 +78,13 @@ pub fn prose(
     paragraph(out, Some(width.unwrap_or_else(piped)), first, indent, text)
 }
 
-/// Columns of a sentence that goes into a pipe: COLUMNS, which watch(1) sets for what it runs, or [`PIPED`].
+/// Returns the width of a sentence that goes into a pipe: COLUMNS, which watch(1) sets for its command, or [`PIPED`].
 pub fn piped() -> usize {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     columns.filter(|columns| (20..=PIPED).contains(columns)).unwrap_or(PIPED)
 }
 
-/// `text` cut to `width` columns between words, with `...` at its end; true if that was needed.
+/// Returns `text` cut to `width` columns between words, with `...` at its end; true if that was needed.
 pub fn clipped(text: &str, width: usize) -> (Cow<'_, str>, bool) {
     const END: &str = "...";
     if text.chars().count() <= width {
@@ -92,7 +92,7 @@ pub fn clipped(text: &str, width: usize) -> (Cow<'_, str>, bool) {
     }
     let room = width.saturating_sub(END.len());
     let end = text.char_indices().nth(room).map_or(text.len(), |(at, _)| at);
-    // A first word that does not fit is cut: half of a sentence's word misleads nobody.
+    // A first word that does not fit is cut: unlike an address, half a word of a sentence misleads nobody.
     let head = if text[end..].starts_with(' ') { Some(&text[..end]) } else { None };
     let head = head.or_else(|| text[..end].rsplit_once(' ').map(|(head, _)| head)).unwrap_or(&text[..end]);
     (Cow::Owned(format!("{}{END}", head.trim_end_matches([' ', ',', ':', ';']))), true)

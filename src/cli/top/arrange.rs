@@ -1,50 +1,51 @@
-//! Sources as the operator wants to see them: sorted, folded by prefix, some unfolded. Pure.
+//! Puts sources into the order that the operator chose: sorted, folded by prefix, some prefixes unfolded. Pure.
 
 use std::collections::BTreeSet;
 
 use crate::cli::prefix;
 use crate::model::{SortBy, SourceRow};
 
-/// The most lines that are made: nobody scrolls further.
+/// Largest number of lines in the list: nobody scrolls further.
 pub const MOST_LINES: usize = 2000;
-/// The most sources shown of one prefix.
+/// Largest number of sources shown below one prefix.
 const MOST_MEMBERS: usize = 200;
 
-/// A row's name: its key and zone.
+/// Identity of a row: the source or prefix as text, and its zone.
 pub type Name = (String, Option<u16>);
 
-/// How sources are to be shown.
+/// Order and folding of the list of sources.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Arrangement {
-    /// The greatest first, by this.
+    /// Amount to sort by, the greatest first.
     pub rank: SortBy,
-    /// The least first instead. What is not known comes last either way.
+    /// True if the least comes first instead. An unknown amount comes last either way.
     pub reversed: bool,
-    /// Folded by prefixes of these lengths.
+    /// Prefix lengths (IPv4, IPv6) by which sources are folded; `None` shows each source.
     pub prefix: Option<(u8, u8)>,
-    /// Prefixes that show their sources.
+    /// Prefixes whose sources are shown below them.
     pub unfolded: BTreeSet<Name>,
 }
 
 /// A line of the list.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Line {
-    /// What it shows.
+    /// Counts of the source or prefix.
     pub row: SourceRow,
-    /// Of a prefix: whether its sources stand below it.
+    /// For a prefix, true if its sources are shown below it; `None` for a source.
     pub unfolded: Option<bool>,
-    /// A source below its prefix.
+    /// True for a source that is shown below its prefix.
     pub member: bool,
 }
 
 impl Line {
-    /// What tells it from the others.
+    /// Returns the identity of the line.
     pub fn name(&self) -> Name {
         (self.row.source.clone(), self.row.zone)
     }
 }
 
-/// The list of these rows, and how many there would be without a bound.
+/// Arranges `rows`, with shares of `entries`. Returns the lines, and the number of sources or prefixes without the
+/// bound.
 pub fn arrange(rows: &[SourceRow], entries: u64, how: &Arrangement) -> (Vec<Line>, u64) {
     let plain = |row: SourceRow| Line { row, unfolded: None, member: false };
     let Some(lengths) = how.prefix else {
@@ -52,7 +53,7 @@ pub fn arrange(rows: &[SourceRow], entries: u64, how: &Arrangement) -> (Vec<Line
         sort(&mut sorted, how, MOST_LINES);
         return (sorted.into_iter().map(plain).collect(), rows.len() as u64);
     };
-    // The least are among the first few of all only where all are kept.
+    // In reversed order the bound would drop the prefixes that come first, so all are kept until they are sorted.
     let limit = if how.reversed { 0 } else { MOST_LINES };
     let (mut sums, total) = prefix::sum(rows, entries, lengths, how.rank, limit);
     if how.reversed {
@@ -69,13 +70,13 @@ pub fn arrange(rows: &[SourceRow], entries: u64, how: &Arrangement) -> (Vec<Line
     (lines, total)
 }
 
-/// Puts the rows in order, and keeps the first `most` of them.
+/// Sorts the rows, and keeps the first `most` of them.
 fn sort(rows: &mut Vec<SourceRow>, how: &Arrangement, most: usize) {
     match how.reversed {
         false => prefix::sort(rows, how.rank),
         true => rows.sort_by(|a, b| {
             let (of_a, of_b) = (how.rank.of(a), how.rank.of(b));
-            // An amount that is not known is below 0.
+            // `SortBy::of` returns a negative number for an unknown amount.
             let unknown_last = (of_a < 0.0).cmp(&(of_b < 0.0));
             unknown_last.then(of_a.total_cmp(&of_b)).then(a.entries.cmp(&b.entries))
         }),

@@ -1,4 +1,4 @@
-//! The entries of one source: what is shown of each, in which order, under a cursor. Pure.
+//! The entries of one source: their texts, their order, and the cursor. Pure.
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
@@ -12,25 +12,25 @@ use crate::cli::render::entry;
 use crate::cli::render::quantity::UNKNOWN;
 use crate::model::{Class, Entry, EntryId, IdleText, ShortDuration, Verdict};
 
-/// Entries that are kept, the first in the order that is asked for: nobody scrolls further.
+/// Largest number of entries that are kept, the first ones in the order asked for: nobody scrolls further.
 pub const MOST_ROWS: usize = 1000;
 
-/// What connections are sorted by.
+/// Keys that connections are sorted by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum By {
-    /// How long they have been idle for certain, the longest first.
+    /// Certain idle time, the longest first.
     #[default]
     Idle,
-    /// The time left, the most first.
+    /// Time left until the entry expires, the longest first.
     Left,
-    /// Destination address and port.
+    /// Destination address and port, in ascending order.
     Destination,
 }
 
 impl By {
     const ALL: [By; 3] = [By::Idle, By::Left, By::Destination];
 
-    /// In words, for a title.
+    /// Returns the order in words, for a title.
     pub fn words(self, reversed: bool) -> &'static str {
         match (self, reversed) {
             (By::Idle, false) => "longest idle first",
@@ -43,14 +43,14 @@ impl By {
     }
 }
 
-/// Which connections, and in which order.
+/// Source whose connections are shown, and their order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Order {
-    /// Their source, in its zone.
+    /// Source and zone of the connections.
     pub of: Name,
-    /// What they are sorted by.
+    /// Key that they are sorted by.
     pub by: By,
-    /// The other way round. What is not known comes last either way.
+    /// True if the order is reversed. An unknown value comes last either way.
     pub reversed: bool,
 }
 
@@ -58,7 +58,7 @@ impl Order {
     fn compare(&self, a: &Connection, b: &Connection) -> Ordering {
         let greatest_first = |a: Option<u32>, b: Option<u32>| match (a, b) {
             (Some(a), Some(b)) => self.turned(b.cmp(&a)),
-            // None is the least.
+            // An unknown value comes last.
             (a, b) => b.is_some().cmp(&a.is_some()),
         };
         let first = match self.by {
@@ -73,45 +73,45 @@ impl Order {
         if self.reversed { ordering.reverse() } else { ordering }
     }
 
-    /// Puts them in order, and keeps the first of them.
+    /// Sorts connections, and keeps the first [`MOST_ROWS`].
     pub fn sort(&self, rows: &mut Vec<Connection>) {
         rows.sort_by(|a, b| self.compare(a, b));
         rows.truncate(MOST_ROWS);
     }
 }
 
-/// One connection, as it is shown.
+/// One connection with the texts that are shown.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Connection {
     id: EntryId,
     destination: (IpAddr, Option<u16>),
-    /// Source port, where the protocol has ports.
+    /// Source port; `None` if the protocol has no ports.
     port: Option<u16>,
-    /// Certain idleness, the least that it can be.
+    /// Lower bound of the certain idle time in seconds; `None` if nothing is certain.
     pub idle_seconds: Option<u32>,
-    /// That is exact.
+    /// True if the idle time is exact.
     exact: bool,
-    /// `CTA_TIMEOUT`.
+    /// Time left in seconds (`CTA_TIMEOUT`); `None` if the kernel sent none.
     pub left_seconds: Option<u32>,
-    /// Name or number.
+    /// Name of the protocol, or its number.
     pub protocol: String,
-    /// State of TCP, of all else whether it was answered.
+    /// State of TCP; for other protocols assured, replied or unreplied.
     pub state: &'static str,
-    /// The destination as the client addressed it.
+    /// Destination as the client addressed it, before DNAT.
     pub to: String,
-    /// Its class.
+    /// Class of the entry; `None` if it is of no class.
     pub class: Option<Class>,
-    /// What would become of it under pressure, and why.
+    /// Sentence on what would happen to the entry under pressure, with the reason.
     pub verdict: String,
-    /// The line that `list` prints of it.
+    /// Line that `list` prints for the entry.
     pub details: String,
 }
 
 impl Connection {
-    /// Of an entry.
+    /// Builds the connection of an entry.
     pub fn new(entry: &Entry, verdict: &Verdict) -> Self {
         let mut details = Vec::new();
-        // Memory takes every line.
+        // Writing into memory does not fail.
         let _ = entry::write(&mut details, entry, verdict);
         Connection {
             id: EntryId::from(entry),
@@ -129,17 +129,17 @@ impl Connection {
         }
     }
 
-    /// Source port.
+    /// Returns the source port as text, `-` if there is none.
     pub fn port(&self) -> String {
         self.port.map_or_else(|| UNKNOWN.into(), |port| port.to_string())
     }
 
-    /// The time left.
+    /// Returns the time left as text, `-` if it is unknown.
     pub fn left(&self) -> String {
         short(self.left_seconds)
     }
 
-    /// How long it has been idle for certain.
+    /// Returns the certain idle time as text.
     pub fn idle(&self) -> String {
         IdleText { seconds: self.idle_seconds, exact: self.exact }.to_string()
     }
@@ -149,16 +149,16 @@ fn short(seconds: Option<u32>) -> String {
     seconds.map_or_else(|| UNKNOWN.into(), |seconds| ShortDuration::rough(seconds).to_string())
 }
 
-/// Connections as they were read.
+/// Result of one reading of a source's connections.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Read {
-    /// Which, and in which order.
+    /// Source and order that were asked for.
     pub of: Order,
-    /// The first of them.
+    /// First connections in that order, at most [`MOST_ROWS`].
     pub rows: Vec<Connection>,
-    /// How many there are.
+    /// Number of all connections that match.
     pub total: u64,
-    /// How long it took to read them.
+    /// Duration of the reading in seconds.
     pub seconds: f64,
 }
 
@@ -166,36 +166,36 @@ pub struct Read {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Connections {
     order: Order,
-    /// As they were read last, if they were.
+    /// Last reading; `None` before the first.
     pub read: Option<Read>,
-    /// A key asked for them.
+    /// True from the key that asks for a reading until it arrives.
     pub awaited: bool,
-    /// Where one is in the list.
+    /// Cursor in the list of connections.
     pub cursor: Cursor,
 }
 
 impl Connections {
-    /// Of this source; nothing was read yet.
+    /// Starts with the connections of this source; nothing is read yet.
     pub fn of(of: Name) -> Self {
         Connections { order: Order { of, ..Order::default() }, awaited: true, ..Connections::default() }
     }
 
-    /// What is to be read.
+    /// Returns the source and order to read.
     pub fn order(&self) -> Order {
         self.order.clone()
     }
 
-    /// What was read.
+    /// Returns the connections that were read.
     pub fn rows(&self) -> &[Connection] {
         self.read.as_ref().map_or(&[], |read| &read.rows)
     }
 
-    /// The connection under the cursor.
+    /// Returns the connection under the cursor.
     pub fn selected(&self) -> Option<&Connection> {
         self.rows().get(self.cursor.selected)
     }
 
-    /// Shows what was read; the cursor stays on its connection, and at the top at the top.
+    /// Shows a new reading. The cursor stays on its connection, or on the first line if it was there.
     pub fn take(&mut self, read: Read) {
         let selected = self.selected().filter(|_| self.cursor.selected > 0).map(|connection| connection.id);
         let found = selected.and_then(|id| read.rows.iter().position(|connection| connection.id == id));
@@ -204,25 +204,25 @@ impl Connections {
         (self.read, self.awaited) = (Some(read), false);
     }
 
-    /// Others are wanted than those that were read.
+    /// Drops the reading, because the filters changed.
     pub fn forget(&mut self) {
         (self.read, self.awaited) = (None, true);
         self.cursor.go_to_top();
     }
 
-    /// Sorts by what comes next.
+    /// Sorts by the next key.
     pub fn sort_by_next(&mut self) -> Ask {
         self.order.by = after(&By::ALL, &self.order.by);
         self.sorted()
     }
 
-    /// Turns the order round.
+    /// Reverses the order.
     pub fn reverse(&mut self) -> Ask {
         self.order.reversed = !self.order.reversed;
         self.sorted()
     }
 
-    /// What was read is sorted at once; of more than that, others may come first.
+    /// Sorts the rows that were read at once, and asks for a new reading: rows that were not kept may come first now.
     fn sorted(&mut self) -> Ask {
         if let Some(read) = &mut self.read {
             read.of = self.order.clone();

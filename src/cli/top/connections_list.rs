@@ -12,7 +12,7 @@ use crate::cli::render::quantity::{UNKNOWN, counted, took};
 use crate::cli::render::text::escape;
 use crate::model::Class;
 
-/// A column, as wide as its widest cell. `leaves`: the largest leaves a narrow screen first; 0 stays.
+/// A column, as wide as its widest cell. The column with the largest `leaves` leaves a narrow screen first; 0 stays.
 struct Column {
     title: &'static str,
     right: bool,
@@ -30,7 +30,7 @@ const COLUMNS: [Column; 7] = [
     column("IDLE", true, 0, Some(By::Idle), Connection::idle),
     column("CLASS", false, 4, None, |row| row.class.map_or(UNKNOWN, Class::name).into()),
 ];
-/// What is left of a line goes to the verdict, if it is as much as this.
+/// Smallest width left over on a line at which the verdict is shown.
 const VERDICT: usize = 16;
 
 const fn column(
@@ -43,7 +43,7 @@ const fn column(
     Column { title, right, leaves, by, cell }
 }
 
-/// What the list is of, in as many characters.
+/// Returns the title of the list, at most `room` characters.
 pub fn title(model: &Model, connections: &Connections, room: usize) -> String {
     let order = connections.order();
     let (source, zone) = &order.of;
@@ -71,7 +71,7 @@ pub fn title(model: &Model, connections: &Connections, room: usize) -> String {
     if long.chars().count() <= room { long } else { cut(what, room) }
 }
 
-/// Draws the header and the lines from the first that is shown on.
+/// Draws the header and the lines from the first visible one on.
 pub fn draw(connections: &Connections, look: &Look, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 {
         return;
@@ -120,7 +120,7 @@ pub fn draw(connections: &Connections, look: &Look, area: Rect, buffer: &mut Buf
         let text = line(&|column| (column.cell)(row), &row.verdict);
         buffer.set_stringn(area.x, y, escape(&text), room, style);
         if selected {
-            // The whole line, so that the cursor is seen without colour too.
+            // The whole line is reversed, so that the cursor is seen without colour too.
             buffer.set_style(Rect { y, height: 1, ..area }, style);
         }
     }

@@ -1,15 +1,15 @@
-//! Where one is in a list that is longer than the screen. Pure.
+//! The cursor and the visible part of a list that is longer than the screen. Pure.
 
 use ratatui::crossterm::event::KeyCode;
 
-/// A line of a list, and the part of the list around it that is shown.
+/// A line of a list, and the part of the list around it that is visible.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Cursor {
-    /// The line that it is on.
+    /// Number of the line under the cursor.
     pub selected: usize,
-    /// The first line that is shown.
+    /// Number of the first visible line.
     pub top: usize,
-    /// How many lines are shown: known once the list was drawn.
+    /// Number of visible lines: 0 until the list was drawn.
     page: usize,
 }
 
@@ -30,12 +30,12 @@ impl Cursor {
         .min(last);
     }
 
-    /// To the first line.
+    /// Moves to the first line.
     pub fn go_to_top(&mut self) {
         (self.selected, self.top) = (0, 0);
     }
 
-    /// Makes its line one of `page` that are shown of a list of `lines`.
+    /// Scrolls so that the cursor's line is among the `page` visible ones of a list of `lines`.
     pub fn scroll(&mut self, page: usize, lines: usize) {
         self.page = page;
         let lowest_top = (self.selected + 1).saturating_sub(page);

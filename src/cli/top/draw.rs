@@ -1,4 +1,4 @@
-//! The screen of a model, in whatever room there is.
+//! Draws the screen of a model, in whatever room there is.
 
 use jiff::tz::TimeZone;
 use ratatui::Frame;
@@ -13,9 +13,9 @@ use crate::cli::render::quantity::{counted, duration, growth, moment, percent, r
 use crate::cli::render::text::escape;
 use crate::model::{Level, PressureSettings, StatusDocument};
 
-/// Lines that are always there: two of state, the list's title and header.
+/// Number of lines that are always there: two of state, the list's title and header.
 const FIXED: u16 = 4;
-/// Keys with what they do in the list of sources; where there is no room for all, the largest number leaves first.
+/// Keys in the list of sources; on a narrow screen the key with the largest number leaves first, 0 stays.
 const KEYS: [(&str, u8); 9] = [
     ("q quit", 0),
     ("enter open", 2),
@@ -27,7 +27,7 @@ const KEYS: [(&str, u8); 9] = [
     ("f flush", 3),
     ("? help", 0),
 ];
-/// The same in the list of connections.
+/// Keys in the list of connections; on a narrow screen the key with the largest number leaves first, 0 stays.
 const KEYS_OF_CONNECTIONS: [(&str, u8); 8] = [
     ("q quit", 0),
     ("esc back", 1),
@@ -39,7 +39,7 @@ const KEYS_OF_CONNECTIONS: [(&str, u8); 8] = [
     ("? help", 0),
 ];
 
-/// Draws everything. `model` learns how long its list is on the screen.
+/// Draws everything. `model` learns the height of its list on the screen.
 pub fn draw(
     frame: &mut Frame<'_>,
     model: &mut Model,
@@ -57,7 +57,7 @@ pub fn draw(
     );
     page.line(&second(model, area.width.into()), Style::default(), None);
     let room = area.height.saturating_sub(FIXED + 1);
-    // What is left goes to the list, which nobody can do without.
+    // The list is needed most: chart and actions are drawn only if it has enough lines without theirs.
     let chart = if room >= 12 { (room / 3 + 1).min(13) } else { 0 };
     let actions = if room >= 8 { (room / 4).clamp(2, 10) } else { 0 };
     if chart > 0 {
@@ -101,7 +101,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// So many lines of what is left.
+    /// Takes the next `lines` lines of the screen, or those that are left.
     fn take(&mut self, lines: u16) -> Rect {
         let lines = lines.min(self.area.bottom().saturating_sub(self.next));
         let place = Rect { y: self.next, height: lines, ..self.area };
@@ -116,7 +116,7 @@ impl Page<'_> {
         }
         self.buffer.set_stringn(place.x, place.y, text, place.width.into(), style);
         let Some(status) = level else { return };
-        // The level has its colour, wherever in the line it stands.
+        // The level has its colour at its place in the line.
         let word = status.level.name();
         if let Some(at) = text.find(word) {
             let before = text[..at].chars().count() as u16;
@@ -149,8 +149,8 @@ fn level_colour(level: Level) -> Color {
     }
 }
 
-/// Which namespace, how full, of how much, and whether an agent acts there. Where there is no room for all, what the
-/// operator has to know stays: that the agent does not act, and that the screen is frozen.
+/// Returns the first line: namespace, level, usage, limit, and the agent. On a narrow screen the facts that matter most
+/// stay: that the agent does not act, and that the screen is frozen.
 fn first(model: &Model, room: usize) -> String {
     let Some(status) = &model.status else {
         return "ctctl top: reading".into();
@@ -171,7 +171,7 @@ fn first(model: &Model, room: usize) -> String {
     forms.find(|text| text.chars().count() <= room).unwrap_or(shortest)
 }
 
-/// What it is coming to.
+/// Returns the second line: entries, rate of new ones, growth, time until full, max and ceiling.
 fn second(model: &Model, room: usize) -> String {
     let Some(status) = &model.status else {
         return model.trouble.as_deref().map(|why| escape(why).into_owned()).unwrap_or_default();
@@ -187,7 +187,7 @@ fn second(model: &Model, room: usize) -> String {
     };
     let new = format!(", {} new/s", rate(status.new_per_second));
     let mut more = vec![new, growth, full];
-    // Last, because they are the least missed where there is no room.
+    // Max and ceiling come last: they are missed least on a narrow screen.
     let ceiling = status.bounds.max_ceiling;
     if status.max != status.limit {
         more.push(format!("; max {}", status.max));
@@ -198,7 +198,7 @@ fn second(model: &Model, room: usize) -> String {
     with(counted(status.entries, "entry", "entries"), &more, room)
 }
 
-/// The text with as much more as there is room for: half a number is another one.
+/// Adds the parts that fit whole: half a number is another number.
 fn with(text: String, more: &[String], room: usize) -> String {
     more.iter().fold(text, |text, part| {
         let fits = text.chars().count() + part.chars().count() <= room;
@@ -218,7 +218,7 @@ fn last(model: &Model, room: usize) -> String {
     }
 }
 
-/// As many of the keys as there is room for, whole.
+/// Returns the keys that fit, each whole.
 fn fitting(keys: &[(&str, u8)], room: usize) -> String {
     let mut kept = keys.to_vec();
     loop {
@@ -231,7 +231,7 @@ fn fitting(keys: &[(&str, u8)], room: usize) -> String {
     }
 }
 
-/// The newest act first, each with its reason, in as many lines as it takes.
+/// Draws what waits, then the acts with their reasons, newest first.
 fn happened(model: &Model, zone: &TimeZone, look: &Look, place: Rect, buffer: &mut Buffer) {
     let mut lines: Vec<String> = Vec::new();
     match model.status.as_ref() {
@@ -264,7 +264,7 @@ fn happened(model: &Model, zone: &TimeZone, look: &Look, place: Rect, buffer: &m
     }
 }
 
-/// Breaks between words; what goes on is indented.
+/// Breaks text between words; lines after the first are indented.
 pub fn wrap(text: &str, width: u16, lines: &mut Vec<String>) {
     let width = usize::from(width).max(4);
     let mut line = String::new();

@@ -1,4 +1,4 @@
-//! A flush from the screen: `ctctl flush` itself, as a process, so that there is one way to delete and one account of
+//! A flush from the screen: `ctctl flush` itself, as a process, so that there is one way to delete and one report of
 //! it.
 
 use std::ffi::OsString;
@@ -10,17 +10,17 @@ use super::gather::Message;
 use crate::cli::args::Global;
 use crate::model::{Filters, network};
 
-/// The most of what it says that is shown.
+/// Largest part of the command's output that is shown, in bytes.
 const MOST_BYTES: usize = 4096;
 
-/// Starts it.
+/// Starts `ctctl flush` processes.
 pub struct Flusher {
     global: Vec<OsString>,
     out: Sender<Message>,
 }
 
 impl Flusher {
-    /// For the namespace, agent and configuration of this command.
+    /// Creates a flusher for the namespace, agent and configuration of this command.
     pub fn new(global: &Global, out: Sender<Message>) -> Flusher {
         let mut words: Vec<OsString> = vec!["--color".into(), "never".into()];
         let mut option = |name: &str, value: Option<OsString>| {
@@ -34,7 +34,7 @@ impl Flusher {
         Flusher { global: words, out }
     }
 
-    /// Says what a flush of this source would take: what its line shows.
+    /// Asks for a preview of a flush of this source or prefix. Its output comes as a message.
     pub fn preview(&self, name: Name, filters: &Filters) {
         let note = if filters.is_empty() { "" } else { "only what matches the filter:\n" };
         self.run(self.words(&name, filters, "--dry-run"), move |said, can| {
@@ -42,7 +42,7 @@ impl Flusher {
         });
     }
 
-    /// Flushes it.
+    /// Flushes this source or prefix. The output comes as a message.
     pub fn flush(&self, name: &Name, filters: &Filters) {
         self.run(self.words(name, filters, "--yes"), |said, _| Message::Flushed(said));
     }
@@ -50,7 +50,7 @@ impl Flusher {
     fn words(&self, (source, zone): &Name, filters: &Filters, how: &str) -> Vec<OsString> {
         let filters = match network(source) {
             Some(source) => filters.of_source(source, *zone).to_string(),
-            // Which the command refuses.
+            // The command refuses a source that is no network, and its error is shown.
             None => format!("--source {source}"),
         };
         let mut words = self.global.clone();
@@ -60,7 +60,7 @@ impl Flusher {
 
     fn run(&self, words: Vec<OsString>, message: impl FnOnce(String, bool) -> Message + Send + 'static) {
         let out = self.out.clone();
-        // Without a thread the question stays open, and esc leaves it.
+        // If the thread cannot be started the question stays open, and esc leaves it.
         let _ = std::thread::Builder::new().name("flush".into()).spawn(move || {
             let (said, can) = ended(words);
             let _ = out.send(message(said, can));
@@ -68,7 +68,7 @@ impl Flusher {
     }
 }
 
-/// What the command said, and whether it went well.
+/// Runs the command. Returns its output, and true if it succeeded.
 fn ended(words: Vec<OsString>) -> (String, bool) {
     let run = || {
         let program = std::env::current_exe()?;

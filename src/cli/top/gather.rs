@@ -1,4 +1,4 @@
-//! The threads that gather what is shown, and what they send.
+//! Threads that gather what is shown, and the messages that they send.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,94 +15,94 @@ use signal_hook::iterator::Signals;
 use super::arrange::{Arrangement, arrange};
 use super::connections::Read;
 use super::model::{Listing, Model};
-use super::reading::{Wanted, read_connections};
+use super::reading::{ReadRequest, read_connections};
 use super::screen;
-use crate::cli::asking::{Asking, LISTEN};
 use crate::cli::place::Place;
-use crate::cli::reach::{self, Without};
+use crate::cli::ranking_query::{LISTEN, RankingQuery};
+use crate::cli::reach::{self, NoAnswer};
 use crate::cli::render::quantity::took;
 use crate::error::{Error, Result};
 use crate::model::{Filters, Question, Ranking, SortBy, StatusDocument};
 use crate::survey::Meter;
 
-/// Usage is looked at so often.
-const SECOND: Duration = Duration::from_secs(1);
-/// Sources are counted so often, where that is cheap.
-const SOURCES: Duration = Duration::from_secs(2);
-/// Of the time of one core, counting takes at most one part in so many.
+/// Interval between two looks at usage.
+const USAGE_INTERVAL: Duration = Duration::from_secs(1);
+/// Shortest interval between two counts of sources.
+const SOURCES_INTERVAL: Duration = Duration::from_secs(2);
+/// Bound on the work of counting: after a count the thread rests for at least this many times its duration.
 pub const IDLE_SHARE: u32 = 10;
-/// Sources that are asked for where they are not folded: more than anybody scrolls through.
+/// Largest number of sources asked for if they are not folded: more than anybody scrolls through.
 const MOST_SOURCES: usize = 1000;
-/// A screen that does not take the last words of a signal's end is left alone after this.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Longest wait for the last drawing after a signal: a terminal that takes no more output must not keep the process.
+const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What would end the process where it stands, with the terminal as it is. Not what tells of a fault of its own
-/// (SIGSEGV): there is no going on after that.
-const ENDS: [i32; 13] = [
+/// Signals that would end the process at once and leave the terminal as it is. Signals of a fault in the process
+/// (SIGSEGV) are not among them: it cannot go on after those.
+const FATAL_SIGNALS: [i32; 13] = [
     SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGXCPU, SIGXFSZ, SIGVTALRM,
     SIGPROF, SIGIO,
 ];
 
-/// What happened.
+/// A message to the thread that draws.
 pub enum Message {
-    /// A key.
+    /// A key was pressed.
     Key(KeyEvent),
-    /// The window has another size.
+    /// The window was resized.
     Redraw,
-    /// A signal, or the terminal is gone.
+    /// A signal ends the process, or the terminal is gone.
     End,
-    /// SIGTSTP: the terminal is wanted for something else.
+    /// SIGTSTP came: the terminal is wanted for another job.
     Pause,
-    /// How full the table is.
+    /// Usage of the table.
     Status {
-        /// Since the start.
+        /// Seconds since the start.
         second: u64,
-        /// The state.
+        /// Status of the table and the agent.
         status: Box<StatusDocument>,
-        /// Why it is not the agent's.
+        /// Reason why the status is not from the agent; `None` if it is.
         without: Option<String>,
     },
-    /// Sources, and how they are arranged.
+    /// Sources, and the arrangement that they are in.
     Listing(Arrangement, Box<Listing>),
-    /// The entries of one source, or why they cannot be read.
+    /// The entries of one source, or the reason why they cannot be read.
     Connections(Box<std::result::Result<Read, String>>),
-    /// Something cannot be read; why.
+    /// Reason why something cannot be read.
     Trouble(String),
-    /// What a flush of this source would take, and whether it can be done.
+    /// Preview of a flush of this source, and true if the command succeeded.
     Previewed(super::arrange::Name, String, bool),
-    /// What came of a flush.
+    /// Output of a flush that ended.
     Flushed(String),
 }
 
-/// What the arranging thread is told.
+/// A message to the thread that arranges.
 enum Arranging {
     Table(Arc<Ranking>, String),
     How(Arrangement),
 }
 
-/// The threads.
+/// Senders to the gathering threads.
 pub struct Gatherers {
     messages: Sender<Message>,
-    asking: Sender<Asking>,
+    query: Sender<RankingQuery>,
     arranging: Sender<Arranging>,
-    connecting: Sender<Option<Wanted>>,
+    connecting: Sender<Option<ReadRequest>>,
 }
 
 impl Gatherers {
-    /// Starts all but the one that takes keys.
+    /// Starts all threads but the one that takes keys.
     ///
     /// # Errors
-    /// Exit 3 without threads or signals.
+    /// Exit 3 if threads or signals are not available.
     pub fn start(place: Arc<Place>, model: &Model) -> Result<(Gatherers, Receiver<Message>)> {
         let (messages, received) = channel();
-        let (asking, asked) = channel();
+        let (query, asked) = channel();
         let (arranging, arranged) = channel();
         let (connecting, connected) = channel();
         let gatherers =
-            Gatherers { messages: messages.clone(), asking, arranging: arranging.clone(), connecting };
+            Gatherers { messages: messages.clone(), query, arranging: arranging.clone(), connecting };
         gatherers.arrange(&model.how);
         gatherers.read(&model.how, &model.filters);
-        let signals = Signals::new(ENDS.iter().chain(&[SIGTSTP]));
+        let signals = Signals::new(FATAL_SIGNALS.iter().chain(&[SIGTSTP]));
         let signals = signals.map_err(|error| Error::unreachable("signals", error))?;
         let out = messages.clone();
         spawn("signals", move || watch_signals(signals, &out))?;
@@ -116,10 +116,10 @@ impl Gatherers {
         Ok((gatherers, received))
     }
 
-    /// Starts the thread that takes keys, once the terminal hands them over one by one.
+    /// Starts the thread that takes keys, once the terminal is in raw mode.
     ///
     /// # Errors
-    /// Exit 3 without a thread.
+    /// Exit 3 if the thread cannot be started.
     pub fn take_keys(&self) -> Result<()> {
         let out = self.messages.clone();
         spawn("keys", move || {
@@ -138,27 +138,27 @@ impl Gatherers {
         })
     }
 
-    /// Where others send what happened.
+    /// Returns a sender of messages to the thread that draws.
     pub fn sender(&self) -> Sender<Message> {
         self.messages.clone()
     }
 
-    /// The same counts, shown so.
+    /// Asks for the last counts in another arrangement.
     pub fn arrange(&self, how: &Arrangement) {
         let _ = self.arranging.send(Arranging::How(how.clone()));
     }
 
-    /// Counts anew, now.
+    /// Asks for new counts at once.
     pub fn read(&self, how: &Arrangement, filters: &Filters) {
-        // Prefixes are summed over every source, and the least are known where all are.
+        // Prefixes are summed over every source, and the least are known only if all sources are.
         let limit = if how.prefix.is_some() || how.reversed { 0 } else { MOST_SOURCES };
         let question = Question { rank: how.rank, limit, ..Question::default() };
-        let _ = self.asking.send(Asking { question, filters: filters.clone(), direct: false });
+        let _ = self.query.send(RankingQuery { question, filters: filters.clone(), direct: false });
     }
 
-    /// Reads the entries of the source whose connections are shown, again and again; none any more where none are.
+    /// Asks to read the entries of the shown source repeatedly, or to stop if no source's connections are shown.
     pub fn connect(&self, model: &Model) {
-        let wanted = |order| Wanted { order, filters: model.filters.clone() };
+        let wanted = |order| ReadRequest { order, filters: model.filters.clone() };
         let _ = self.connecting.send(model.connections.as_ref().map(|shown| wanted(shown.order())));
     }
 }
@@ -168,7 +168,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
     spawned.map(drop).map_err(|error| Error::unreachable("top", error))
 }
 
-/// Until one that ends the process.
+/// Forwards SIGTSTP, and ends the process at any other signal.
 fn watch_signals(mut signals: Signals, out: &Sender<Message>) {
     for signal in &mut signals {
         if signal != SIGTSTP {
@@ -177,13 +177,13 @@ fn watch_signals(mut signals: Signals, out: &Sender<Message>) {
         let _ = out.send(Message::Pause);
     }
     let _ = out.send(Message::End);
-    // Drawing may be stuck on a terminal that takes nothing any more.
-    std::thread::sleep(LAST_WORDS);
+    // The drawing thread may be blocked on a terminal that takes no more output.
+    std::thread::sleep(LAST_OUTPUT_TIMEOUT);
     screen::restore();
     std::process::exit(0);
 }
 
-/// Sends usage every second, the agent's word or else the kernel's.
+/// Sends usage every second, from the agent or else from the kernel.
 fn watch_usage(place: &Place, out: &Sender<Message>) {
     let started = Instant::now();
     let mut meter: Option<Meter<'_>> = None;
@@ -206,7 +206,7 @@ fn watch_usage(place: &Place, out: &Sender<Message>) {
         if out.send(message).is_err() {
             return;
         }
-        std::thread::sleep(SECOND);
+        std::thread::sleep(USAGE_INTERVAL);
     }
 }
 
@@ -217,7 +217,7 @@ fn by_meter<'a>(place: &'a Place, meter: &mut Option<Meter<'a>>) -> Result<Statu
     meter.as_mut().map_or_else(|| Err(Error::unreachable("top", "no meter")), Meter::read)
 }
 
-/// Growth as two looks some seconds apart show it, where no agent has counted.
+/// Growth of the table without an agent, from the looks of the last seconds.
 #[derive(Default)]
 struct Growth {
     looks: VecDeque<(f64, u64)>,
@@ -232,7 +232,7 @@ impl Growth {
             let per_second = (status.entries as f64 - *entries as f64) / (now - then);
             status.net_growth_per_second = Some(per_second);
             let left = status.limit.saturating_sub(status.entries) as f64;
-            // What grows by less than one in ten seconds fills nothing that anybody waits for.
+            // At less than one entry in ten seconds the time until the table is full is longer than anybody waits for.
             let is_full = status.limit > 0 && status.entries >= status.limit;
             status.seconds_to_full = match is_full {
                 true => Some(0.0),
@@ -250,18 +250,18 @@ impl Growth {
 /// Counts sources when asked, and again after a while.
 fn count_sources(
     place: &Place,
-    asked: &Receiver<Asking>,
+    asked: &Receiver<RankingQuery>,
     arranging: &Sender<Arranging>,
     out: &Sender<Message>,
 ) {
-    let Ok(mut asking) = asked.recv() else { return };
+    let Ok(mut query) = asked.recv() else { return };
     loop {
-        // Of what was asked meanwhile only the last.
-        asking = asked.try_iter().last().unwrap_or(asking);
+        // Only the last of several questions is answered.
+        query = asked.try_iter().last().unwrap_or(query);
         let began = Instant::now();
-        let (counted, without) = match asking.agent(place) {
+        let (counted, without) = match query.agent(place) {
             Ok(ranking) => (Ok(ranking), None),
-            Err(without) => (asking.kernel(place, LISTEN), Some(without)),
+            Err(without) => (query.kernel(place, LISTEN), Some(without)),
         };
         let cost = began.elapsed();
         let sent = match counted {
@@ -270,22 +270,22 @@ fn count_sources(
             }
             Err(error) => out.send(Message::Trouble(error.to_string())).is_ok(),
         };
-        // Listening is waiting, not work.
-        let listened = without.is_some() && asking.question.rank == SortBy::New;
+        // Listening for new entries is waiting, not work.
+        let listened = without.is_some() && query.question.rank == SortBy::New;
         let work = if listened { cost.saturating_sub(LISTEN) } else { cost };
-        match asked.recv_timeout(SOURCES.max(work.saturating_mul(IDLE_SHARE))) {
+        match asked.recv_timeout(SOURCES_INTERVAL.max(work.saturating_mul(IDLE_SHARE))) {
             _ if !sent => return,
-            Ok(next) => asking = next,
+            Ok(next) => query = next,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
-fn origin(without: Option<&Without>, cost: Duration) -> String {
+fn origin(without: Option<&NoAnswer>, cost: Duration) -> String {
     match without {
         None => "counted by the agent".into(),
-        Some(Without::Unkept(why)) => format!("from a dump ({}): {why}", took(cost.as_secs_f64())),
+        Some(NoAnswer::Unkept(why)) => format!("from a dump ({}): {why}", took(cost.as_secs_f64())),
         Some(_) => format!("from a dump ({})", took(cost.as_secs_f64())),
     }
 }

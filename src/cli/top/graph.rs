@@ -1,4 +1,4 @@
-//! Usage over time, with the watermarks and an axis of time, in so many columns and lines.
+//! A chart of usage over time, with the watermarks and an axis of time.
 
 use std::collections::VecDeque;
 
@@ -9,22 +9,22 @@ use ratatui::style::{Color, Style};
 use super::Look;
 use crate::model::{PressureSettings, ShortDuration};
 
-/// An hour of samples, one a second.
+/// Number of samples kept: an hour, one a second.
 const MOST_SAMPLES: usize = 3600;
-/// Seconds that one column may stand for.
+/// Numbers of seconds that one column may stand for.
 const STEPS: [usize; 8] = [1, 2, 5, 10, 15, 20, 30, 60];
-/// For the names of the watermarks, at least.
+/// Smallest width of the watermarks' names, in columns.
 const LABELS: u16 = 14;
-/// Lines that the bars have for themselves: with no more than these there is no axis.
+/// Largest height without an axis, in lines: all of it is for the bars.
 const LEAST_FOR_AXIS: u16 = 3;
-/// Columns from one tick of the axis to the next, at least.
+/// Smallest distance between two ticks of the axis, in columns.
 const APART: usize = 12;
-/// Seconds from one tick of the axis to the next.
+/// Distances between two ticks of the axis, in seconds.
 const TICKS: [usize; 12] = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600];
-/// Eighths of a line.
+/// Symbols for eighths of a line.
 const EIGHTHS: [&str; 9] = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
-/// Usage in percent, a sample a second; seconds without one are not known.
+/// Usage in percent, one sample a second; `None` for a second without a sample.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
     samples: VecDeque<Option<f64>>,
@@ -32,11 +32,11 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Usage at this second, counted from anywhere.
+    /// Adds usage at this second, counted from any start.
     pub fn add(&mut self, second: u64, percent: f64) {
         let missed = self.last_second.map_or(1, |last| second.saturating_sub(last));
         if missed == 0 {
-            // Of two in a second the greater: a peak is what matters.
+            // Of two samples in one second the greater is kept: peaks matter.
             if let Some(Some(last)) = self.samples.back_mut() {
                 *last = last.max(percent);
             }
@@ -52,7 +52,8 @@ impl Usage {
         }
     }
 
-    /// The peaks of `width` columns, the newest last, and how many seconds each stands for.
+    /// Returns the peaks of at most `width` columns, the newest last, and the number of seconds that each column stands
+    /// for.
     fn columns(&self, width: usize) -> (Vec<Option<f64>>, usize) {
         let enough = |step: &&usize| **step * width >= self.samples.len();
         let step = *STEPS.iter().find(enough).unwrap_or(&STEPS[STEPS.len() - 1]);
@@ -64,8 +65,8 @@ impl Usage {
     }
 }
 
-/// Draws it: bars under the watermarks, and below them how long ago each was; gives how many seconds it spans. `end`
-/// names the newest.
+/// Draws bars, the watermarks, and below them an axis that says how long ago each bar was, with `end` as the name of
+/// the newest. Returns the number of seconds that the chart spans.
 pub fn draw(
     usage: &Usage,
     marks: &PressureSettings,
@@ -99,14 +100,14 @@ pub fn draw(
     columns.len() * step
 }
 
-/// The line that a share of the limit falls into, from the top.
+/// Returns the line, counted from the top, that a percentage of the limit falls into.
 fn line_of(percent: f64, height: u16) -> u16 {
     let from_below = (percent.clamp(0.0, 99.999) / 100.0 * f64::from(height)) as u16;
     height - 1 - from_below.min(height - 1)
 }
 
-/// The names of the watermarks, each with the line that it falls into. Those of one line are told one after the other,
-/// and where that is more than `room`, all but the first by their numbers alone.
+/// Returns the names of the watermarks, each with its line. Names that fall into one line are joined; if they are wider
+/// than `room`, all but the first are shown by their numbers alone.
 fn labels(marks: &PressureSettings, height: u16, room: usize) -> Vec<(u16, String)> {
     let named =
         [(marks.critical_percent, "critical"), (marks.high_percent, "high"), (marks.low_percent, "low")];
@@ -130,7 +131,7 @@ fn labels(marks: &PressureSettings, height: u16, room: usize) -> Vec<(u16, Strin
     lines.iter().map(|(line, together)| (*line, text(together))).collect()
 }
 
-/// A line at each watermark, and its name behind it.
+/// Draws a line at each watermark, and its name after it.
 fn rule(labels: &[(u16, String)], look: &Look, plot: Rect, area: Rect, buffer: &mut Buffer) {
     for (line, label) in labels {
         let dash = if look.unicode { "┄" } else { "-" };
@@ -142,14 +143,14 @@ fn rule(labels: &[(u16, String)], look: &Look, plot: Rect, area: Rect, buffer: &
     }
 }
 
-/// How long ago the bars above are, at round times.
+/// Draws the axis, with ticks at round times before now.
 fn axis(step: usize, end: &str, look: &Look, area: Rect, buffer: &mut Buffer) {
     let width = usize::from(area.width);
     let label = |seconds: usize| {
         let tick = if look.unicode { "╵" } else { "'" };
         format!("{tick}-{}", ShortDuration(seconds as u32))
     };
-    // A label has 7 characters at most: it reaches neither the next nor the end.
+    // A label has at most 7 characters, so that it reaches neither the next label nor the one at the end.
     let apart = APART.max(end.len() + 6);
     let interval = TICKS.into_iter().find(|seconds| seconds % step == 0 && seconds / step >= apart);
     let ticks = interval.into_iter().flat_map(|interval| (1..).map(move |n| n * interval));
@@ -169,7 +170,7 @@ fn bar(percent: f64, marks: &PressureSettings, look: &Look, area: Rect, x: u16, 
         _ => Color::Green,
     };
     let eighths = (percent.clamp(0.0, 100.0) / 100.0 * f64::from(area.height) * 8.0).round() as u16;
-    // A table that holds anything is not empty.
+    // A table that holds anything is not shown as empty.
     let eighths = if percent > 0.0 { eighths.max(1) } else { eighths };
     for line in 0..area.height {
         let filled = eighths.saturating_sub(line * 8).min(8);

@@ -12,7 +12,8 @@ use crate::cli::render::quantity::{UNKNOWN, count, counted, rate};
 use crate::cli::render::text::escape;
 use crate::model::SortBy;
 
-/// A column: its title, its width, what it shows, and the order that it leaves a narrow screen in (0 stays).
+/// A column: title, width, rank, the order that it sorts by, and its text. The column with the largest rank leaves a
+/// narrow screen first; 0 stays.
 struct Column {
     title: &'static str,
     width: usize,
@@ -44,7 +45,7 @@ const fn column(
     Column { title, width, rank, sort, cell }
 }
 
-/// What the list is of, in as many characters; where they are too few, the least needed is left out.
+/// Returns the title of the list in at most `room` characters; the parts that are needed least are left out first.
 pub fn title(model: &Model, room: usize) -> String {
     let prefix = model.how.prefix.map_or(String::new(), |(v4, v6)| format!(" by /{v4}, /{v6}"));
     let filter = match model.filter_text.as_str() {
@@ -63,7 +64,7 @@ pub fn title(model: &Model, room: usize) -> String {
     let first = if model.how.reversed { "fewest" } else { "most" };
     let what = format!("{count}{prefix}, {first} {} first{filter}", model.how.rank.name());
     let origin = format!("; {}", escape(&listing.origin));
-    // Without what it took, and why.
+    // The short form leaves out the duration of the dump and the reason for it.
     let briefly = origin.split(" (").next().unwrap_or_default();
     let forms = [(origin.as_str(), synced[0]), (briefly, synced[0]), (briefly, synced[1]), ("", synced[1])];
     let mut forms = forms.iter().map(|(origin, synced)| format!("{what}{origin}{synced}{trouble}"));
@@ -71,7 +72,7 @@ pub fn title(model: &Model, room: usize) -> String {
     forms.find(|text| text.chars().count() <= room).unwrap_or_else(|| cut(shortest, room))
 }
 
-/// It says so where something is missing.
+/// Cuts text to `room` characters, with `...` at its end.
 pub fn cut(text: String, room: usize) -> String {
     match text.chars().count() <= room {
         true => text,
@@ -79,7 +80,7 @@ pub fn cut(text: String, room: usize) -> String {
     }
 }
 
-/// The sign of the column that a list is sorted by.
+/// Returns the mark of the column that a list is sorted by.
 pub fn mark(reversed: bool, look: &Look) -> &'static str {
     match (reversed, look.unicode) {
         (false, true) => "▼",
@@ -89,7 +90,7 @@ pub fn mark(reversed: bool, look: &Look) -> &'static str {
     }
 }
 
-/// Draws the header and the lines from the first that is shown on.
+/// Draws the header and the lines from the first visible one on.
 pub fn draw(model: &Model, look: &Look, area: Rect, buffer: &mut Buffer) {
     if area.height == 0 {
         return;
@@ -118,7 +119,7 @@ pub fn draw(model: &Model, look: &Look, area: Rect, buffer: &mut Buffer) {
             if selected { Style::default().add_modifier(Modifier::REVERSED) } else { Style::default() };
         buffer.set_stringn(area.x, y, text(name, name_width, &columns, cells), area.width.into(), style);
         if selected {
-            // The whole line, so that the cursor is seen without colour too.
+            // The whole line is reversed, so that the cursor is seen without colour too.
             buffer.set_style(Rect { y, height: 1, ..area }, style);
         }
     }
@@ -140,7 +141,7 @@ fn name(line: &Line, zones: bool, look: &Look) -> String {
     format!("{mark}{}{zone}", escape(&line.row.source))
 }
 
-/// The columns that there is room for: those that know nothing leave first, then the least needed.
+/// Returns the columns that fit: those in which nothing is known leave first, then those with the largest rank.
 fn fitting(model: &Model, shown: &[Line], room: usize) -> Vec<&'static Column> {
     let sorted = |column: &Column| column.sort == Some(model.how.rank);
     let knows = |column: &Column| shown.is_empty() || shown.iter().any(|line| (column.cell)(line) != UNKNOWN);

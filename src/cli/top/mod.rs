@@ -1,4 +1,5 @@
-//! `ctctl top`: full screen. One thread draws and takes keys; others gather, so that a key never waits for a dump.
+//! The full screen of `ctctl top`. One thread draws and takes keys; others gather, so that a key never waits for a
+//! dump.
 
 mod arrange;
 mod connections;
@@ -34,15 +35,15 @@ use gather::{Gatherers, Message};
 use model::{Ask, Listing, Model};
 use screen::Screen;
 
-/// How long the screen stays as it is where nothing happens: a terminal that went away is noticed by drawing.
+/// Longest time between two drawings: a terminal that went away is noticed by drawing.
 const REDRAW: Duration = Duration::from_secs(1);
 
-/// How things look.
+/// Capabilities of the terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Look {
-    /// Colours, not only bold and reverse.
+    /// True for colours, false for bold and reverse only.
     pub colour: bool,
-    /// More than ASCII.
+    /// True if symbols beyond ASCII may be drawn.
     pub unicode: bool,
 }
 
@@ -56,17 +57,17 @@ impl Look {
         Look { colour: place.style.colour, unicode }
     }
 
-    /// What is less important.
+    /// Returns the style of less important text.
     pub fn dim(&self) -> Style {
         Style::default().add_modifier(Modifier::DIM)
     }
 
-    /// What is more important.
+    /// Returns the style of more important text.
     pub fn bold(&self) -> Style {
         Style::default().add_modifier(Modifier::BOLD)
     }
 
-    /// In this colour, where there is any.
+    /// Returns the style of this colour, or the default style without colours.
     pub fn paint(&self, colour: Color) -> Style {
         if self.colour { Style::default().fg(colour) } else { Style::default() }
     }
@@ -75,11 +76,11 @@ impl Look {
 /// Runs until a key, a signal or the end of the terminal.
 ///
 /// # Errors
-/// Where there is no terminal that can do this, and no namespace.
+/// There is no terminal that can be drawn on, or the namespace cannot be found.
 pub fn run(global: &Global, options: &args::Top) -> Result<u8> {
     able(global)?;
     let mut place = Place::find(global)?;
-    // What would be said on standard error would lie across the screen.
+    // Notices on standard error would be written across the screen.
     place.style.verbosity = place.style.verbosity.min(-1);
     let place = Arc::new(place);
     let mut model = Model { filters: options.filters.0.clone(), ..Model::default() };
@@ -101,14 +102,14 @@ pub fn run(global: &Global, options: &args::Top) -> Result<u8> {
             Ok(()) => settle(&mut model, &messages, &gatherers, &flusher),
             Err(_) => Next::End,
         };
-        // A terminal that cannot be written to is gone: there is nobody left to tell.
+        // A terminal that cannot be written to is gone: no error can be shown.
         if next == Next::End || (next == Next::Pause && screen.pause().is_err()) {
             return Ok(0);
         }
     }
 }
 
-/// What comes after what happened.
+/// Next step of the main loop after a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Next {
     Draw,
@@ -116,7 +117,7 @@ enum Next {
     End,
 }
 
-/// Whether this terminal can be drawn on.
+/// Checks that this terminal can be drawn on.
 fn able(global: &Global) -> Result<()> {
     let refuse = |why: String, hint: &str| Err(Error::usage("top", why).hint(hint));
     if global.json {
@@ -138,7 +139,7 @@ fn able(global: &Global) -> Result<()> {
     }
 }
 
-/// Waits for what happens and takes all that has.
+/// Waits for a message, then handles all that have arrived.
 fn settle(model: &mut Model, messages: &Receiver<Message>, gatherers: &Gatherers, flusher: &Flusher) -> Next {
     let mut message = match messages.recv_timeout(REDRAW) {
         Ok(message) => Some(message),
@@ -186,8 +187,8 @@ fn take(model: &mut Model, message: Message, gatherers: &Gatherers, flusher: &Fl
     answer(model, ask, gatherers, flusher)
 }
 
-/// A list in an arrangement that nobody wants any more is not shown; nor is any while the screen is frozen, but that of
-/// a key.
+/// Shows a listing, unless its arrangement is not the chosen one any more, or the screen is frozen and no key asked for
+/// it.
 fn show(model: &mut Model, how: &arrange::Arrangement, listing: Listing) {
     let fresh = model.frozen.is_none() || model.listing.is_none() || model.arranging;
     if *how == model.how && fresh {
@@ -225,7 +226,7 @@ fn answer(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher)
     Next::Draw
 }
 
-/// A line of filters, as after a command's name.
+/// A line of filters, as they follow a command's name.
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_flag = true)]
 struct FilterLine {
@@ -233,7 +234,7 @@ struct FilterLine {
     filters: FilterArguments,
 }
 
-/// What the words mean; a network without an option is a source.
+/// Reads filters; a network without an option before it is a source.
 fn filters_of(text: &str) -> std::result::Result<Filters, String> {
     let mut words: Vec<String> = Vec::new();
     let mut value = false;
@@ -242,7 +243,7 @@ fn filters_of(text: &str) -> std::result::Result<Filters, String> {
         if !option && !value && network(word).is_some() {
             words.push("--source".into());
         }
-        // The value of an option stays one, whatever it looks like; --not and the flags have none.
+        // A word after an option is its value, even if it looks like a network; --not and the flags take none.
         value = option && !matches!(word, "--not" | "--unreplied" | "--assured") && !word.contains('=');
         words.push(word.into());
     }

@@ -1,4 +1,4 @@
-//! What the screen shows and what keys do to it. Pure: it reads no clock, draws nothing and asks nobody.
+//! Contents of the screen, and the effect of each key on it. Pure: it reads no clock, draws nothing and asks nobody.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -8,137 +8,137 @@ use super::cursor::Cursor;
 use super::graph::Usage;
 use crate::model::{Filters, SortBy, StatusDocument};
 
-/// Prefixes that `p` goes through.
+/// Prefix lengths that `p` steps through.
 const PREFIXES: [Option<(u8, u8)>; 3] = [None, Some((24, 64)), Some((16, 48))];
-/// Orders that `s` goes through.
+/// Orders that `s` steps through.
 const RANKS: [SortBy; 4] = [SortBy::Entries, SortBy::New, SortBy::Unreplied, SortBy::Idle];
-/// The longest filter.
+/// Longest filter text, in bytes.
 const LONGEST_FILTER: usize = 400;
 
-/// What a key asks of those who gather.
+/// Requests of a key to the other threads.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Ask {
-    /// Nothing.
+    /// Asks for nothing.
     Nothing,
-    /// The end.
+    /// Ends the program.
     Quit,
-    /// To stop until the shell continues it.
+    /// Stops the process until the shell continues it.
     Stop,
-    /// The same counts in another arrangement.
+    /// Asks for the last counts in another arrangement.
     Arrange,
-    /// Other counts.
+    /// Asks for new counts.
     Read,
-    /// The entries of the source whose connections are shown; none any more where none are.
+    /// Asks for the entries of the source whose connections are shown, or to stop reading if there is none.
     Connections,
-    /// Whether these words are filters.
+    /// Asks to parse these words as filters.
     Filter(String),
-    /// What a flush of this source would take.
+    /// Asks for a preview of a flush of this source.
     Preview(Name),
-    /// To flush this source.
+    /// Asks to flush this source.
     Flush(Name),
 }
 
-/// What lies over the list.
+/// A window over the list.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub enum Over {
-    /// Nothing.
+    /// No window is open.
     #[default]
     Nothing,
-    /// The keys, from this line on.
+    /// The help, from this line on.
     Help(usize),
-    /// One connection, whole.
+    /// All details of one connection.
     Connection(String),
-    /// A filter that is being written, and why the last one was none.
+    /// A filter that is being written, and the reason why the last one was refused.
     Filter(String, Option<String>),
-    /// A flush that waits for a word.
+    /// A flush that waits for consent.
     Flush {
-        /// Of whom.
+        /// Source or prefix to flush.
         name: Name,
-        /// What it would take: nothing before that is known, then what was said, and whether it can be done.
+        /// Output of the preview, and true if the flush is possible; `None` until it is known.
         preview: Option<(String, bool)>,
     },
-    /// What came of something, until a key.
+    /// A message that stays until a key is pressed.
     Told(String),
 }
 
-/// Counts by source as they were read last.
+/// Counts by source of the last reading.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Listing {
-    /// The list.
+    /// Lines of the list.
     pub lines: Vec<Line>,
-    /// Lines without a bound.
+    /// Number of lines without the bound.
     pub total: u64,
-    /// Entries that were counted.
+    /// Number of entries counted.
     pub entries: u64,
-    /// Whether these are the kernel's.
+    /// True if the counts agree with the kernel.
     pub synced: bool,
-    /// Where from.
+    /// Sentence on the origin of the counts.
     pub origin: String,
 }
 
-/// The screen's contents.
+/// Everything that the screen shows.
 #[derive(Debug, Default)]
 pub struct Model {
-    /// The table, as it was seen last.
+    /// Last status of the table; `None` before the first.
     pub status: Option<StatusDocument>,
-    /// Why it is not the agent who says so.
+    /// Reason why the status is not from the agent; `None` if it is.
     pub without: Option<String>,
     /// Usage over time.
     pub usage: Usage,
-    /// Sources.
+    /// Last counts by source; `None` before the first.
     pub listing: Option<Listing>,
-    /// Why there are none, or no newer ones.
+    /// Reason why there are no counts, or no newer ones.
     pub trouble: Option<String>,
-    /// How sources are shown.
+    /// Order and folding of the sources.
     pub how: Arrangement,
-    /// The filter as it was written.
+    /// Filters as they were written.
     pub filter_text: String,
-    /// What it means.
+    /// Filters as they were parsed.
     pub filters: Filters,
-    /// Usage as it was when the screen was frozen; since then nothing new is shown.
+    /// Usage at the time when the screen was frozen, since when nothing new is shown; `None` if it is not frozen.
     pub frozen: Option<Usage>,
-    /// What lies over it.
+    /// Window over the list.
     pub over: Over,
-    /// There is more of the help below what is shown of it: known once it was drawn.
+    /// True if the help goes on below its visible part: known once it was drawn.
     pub more_help: bool,
-    /// A key asked for another list, which is to be shown though the screen is frozen.
+    /// True if a key asked for another list, which is shown even if the screen is frozen.
     pub arranging: bool,
-    /// A flush is under way.
+    /// True while a flush is under way.
     pub flushing: bool,
-    /// Where one is in the list of sources.
+    /// Cursor in the list of sources.
     pub cursor: Cursor,
-    /// The entries of one source, shown in place of the list.
+    /// Entries of one source, shown in place of the list; `None` for the list.
     pub connections: Option<Connections>,
 }
 
 impl Model {
-    /// The table's state of this second.
+    /// Takes the status of this second.
     pub fn status(&mut self, second: u64, status: StatusDocument, without: Option<String>) {
-        // Time goes on, shown or not.
+        // Usage is recorded even if the screen is frozen.
         self.usage.add(second, status.usage_percent);
         if self.frozen.is_none() {
             (self.status, self.without) = (Some(status), without);
         }
     }
 
-    /// Usage as it is to be shown.
+    /// Returns the usage to show.
     pub fn shown_usage(&self) -> &Usage {
         self.frozen.as_ref().unwrap_or(&self.usage)
     }
 
-    /// Counts by source.
+    /// Takes new counts by source.
     pub fn listing(&mut self, listing: Listing) {
         let selected = self.selected_line().map(Line::name);
         self.listing = Some(listing);
         self.trouble = None;
-        // The cursor stays on its source, wherever that is now; at the top it stays at the top.
+        // The cursor stays on its source, or on the first line if it was there.
         let lines = self.lines();
         let again = selected.filter(|_| self.cursor.selected > 0);
         let found = again.and_then(|name| lines.iter().position(|line| line.name() == name));
         self.cursor.selected = found.unwrap_or(self.cursor.selected).min(lines.len().saturating_sub(1));
     }
 
-    /// The entries of a source: shown if they are still wanted, and the screen is not frozen or a key asked for them.
+    /// Takes the entries of a source, if they are still wanted, and the screen is not frozen or a key asked for them.
     pub fn connections_read(&mut self, read: Result<Read, String>) {
         let frozen = self.frozen.is_some();
         let Some(connections) = &mut self.connections else { return };
@@ -154,17 +154,17 @@ impl Model {
         }
     }
 
-    /// The list.
+    /// Returns the lines of the list.
     pub fn lines(&self) -> &[Line] {
         self.listing.as_ref().map_or(&[], |listing| &listing.lines)
     }
 
-    /// The line under the cursor.
+    /// Returns the line under the cursor.
     pub fn selected_line(&self) -> Option<&Line> {
         self.lines().get(self.cursor.selected)
     }
 
-    /// The filter's words were filters, or not.
+    /// Takes the parsed filters, or shows the reason why they were refused.
     pub fn filtered(&mut self, text: String, filters: Result<Filters, String>) -> Ask {
         match filters {
             Ok(filters) => {
@@ -182,7 +182,7 @@ impl Model {
         }
     }
 
-    /// What a flush would take, for the question that is open.
+    /// Takes the preview of a flush, if its question is still open.
     pub fn previewed(&mut self, of: &Name, said: String, can: bool) {
         if let Over::Flush { name, preview } = &mut self.over
             && name == of
@@ -191,7 +191,7 @@ impl Model {
         }
     }
 
-    /// A flush ended.
+    /// Takes the output of a flush that ended.
     pub fn flushed(&mut self, said: String) -> Ask {
         self.flushing = false;
         if matches!(self.over, Over::Nothing | Over::Told(_)) {
@@ -200,14 +200,14 @@ impl Model {
         Ask::Read
     }
 
-    /// A key.
+    /// Handles a key.
     pub fn key(&mut self, key: KeyEvent) -> Ask {
         if key.kind == KeyEventKind::Release {
             return Ask::Nothing;
         }
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
-                // ctrl-\ is told as ctrl-4: they are one byte.
+                // Terminals send one byte for ctrl-\ and ctrl-4, which is reported as ctrl-4.
                 KeyCode::Char('c' | '\\' | '4') => Ask::Quit,
                 KeyCode::Char('z') => Ask::Stop,
                 KeyCode::Char('u') if matches!(self.over, Over::Filter(..)) => {
@@ -264,7 +264,7 @@ impl Model {
         Ask::Nothing
     }
 
-    /// From the source under the cursor to its connections.
+    /// Opens the connections of the source under the cursor.
     fn enter_source(&mut self) -> Ask {
         let Some(of) = self.selected_line().map(Line::name) else { return Ask::Nothing };
         self.connections = Some(Connections::of(of));
@@ -290,7 +290,7 @@ impl Model {
         Ask::Nothing
     }
 
-    /// Pages through it where it is longer than the screen; any other key leaves it.
+    /// Scrolls the help if it is longer than the screen; any other key closes it.
     fn key_in_help(&mut self, key: KeyCode, from: usize) -> Ask {
         match key {
             KeyCode::Down | KeyCode::PageDown | KeyCode::Char('j') if self.more_help => {
@@ -304,7 +304,7 @@ impl Model {
         Ask::Nothing
     }
 
-    /// From the top of a list that is another one now.
+    /// Moves the cursor to the top, because the list is another one now.
     fn rearranged(&mut self, ask: Ask) -> Ask {
         self.cursor.go_to_top();
         ask
@@ -313,7 +313,7 @@ impl Model {
     fn fold(&mut self, key: KeyCode) -> Ask {
         let at = self.cursor.selected;
         let Some(line) = self.selected_line() else { return Ask::Nothing };
-        // A member folds its prefix.
+        // The key folds the prefix of a source that is shown below it.
         let head =
             if line.member { self.lines()[..at].iter().rposition(|line| !line.member) } else { Some(at) };
         let Some((head, name, unfolded)) = head.and_then(|head| {
@@ -349,7 +349,7 @@ impl Model {
 
     fn key_in_flush(&mut self, key: KeyCode, name: Name, preview: Option<(String, bool)>) -> Ask {
         match (key, &preview) {
-            // Nobody agrees to what was not shown.
+            // Consent counts only once the preview was shown.
             (KeyCode::Char('y' | 'Y'), Some((_, true))) => {
                 self.flushing = true;
                 Ask::Flush(name)
@@ -378,7 +378,7 @@ impl Model {
     }
 }
 
-/// What comes after `now`, the first after the last; from what is not among them the first.
+/// Returns the element after `now`, after the last one the first; the first one if `now` is not among them.
 pub fn after<T: PartialEq + Clone>(all: &[T], now: &T) -> T {
     let at = all.iter().position(|one| one == now).map_or(0, |at| (at + 1) % all.len());
     all[at].clone()

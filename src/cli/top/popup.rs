@@ -1,4 +1,4 @@
-//! What lies over the list: the keys, the question before a flush, what came of it.
+//! Windows over the list: the help, the question before a flush, and its result.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -10,7 +10,7 @@ use super::model::{Model, Over};
 use crate::cli::render::flush::{DELETED, MOST_RECENT, SOURCE};
 use crate::cli::render::text::escape;
 
-/// Keys and what they do; a name in capitals is that of a column.
+/// Keys and their effects; a name in capitals is that of a column.
 const HELP: [(&str, &str); 13] = [
     ("q", "quit, as ctrl-c"),
     ("up, down", "move; also j, k, page up, page down, home, end"),
@@ -30,7 +30,7 @@ const HELP: [(&str, &str); 13] = [
     ),
 ];
 
-/// Draws it, if there is anything.
+/// Draws the window that is open, if any.
 pub fn draw(model: &mut Model, look: &Look, area: Rect, buffer: &mut Buffer) {
     let back = "any key goes back";
     if let Over::Help(from) = &mut model.over {
@@ -54,7 +54,7 @@ pub fn draw(model: &mut Model, look: &Look, area: Rect, buffer: &mut Buffer) {
             };
             match lines(&format!("of {of}:\n{said}"), area, last) {
                 (lines, true) => ("flush?".into(), lines),
-                // Of whom is in the frame then.
+                // If not all fits, the source moves into the title.
                 _ => (format!("flush {of}?"), lines(said, area, last).0),
             }
         }
@@ -62,7 +62,7 @@ pub fn draw(model: &mut Model, look: &Look, area: Rect, buffer: &mut Buffer) {
     framed(&title, &text, look, area, buffer);
 }
 
-/// The help in lines that are no wider than there is room for, and the last line that it may begin with.
+/// Returns the help in lines that fit the width, and the last line that it may begin with.
 fn help(area: Rect) -> (Vec<String>, usize) {
     const INDENT: usize = 10;
     let width = usize::from(area.width).saturating_sub(4).max(INDENT + 10);
@@ -76,7 +76,7 @@ fn help(area: Rect) -> (Vec<String>, usize) {
         }
     }
     let last = text.len().saturating_sub(help_lines(area));
-    // Air is the first to go.
+    // The empty line is dropped before anything has to scroll.
     if last > 0 {
         text.retain(|line| !line.is_empty());
     }
@@ -84,7 +84,7 @@ fn help(area: Rect) -> (Vec<String>, usize) {
     (text, last)
 }
 
-/// Lines of the help that there is room for: not for the frame, nor for how to leave it.
+/// Returns the number of help lines that fit, without the frame and the line on how to leave.
 fn help_lines(area: Rect) -> usize {
     usize::from(area.height).saturating_sub(3).max(1)
 }
@@ -99,7 +99,7 @@ fn help_from(text: &[String], from: usize, more: bool, area: Rect) -> Vec<String
     shown
 }
 
-/// What was said, in lines, and whether it is all of it. `last` is there whatever was said before it.
+/// Wraps text to the window and appends `last`, which is always kept. Returns the lines, and true if all text fits.
 fn lines(said: &str, area: Rect, last: &str) -> (Vec<String>, bool) {
     let margin = if area.width < 60 { 4 } else { 8 };
     let width = area.width.saturating_sub(margin);
@@ -116,14 +116,14 @@ fn lines(said: &str, area: Rect, last: &str) -> (Vec<String>, bool) {
     (lines, whole)
 }
 
-/// What came of it before what had been shown.
+/// Moves the result of a flush before the preview.
 fn outcome_first(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
     let at = lines.iter().position(|line| line.starts_with(DELETED)).unwrap_or(0);
     [&lines[at..], &lines[..at]].concat().join("\n")
 }
 
-/// How many, and which of them were heard of last, without the table of whom they are.
+/// Keeps the number of entries and the most recently active ones, and drops the table of sources.
 fn essence(said: &str) -> impl Iterator<Item = &str> {
     let mut table = false;
     said.lines().filter(move |line| {
@@ -138,7 +138,7 @@ fn wrapped<'a>(said: impl Iterator<Item = &'a str>, width: u16) -> Vec<String> {
     for line in said {
         let line = escape(line);
         match line.chars().count() <= usize::from(width) {
-            // With its spaces: they are a table's columns.
+            // A line that fits keeps its spaces: they align a table's columns.
             true => lines.push(line.into_owned()),
             false => wrap(&line, width, &mut lines),
         }
@@ -168,7 +168,7 @@ fn framed(title: &str, text: &[String], look: &Look, area: Rect, buffer: &mut Bu
     }
     put(height - 1, &wide(corners[2], across[0], corners[3]));
     buffer.set_stringn(x + 2, y, format!(" {title} "), usize::from(width) - 3, look.bold());
-    // Where there is no room for all, the last line still is: it says how to get out.
+    // The last line is drawn even if not all fits: it says how to leave.
     let room = usize::from(height) - 2;
     let shown =
         text.iter().take(room.saturating_sub(1)).chain(text.iter().skip(room.saturating_sub(1)).last());

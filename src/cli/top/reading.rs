@@ -1,33 +1,33 @@
-//! The thread that reads the entries of one source again and again, as long as they are looked at.
+//! The thread that reads the entries of one source repeatedly, as long as they are shown.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::connections::{Connection, MOST_ROWS, Order, Read};
 use super::gather::{IDLE_SHARE, Message};
-use crate::cli::knowing::Knowing;
 use crate::cli::place::Place;
+use crate::cli::remembered::RememberedEntries;
 use crate::error::{Error, Result};
 use crate::model::{Entry, Filters, Verdict, network};
 use crate::survey::{self, Sink};
 
-/// How often they are read, where that is cheap.
-const EVERY: Duration = Duration::from_secs(2);
+/// Shortest interval between two readings.
+const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Which entries are looked at.
+/// Entries to read.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Wanted {
-    /// Their source, and the order.
+pub struct ReadRequest {
+    /// Source and order of the entries.
     pub order: Order,
-    /// Those of its entries that are wanted.
+    /// Filters that the entries must match.
     pub filters: Filters,
 }
 
-/// Reads what is `asked` for, until something else is; nothing where nothing is.
-pub fn read_connections(place: &Place, asked: &Receiver<Option<Wanted>>, out: &Sender<Message>) {
+/// Reads what is `asked` for repeatedly until another request comes; waits for one if nothing is asked for.
+pub fn read_connections(place: &Place, asked: &Receiver<Option<ReadRequest>>, out: &Sender<Message>) {
     let Ok(mut wanted) = asked.recv() else { return };
     loop {
-        // Of what was asked meanwhile only the last.
+        // Only the last of several requests is answered.
         wanted = asked.try_iter().last().unwrap_or(wanted);
         let next = match &wanted {
             None => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -43,7 +43,7 @@ pub fn read_connections(place: &Place, asked: &Receiver<Option<Wanted>>, out: &S
                 if out.send(Message::Connections(Box::new(read))).is_err() {
                     return;
                 }
-                asked.recv_timeout(EVERY.max(began.elapsed().saturating_mul(IDLE_SHARE)))
+                asked.recv_timeout(INTERVAL.max(began.elapsed().saturating_mul(IDLE_SHARE)))
             }
         };
         match next {
@@ -54,28 +54,28 @@ pub fn read_connections(place: &Place, asked: &Receiver<Option<Wanted>>, out: &S
     }
 }
 
-/// One reading under way.
+/// A reading under way.
 struct Reading<'a> {
-    asked: &'a Receiver<Option<Wanted>>,
-    /// What was asked for instead meanwhile.
-    next: Option<Option<Wanted>>,
+    asked: &'a Receiver<Option<ReadRequest>>,
+    /// Request that came during the reading and replaces it.
+    next: Option<Option<ReadRequest>>,
     order: &'a Order,
     rows: Vec<Connection>,
     total: u64,
 }
 
 impl Reading<'_> {
-    /// As `list` reads them: from the agent's memory of which there are where it has one, else by walking the table.
+    /// Reads entries as `list` does: by identity where an agent remembers them, else by a walk of the table.
     fn read(&mut self, place: &Place, filters: &Filters) -> Result<()> {
         let (source, zone) = &self.order.of;
         let Some(net) = network(source) else {
             return Err(Error::usage("source", format!("{source} is no address")));
         };
         let filters = filters.of_source(net, *zone);
-        let knowing = Knowing::of(place, &filters);
+        let remembered = RememberedEntries::of(place, &filters);
         let beside = place.beside_agent()?;
         let target = beside.as_ref().unwrap_or(&place.target);
-        survey::list(target, &place.settings, &filters, knowing.known(), self).map(drop)
+        survey::list(target, &place.settings, &filters, remembered.known(), self).map(drop)
     }
 
     fn done(mut self, took: Duration) -> Read {

@@ -1,4 +1,4 @@
-//! The terminal: taken at the start, given back at any end.
+//! The terminal: taken at the start, restored at any end.
 
 use std::io::{self, BufWriter, Stdout, Write};
 use std::sync::Once;
@@ -16,16 +16,16 @@ use crate::survey;
 
 type Drawn = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
-/// A screen of one's own; the operator's comes back when this is dropped.
+/// The alternate screen; the normal screen comes back when this is dropped.
 pub struct Screen {
     terminal: Drawn,
 }
 
 impl Screen {
-    /// Takes the terminal. A panic anywhere gives it back before it is told, and ends the process.
+    /// Takes the terminal. A panic on any thread restores it before the panic is printed, and ends the process.
     ///
     /// # Errors
-    /// Exit 3 where the terminal refuses.
+    /// Exit 3 if the terminal refuses.
     pub fn open() -> Result<Screen> {
         restore_at_panic();
         let cannot = |error: io::Error| Error::unreachable("terminal", error);
@@ -38,10 +38,11 @@ impl Screen {
         }
     }
 
-    /// Gives the terminal back, stops the process as SIGTSTP does, and takes the terminal again when it goes on.
+    /// Restores the terminal, stops the process as SIGTSTP does, and takes the terminal again when the process
+    /// continues.
     ///
     /// # Errors
-    /// The terminal's, and sigaction(2)'s.
+    /// Those of the terminal and of sigaction(2).
     pub fn pause(&mut self) -> io::Result<()> {
         give_back();
         survey::until_continued()?;
@@ -52,7 +53,7 @@ impl Screen {
     /// Draws a frame.
     ///
     /// # Errors
-    /// The terminal's.
+    /// Those of the terminal.
     pub fn draw(&mut self, draw: impl FnOnce(&mut ratatui::Frame<'_>)) -> io::Result<()> {
         self.terminal.draw(draw).map(drop)
     }
@@ -64,13 +65,13 @@ impl Drop for Screen {
     }
 }
 
-/// Gives the terminal back. Once, whoever asks first; what fails has nobody to be told to.
+/// Restores the terminal, once per process. Errors are ignored, because they could not be shown.
 pub fn restore() {
     static ONCE: Once = Once::new();
     ONCE.call_once(give_back);
 }
 
-/// With an empty screen, of which everything is drawn.
+/// Takes the terminal with an empty screen, so that the first frame draws everything.
 fn take() -> io::Result<Drawn> {
     enable_raw_mode()?;
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout());
@@ -90,7 +91,7 @@ fn restore_at_panic() {
     std::panic::set_hook(Box::new(move |panic| {
         restore();
         tell(panic);
-        // On whatever thread: a screen that goes on without it would show what is not so.
+        // A panic on any thread ends the process: without that thread the screen would show stale values.
         std::process::exit(101);
     }));
 }

@@ -1,4 +1,4 @@
-//! The entries of one source as an agent remembers them, for what would else walk the table.
+//! The entries of one source as an agent remembers them: they replace a walk of the whole table.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use super::reach;
 use crate::model::{EntryRow, Filters};
 use crate::survey::Known;
 
-/// To walk a million entries takes about as long.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// Longest wait for the agent: a walk of a million entries takes about this long.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// All that the filters can match, if they name one source and an agent remembers its entries. Whoever has none does
-/// without: that is said with `-v` alone.
-pub struct Knowing {
+/// All entries that the filters can match, if they name one source and an agent remembers its entries. If not, the
+/// command walks the table; the reason is printed with `-v` only.
+pub struct RememberedEntries {
     known: Option<Known>,
 }
 
-impl Knowing {
-    /// Asks the agent.
-    pub fn of(place: &Place, filters: &Filters) -> Knowing {
-        let nothing = Knowing { known: None };
+impl RememberedEntries {
+    /// Asks the agent of `place` for the entries of the one source that `filters` names, if they do.
+    pub fn of(place: &Place, filters: &Filters) -> RememberedEntries {
+        let nothing = RememberedEntries { known: None };
         let Some(source) = filters.only_source() else { return nothing };
         let told = |text: &str| {
             if place.style.verbosity > 0 {
@@ -29,7 +29,8 @@ impl Knowing {
         };
         let zone = filters.only_zone();
         let netns = place.target.netns();
-        let all = reach::asked(&place.socket, netns, |client| client.within(PATIENCE).entries(source, zone));
+        let all =
+            reach::asked(&place.socket, netns, |client| client.within(ANSWER_TIMEOUT).entries(source, zone));
         let all = match all {
             Ok(all) => all,
             Err(without) => {
@@ -43,10 +44,10 @@ impl Knowing {
             Some(known) => told(&format!("the agent knows {source}'s entries: {}", known.len())),
             None => told("not all entries can be asked for one by one; walking the table"),
         }
-        Knowing { known }
+        RememberedEntries { known }
     }
 
-    /// The entries.
+    /// Returns the entries; `None` if the table has to be walked.
     pub fn known(&self) -> Option<&Known> {
         self.known.as_ref()
     }

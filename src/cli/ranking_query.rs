@@ -1,42 +1,42 @@
-//! `top-sources` asked of the agent where it keeps what is asked, of the kernel else.
+//! The question of `top-sources` and `top`, put to the agent where it keeps the figures asked for, else to the kernel.
 
 use std::time::Duration;
 
 use super::place::Place;
 use super::prefix;
-use super::reach::{self, Without};
+use super::reach::{self, NoAnswer};
 use crate::error::Result;
 use crate::model::{Filters, Grouping, Question, Ranking, SortBy};
 use crate::survey;
 
-/// How long new entries are listened to where no agent has counted them.
+/// Time for which new entries are listened to where no agent has counted them.
 pub const LISTEN: Duration = Duration::from_secs(2);
 
-/// What is asked.
+/// A question about who fills the table, with the entries that it is about.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Asking {
-    /// By what, and how many.
+pub struct RankingQuery {
+    /// Grouping, rank, prefix lengths and number of rows.
     pub question: Question,
-    /// Entries that count.
+    /// Filters that an entry must match to count.
     pub filters: Filters,
-    /// The kernel's answer alone.
+    /// True if only the kernel is asked (`--direct`).
     pub direct: bool,
 }
 
-impl Asking {
-    /// The agent's answer.
+impl RankingQuery {
+    /// Asks the agent.
     ///
     /// # Errors
-    /// Why it has none.
-    pub fn agent(&self, place: &Place) -> std::result::Result<Ranking, Without> {
+    /// The reason why the answer cannot be the agent's.
+    pub fn agent(&self, place: &Place) -> std::result::Result<Ranking, NoAnswer> {
         let Question { rank, prefix, limit, .. } = self.question;
         if self.direct {
-            return Err(Without::Direct);
+            return Err(NoAnswer::Direct);
         }
         if let Some(why) = self.unkept() {
-            // What an agent does not keep is no reason where there is none.
+            // That no agent keeps these figures is worth saying only if there is an agent.
             let none = reach::agent(&place.socket, place.target.netns()).err();
-            return Err(none.unwrap_or(Without::Unkept(why)));
+            return Err(none.unwrap_or(NoAnswer::Unkept(why)));
         }
         let top = reach::asked(&place.socket, place.target.netns(), |client| match prefix {
             None => client.top_sources(limit as u64, rank),
@@ -49,10 +49,10 @@ impl Asking {
         })
     }
 
-    /// The kernel's, from a dump; new entries are listened to for `span` where they are asked for.
+    /// Asks the kernel, by a dump. Where new entries are asked for, it listens to them for `span` too.
     ///
     /// # Errors
-    /// Exit 3 where the kernel cannot be read.
+    /// Exit 3 if the kernel cannot be read.
     pub fn kernel(&self, place: &Place, span: Duration) -> Result<Ranking> {
         let listen = (self.question.rank == SortBy::New).then_some(span);
         let wanted = |entry: &_, idle| self.filters.matches(entry, idle);
@@ -67,7 +67,8 @@ impl Asking {
         survey::ranking(target, &place.settings, &self.question, listen, idleness, &wanted)
     }
 
-    /// Why no agent knows: it keeps of each entry no more than its source, its protocol and when it came.
+    /// Returns the reason why no agent can answer, `None` if it can: of each entry an agent keeps no more than its
+    /// source, its protocol and its time of arrival.
     pub fn unkept(&self) -> Option<&'static str> {
         if !self.filters.is_empty() {
             return Some("the agent counts sources and keeps no entries to filter");
@@ -91,7 +92,7 @@ mod tests {
     fn an_agent_is_asked_for_what_it_keeps_and_for_nothing_else() {
         let unkept = |grouping, rank| {
             let question = Question { grouping, rank, ..Question::default() };
-            Asking { question, ..Asking::default() }.unkept()
+            RankingQuery { question, ..RankingQuery::default() }.unkept()
         };
         assert_eq!(unkept(Grouping::Source, SortBy::Entries), None);
         assert_eq!(unkept(Grouping::Source, SortBy::New), None);

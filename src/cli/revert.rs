@@ -25,8 +25,8 @@ fn document(place: &Place, force: bool) -> Result<RevertDocument> {
     match reach::agent(&place.socket, place.target.netns()) {
         Ok(mut client) => client.revert(force),
         Err(without) if may_go_behind(&without, force) => {
-            // An agent removes its socket as it ends.
-            let left = matches!(without, Without::NoAgent(_)) && place.socket.exists();
+            // An agent removes its socket as it ends: a socket that is still there was left by one that was killed.
+            let left = matches!(without, NoAnswer::NoAgent(_)) && place.socket.exists();
             let left = left.then_some(place.socket.as_path());
             let other = || survey::revert(&place.target, &place.settings, left, force);
             Ok(reach::or_else(Err(without), other)?.0)

@@ -1,4 +1,4 @@
-//! The commands' side: blocking, with a bound on every wait and on every message.
+//! The client of the control socket, for the commands: blocking, with a bound on every wait and on every message.
 
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -19,28 +19,28 @@ use crate::model::{
     RevertDocument, SnapshotDocument, SortBy, StatusDocument, TopSources,
 };
 
-/// For one message of an answer.
-const REPLY: Duration = Duration::from_secs(5);
-/// For the answer to a call that changes something: the server allows 30 s.
-const CHANGE: Duration = Duration::from_secs(35);
-/// A connection left alone for longer is made anew: the server ends it after 30 s.
-const FRESH: Duration = Duration::from_secs(10);
-/// For so long a question is put again to an agent that has no room for it now: places are free again within
-/// milliseconds, and what commands do without the agent takes a walk through the table each.
-const CROWDED: Duration = Duration::from_secs(3);
-/// Between two tries at first, and at most.
-const AGAIN: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
-/// The longest message that is accepted.
-const MESSAGE_BYTES: usize = 16 << 20;
-/// The most rows that an answer is joined from.
-const ROWS: usize = 1 << 23;
+/// Longest wait for one message of an answer.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for the answer to a call that changes something: the server allows 30 s.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(35);
+/// Longest time without a call after which a connection is used again: the server closes it after 30 s.
+const REUSE_LIMIT: Duration = Duration::from_secs(10);
+/// Time during which a question is repeated to an agent that is busy. Places are free again within milliseconds, and
+/// without the agent a command walks the whole table.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+/// First and longest pause between two tries.
+const RETRY_PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
+/// Longest message that is accepted, in bytes.
+const MOST_MESSAGE_BYTES: usize = 16 << 20;
+/// Largest number of rows that an answer is joined from.
+const MOST_ROWS: usize = 1 << 23;
 
-/// A connection to the agent. After an error it is made anew by the next call.
+/// A connection to the agent. After an error the next call connects again.
 #[derive(Debug)]
 pub struct Client {
     path: PathBuf,
     stream: Option<(UnixStream, Instant)>,
-    /// For one message of an answer to a question.
+    /// Longest wait for one message of an answer to a question.
     patience: Duration,
 }
 
@@ -49,92 +49,94 @@ struct Done {
     message: String,
 }
 
-/// How a call ended that was sent.
+/// End of a call that was sent.
 enum Ended {
     Answered,
-    /// Nothing of it was answered.
-    Crowded(Refusal),
+    /// The agent was busy before it sent any part of the answer.
+    Busy(Refusal),
 }
 
 impl Client {
     /// Connects, waiting for at most 5 s.
     ///
     /// # Errors
-    /// Whether there is no agent, or it may not be asked, or something else.
+    /// Tells apart that there is no agent, that this user may not ask it, and any other failure.
     pub fn connect(path: &Path) -> std::result::Result<Client, ConnectError> {
         let stream = dial(path)?;
-        Ok(Client { path: path.into(), stream: Some((stream, Instant::now())), patience: REPLY })
+        Ok(Client { path: path.into(), stream: Some((stream, Instant::now())), patience: REPLY_TIMEOUT })
     }
 
-    /// Waits for no longer than this, for who can do without the answer.
+    /// Sets the longest wait for one message, for commands that can do without the answer.
     pub fn within(&mut self, patience: Duration) -> &mut Client {
         self.patience = patience;
         self
     }
 
-    /// `status`.
+    /// Asks for the status, with classes from a scan that is not too old.
     ///
     /// # Errors
-    /// The agent refused (its own exit and hint), or it does not answer, or not in this interface: exit 3; so do
-    /// all other calls.
+    /// The agent refused (its own exit and hint), or it does not answer, or not in this interface: exit 3. All other
+    /// calls fail in these ways too.
     pub fn status(&mut self) -> Result<StatusDocument> {
         self.one("status", &Call::GetStatus { look: true })
     }
 
-    /// The same, at no cost to the agent: with classes that may be missing.
+    /// Asks for the status at no cost to the agent: classes may be missing, because no scan is made for it.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn status_at_hand(&mut self) -> Result<StatusDocument> {
         self.one("status", &Call::GetStatus { look: false })
     }
 
-    /// `top-sources`; 0 is all. An agent refuses what it does not keep.
+    /// Asks for the largest sources; a `limit` of 0 means all. An agent refuses a `rank` that it does not keep.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn top_sources(&mut self, limit: u64, rank: SortBy) -> Result<TopSources> {
         let call = Call::GetTopSources { limit, rank };
         self.joined("top-sources", &call, |page: &mut TopSources| &mut page.sources)
     }
 
-    /// The entries of one source, in one zone where one is given. An agent refuses where it does not know all of them.
+    /// Asks for the entries of one source, in one zone if one is given. An agent that does not know all of them
+    /// refuses.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn entries(&mut self, source: IpAddr, zone: Option<u16>) -> Result<EntriesOfSource> {
         let call = Call::GetEntries { source, zone };
         self.joined("entries", &call, |page: &mut EntriesOfSource| &mut page.entries)
     }
 
-    /// What the agent knows of these entries, at most [`KnowledgeDocument::MOST`]; of none: what holds for all.
+    /// Asks what the agent knows of these entries, at most [`KnowledgeDocument::MOST`]; an empty list asks for the
+    /// facts that hold for all entries.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn knowledge(&mut self, entries: Vec<EntryRow>) -> Result<KnowledgeDocument> {
         self.one("knowledge", &Call::GetKnowledge { entries })
     }
 
-    /// `plan`.
+    /// Asks what the policy would do now.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn plan(&mut self) -> Result<PlanDocument> {
         self.one("plan", &Call::GetPlan)
     }
 
-    /// `plan --snapshot`.
+    /// Asks for all that a plan is made from (`plan --snapshot`).
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn snapshot(&mut self) -> Result<SnapshotDocument> {
         self.one("plan", &Call::GetSnapshot)
     }
 
-    /// `history`, oldest first; `limit` 0 is all, `since` is RFC 3339.
+    /// Asks for journal records, oldest first; a `limit` of 0 means all, `since` is RFC 3339.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn history(&mut self, limit: u64, since: Option<String>) -> Result<Vec<JournalRecord>> {
         let mut whole = Vec::new();
         self.pages("history", &Call::GetHistory { limit, since }, |page: HistoryPage| {
@@ -144,42 +146,42 @@ impl Client {
         Ok(whole)
     }
 
-    /// Has the agent change nothing, for so many seconds or until `resume`. Returns what it says.
+    /// Makes the agent change nothing for `seconds`, or until `resume`. Returns its answer.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn pause(&mut self, seconds: Option<f64>) -> Result<String> {
         self.one("pause", &Call::Pause { seconds }).map(|done: Done| done.message)
     }
 
-    /// Has the agent act again.
+    /// Makes the agent act again. Returns its answer.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn resume(&mut self) -> Result<String> {
         self.one("resume", &Call::Resume).map(|done: Done| done.message)
     }
 
-    /// Has the agent read its configuration again. Returns what changed.
+    /// Makes the agent read its configuration again. Returns the changes.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn reload(&mut self) -> Result<Reloaded> {
         self.one("reload", &Call::Reload)
     }
 
-    /// Has the agent keep in its journal what was deleted by hand.
+    /// Makes the agent record in its journal a flush that an operator ran.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn tell_flush(&mut self, flush: HandFlush) -> Result<String> {
         self.one("flush", &Call::TellFlush(flush)).map(|done: Done| done.message)
     }
 
-    /// Has the agent put back what it changed.
+    /// Makes the agent put back what it changed.
     ///
     /// # Errors
-    /// As `status`.
+    /// Those of `status`.
     pub fn revert(&mut self, force: bool) -> Result<RevertDocument> {
         self.one("revert", &Call::Revert { force })
     }
@@ -196,7 +198,7 @@ impl Client {
         answer.ok_or_else(|| garbled(what, "no reply"))
     }
 
-    /// The first page, with the `rows` of all pages.
+    /// Returns the first page with the `rows` of all pages.
     fn joined<T: DeserializeOwned, R>(
         &mut self,
         what: &str,
@@ -214,7 +216,7 @@ impl Client {
         whole.ok_or_else(|| garbled(what, "no page"))
     }
 
-    /// `join` takes a page and says how many rows there are now.
+    /// Passes each page to `join`, which returns the number of rows so far.
     fn pages<T: DeserializeOwned>(
         &mut self,
         what: &str,
@@ -224,29 +226,29 @@ impl Client {
         let mut rows = 0;
         self.exchange(what, call, |value, continues| {
             let before = std::mem::replace(&mut rows, join(parse(what, value)?));
-            match continues && (rows == before || rows > ROWS) {
+            match continues && (rows == before || rows > MOST_ROWS) {
                 true => Err(garbled(what, "pages without end")),
                 false => Ok(()),
             }
         })
     }
 
-    /// Sends a call and hands over its replies, each with whether more follow; a question again where the agent has no
-    /// room for it.
+    /// Sends a call and passes on its replies, each with true if more follow. Repeats a question while the agent is
+    /// busy.
     fn exchange(
         &mut self,
         what: &str,
         call: &Call,
         mut heard: impl FnMut(Value, bool) -> Result<()>,
     ) -> Result<()> {
-        let ([mut pause, longest], started) = (AGAIN, Instant::now());
+        let ([mut pause, longest], started) = (RETRY_PAUSES, Instant::now());
         loop {
             match self.converse(what, call, &mut heard)? {
                 Ended::Answered => return Ok(()),
-                Ended::Crowded(refusal) if call.changes() || started.elapsed() > CROWDED => {
+                Ended::Busy(refusal) if call.changes() || started.elapsed() > BUSY_TIMEOUT => {
                     return Err(refused(what, refusal));
                 }
-                Ended::Crowded(_) => std::thread::sleep(pause),
+                Ended::Busy(_) => std::thread::sleep(pause),
             }
             pause = (pause * 2).min(longest);
         }
@@ -259,15 +261,15 @@ impl Client {
         heard: &mut impl FnMut(Value, bool) -> Result<()>,
     ) -> Result<Ended> {
         let stream = match self.stream.take() {
-            Some((stream, used)) if used.elapsed() < FRESH => stream,
+            Some((stream, used)) if used.elapsed() < REUSE_LIMIT => stream,
             _ => dial(&self.path)?,
         };
-        let mut inbox = Inbox { stream, frames: Frames::new(MESSAGE_BYTES) };
+        let mut inbox = Inbox { stream, frames: Frames::new(MOST_MESSAGE_BYTES) };
         let sent = inbox.send(&schema::encode_call(call));
         let mut first = true;
         loop {
-            let wait = if call.changes() { CHANGE } else { self.patience };
-            // A server that turned the connection away said why before it closed it: the reply comes first.
+            let wait = if call.changes() { CHANGE_TIMEOUT } else { self.patience };
+            // A server that turned the connection away sent the reason before it closed it, so the reply is read first.
             let message = match inbox.receive(wait) {
                 Ok(message) => message,
                 Err(error) => return Err(silent(what, sent.as_ref().err().unwrap_or(&error))),
@@ -283,7 +285,7 @@ impl Client {
                     return Ok(Ended::Answered);
                 }
                 Heard::Refused(refusal) if refusal.kind == RefusalKind::Busy => match first {
-                    true => return Ok(Ended::Crowded(refusal)),
+                    true => return Ok(Ended::Busy(refusal)),
                     false => return Err(refused(what, refusal)),
                 },
                 Heard::Refused(refusal) => {
@@ -335,13 +337,13 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// A call is far smaller than a socket's buffer: one write takes it, or the server is stuck.
+    /// Writes a call. It is far smaller than a socket's buffer: one write takes it, or the server is stuck.
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.set_write_timeout(Some(REPLY))?;
+        self.stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
         self.stream.write_all(bytes)
     }
 
-    /// The next message, complete within `wait`.
+    /// Returns the next message, if it is complete within `wait`.
     fn receive(&mut self, wait: Duration) -> io::Result<Vec<u8>> {
         let deadline = Instant::now() + wait;
         let mut bytes = vec![0; 64 << 10];

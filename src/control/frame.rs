@@ -1,20 +1,20 @@
 //! Messages in a stream of bytes: each ends with one NUL.
 
-/// A message is longer than allowed.
+/// Error: a message is longer than allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooLong;
 
-/// Cuts a stream into messages and holds what is not complete yet: never more than the limit and one read.
+/// Splits a stream into messages and holds an incomplete one: never more than the limit and one read.
 #[derive(Debug)]
 pub struct Frames {
     bytes: Vec<u8>,
-    /// No NUL before this.
+    /// Number of bytes that were searched and hold no NUL.
     searched: usize,
     limit_bytes: usize,
 }
 
 impl Frames {
-    /// Messages of at most so many bytes, their NUL not counted.
+    /// Accepts messages of at most `limit_bytes`, their NUL not counted.
     pub fn new(limit_bytes: usize) -> Self {
         Frames { bytes: Vec::new(), searched: 0, limit_bytes }
     }
@@ -24,15 +24,16 @@ impl Frames {
         self.bytes.is_empty()
     }
 
-    /// Appends what was read. To be called only after [`Frames::take`] found nothing, or the buffer is not bounded.
+    /// Appends bytes that were read. Call it only after [`Frames::take`] found no message, or the buffer is not
+    /// bounded.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next complete message without its NUL.
+    /// Returns the next complete message without its NUL, `None` if there is none yet.
     ///
     /// # Errors
-    /// The message is longer than the limit, whether its NUL has come or not.
+    /// The message is longer than the limit, complete or not.
     pub fn take(&mut self) -> Result<Option<Vec<u8>>, TooLong> {
         let found = self.bytes[self.searched..].iter().position(|b| *b == 0).map(|i| self.searched + i);
         if found.unwrap_or(self.bytes.len()) > self.limit_bytes {

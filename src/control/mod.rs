@@ -1,14 +1,14 @@
-//! The control socket: what the agent can be asked, who may ask, and how the answers travel.
+//! The control socket: calls to the agent, the users who may make them, and the messages that carry the answers.
 //!
-//! The wire is Varlink: a JSON object and one NUL byte, both ways. `io.ctctl.Control.varlink` beside this file is
-//! the interface. The server ([`serve`]) is a part of the agent's service thread; the [`Client`] blocks.
+//! The wire is Varlink: a JSON object and one NUL byte, both ways. `io.ctctl.Control.varlink` beside this file is the
+//! interface. The server ([`serve`]) is a part of the agent's service thread; the [`Client`] blocks.
 
+mod cache;
 mod client;
+mod connections;
 pub mod frame;
-mod kept;
 mod rows;
 pub mod schema;
-mod seats;
 mod server;
 mod share;
 mod socket;
@@ -29,64 +29,64 @@ pub use server::{Limits, serve};
 pub use share::Share;
 pub use socket::{ConnectError, SocketGuard, bind, peer_pid};
 
-/// One thing asked of the agent.
+/// A call to the agent.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Call {
-    /// `status`.
+    /// Asks for the status (`status`).
     GetStatus {
-        /// Classes that were seen too long ago are looked at again: a scan of the table.
+        /// True if the agent may scan the table because its last scan of classes is too old.
         look: bool,
     },
-    /// `top-sources`.
+    /// Asks for the largest sources (`top-sources`).
     GetTopSources {
-        /// At most so many sources; 0 is all.
+        /// Largest number of sources; 0 means all.
         limit: u64,
-        /// By what they are sorted; an agent keeps entries and new ones.
+        /// Amount to sort by; an agent keeps entries and new entries.
         rank: SortBy,
     },
-    /// The entries of one source.
+    /// Asks for the entries of one source.
     GetEntries {
-        /// Its address.
+        /// Address of the source.
         source: IpAddr,
-        /// In this zone alone.
+        /// Zone of the entries; `None` for all zones.
         zone: Option<u16>,
     },
-    /// What the agent has heard and seen of single entries.
+    /// Asks what the agent has heard and seen of single entries.
     GetKnowledge {
-        /// Which, [`KnowledgeDocument::MOST`] at most; none: what holds for all.
+        /// Entries, at most [`KnowledgeDocument::MOST`]; an empty list asks for the facts that hold for all.
         entries: Vec<EntryRow>,
     },
-    /// `plan`.
+    /// Asks what the policy would do now (`plan`).
     GetPlan,
-    /// `plan --snapshot`.
+    /// Asks for all that a plan is made from (`plan --snapshot`).
     GetSnapshot,
-    /// `history`.
+    /// Asks for journal records (`history`).
     GetHistory {
-        /// At most so many records, the newest; 0 is all.
+        /// Largest number of records, the newest ones; 0 means all.
         limit: u64,
-        /// Only records from this time on, RFC 3339; not checked before it reaches the service.
+        /// Time of the first record, RFC 3339; not checked before it reaches the service.
         since: Option<String>,
     },
-    /// Watch on and change nothing.
+    /// Makes the agent watch on and change nothing.
     Pause {
-        /// For so long, or until `Resume`. What comes from a socket is finite, over 0 and at most `u32::MAX`.
+        /// Duration in seconds; `None` until `Resume`. A value from a socket is finite, over 0 and at most `u32::MAX`.
         seconds: Option<f64>,
     },
-    /// Act again.
+    /// Makes the agent act again.
     Resume,
-    /// Read the configuration again.
+    /// Makes the agent read its configuration again.
     Reload,
-    /// Keep in the journal that entries were deleted by hand.
+    /// Records in the journal that an operator deleted entries.
     TellFlush(HandFlush),
-    /// Put back what was changed.
+    /// Puts back what the agent changed.
     Revert {
-        /// Even where that is not safe now.
+        /// True to put back what is not safe now, too.
         force: bool,
     },
 }
 
 impl Call {
-    /// True for what changes anything and therefore needs uid 0.
+    /// True for a call that changes something and therefore needs uid 0.
     pub fn changes(&self) -> bool {
         matches!(
             self,
@@ -94,43 +94,44 @@ impl Call {
         )
     }
 
-    /// True for answers that go out in pages.
+    /// True for a call whose answer goes out in pages.
     pub fn paged(&self) -> bool {
         matches!(self, Call::GetTopSources { .. } | Call::GetEntries { .. } | Call::GetHistory { .. })
     }
 }
 
-/// What a call comes to.
+/// The result of a call.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Reply {
-    /// To `GetStatus`.
+    /// Reply to `GetStatus`.
     Status(Box<StatusDocument>),
-    /// To `GetTopSources`.
+    /// Reply to `GetTopSources`.
     TopSources(TopSources),
-    /// The same, with more rows than are worth to be held: those of the document, none, and then these.
+    /// Reply to `GetTopSources` with more rows than are worth holding: the document has no rows, they are made as they
+    /// are sent.
     ManySources(TopSources, SourceRows),
-    /// To `GetEntries`.
+    /// Reply to `GetEntries`.
     Entries(EntriesOfSource),
-    /// To `GetKnowledge`.
+    /// Reply to `GetKnowledge`.
     Knowledge(KnowledgeDocument),
-    /// To `GetPlan`.
+    /// Reply to `GetPlan`.
     Plan(PlanDocument),
-    /// To `GetSnapshot`.
+    /// Reply to `GetSnapshot`.
     Snapshot(Box<SnapshotDocument>),
-    /// To `GetHistory`, oldest first.
+    /// Reply to `GetHistory`, oldest record first.
     History(Vec<JournalRecord>),
-    /// To `Revert`.
+    /// Reply to `Revert`.
     Reverted(RevertDocument),
-    /// To `Reload`.
+    /// Reply to `Reload`.
     Reloaded(Reloaded),
-    /// To `Pause`, `Resume` and `TellFlush`: a sentence that says what is so now.
+    /// Reply to `Pause`, `Resume` and `TellFlush`: a sentence on the state that the call led to.
     Done {
-        /// The sentence.
+        /// Sentence for the operator.
         message: String,
     },
 }
 
-/// Which of the interface's errors a refusal is.
+/// Kind of a refusal: an error of the interface.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum RefusalKind {
@@ -139,16 +140,16 @@ pub enum RefusalKind {
     Busy,
 }
 
-/// Why a call comes to nothing: one of the interface's errors.
+/// The reason why a call failed, as an error of the interface.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Refusal {
-    /// Which error.
+    /// Error of the interface.
     pub kind: RefusalKind,
-    /// What the client's command ends with; only `Failed` carries it over the socket, the others are `Unreachable`.
+    /// Exit code of the client's command; only `Failed` carries it over the socket, the others are `Unreachable`.
     pub exit: Exit,
-    /// What failed and why.
+    /// Sentence that says what failed and why.
     pub message: String,
-    /// What to do.
+    /// Sentence that says what to do.
     pub hint: Option<String>,
 }
 
@@ -157,34 +158,34 @@ impl Refusal {
         Refusal { kind, exit, message: message.into(), hint: None }
     }
 
-    /// The caller may not do this; exit 3.
+    /// Builds a refusal: the caller may not do this; exit 3.
     pub fn not_permitted(message: impl Into<String>) -> Self {
         Self::new(RefusalKind::NotPermitted, Exit::Unreachable, message)
     }
 
-    /// It did not work; exit 3.
+    /// Builds a refusal: the call did not work; exit 3.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Failed, Exit::Unreachable, message)
     }
 
-    /// It ran, and the answer is no; exit 1.
+    /// Builds a refusal: the call ran, and the answer is no; exit 1.
     pub fn no(message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Failed, Exit::No, message)
     }
 
-    /// Not now; exit 3.
+    /// Builds a refusal: the agent cannot do this now; exit 3.
     pub fn busy(message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Busy, Exit::Unreachable, message)
     }
 
-    /// Adds what to do.
+    /// Adds a hint on what to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 }
 
-/// `Failed`, with the error's exit and hint.
+/// Builds a `Failed` refusal with the error's exit and hint.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let message = error.to_string();
@@ -192,25 +193,25 @@ impl From<Error> for Refusal {
     }
 }
 
-/// What a [`Service`] returns: a reply to come.
+/// The future that a [`Service`] returns.
 pub type Answer = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
 
 /// The process at the other end of a connection (SO_PEERCRED: as of its connect()).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Caller {
-    /// Its user.
+    /// User id of the process.
     pub uid: u32,
-    /// Its id; `None` in another pid namespace.
+    /// Process id; `None` in another pid namespace.
     pub pid: Option<u32>,
 }
 
-/// Who answers the calls. Each call gets the variant of [`Reply`] that is named after it.
+/// AnswerCache calls. Each call gets the variant of [`Reply`] that is named after it.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one call. The future is dropped where it stands after [`Limits::answer`]; what must be finished is
-    /// to be done by someone else (the agent's other threads).
+    /// AnswerCache one call. After [`Limits::answer`] the future is dropped, wherever it stands; work that must be
+    /// finished belongs to the agent's other threads.
     fn answer(&self, call: Call) -> Answer;
 
-    /// Answers one call that changes something, which `caller` asked for and may.
+    /// AnswerCache one call that changes something, which `caller` asked for and is allowed to.
     fn change(&self, call: Call, caller: Caller) -> Answer {
         let _ = caller;
         self.answer(call)

@@ -1,4 +1,4 @@
-//! Rows that are made as they are sent: a million of them ready to be sent take 300 MB.
+//! Rows that are made as they are sent: a million of them ready to be sent would take 300 MB.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use crate::model::SourceRow;
 /// Makes the rows of a range.
 type Make = dyn Fn(Range<usize>) -> Vec<SourceRow> + Send + Sync;
 
-/// So many rows, in order.
+/// A list of rows in order, made range by range.
 #[derive(Clone)]
 pub struct SourceRows {
     len: usize,
@@ -17,12 +17,12 @@ pub struct SourceRows {
 }
 
 impl SourceRows {
-    /// `make` answers for every range up to `len`.
+    /// Wraps `make`, which answers for every range up to `len`.
     pub fn new(len: usize, make: impl Fn(Range<usize>) -> Vec<SourceRow> + Send + Sync + 'static) -> Self {
         SourceRows { len, make: Arc::new(make) }
     }
 
-    /// How many there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -32,7 +32,7 @@ impl SourceRows {
         self.len == 0
     }
 
-    /// Those of a range, as far as there are so many.
+    /// Makes the rows of a range, cut to the rows that there are.
     pub fn of(&self, range: Range<usize>) -> Vec<SourceRow> {
         (self.make)(range.start.min(self.len)..range.end.min(self.len))
     }

@@ -1,4 +1,4 @@
-//! The messages as JSON: calls in, replies and errors out, and back again on the client's side.
+//! The messages as JSON: the server reads calls and writes replies and errors, the client the other way round.
 
 use std::io::{self, Write};
 
@@ -10,34 +10,34 @@ use super::{Call, Refusal, RefusalKind, Reply};
 use crate::error::Exit;
 use crate::model::{EntryRow, HandFlush, KnowledgeDocument, SortBy, TopSources};
 
-/// The interface's name.
+/// Name of the interface.
 pub const INTERFACE: &str = "io.ctctl.Control";
-/// The interface's text, as `GetInterfaceDescription` gives it.
+/// Text of the interface, the answer to `GetInterfaceDescription`.
 pub const DESCRIPTION: &str = include_str!("io.ctctl.Control.varlink");
-/// What every Varlink service has.
+/// Name of the interface that every Varlink service has.
 pub const SERVICE_INTERFACE: &str = "org.varlink.service";
-/// Its text.
+/// Text of the interface that every Varlink service has.
 pub const SERVICE_DESCRIPTION: &str = include_str!("org.varlink.service.varlink");
 
-/// What a message asks for.
+/// The request in a message.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Asked {
-    /// One of the interface's methods.
+    /// A method of ctctl's interface.
     Call(Call),
-    /// `org.varlink.service.GetInfo`.
+    /// The method `org.varlink.service.GetInfo`.
     Info,
-    /// `org.varlink.service.GetInterfaceDescription`, of one of the two interfaces.
+    /// The method `org.varlink.service.GetInterfaceDescription`, of one of the two interfaces.
     Description(&'static str),
 }
 
-/// A call as it came.
+/// A call as it was read.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Request {
-    /// What it asks for, or the error that answers it.
+    /// The request, or the error that answers it.
     pub asked: Result<Asked, Fault>,
-    /// The caller takes more than one reply.
+    /// True if the caller takes more than one reply.
     pub more: bool,
-    /// The caller wants no reply.
+    /// True if the caller wants no reply.
     pub oneway: bool,
 }
 
@@ -80,8 +80,8 @@ fn is_false(value: &bool) -> bool {
 /// Reads a call.
 ///
 /// # Errors
-/// The bytes are no Varlink call (no JSON, no UTF-8, nested too deeply, fields that Varlink does not have, both
-/// `more` and `oneway`): there is nobody to answer to, and the connection is to be closed.
+/// The bytes are no Varlink call (no JSON, no UTF-8, nested too deeply, fields that Varlink does not have, both `more`
+/// and `oneway`): no reply is possible, and the connection has to be closed.
 pub fn decode(message: &[u8]) -> Result<Request, String> {
     let envelope: Envelope = serde_json::from_slice(message).map_err(|e| e.to_string())?;
     let Envelope { method, parameters, more, oneway, upgrade } = envelope;
@@ -89,7 +89,7 @@ pub fn decode(message: &[u8]) -> Result<Request, String> {
         return Err("both more and oneway".into());
     }
     let asked = match asked(&method, Parameters(parameters.unwrap_or_default())) {
-        // No method here turns the connection into something else.
+        // No method of this service upgrades the connection to another protocol.
         Ok(_) if upgrade => Err(Fault::MethodNotImplemented(method)),
         asked => asked,
     };
@@ -146,7 +146,7 @@ fn call(name: &str, parameters: &mut Parameters) -> Result<Option<Call>, Fault> 
         },
         "Pause" => {
             let seconds: Option<f64> = parameters.take("seconds")?;
-            // Duration::from_secs_f64 panics on what it cannot hold.
+            // Duration::from_secs_f64 panics on a number that a duration cannot hold.
             if seconds.is_some_and(|s| !(s > 0.0 && s <= f64::from(u32::MAX))) {
                 return Err(Fault::InvalidParameter("seconds".into()));
             }
@@ -168,7 +168,7 @@ fn call(name: &str, parameters: &mut Parameters) -> Result<Option<Call>, Fault> 
 struct Parameters(Map<String, Value>);
 
 impl Parameters {
-    /// Null and missing are the same in Varlink.
+    /// Removes a parameter; in Varlink null means that it is missing.
     fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Fault> {
         let value = self.0.remove(name).unwrap_or(Value::Null);
         serde_json::from_value(value).map_err(|_| Fault::InvalidParameter(name.into()))
@@ -186,7 +186,7 @@ impl Parameters {
     }
 }
 
-/// Writes a call with its NUL; `more` is set for the paged ones.
+/// Writes a call with its NUL; `more` is set for paged calls.
 pub fn encode_call(call: &Call) -> Vec<u8> {
     let (name, parameters) = match call {
         Call::GetStatus { look: true } => ("GetStatus", Value::Null),
@@ -216,14 +216,14 @@ pub fn encode_call(call: &Call) -> Vec<u8> {
     bytes
 }
 
-/// A reply would be longer than a message may be.
+/// Error: a reply would be longer than a message may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TooLong;
 
 /// Writes a reply with its NUL, of at most `limit_bytes`.
 ///
 /// # Errors
-/// It does not fit; not more than the limit was held.
+/// The reply does not fit; no more than the limit was held.
 pub fn encode_reply<T: Serialize>(
     parameters: &T,
     continues: bool,
@@ -264,19 +264,19 @@ impl Write for Bounded {
 /// The records of one page of `GetHistory`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct HistoryPage {
-    /// Oldest first.
+    /// Records, oldest first.
     pub records: Vec<crate::model::JournalRecord>,
 }
 
 /// Writes a whole reply as one message.
 ///
 /// # Errors
-/// It does not fit.
+/// The reply does not fit.
 pub fn encode_whole(reply: &Reply, limit_bytes: usize) -> Result<Vec<u8>, TooLong> {
     match reply {
         Reply::Status(document) => encode_reply(document, false, limit_bytes),
         Reply::TopSources(document) => encode_reply(document, false, limit_bytes),
-        // No row is shorter than its field names.
+        // A row is never shorter than its field names, which take over 100 bytes.
         Reply::ManySources(_, rows) if rows.len() > limit_bytes / 100 => Err(TooLong),
         Reply::ManySources(document, rows) => {
             let sources = rows.of(0..rows.len());
@@ -301,7 +301,7 @@ fn json_records(records: &[crate::model::JournalRecord]) -> impl Serialize + '_ 
     Borrowed { records }
 }
 
-/// The answer to `GetInfo`.
+/// Returns the answer to `GetInfo`.
 pub fn info() -> Value {
     json!({
         "vendor": "ctctl",
@@ -334,21 +334,21 @@ pub fn encode_fault(fault: &Fault) -> Vec<u8> {
     bytes
 }
 
-/// A reply as the client sees it.
+/// A reply as the client reads it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Heard {
-    /// The parameters, and whether more replies follow.
+    /// Parameters, and true if more replies follow.
     Parameters(Value, bool),
-    /// One of the interface's errors.
+    /// An error of ctctl's interface.
     Refused(Refusal),
-    /// One of Varlink's own errors: its name, and what it names (a method, a parameter).
+    /// An error of Varlink itself: its name, and the name of a method or parameter in it.
     Varlink(String, String),
 }
 
-/// Reads a reply; fields that are not known are passed over, so that an older client understands a newer agent.
+/// Reads a reply. Unknown fields are skipped, so that an older client understands a newer agent.
 ///
 /// # Errors
-/// It is no Varlink reply.
+/// The message is no Varlink reply.
 pub fn decode_reply(message: &[u8]) -> Result<Heard, String> {
     #[derive(Deserialize)]
     struct Message {

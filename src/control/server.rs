@@ -1,8 +1,9 @@
-//! The agent's side: one task a connection, each with its bounds.
+//! The server of the control socket: one task a connection, each with its bounds.
 //!
-//! A connection over the bounds is accepted, told `Busy` and closed at once, so that the backlog stays empty for
-//! those who may come in. Users that may not change anything have a bounded part of a core, whatever they ask and however
-//! many connections they make for it; answers are kept for a moment, so that asking again costs the other threads nothing.
+//! A connection over the bounds is accepted, answered `Busy` and closed at once, so that the backlog stays empty for
+//! users that may connect. Users that may not change anything get a bounded part of a core together, whatever they ask
+//! and on any number of connections; answers are kept for a moment, so that a repeated question costs the other threads
+//! nothing.
 
 use std::io;
 use std::ops::Range;
@@ -15,49 +16,50 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::cache::{self, AnswerCache};
+use super::connections::{ConnectionLimiter, ConnectionPermit, Peer};
 use super::frame::Frames;
-use super::kept::{self, Answers};
 use super::schema::{self, Asked, Fault, HistoryPage, Request};
-use super::seats::{Guests, Peer, Seat};
 use super::share::{Account, Metered, Share, thread_time};
 use super::{Call, Caller, Refusal, Reply, Service};
 use crate::model::{EntriesOfSource, TopSources};
 
-/// What a connection may cost.
+/// Bounds on a connection.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Length of a request.
+    /// Longest request, in bytes.
     pub request_bytes: usize,
-    /// Length of a reply; longer answers go out in pages or not at all.
+    /// Longest reply, in bytes; longer answers go out in pages or not at all.
     pub message_bytes: usize,
-    /// Rows of a page.
+    /// Largest number of rows of a page.
     pub page_rows: usize,
-    /// Connections at once.
+    /// Largest number of open connections.
     pub connections: usize,
-    /// Of these, kept for those who may change things.
+    /// Number of connections reserved for users that may change things.
     pub connections_kept: usize,
-    /// Connections at once of one user that may not change things.
+    /// Largest number of open connections of one user that may not change things.
     pub connections_per_uid: usize,
-    /// Paged answers at once to one user: each holds its rows, a million of them at worst, until they are sent.
+    /// Largest number of paged answers under way to one user: each holds its rows, a million of them at worst, until
+    /// they are sent.
     pub paged_per_uid: usize,
-    /// Between a reply and the first byte of the next request.
+    /// Longest time between a reply and the first byte of the next request.
     pub idle: Duration,
-    /// From the first byte of a request (or from the reply before it, where it was sent early) to its last.
+    /// Longest time from the first byte of a request (or from the reply before it, if it was sent early) to its last.
     pub request: Duration,
-    /// For the service to answer.
+    /// Longest time for the service to answer.
     pub answer: Duration,
-    /// For the client to take one message.
+    /// Longest time for the client to take one message.
     pub write: Duration,
-    /// For the client to take all pages of an answer.
+    /// Longest time for the client to take all pages of an answer.
     pub pages: Duration,
-    /// For answers under way when the agent stops.
+    /// Longest time for answers under way when the agent stops.
     pub stop: Duration,
-    /// How long an answer is told to all who ask the same.
+    /// Time for which an answer is reused for the same question.
     pub keep: Duration,
-    /// Time that one user may have spent for it that may not change things: CPU time of this thread, and what the
-    /// service takes for its answers.
+    /// Time spent for one user that may not change things: CPU time of this thread, and the service's time for its
+    /// answers.
     pub share_per_uid: Share,
-    /// Such time for all such users together.
+    /// Time spent for all users together that may not change things.
     pub share_of_all: Share,
 }
 
@@ -84,7 +86,7 @@ impl Default for Limits {
     }
 }
 
-/// Answers on `listener` until `stop` becomes true or its sender is gone. Returns when every connection has ended.
+/// AnswerCache on `listener` until `stop` becomes true or its sender is gone. Returns when every connection has ended.
 /// To be called on a runtime with I/O and time; never blocks it.
 pub async fn serve(
     listener: UnixListener,
@@ -93,14 +95,14 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let own_uid = nix::unistd::geteuid().as_raw();
-    let (guests, answers) = (Guests::new(limits.clone()), Arc::new(Answers::default()));
-    let mut door = Door::default();
+    let (limiter, answers) = (ConnectionLimiter::new(limits.clone()), Arc::new(AnswerCache::default()));
+    let mut throttle = RefusalThrottle::default();
     let mut tasks = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
-            // Takes finished tasks out of the set; a panic in one ends that connection alone.
+            // Finished tasks leave the set here; a panic in one ends only its connection.
             Some(_) = tasks.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
@@ -108,17 +110,17 @@ pub async fn serve(
             Ok((who, stream)) => {
                 let peer = Peer::new(who.uid(), own_uid).with_pid(who.pid());
                 let before = thread_time();
-                // accept(2) and what made it known to the kernel's poll cost about as much again.
+                // accept(2) and the wakeup of poll before it cost about as much time again.
                 let spent = || 2 * thread_time().saturating_sub(before);
-                let Some(seat) = guests.seat(peer) else {
-                    turn_away(stream);
-                    door.turned_away(spent()).await;
+                let Some(permit) = limiter.admit(peer) else {
+                    refuse(stream);
+                    throttle.refused(spent()).await;
                     continue;
                 };
                 let frames = Frames::new(limits.request_bytes);
                 let (service, answers, limits) = (service.clone(), answers.clone(), limits.clone());
-                let account = seat.account.clone();
-                let connection = Connection { stream, frames, peer, seat, service, answers, limits };
+                let account = permit.account.clone();
+                let connection = Connection { stream, frames, peer, permit, service, answers, limits };
                 let conversation = connection.converse(stop.clone());
                 match account {
                     Some(account) => {
@@ -128,7 +130,8 @@ pub async fn serve(
                     None => tasks.spawn(conversation),
                 };
             }
-            // Out of descriptors, most likely: they come back as connections end, and a busy loop helps nobody.
+            // Most likely there are no descriptors left: they come back as connections end, and a busy loop would not
+            // help.
             Err(error) => {
                 tracing::warn!(%error, "control socket: accept");
                 sleep(Duration::from_millis(100)).await;
@@ -139,36 +142,37 @@ pub async fn serve(
     let _ = timeout(limits.stop, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
-/// Bound on the CPU time that connections cost which are turned away one after the other.
+/// Bound on the CPU time for connections that are refused one after the other.
 #[derive(Default)]
-struct Door {
-    row: Duration,
+struct RefusalThrottle {
+    burst: Duration,
     last: Option<Instant>,
 }
 
-impl Door {
-    /// CPU time that is spent in a row.
-    const ROW: Duration = Duration::from_millis(2);
-    /// After so much it rests for so many times as long.
+impl RefusalThrottle {
+    /// CPU time that may be spent in one burst of refused connections.
+    const BURST: Duration = Duration::from_millis(2);
+    /// Length of the rest after a burst, as a multiple of the CPU time spent in it.
     const REST: u32 = 4;
-    /// With no connection turned away for so long the row is over.
-    const OVER: Duration = Duration::from_millis(50);
+    /// Time without a refused connection that ends a burst.
+    const QUIET: Duration = Duration::from_millis(50);
 
-    async fn turned_away(&mut self, spent: Duration) {
+    async fn refused(&mut self, spent: Duration) {
         let now = Instant::now();
-        if self.last.replace(now).is_none_or(|last| now - last > Self::OVER) {
-            self.row = Duration::ZERO;
+        if self.last.replace(now).is_none_or(|last| now - last > Self::QUIET) {
+            self.burst = Duration::ZERO;
         }
-        self.row += spent;
-        if self.row >= Self::ROW {
-            sleep(self.row * Self::REST).await;
-            self.row = Duration::ZERO;
+        self.burst += spent;
+        if self.burst >= Self::BURST {
+            sleep(self.burst * Self::REST).await;
+            self.burst = Duration::ZERO;
         }
     }
 }
 
-/// Fits into the empty buffer of a new socket, and if not, the close says enough.
-fn turn_away(stream: UnixStream) {
+/// Tells the client that there are too many connections. The message fits into the empty buffer of a new socket; if it
+/// does not, the close says enough.
+fn refuse(stream: UnixStream) {
     let refusal = Refusal::busy("too many connections").hint("ask again when others have been answered");
     let _ = stream.try_write(&schema::encode_fault(&refusal.into()));
 }
@@ -177,9 +181,9 @@ struct Connection {
     stream: UnixStream,
     frames: Frames,
     peer: Peer,
-    seat: Seat,
+    permit: ConnectionPermit,
     service: Arc<dyn Service>,
-    answers: Arc<Answers>,
+    answers: Arc<AnswerCache>,
     limits: Limits,
 }
 
@@ -203,7 +207,7 @@ impl Connection {
         tracing::debug!(uid = self.peer.uid, error = %ended, "control socket: connection closed");
     }
 
-    /// The next request, or `None` at the end of the stream.
+    /// Returns the next request, or `None` at the end of the stream.
     async fn next_message(&mut self) -> io::Result<Option<Vec<u8>>> {
         let now = Instant::now();
         let mut deadline = now + if self.frames.is_empty() { self.limits.idle } else { self.limits.request };
@@ -223,11 +227,11 @@ impl Connection {
         }
     }
 
-    /// Answers one request. An error is the end of the connection.
+    /// AnswerCache one request. An error ends the connection.
     async fn respond(&mut self, message: &[u8]) -> io::Result<()> {
         let Request { asked, more, oneway } = schema::decode(message).map_err(invalid)?;
-        if let Some(wait) = self.seat.account.as_ref().map(Account::wait).filter(|wait| !wait.is_zero()) {
-            // It was made to wait already, as long as a client does.
+        if let Some(wait) = self.permit.account.as_ref().map(Account::wait).filter(|wait| !wait.is_zero()) {
+            // `Metered` has delayed this request already, for as long as a client waits.
             return match oneway {
                 true => Ok(()),
                 false => self.send(&schema::encode_fault(&self.overdrawn(wait).into())).await,
@@ -237,7 +241,7 @@ impl Connection {
             Ok(Asked::Info) => Ok(self.one(&schema::info())),
             Ok(Asked::Description(text)) => Ok(self.one(&serde_json::json!({ "description": text }))),
             Ok(Asked::Call(call)) => match self.ask(call).await {
-                // The permit is held until the rows have gone.
+                // The permit is held until the rows are sent.
                 Ok((reply, _permit)) if more && !oneway => return self.send_pages(&reply).await,
                 Ok((reply, _permit)) => Ok(self.whole(&reply)),
                 Err(refusal) => Err(refusal.into()),
@@ -257,7 +261,7 @@ impl Connection {
             .hint(format!("ask again in {:.0} s, and less often", wait.as_secs_f64().ceil()))
     }
 
-    /// Has the service answer, if the peer may ask that.
+    /// Asks the service, if the peer is allowed to make this call.
     async fn ask(&self, call: Call) -> Result<(Arc<Reply>, Option<OwnedSemaphorePermit>), Refusal> {
         if call.changes() && !self.peer.may_change {
             let message = format!("uid {} may look, but not change anything", self.peer.uid);
@@ -265,27 +269,28 @@ impl Connection {
         }
         let patience = self.limits.answer;
         let permit = match call.paged() {
-            true => match timeout(patience, self.seat.paged.clone().acquire_owned()).await {
+            true => match timeout(patience, self.permit.paged.clone().acquire_owned()).await {
                 Ok(permit) => permit.ok(),
-                Err(_) => return Err(kept::late(patience)),
+                Err(_) => return Err(cache::late(patience)),
             },
             false => None,
         };
         if call.changes() {
             let caller = Caller { uid: self.peer.uid, pid: self.peer.pid };
-            let answer = kept::change(&self.service, call, caller, patience).await;
+            let answer = cache::change(&self.service, call, caller, patience).await;
             self.answers.forget();
             return Ok((answer?, None));
         }
-        // Whoever may change things sees them at once. A plan is the exception: a scan of the table may be behind it.
+        // A user that may change things gets a new answer at once. A plan is the exception: it may need a scan of the
+        // table.
         let keep = match self.peer.may_change && !matches!(call, Call::GetPlan | Call::GetSnapshot) {
             true => Duration::ZERO,
             false => self.limits.keep,
         };
         let (answer, took) = self.answers.ask(&self.service, call, keep, patience).await;
-        if let Some(account) = &self.seat.account {
-            // What other threads did for it. They may have been busy with something else: one answer is no ground to
-            // refuse the next.
+        if let Some(account) = &self.permit.account {
+            // This is the time of other threads. They may have been busy with something else: one answer must not use
+            // up more than the burst, which would refuse the next.
             account.charge(took.min(Duration::from_secs_f64(self.limits.share_per_uid.burst_seconds)));
         }
         Ok((answer?, permit))
@@ -340,7 +345,7 @@ impl Connection {
         }
     }
 
-    /// Sends all of so many rows, each page a copy of `document` with its slice of them.
+    /// Sends `rows` rows in pages, each page a copy of `document` with its part of them.
     async fn send_rows<D: serde::Serialize, R>(
         &mut self,
         rows: usize,
@@ -367,7 +372,7 @@ impl Connection {
                 return Ok(());
             }
             sent += page.len();
-            // A reader that keeps up must not keep the thread from the others.
+            // A reader that keeps up must not keep the thread from other connections.
             tokio::task::yield_now().await;
         }
     }

@@ -10,7 +10,7 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Time that may be spent, as a token bucket.
+/// Rate and burst of a token bucket of time.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Share {
     /// Seconds of a core that are earned in a second.
@@ -23,30 +23,30 @@ pub struct Share {
 #[derive(Debug)]
 struct Budget {
     share: Share,
-    debt_seconds: f64,
+    spent_seconds: f64,
     at: Instant,
 }
 
 impl Budget {
     fn new(share: Share, now: Instant) -> Self {
-        Budget { share, debt_seconds: 0.0, at: now }
+        Budget { share, spent_seconds: 0.0, at: now }
     }
 
     fn settle(&mut self, now: Instant) {
         let earned = now.saturating_duration_since(self.at).as_secs_f64() * self.share.per_second;
-        self.debt_seconds = (self.debt_seconds - earned).max(0.0);
+        self.spent_seconds = (self.spent_seconds - earned).max(0.0);
         self.at = self.at.max(now);
     }
 
     fn charge(&mut self, spent: Duration, now: Instant) {
         self.settle(now);
-        self.debt_seconds += spent.as_secs_f64();
+        self.spent_seconds += spent.as_secs_f64();
     }
 
-    /// How long until anything may be spent again; zero where it may be spent now.
+    /// Returns the time until anything may be spent again; zero if it may be spent now.
     fn wait(&mut self, now: Instant) -> Duration {
         self.settle(now);
-        let over = self.debt_seconds - self.share.burst_seconds;
+        let over = self.spent_seconds - self.share.burst_seconds;
         match over > 0.0 {
             true => Duration::from_secs_f64((over / self.share.per_second.max(1e-6)).min(3600.0)),
             false => Duration::ZERO,
@@ -54,7 +54,7 @@ impl Budget {
     }
 }
 
-/// The budget of one user, within the one that all such users have together: who holds many user ids gets no more.
+/// The budget of one user, within the budget that all such users share: many user ids do not get more than one.
 #[derive(Clone, Debug)]
 pub(super) struct Account {
     own: Arc<Mutex<Budget>>,
@@ -66,14 +66,14 @@ fn lock(budget: &Mutex<Budget>) -> MutexGuard<'_, Budget> {
 }
 
 impl Account {
-    /// The first account, with the budget that all later ones share.
+    /// Creates the first account, with the shared budget that all later ones use.
     pub(super) fn first(own: Share, all: Share) -> Self {
         let now = Instant::now();
         let budget = |share| Arc::new(Mutex::new(Budget::new(share, now)));
         Account { own: budget(own), all: budget(all) }
     }
 
-    /// The account of another user.
+    /// Creates the account of another user.
     pub(super) fn of_another(&self) -> Self {
         let share = lock(&self.own).share;
         Account { own: Arc::new(Mutex::new(Budget::new(share, Instant::now()))), all: self.all.clone() }
@@ -85,27 +85,27 @@ impl Account {
         lock(&self.all).charge(spent, now);
     }
 
-    /// How long until this user may have anything done again; zero for now.
+    /// Returns the time until anything may be done for this user again; zero if it may be done now.
     pub(super) fn wait(&self) -> Duration {
         let now = Instant::now();
         lock(&self.own).wait(now).max(lock(&self.all).wait(now))
     }
 
-    /// True once all that was spent has been earned back: forgetting the account gives nothing away.
+    /// True once all spent time has been earned back: forgetting the account then gives nothing away.
     pub(super) fn settled(&self) -> bool {
         let mut own = lock(&self.own);
         own.settle(Instant::now());
-        own.debt_seconds == 0.0
+        own.spent_seconds == 0.0
     }
 }
 
-/// CPU time of the calling thread.
+/// Returns the CPU time of the calling thread.
 pub(super) fn thread_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap_or(TimeSpec::new(0, 0)).into()
 }
 
 /// Runs a future and charges the CPU time of each poll to an account. While the account is overdrawn the future is not
-/// polled, for [`Metered::LONGEST`] at most: then it can tell its client so.
+/// polled, for [`Metered::LONGEST`] at most: then it can send its client a refusal.
 pub(super) struct Metered<F> {
     work: Pin<Box<F>>,
     account: Account,
@@ -113,7 +113,7 @@ pub(super) struct Metered<F> {
 }
 
 impl<F: Future> Metered<F> {
-    /// Shorter than the patience of any client for one answer.
+    /// Longest delay; shorter than any client waits for one answer.
     const LONGEST: Duration = Duration::from_secs(2);
 
     pub(super) fn new(account: Account, work: F) -> Self {
@@ -131,7 +131,7 @@ impl<F: Future> Future for Metered<F> {
                 let wait = self.account.wait().min(Self::LONGEST);
                 if !wait.is_zero() {
                     let mut pause = Box::pin(sleep(wait));
-                    // Polled once, so that its end wakes this task.
+                    // The first poll of the timer makes its end wake this task.
                     let over = pause.as_mut().poll(context).is_ready();
                     self.pause = Some(pause);
                     if !over {
@@ -168,7 +168,7 @@ mod tests {
         // A clock that is read out of order gives nothing twice.
         assert_eq!(budget.wait(began), Duration::ZERO);
         budget.settle(at(1e6));
-        assert_eq!(budget.debt_seconds, 0.0, "nothing is saved up");
+        assert_eq!(budget.spent_seconds, 0.0, "nothing is saved up");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The socket in the file system: made, found, and removed.
+//! The socket in the file system: created, connected to, and removed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -18,21 +18,21 @@ use nix::sys::time::TimeVal;
 
 use crate::error::{Error, Result};
 
-/// How long connect() may wait for a place in the backlog.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Longest wait of connect() for a place in the backlog.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connections that wait to be accepted. Whoever comes behind so many waits in connect(), in turn: with the kernel's usual
-/// 4,096 (net.core.somaxconn) a flood of connections kept root waiting for 2 s.
+/// Largest number of connections that wait to be accepted. A client behind them waits in connect(): with the kernel's
+/// usual 4,096 (net.core.somaxconn) a flood of connections kept root waiting for 2 s.
 const BACKLOG: i32 = 64;
 
-/// Why no connection came about.
+/// The reason why no connection was made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ConnectError {
-    /// Nobody answers: no such socket, or nobody behind it.
+    /// No process answers: there is no such socket, or no process listens on it.
     NoAgent(PathBuf),
-    /// Someone may answer, but not this user (EACCES).
+    /// A process may answer, but this user may not connect (EACCES).
     NotPermitted(PathBuf),
-    /// Anything else, in the kernel's words.
+    /// Any other error, in the kernel's words.
     Other(PathBuf, String),
 }
 
@@ -51,12 +51,12 @@ impl From<ConnectError> for Error {
     }
 }
 
-/// Connects, waiting for at most 5 s where the agent does not accept (unix_stream_connect() waits for SO_SNDTIMEO).
+/// Connects, waiting for at most 5 s if the agent does not accept (unix_stream_connect() waits for SO_SNDTIMEO).
 pub(super) fn dial(path: &Path) -> std::result::Result<UnixStream, ConnectError> {
     let attempt = || -> nix::Result<UnixStream> {
         let address = UnixAddr::new(path)?;
         let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-        setsockopt(&fd, sockopt::SendTimeout, &TimeVal::new(CONNECT.as_secs() as i64, 0))?;
+        setsockopt(&fd, sockopt::SendTimeout, &TimeVal::new(CONNECT_TIMEOUT.as_secs() as i64, 0))?;
         connect(fd.as_raw_fd(), &address)?;
         Ok(UnixStream::from(fd))
     };
@@ -64,15 +64,15 @@ pub(super) fn dial(path: &Path) -> std::result::Result<UnixStream, ConnectError>
         Errno::ENOENT | Errno::ECONNREFUSED => ConnectError::NoAgent(path.into()),
         Errno::EACCES | Errno::EPERM => ConnectError::NotPermitted(path.into()),
         Errno::EAGAIN => {
-            let why = format!("the agent accepts no connection within {} s", CONNECT.as_secs());
+            let why = format!("the agent accepts no connection within {} s", CONNECT_TIMEOUT.as_secs());
             ConnectError::Other(path.into(), why)
         }
         other => ConnectError::Other(path.into(), other.desc().into()),
     })
 }
 
-/// The pid of whoever listens on `path` (SO_PEERCRED: of whoever called listen()); `None` if nobody does, or not in
-/// this pid namespace.
+/// Returns the pid of the process that listens on `path` (SO_PEERCRED: of the one that called listen()); `None` if
+/// there is none, or it is in another pid namespace.
 pub fn peer_pid(path: &Path) -> Option<u32> {
     listener_pid(&dial(path).ok()?)
 }
@@ -86,7 +86,8 @@ fn listener_pid(stream: &UnixStream) -> Option<u32> {
 #[derive(Debug)]
 pub struct SocketGuard {
     path: PathBuf,
-    /// O_PATH. While it is open, no other file can get the same inode number; without it, the next socket does.
+    /// The socket, opened with O_PATH. While it is open, no other file can get its inode number; otherwise the next
+    /// socket would.
     made: File,
 }
 
@@ -100,15 +101,16 @@ impl Drop for SocketGuard {
     }
 }
 
-/// Makes the socket: mode 0660, of `group` where there is such a group and the caller may give it away, listening and
-/// non-blocking (`tokio::net::UnixListener::from_std` takes it). Makes its directory too, 0755.
+/// Creates the socket: mode 0660, of `group` if there is such a group and the caller may give the socket to it,
+/// listening and non-blocking (`tokio::net::UnixListener::from_std` takes it). Creates its directory too, with mode
+/// 0755.
 ///
-/// It is made in a directory that only the caller can enter and moved into its place when it is complete: nobody
-/// finds it with other permissions, or with nobody behind it. Two agents that begin in the same instant, both over a
-/// stale socket, are to be kept apart by the lock of their state directory.
+/// The socket is created in a directory that only the caller can enter, and moved into its place when it is complete:
+/// no client finds it with other permissions, or without a listener. The lock of the state directory keeps apart two
+/// agents that start at the same instant over a stale socket.
 ///
 /// # Errors
-/// Someone answers on `path` already, it is something else than a socket, or the file system refuses.
+/// A process answers on `path` already, the path is no socket, or the file system refuses.
 pub fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketGuard)> {
     let failed = |error: io::Error| {
         let hint = "the agent needs a directory that it may write to; name another with --socket";
@@ -120,7 +122,7 @@ pub fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketGuard)> {
     };
     make_parent(parent).map_err(failed)?;
     clear(path)?;
-    // Short: sun_path holds 107 bytes.
+    // The name is short because sun_path holds 107 bytes.
     let private = parent.join(format!(".{}", std::process::id()));
     DirBuilder::new().mode(0o700).create(&private).or_else(|e| reuse(&private, e)).map_err(failed)?;
     let made = make(path, &private.join("s"), group).map_err(failed);
@@ -134,11 +136,11 @@ fn make_parent(parent: &Path) -> io::Result<()> {
         return Ok(());
     }
     DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
-    // Whatever the umask is.
+    // The mode of `DirBuilder` is subject to the umask.
     fs::set_permissions(parent, Permissions::from_mode(0o755))
 }
 
-/// What an agent with this pid left behind when it was killed in `bind`.
+/// Accepts the directory that an agent with this pid left when it was killed in `bind`, and empties it.
 fn reuse(private: &Path, error: io::Error) -> io::Result<()> {
     if error.kind() != io::ErrorKind::AlreadyExists {
         return Err(error);
@@ -169,7 +171,7 @@ fn make(path: &Path, draft: &Path, group: &str) -> io::Result<(UnixListener, Soc
     Ok((listener, SocketGuard { path: path.into(), made }))
 }
 
-/// Removes a socket that nobody answers on.
+/// Removes a socket on which no process answers.
 fn clear(path: &Path) -> Result<()> {
     let what = || format!("control socket {}", path.display());
     let other = "stop that agent, or name another socket with --socket";

@@ -1,4 +1,4 @@
-//! What was done, counted.
+//! Counters of the agent's acts.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,18 @@ pub(super) const BOUNDS_SECONDS: [f64; 10] = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5
 /// Acts since the agent's start.
 #[derive(Clone, Debug, Default)]
 pub struct Acts {
-    /// How often, by action and result.
+    /// Number of acts, by action and result.
     pub(super) results: BTreeMap<(String, &'static str), u64>,
-    /// How often an act took no longer than each bound and longer than the one before; the last: longer than all.
+    /// Number of acts whose duration is up to each bound and over the one before; the last counts those over all
+    /// bounds.
     pub(super) durations: [u64; BOUNDS_SECONDS.len() + 1],
     pub(super) duration_seconds: f64,
-    /// Values that somebody else set.
+    /// Number of values that another program set.
     pub(super) overridden: u64,
 }
 
 impl Acts {
-    /// Counts a record of the journal; what is only intended is none yet.
+    /// Counts a record of the journal. An intent is not counted: its act has no result yet.
     pub fn count(&mut self, draft: &Draft) {
         if draft.event == RecordEvent::Drift {
             self.overridden += 1;

@@ -1,7 +1,8 @@
-//! The listener: `GET /metrics` and nothing else.
+//! The HTTP listener: `GET /metrics` and nothing else.
 //!
-//! One task a connection, each with one request, 8 KiB of headers and ten seconds in all. Where there are as many as there
-//! may be, the oldest that has not asked for anything yet makes room for the next; where all have asked, the oldest of them.
+//! One task a connection, each with one request, 8 KiB of headers and ten seconds in all. When the limit of connections
+//! is reached, the oldest one that has not sent its request makes room for the next; if all have sent theirs, the
+//! oldest one.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,13 +24,13 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// Who makes the page.
+/// Source of the page.
 pub trait Pages: Send + Sync + 'static {
-    /// The page of this moment; from copies.
+    /// Returns the current page, made from copies.
     fn page(&self) -> Pin<Box<dyn Future<Output = String> + Send + '_>>;
 }
 
-/// Where the page is asked for.
+/// Socket on which the page is asked for.
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum Listener {
@@ -37,20 +38,20 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// What a connection may cost.
+/// Bounds on connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once.
+    /// Largest number of open connections.
     pub connections: usize,
-    /// Request line and headers together; hyper takes no less than 8 KiB.
+    /// Largest size of request line and headers together; hyper takes no less than 8 KiB.
     pub header_bytes: usize,
-    /// From the connection to the end of the headers.
+    /// Longest time from the connection to the end of the headers.
     pub header: Duration,
-    /// From the connection to its end.
+    /// Longest time from the connection to its end.
     pub whole: Duration,
-    /// What a connection that has not asked yet has at least, however many come after it.
+    /// Shortest time that a connection gets to send its request, however many come after it.
     pub silent: Duration,
-    /// What one that has asked has at least to read its answer.
+    /// Shortest time that a connection gets to read its answer once it has sent its request.
     pub reading: Duration,
 }
 
@@ -62,7 +63,7 @@ impl Default for Limits {
     }
 }
 
-/// Answers until told to stop.
+/// Answers requests until `stop` becomes true.
 pub async fn serve(
     listener: Listener,
     pages: Arc<dyn Pages>,
@@ -78,7 +79,7 @@ pub async fn serve(
         };
         let stream = match accepted {
             Ok(stream) => stream,
-            // No descriptor left, most likely: accepting again at once would only burn a core.
+            // Most likely there is no descriptor left: accepting again at once would only use up a core.
             Err(_) => {
                 sleep(Duration::from_millis(100)).await;
                 continue;
@@ -96,11 +97,11 @@ pub async fn serve(
 struct Open {
     task: AbortHandle,
     since: Instant,
-    /// Its request is complete.
+    /// True once its request is complete.
     asked: Arc<AtomicBool>,
 }
 
-/// Those that have not ended, the oldest first.
+/// Connections that have not ended, the oldest first.
 struct Connections {
     limits: Limits,
     tasks: JoinSet<()>,
@@ -117,17 +118,17 @@ impl Connections {
         self.open.push(Open { task, since: Instant::now(), asked });
     }
 
-    /// Waits for the end of a connection; for ever where there is none.
+    /// Waits for the end of a connection; for ever if there is none.
     async fn ended(&mut self) {
         match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => self.open.retain(|open| open.task.id() != id),
-            // One that was made to end is on the list no more.
+            // An aborted connection has left the list already.
             Some(Err(error)) => self.open.retain(|open| open.task.id() != error.id()),
             None => std::future::pending().await,
         }
     }
 
-    /// Waits until one more connection may begin, for no longer than the oldest may stay at least.
+    /// Waits until one more connection may begin. Closes the oldest one once it has had its shortest time.
     async fn room(&mut self) {
         while self.open.len() >= self.limits.connections.max(1) {
             let silent = self.open.iter().position(|open| !open.asked.load(Relaxed));
@@ -140,7 +141,7 @@ impl Connections {
             }
             tokio::select! {
                 () = self.ended() => {}
-                // It may have asked by then.
+                // The oldest connection may have sent its request by then, so it is chosen anew.
                 () = sleep_until(until) => {}
             }
         }
@@ -168,7 +169,7 @@ async fn converse(stream: Box<dyn Stream>, pages: Arc<dyn Pages>, limits: Limits
         .header_read_timeout(limits.header)
         .max_buf_size(limits.header_bytes)
         .keep_alive(false);
-    // A client that goes away or talks nonsense has cost what it may cost.
+    // A client that disconnects or sends no valid request has cost no more than its bounds.
     let _ = http.serve_connection(TokioIo::new(stream), answers).await;
 }
 
@@ -181,7 +182,7 @@ async fn answer(request: &Request<Incoming>, pages: &dyn Pages) -> Response<Full
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
-    // hyper leaves the body of an answer to HEAD out, and keeps its length.
+    // For HEAD, hyper leaves out the body and keeps its length.
     let mut page = Response::new(Full::from(pages.page().await));
     page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(super::CONTENT_TYPE));
     page

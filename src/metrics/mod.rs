@@ -1,6 +1,6 @@
 //! Metrics: the contract's OpenMetrics text over HTTP.
 //!
-//! What is told comes from copies that the agent hands over ([`Reading`]); nothing here asks the kernel or waits for a
+//! The figures come from copies that the agent hands over ([`Reading`]); nothing here asks the kernel or waits for a
 //! thread that does. [`serve`] answers, [`write()`] makes the text.
 
 mod acts;

@@ -1,27 +1,27 @@
-//! Which sources have a series of their own: the largest, without flapping at the border.
+//! Chooses the sources that have a series of their own: the largest, without flapping at the border.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::model::SourceCount;
 
-/// The sources that are told. One stays until it falls out of the largest 2 n; then the largest that is not told yet
-/// takes its place.
+/// The chosen sources. A source stays until it falls out of the largest 2 n; then the largest source that is not chosen
+/// yet takes its place.
 #[derive(Clone, Debug, Default)]
 pub struct Steady {
-    told: BTreeSet<(IpAddr, u16)>,
+    chosen: BTreeSet<(IpAddr, u16)>,
 }
 
 impl Steady {
-    /// Of the 2 n largest sources, the largest first, the n that are told.
+    /// Returns n of the 2 n largest sources, which are given and returned with the largest first.
     pub fn choose(&mut self, largest: &[SourceCount], n: usize) -> Vec<SourceCount> {
         let key = |source: &SourceCount| (source.address, source.zone);
         let largest = &largest[..largest.len().min(n.saturating_mul(2))];
-        let stays: BTreeSet<_> = largest.iter().map(key).filter(|key| self.told.contains(key)).collect();
-        self.told = largest.iter().map(key).filter(|key| stays.contains(key)).take(n).collect();
+        let stays: BTreeSet<_> = largest.iter().map(key).filter(|key| self.chosen.contains(key)).collect();
+        self.chosen = largest.iter().map(key).filter(|key| stays.contains(key)).take(n).collect();
         let fresh = largest.iter().map(key).filter(|key| !stays.contains(key));
-        self.told.extend(fresh.take(n - self.told.len()).collect::<Vec<_>>());
-        largest.iter().filter(|source| self.told.contains(&key(source))).copied().collect()
+        self.chosen.extend(fresh.take(n - self.chosen.len()).collect::<Vec<_>>());
+        largest.iter().filter(|source| self.chosen.contains(&key(source))).copied().collect()
     }
 }
 
@@ -46,12 +46,12 @@ mod tests {
         last.iter().map(row).collect()
     }
 
-    fn last(told: Vec<SourceCount>) -> Vec<u8> {
+    fn last(chosen: Vec<SourceCount>) -> Vec<u8> {
         let octet = |address: IpAddr| match address {
             IpAddr::V4(address) => address.octets()[3],
             IpAddr::V6(_) => 0,
         };
-        told.iter().map(|source| octet(source.address)).collect()
+        chosen.iter().map(|source| octet(source.address)).collect()
     }
 
     #[test]

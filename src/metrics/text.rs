@@ -1,37 +1,37 @@
-//! The text, as OpenMetrics 1.0 has it: families one after the other, each with all namespaces, and `# EOF`.
+//! The text in OpenMetrics 1.0: families one after the other, each with all namespaces, and `# EOF`.
 
 use std::fmt::Write;
 
 use super::acts::{Acts, BOUNDS_SECONDS};
 use crate::model::{Class, ClassRegret, Group, Queue, SourceCount, StatusDocument};
 
-/// Of the text.
+/// Media type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is told of one namespace.
+/// Figures of one namespace.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// Most of it.
+    /// Status, which most figures come from.
     pub status: StatusDocument,
-    /// NEW events.
+    /// Number of NEW events since the start.
     pub new: u64,
-    /// DESTROY events.
+    /// Number of DESTROY events since the start.
     pub destroyed: u64,
     /// Entries by protocol and state; empty before the first scan.
     pub groups: Vec<Group>,
-    /// How old that scan is.
+    /// Age of that scan in seconds; `None` before the first.
     pub scan_age_seconds: Option<f64>,
-    /// Of every class that was flushed.
+    /// Deletions and regret of every class that was flushed.
     pub regret: Vec<ClassRegret>,
-    /// Classes that are not flushed.
+    /// Classes that are suspended: no flush takes them.
     pub suspended: Vec<Class>,
-    /// What was done.
+    /// Counters of the agent's acts.
     pub acts: Acts,
-    /// The largest, if they are wanted.
+    /// Largest sources; empty unless the configuration asks for them.
     pub sources: Vec<SourceCount>,
 }
 
-/// Writes the page. `missing`: the keys of namespaces that are to be watched and are not.
+/// Writes the page. `missing` holds the keys of namespaces that should be watched but are missing.
 pub fn write(readings: &[Reading], missing: &[String]) -> String {
     let mut page = Page { text: String::with_capacity(16 << 10), readings };
     page.watched(missing);
@@ -50,7 +50,7 @@ struct Page<'a> {
     readings: &'a [Reading],
 }
 
-/// One family of one namespace.
+/// Samples of one family for one namespace.
 struct Family<'a> {
     text: &'a mut String,
     name: &'a str,
@@ -58,7 +58,7 @@ struct Family<'a> {
 }
 
 impl Family<'_> {
-    /// One sample; what is not a number is not known, and left out.
+    /// Writes one sample; a value that is not finite is unknown and left out.
     fn sample(&mut self, suffix: &str, labels: Labels<'_>, value: f64) {
         if !value.is_finite() {
             return;
@@ -67,7 +67,7 @@ impl Family<'_> {
         for (label, text) in labels {
             let _ = write!(self.text, ",{label}=\"{}\"", escaped(text));
         }
-        // Integers up to 2^53 come out whole.
+        // Integers up to 2^53 are written without loss.
         let _ = writeln!(self.text, "}} {value}");
     }
 
@@ -82,13 +82,13 @@ impl Family<'_> {
     }
 }
 
-/// As label values are written.
+/// Escapes the value of a label.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 impl Page<'_> {
-    /// A family: a counter's name comes without the `_total` of its samples.
+    /// Writes a family. The name of a counter comes without the `_total` of its samples.
     fn family(&mut self, name: &str, kind: &str, help: &str, each: impl Fn(&Reading, &mut Family<'_>)) {
         let _ = writeln!(self.text, "# TYPE {name} {kind}\n# HELP {name} {help}");
         for reading in self.readings {
@@ -154,7 +154,7 @@ impl Page<'_> {
                 ("insert_failed", Some(drops.insert_failed)),
                 ("chaintoolong", drops.chaintoolong),
             ];
-            // What the kernel does not count is absent.
+            // A counter that this kernel does not have is left out.
             let known = stats.into_iter().filter_map(|(stat, n)| Some((stat, n?)));
             known.for_each(|(stat, n)| family.total(&[("stat", stat)], n));
         });

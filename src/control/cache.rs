@@ -1,4 +1,5 @@
-//! Answers that are kept for a moment: many who ask the same thing are one question to the agent's other threads.
+//! AnswerCache that are kept for a moment, so that many clients with the same question cost the agent's other threads
+//! one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,51 +9,51 @@ use tokio::time::{Instant, timeout};
 
 use super::{Call, Caller, Refusal, RefusalKind, Reply, Service};
 
-/// A reply or a refusal, shared by all who asked.
-pub(super) type Kept = Result<Arc<Reply>, Refusal>;
+/// A reply or a refusal, shared by all clients that asked.
+pub(super) type SharedReply = Result<Arc<Reply>, Refusal>;
 
-/// Questions whose answers are kept at once. They differ by their parameters, which a client chooses.
-const QUESTIONS: usize = 32;
-/// Rows of the largest answer that is kept: a million of them would be held for nobody.
-const ROWS: usize = 1024;
+/// Largest number of questions whose answers are kept. Questions differ by their parameters, which a client chooses.
+const MOST_QUESTIONS: usize = 32;
+/// Rows of the largest answer that is kept: a larger one would hold memory without being asked for again.
+const MOST_ROWS: usize = 1024;
 
-/// An answer, and when it was asked for.
+/// An answer with the time of its question; `None` if there is none to keep.
 #[derive(Default)]
 struct Answered {
-    last: Option<(Instant, Kept)>,
+    last: Option<(Instant, SharedReply)>,
 }
 
-/// One question. Who asks holds the lock until there is an answer, so that it is asked once.
+/// A question and its answer. The lock is held until there is an answer, so that the service is asked once.
 #[derive(Clone)]
 struct Question {
     call: Call,
     answered: Arc<tokio::sync::Mutex<Answered>>,
 }
 
-/// The questions that were asked last, the latest at the end.
+/// The last questions, the latest at the end.
 #[derive(Default)]
-pub(super) struct Answers {
+pub(super) struct AnswerCache {
     questions: Mutex<Vec<Question>>,
 }
 
-impl Answers {
-    /// Nothing that was answered before this moment is told any more, and nothing whose answer is under way.
+impl AnswerCache {
+    /// Drops all answers, also those that are under way.
     pub(super) fn forget(&self) {
         self.questions.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The answer to `call`: one that was asked for no longer than `keep` ago, or a new one of `service`, within `patience`.
-    /// Also how long the service took for it; zero where nothing was asked of it.
+    /// Returns the answer to `call`: one that was asked for less than `keep` ago, or a new one of `service`, within
+    /// `patience`. Returns too for how long the service worked on it; zero if it was not asked.
     ///
-    /// It is asked for on a task of its own, which ends with the caller: a pause of the caller's neither counts nor keeps
-    /// others waiting who ask the same.
+    /// The service is asked on a task of its own, which ends with the caller: a pause of the caller neither counts as
+    /// work nor delays other clients with the same question.
     pub(super) async fn ask(
         &self,
         service: &Arc<dyn Service>,
         call: Call,
         keep: Duration,
         patience: Duration,
-    ) -> (Kept, Duration) {
+    ) -> (SharedReply, Duration) {
         let (question, service) = (self.question(&call), service.clone());
         let answer = async move {
             let Ok(mut answered) = timeout(patience, question.answered.lock()).await else {
@@ -84,7 +85,7 @@ impl Answers {
             Some(place) => questions.remove(place),
             None => Question { call: call.clone(), answered: Arc::default() },
         };
-        if questions.len() >= QUESTIONS {
+        if questions.len() >= MOST_QUESTIONS {
             questions.remove(0);
         }
         questions.push(question.clone());
@@ -92,18 +93,18 @@ impl Answers {
     }
 }
 
-/// A new answer of `service`, within `patience`.
-pub(super) async fn answer(service: &Arc<dyn Service>, call: Call, patience: Duration) -> Kept {
+/// Returns a new answer of `service`, within `patience`.
+pub(super) async fn answer(service: &Arc<dyn Service>, call: Call, patience: Duration) -> SharedReply {
     timeout(patience, service.answer(call)).await.unwrap_or_else(|_| Err(late(patience))).map(Arc::new)
 }
 
-/// The answer of `service` to a call that changes something, within `patience`.
+/// Returns the answer of `service` to a call that changes something, within `patience`.
 pub(super) async fn change(
     service: &Arc<dyn Service>,
     call: Call,
     caller: Caller,
     patience: Duration,
-) -> Kept {
+) -> SharedReply {
     let answer = timeout(patience, service.change(call, caller)).await;
     answer.unwrap_or_else(|_| Err(late(patience))).map(Arc::new)
 }
@@ -113,15 +114,15 @@ pub(super) fn late(patience: Duration) -> Refusal {
     Refusal::busy(message).hint("ask again; if it stays so, see the agent's log")
 }
 
-fn worth_keeping(kept: &Kept) -> bool {
+fn worth_keeping(kept: &SharedReply) -> bool {
     match kept {
-        // It may have room at once again.
+        // A busy agent may have room again at once.
         Err(refusal) => refusal.kind != RefusalKind::Busy,
         Ok(reply) => match reply.as_ref() {
             Reply::ManySources(..) => false,
-            Reply::TopSources(document) => document.sources.len() <= ROWS,
-            Reply::Entries(document) => document.entries.len() <= ROWS,
-            Reply::History(records) => records.len() <= ROWS,
+            Reply::TopSources(document) => document.sources.len() <= MOST_ROWS,
+            Reply::Entries(document) => document.entries.len() <= MOST_ROWS,
+            Reply::History(records) => records.len() <= MOST_ROWS,
             _ => true,
         },
     }
@@ -169,7 +170,7 @@ mod tests {
     fn the_same_question_is_asked_once_while_its_answer_is_kept() {
         let (counted, service) = counting(Counting::default());
         run(async {
-            let answers = Answers::default();
+            let answers = AnswerCache::default();
             for _ in 0..5 {
                 answers.ask(&service, Call::GetPlan, KEEP, KEEP).await.0.expect("an answer");
             }
@@ -189,7 +190,7 @@ mod tests {
         let (counted, service) =
             counting(Counting { takes: Duration::from_millis(20), ..Counting::default() });
         run(async {
-            let answers = Arc::new(Answers::default());
+            let answers = Arc::new(AnswerCache::default());
             let mut asking = JoinSet::new();
             for _ in 0..8 {
                 let (answers, service) = (answers.clone(), service.clone());
@@ -210,7 +211,7 @@ mod tests {
         let (counted, service) =
             counting(Counting { takes: Duration::from_millis(20), ..Counting::default() });
         run(async {
-            let answers = Arc::new(Answers::default());
+            let answers = Arc::new(AnswerCache::default());
             let early = {
                 let (answers, service) = (answers.clone(), service.clone());
                 tokio::spawn(async move { answers.ask(&service, Call::GetPlan, KEEP, KEEP).await })
@@ -229,7 +230,7 @@ mod tests {
         for (refusal, asked) in [(Refusal::no("it remembers nothing"), 1), (Refusal::busy("no room"), 3)] {
             let (counted, service) = counting(Counting { refuses: Some(refusal), ..Counting::default() });
             run(async {
-                let answers = Answers::default();
+                let answers = AnswerCache::default();
                 for _ in 0..3 {
                     answers.ask(&service, Call::GetPlan, KEEP, KEEP).await.0.expect_err("a refusal");
                 }
@@ -242,12 +243,12 @@ mod tests {
     fn questions_with_ever_other_parameters_are_forgotten() {
         let (_, service) = counting(Counting::default());
         run(async {
-            let answers = Answers::default();
+            let answers = AnswerCache::default();
             for limit in 0..1000 {
                 let call = Call::GetTopSources { limit, rank: crate::model::SortBy::Entries };
                 answers.ask(&service, call, KEEP, KEEP).await.0.expect("an answer");
             }
-            assert_eq!(answers.questions.lock().expect("whole").len(), QUESTIONS);
+            assert_eq!(answers.questions.lock().expect("whole").len(), MOST_QUESTIONS);
         });
     }
 }

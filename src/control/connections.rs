@@ -1,4 +1,4 @@
-//! Connections at once, by user: their number, and what each user may still have done.
+//! Open connections by user: their number, and the time that the agent may still spend for each user.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,64 +16,63 @@ pub(super) struct Peer {
     pub(super) may_change: bool,
 }
 
-/// `DEFAULT_OVERFLOWUID`: what every user without a mapping looks like from inside a user namespace.
+/// The kernel's `DEFAULT_OVERFLOWUID`: uid that every user without a mapping has inside a user namespace.
 const OVERFLOW_UID: u32 = 65534;
 
 impl Peer {
-    /// uid 0 may, and so may the agent's own user: who can be that user can stop the agent anyway. Not where that
-    /// uid is the one that strangers share.
+    /// Builds a peer. It may change things if it is uid 0 or the agent's own user, for that user can stop the agent
+    /// anyway. The overflow uid may not, because strangers share it.
     pub(super) fn new(uid: u32, own_uid: u32) -> Self {
         Peer { uid, pid: None, may_change: uid == 0 || (uid == own_uid && uid != OVERFLOW_UID) }
     }
 
-    /// The same, of a process.
+    /// Adds the process id; 0 means that the process is in another pid namespace.
     pub(super) fn with_pid(self, pid: Option<i32>) -> Self {
         Peer { pid: pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0), ..self }
     }
 }
 
-/// Everyone who is connected, or was a moment ago.
-pub(super) struct Guests {
+/// Users that have connections, or that had some a moment ago.
+pub(super) struct ConnectionLimiter {
     limits: Limits,
-    seated: Arc<Mutex<HashMap<u32, Guest>>>,
-    /// Its budget for all users together is that of every account.
+    users: Arc<Mutex<HashMap<u32, User>>>,
+    /// Account whose budget for all users together every other account shares.
     accounts: Account,
 }
 
-struct Guest {
+struct User {
     connections: usize,
     paged: Arc<Semaphore>,
     account: Option<Account>,
 }
 
-/// A connection's place, free again when dropped.
-pub(super) struct Seat {
+/// The permit of one connection; it is given back when dropped.
+pub(super) struct ConnectionPermit {
     uid: u32,
     pub(super) paged: Arc<Semaphore>,
-    /// Where what it costs is charged; `None` for those who may change things.
+    /// Account that the connection's time is charged to; `None` for users that may change things.
     pub(super) account: Option<Account>,
-    seated: Arc<Mutex<HashMap<u32, Guest>>>,
+    users: Arc<Mutex<HashMap<u32, User>>>,
 }
 
-fn lock(seated: &Mutex<HashMap<u32, Guest>>) -> MutexGuard<'_, HashMap<u32, Guest>> {
-    seated.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(users: &Mutex<HashMap<u32, User>>) -> MutexGuard<'_, HashMap<u32, User>> {
+    users.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Guests {
+impl ConnectionLimiter {
     pub(super) fn new(limits: Limits) -> Self {
         let accounts = Account::first(limits.share_per_uid, limits.share_of_all);
-        Guests { limits, seated: Arc::default(), accounts }
+        ConnectionLimiter { limits, users: Arc::default(), accounts }
     }
 
-    /// A place for one more connection of this user, if there is one.
-    pub(super) fn seat(&self, peer: Peer) -> Option<Seat> {
-        let mut seated = lock(&self.seated);
-        // A user that has left is known for as long as it has not earned back what it spent: a new connection is no new
-        // budget.
-        let owes = |guest: &Guest| guest.account.as_ref().is_some_and(|account| !account.settled());
-        seated.retain(|_, guest| guest.connections > 0 || owes(guest));
-        let all: usize = seated.values().map(|guest| guest.connections).sum();
-        let own = seated.get(&peer.uid).map_or(0, |guest| guest.connections);
+    /// Admits one more connection of this user, if the limits allow it.
+    pub(super) fn admit(&self, peer: Peer) -> Option<ConnectionPermit> {
+        let mut users = lock(&self.users);
+        // A user that has left is remembered until its account has recovered: a new connection is no new budget.
+        let unsettled = |user: &User| user.account.as_ref().is_some_and(|account| !account.settled());
+        users.retain(|_, user| user.connections > 0 || unsettled(user));
+        let all: usize = users.values().map(|user| user.connections).sum();
+        let own = users.get(&peer.uid).map_or(0, |user| user.connections);
         let limits = &self.limits;
         let free = match peer.may_change {
             true => all < limits.connections,
@@ -85,27 +84,27 @@ impl Guests {
         if !free {
             return None;
         }
-        let guest = seated.entry(peer.uid).or_insert_with(|| Guest {
+        let user = users.entry(peer.uid).or_insert_with(|| User {
             connections: 0,
             paged: Arc::new(Semaphore::new(limits.paged_per_uid)),
             account: (!peer.may_change).then(|| self.accounts.of_another()),
         });
-        guest.connections += 1;
-        Some(Seat {
+        user.connections += 1;
+        Some(ConnectionPermit {
             uid: peer.uid,
-            paged: guest.paged.clone(),
-            account: guest.account.clone(),
-            seated: self.seated.clone(),
+            paged: user.paged.clone(),
+            account: user.account.clone(),
+            users: self.users.clone(),
         })
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut seated = lock(&self.seated);
-        if let Some(guest) = seated.get_mut(&self.uid) {
-            // What this connection cost in the end is charged after this: see `seat` for when a user is forgotten.
-            guest.connections -= 1;
+        let mut users = lock(&self.users);
+        if let Some(user) = users.get_mut(&self.uid) {
+            // The last time of this connection is charged after this; `admit` removes the user later.
+            user.connections -= 1;
         }
     }
 }
@@ -130,9 +129,9 @@ mod tests {
     fn seats_are_bounded_by_user_and_kept_for_root() {
         let limits =
             Limits { connections: 6, connections_kept: 2, connections_per_uid: 3, ..Limits::default() };
-        let guests = Guests::new(limits);
-        let seat = |uid| guests.seat(Peer::new(uid, 0));
-        let mut held: Vec<Seat> = (0..3).filter_map(|_| seat(1000)).collect();
+        let limiter = ConnectionLimiter::new(limits);
+        let seat = |uid| limiter.admit(Peer::new(uid, 0));
+        let mut held: Vec<ConnectionPermit> = (0..3).filter_map(|_| seat(1000)).collect();
         assert_eq!(held.len(), 3);
         assert!(seat(1000).is_none(), "a user has three");
         held.extend(seat(1001));
@@ -143,13 +142,13 @@ mod tests {
         assert!(seat(0).is_none(), "all are taken");
         held.clear();
         held.extend(seat(1003));
-        assert_eq!(lock(&guests.seated).len(), 1, "nothing is kept of who has left");
+        assert_eq!(lock(&limiter.users).len(), 1, "nothing is kept of who has left");
     }
 
     #[test]
     fn a_user_that_comes_back_has_no_new_budget() {
-        let guests = Guests::new(Limits::default());
-        let seat = |uid| guests.seat(Peer::new(uid, 0)).expect("a place");
+        let limiter = ConnectionLimiter::new(Limits::default());
+        let seat = |uid| limiter.admit(Peer::new(uid, 0)).expect("a place");
         let account = seat(1000).account.clone().expect("an account");
         account.charge(Duration::from_secs(2));
         let back = seat(1000).account.clone().expect("an account");

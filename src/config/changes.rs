@@ -1,9 +1,9 @@
-//! What differs between two configurations.
+//! Differences between two configurations.
 
 use super::tables::TABLES;
 use crate::model::{Changed, Settings, TIMEOUTS, Timeout};
 
-/// The keys whose values differ, in the order of the file, with their values as TOML has them.
+/// Returns the keys whose values differ, in the order of the file, with their values as TOML writes them.
 pub fn changes(old: &Settings, new: &Settings) -> Vec<Changed> {
     let mut changes = Vec::new();
     let mut hold = |table: &str, key: &str, old: String, new: String| {

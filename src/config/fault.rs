@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where.
+//! Faults of a configuration, with their place in the text.
 
 use crate::error::Error;
 
@@ -20,7 +20,7 @@ impl Fault {
         self
     }
 
-    /// The parser's own error. One without a place is about the end of the text.
+    /// Converts the parser's own error. An error without a place is about the end of the text.
     pub(super) fn of_syntax(error: &toml::de::Error, text: &str) -> Self {
         let span = error.span().unwrap_or(text.len()..text.len());
         let mut what = error.message().lines().collect::<Vec<_>>().join(", ");
@@ -32,7 +32,7 @@ impl Fault {
         if is_bare_word { fault.hint("words other than true and false need quotes") } else { fault }
     }
 
-    /// The operator's error, with line and column of `text`.
+    /// Returns the error for the operator, with line and column of `text`.
     pub(super) fn in_file(self, text: &str, file: &str) -> Error {
         let (line, column) = position(text, self.at);
         let error = Error::usage("configuration", format!("{file}:{line}:{column}: {}", self.what));
@@ -43,7 +43,7 @@ impl Fault {
     }
 }
 
-/// Line and column of a byte, both from 1, the column in characters. A byte order mark has no column.
+/// Returns line and column of a byte, both from 1, the column in characters. A byte order mark takes no column.
 fn position(text: &str, at: usize) -> (usize, usize) {
     let (mut line, mut column) = (1, 1);
     for (_, c) in text.char_indices().take_while(|(i, _)| *i < at) {
@@ -56,7 +56,7 @@ fn position(text: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// Text from the file as an error may show it: on one line, not too long.
+/// Returns text from the file as an error may show it: on one line, at most 120 characters.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 120;
     let mut out: String = text.chars().take(LONGEST).flat_map(printable).collect();
@@ -71,8 +71,8 @@ fn printable(c: char) -> impl Iterator<Item = char> {
     plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
-/// The candidate that `word` most likely meant: the least edits, at most one in three characters, or the
-/// one that `word` begins (`interval` for `interval_ms`).
+/// Returns the candidate that `word` most likely stands for: the one with the fewest edits, at most one in three
+/// characters, or one that begins with `word` and `_` (`interval` for `interval_ms`).
 pub(crate) fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let word = word.to_lowercase();
     let within = (word.chars().count() / 3).max(1);
@@ -84,8 +84,9 @@ pub(crate) fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str>
     candidates.iter().find(begun).copied()
 }
 
-/// Edits between two words: insertions, deletions, replacements, and swaps of neighbours (optimal string
-/// alignment). Words longer than any key are as far as can be, so that the cost stays bounded.
+/// Returns the number of edits between two words: insertions, deletions, replacements, and swaps of neighbours (optimal
+/// string alignment). The result is the largest number for a word over 64 characters, longer than any key, so that the
+/// cost stays bounded.
 pub(crate) fn edits(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(65).collect(), b.chars().collect());
     if a.len() > 64 {

@@ -1,4 +1,5 @@
-//! The configuration file that says everything and changes nothing: every key, commented, with its default.
+//! The generated configuration file, which shows everything and changes nothing: every key, commented, with its
+//! default.
 
 use std::fmt::Write;
 
@@ -12,7 +13,7 @@ const HEAD: &str = "\
 # \"1h30m\" are the same, as for the options of commands.
 ";
 
-/// The text of the file. Read as it is, it gives exactly the defaults; with every `# ` before a key taken away too.
+/// Returns the text of the file. It gives exactly the defaults, both as it is and with every `# ` before a key removed.
 pub fn generated() -> String {
     let settings = Settings::default();
     let mut text = HEAD.to_string();

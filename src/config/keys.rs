@@ -1,4 +1,4 @@
-//! The readers that the keys of [`super::tables`] name, and what is said of a key that is none.
+//! Readers that the keys of [`super::tables`] name, and the faults of unknown keys.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -16,29 +16,29 @@ use crate::model::{Settings, TIMEOUTS, TimeoutSettings};
 /// A table of the file.
 pub(super) struct Table {
     pub(super) name: &'static str,
-    /// What it is about, for the generated file.
+    /// Description for the generated file.
     pub(super) about: &'static str,
     pub(super) keys: &'static [Key],
 }
 
-/// A key: what reads it, and what the generated file says of it.
+/// A key with its reader and its description.
 pub(super) struct Key {
     pub(super) name: &'static str,
-    /// What it does, and on what its default stands; lines of the generated file.
+    /// Description of the effect, and of the grounds for the default; lines of the generated file.
     pub(super) about: &'static str,
     pub(super) set: fn(&mut Settings, &Value<'_, '_>) -> Read<()>,
-    /// Its value as TOML has it.
+    /// Returns the value as TOML writes it.
     pub(super) show: fn(&Settings) -> String,
 }
 
 impl Table {
-    /// The keys of the table; those of `[timeouts]` include the floor of every timeout that has one.
+    /// Returns the keys of the table; those of `[timeouts]` include the floor of every timeout that has one.
     pub(super) fn names(&self) -> Vec<&'static str> {
         let floors = TIMEOUTS.iter().filter_map(|t| t.floor_key).filter(|_| self.name == "timeouts");
         self.keys.iter().map(|key| key.name).chain(floors).collect()
     }
 
-    /// Puts one value where it belongs.
+    /// Reads one value into its field of the settings.
     pub(super) fn set(&self, settings: &mut Settings, value: &Value<'_, '_>) -> Read<()> {
         if let Some(key) = self.keys.iter().find(|key| key.name == value.key) {
             return (key.set)(settings, value);
@@ -72,7 +72,7 @@ impl Table {
     }
 }
 
-/// The fault of an entry of the document itself that is none of [`TABLES`].
+/// Returns the fault of a root entry of the document that is none of [`TABLES`].
 pub(super) fn unknown_table(root: &Value<'_, '_>) -> Fault {
     let names: Vec<&str> = TABLES.iter().map(|table| table.name).collect();
     let is_table = matches!(root.content(), DeValue::Table(_));
@@ -94,7 +94,7 @@ fn belongs_elsewhere(key: &str) -> Option<String> {
     (!owners.is_empty()).then(|| format!("`{key}` belongs in {}", owners.join(" or ")))
 }
 
-/// What the floor of a timeout would be called: `tcp_fin_wait_floor_seconds` of `tcp_timeout_fin_wait`.
+/// Returns the key that the floor of a timeout would have: `tcp_fin_wait_floor_seconds` for `tcp_timeout_fin_wait`.
 fn floor_key_of(timeout: &str) -> String {
     format!("{}_floor_seconds", timeout.replacen("_timeout", "", 1))
 }
@@ -103,7 +103,7 @@ pub(super) fn watermark(value: &Value<'_, '_>) -> Read<f64> {
     value.number("a number above 0 and at most 100", |n| n > 0.0 && n <= 100.0)
 }
 
-/// A span of time in the unit of its key. The bound keeps it inside what a `Duration` can hold.
+/// Reads a span of time in the unit of its key. The bound keeps it inside the range of a `Duration`.
 pub(super) fn span(value: &Value<'_, '_>) -> Read<f64> {
     value.span("a number from 0 to 4294967295", |n| (0.0..=f64::from(u32::MAX)).contains(&n))
 }
@@ -112,7 +112,7 @@ pub(super) fn seconds(value: &Value<'_, '_>) -> Read<u32> {
     value.whole_span(1..=u32::MAX.into())
 }
 
-/// A number of entries: `nf_conntrack_max` is an unsigned int.
+/// Reads a number of entries: `nf_conntrack_max` is an unsigned int.
 pub(super) fn entries(value: &Value<'_, '_>) -> Read<u64> {
     value.whole(0..=u32::MAX.into())
 }
@@ -150,7 +150,7 @@ pub(super) fn weights(value: &Value<'_, '_>) -> Read<Vec<(IpNet, f64)>> {
     Ok(weights)
 }
 
-/// Names as `ip netns` knows them (it takes no `/`, and `.` and `..` are no names), or absolute paths.
+/// Reads names as `ip netns` knows them (it takes no `/`, and `.` and `..` are no names), or absolute paths.
 pub(super) fn namespaces(value: &Value<'_, '_>) -> Read<Vec<String>> {
     const WHAT: &str = "a namespace's name or absolute path, or a list of these";
     let named = |element: &Value<'_, '_>| {
@@ -181,7 +181,7 @@ pub(super) fn path(value: &Value<'_, '_>) -> Read<PathBuf> {
     if path.contains('\0') { Err(value.takes("a path without NUL")) } else { Ok(path.into()) }
 }
 
-/// sun_path of unix(7) holds 108 bytes, the last of them NUL.
+/// Longest path of a socket: sun_path of unix(7) holds 108 bytes, the last of them NUL.
 const LONGEST_SOCKET_PATH_BYTES: usize = 107;
 
 pub(super) fn socket_path(value: &Value<'_, '_>) -> Read<PathBuf> {

@@ -34,31 +34,32 @@ use self::value::Value;
 use crate::error::{Error, Result};
 use crate::model::Settings;
 
-/// The file that is read when none is named.
+/// Path of the file that is read when none is named.
 pub const DEFAULT_PATH: &str = "/etc/ctctl/ctctl.toml";
 
-/// A real configuration has a few kilobytes. The bound keeps `--config /dev/zero` from taking the memory.
+/// Largest file that is read. A real configuration has a few kilobytes; the bound keeps `--config /dev/zero` from
+/// filling the memory.
 const LARGEST_BYTES: u64 = 1 << 20;
 
 /// Reads a configuration from text; `file` is the name that errors show.
 ///
 /// # Errors
-/// `Exit::Usage`, shown as `configuration: FILE:LINE:COLUMN: what is wrong`; line and column count from 1,
-/// columns in characters. An unknown key is shown at the key, a bad value at the value.
+/// `Exit::Usage`, shown as `configuration: FILE:LINE:COLUMN: what is wrong`; line and column count from 1, columns in
+/// characters. An unknown key is shown at the key, a bad value at the value.
 pub fn parse(text: &str, file: &str) -> Result<Settings> {
     read(text).map_err(|fault| fault.in_file(text, file))
 }
 
-/// Reads the named file, which must exist, or else [`DEFAULT_PATH`] if that exists, or else the defaults.
-/// Also answers which file was read.
+/// Reads the named file, which must exist, or else [`DEFAULT_PATH`] if that exists, or else the defaults. Returns the
+/// path of the file that was read, too.
 ///
 /// # Errors
-/// As [`parse`]; `Exit::Usage` too if the file cannot be read.
+/// Those of [`parse`]; `Exit::Usage` too if the file cannot be read.
 pub fn load(explicit: Option<&Path>) -> Result<(Settings, Option<PathBuf>)> {
     load_or(explicit, Path::new(DEFAULT_PATH))
 }
 
-/// The tables with their keys, in the contract's order: what a generated file must show.
+/// Returns the tables with their keys, in the contract's order: a generated file must show all of them.
 pub fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
     tables::TABLES.iter().map(|table| (table.name, table.names())).collect()
 }

@@ -1,11 +1,11 @@
-//! The order of the watermarks, which no key can be checked for alone.
+//! The order of the watermarks, which cannot be checked for one key alone.
 
 use toml::de::DeTable;
 
 use super::fault::Fault;
 use crate::model::PressureSettings;
 
-/// target <= low < high < critical. The fault is shown at the upper of the two values, or at the lower if
+/// Checks that target <= low < high < critical. The fault is shown at the upper of the two values, or at the lower if
 /// the upper is a default.
 pub(super) fn check(pressure: &PressureSettings, document: &DeTable<'_>) -> Result<(), Fault> {
     let marks = [
@@ -29,7 +29,7 @@ fn fault(document: &DeTable<'_>, lower: (&str, f64), upper: (&str, f64), may_equ
     let place = |key: &str| Some(document.get("pressure")?.get_ref().get(key)?.span().start);
     let (subject, at, relation, other) = match (place(upper.0), place(lower.0)) {
         (Some(at), _) => (upper, at, if may_equal { "at least" } else { "above" }, lower),
-        // One of the two was set, as the defaults are in order.
+        // The lower value was set, because the defaults are in order.
         (None, at) => (lower, at.unwrap_or_default(), if may_equal { "at most" } else { "below" }, upper),
     };
     let set = place(other.0).is_some();

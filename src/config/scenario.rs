@@ -8,15 +8,15 @@ use super::{keys, order, tables};
 use crate::error::Result;
 use crate::model::{Change, Costs, FlowEnd, FlowKind, GatewayModel, Happening, Scenario, Settings, Traffic};
 
-/// A hundred days: longer says nothing more.
+/// Longest scenario, a hundred days: a longer one shows nothing more.
 const LONGEST_SECONDS: f64 = 8_640_000.0;
-/// More entries than a gateway has memory for.
+/// Largest number of entries: more than a gateway has memory for.
 const MOST_ENTRIES: u64 = 1_000_000_000;
 
 /// Reads a scenario from text; `file` is the name that errors show. Its `[settings.*]` are set over `settings`.
 ///
 /// # Errors
-/// `Exit::Usage`, shown as `scenario: FILE:LINE:COLUMN: what is wrong`, as [`super::parse`].
+/// `Exit::Usage`, shown as `scenario: FILE:LINE:COLUMN: what is wrong`, as for [`super::parse`].
 pub fn parse_scenario(text: &str, file: &str, settings: &Settings) -> Result<Scenario> {
     read(text, settings).map_err(|fault| {
         let mut error = fault.in_file(text, file);
@@ -67,13 +67,13 @@ fn read(text: &str, settings: &Settings) -> Read<Scenario> {
     Ok(scenario)
 }
 
-/// The keys of a table, in their order.
+/// Passes the keys of a table to `each`, in their order.
 fn entries(root: &Value<'_, '_>, mut each: impl FnMut(&Value<'_, '_>) -> Read<()>) -> Read<()> {
     let DeValue::Table(table) = root.content() else { return Err(root.takes("a table")) };
     Value::entries(table).iter().try_for_each(&mut each)
 }
 
-/// The tables of a list of tables.
+/// Passes the tables of a list of tables to `each`.
 fn each(root: &Value<'_, '_>, mut each: impl FnMut(&Value<'_, '_>) -> Read<()>) -> Read<()> {
     let hint = || root.takes("a list of tables").hint(format!("write [[{}]] on a line of its own", root.key));
     let tables = root.elements().ok_or_else(hint)?;
@@ -139,7 +139,7 @@ fn costs(costs: &mut Costs, value: &Value<'_, '_>) -> Read<()> {
     Ok(())
 }
 
-/// `[settings.pressure]` and its like: the tables of the configuration.
+/// Reads a table such as `[settings.pressure]`: its keys are those of the configuration's table.
 fn settings_of(settings: &mut Settings, root: &Value<'_, '_>) -> Read<()> {
     let table = tables::TABLES.iter().find(|table| table.name == root.key);
     let table = table.ok_or_else(|| keys::unknown_table(root))?;

@@ -1,4 +1,4 @@
-//! Every key of every table: what it takes, where in [`Settings`] it goes, and what there is to say of it.
+//! Every key of every table: its reader, its field in [`Settings`](crate::model::Settings), and its description.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::keys::*;
 use super::value::Value;
 use crate::model::{BucketsSetting, EventsSetting, IdleProof, LogFormat, Mark, RestoreOnExit};
 
-/// A key that has the name of its field. `show` overrides how its default is written.
+/// Builds a key that has the name of its field. `show` replaces the way in which its default is written.
 macro_rules! key {
     ($table:ident.$field:ident, |$value:ident| $read:expr, $about:expr) => {
         key!($table.$field, |$value| $read, $about, |settings| toml(&settings.$table.$field))
@@ -24,7 +24,7 @@ macro_rules! key {
     };
 }
 
-/// JSON is TOML for what keys hold, but for a whole number that is a float.
+/// Writes a value as TOML. JSON is TOML for the values of keys, except for a float that is a whole number.
 fn toml(value: &impl Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_default();
     text.strip_suffix(".0").unwrap_or(&text).replace(',', ", ")
@@ -279,7 +279,7 @@ const PROTECT: &[Key] = &[
 
 const METRICS: &[Key] = &[
     key!(metrics.listen, |v| listen(v), "OpenMetrics at /metrics: ADDRESS:PORT or \"unix:PATH\". \"\": off."),
-    // Each is a time series of its own; more than this is a dump, not a metric.
+    // Each source is a time series of its own; more than 10,000 of them are a dump and no metric.
     key!(
         metrics.top_sources,
         |v| v.whole(0..=10_000),

@@ -1,4 +1,4 @@
-//! One value of the file, with its key and its place, read as the type that its key takes.
+//! A value of the file, with its key and its place, read as the type that its key takes.
 
 use std::ops::RangeInclusive;
 
@@ -11,17 +11,17 @@ use crate::model::{Mark, MarkFault, SPAN_HINT, network, span_seconds};
 
 pub(super) type Read<T> = Result<T, Fault>;
 
-/// A value under a key, or an element of it.
+/// A value under a key, or an element of a list under it.
 pub(super) struct Value<'t, 'i> {
-    /// The key as written, unquoted.
+    /// Key as written, without quotes.
     pub(super) key: &'t str,
-    /// The byte at which the key begins.
+    /// Byte at which the key begins.
     pub(super) key_at: usize,
     value: &'t Spanned<DeValue<'i>>,
 }
 
 impl<'t, 'i> Value<'t, 'i> {
-    /// The entries of a table as they stand in the file, so that the first fault in it is the one shown.
+    /// Returns the entries of a table in the order of the file, so that the first fault in it is the one shown.
     pub(super) fn entries(table: &'t DeTable<'i>) -> Vec<Value<'t, 'i>> {
         let value = |(key, value): (&'t Spanned<_>, _)| {
             let name: &std::borrow::Cow<'i, str> = key.get_ref();
@@ -36,7 +36,7 @@ impl<'t, 'i> Value<'t, 'i> {
         self.value.get_ref()
     }
 
-    /// A fault of the value itself.
+    /// Returns a fault of the value itself.
     pub(super) fn fault(&self, what: impl Into<String>) -> Fault {
         Fault::new(self.at(), what)
     }
@@ -45,7 +45,7 @@ impl<'t, 'i> Value<'t, 'i> {
         self.value.span().start
     }
 
-    /// The fault of a value that is not `what` its key takes.
+    /// Returns the fault of a value that is not `what`, which its key takes.
     pub(super) fn takes(&self, what: &str) -> Fault {
         let found = match self.content() {
             DeValue::String(text) => format!("\"{}\"", shown(text)),
@@ -67,7 +67,7 @@ impl<'t, 'i> Value<'t, 'i> {
         self.content().as_str().ok_or_else(|| self.takes(what))
     }
 
-    /// A whole number inside `range`; none overflows, as the range is checked at 128 bits.
+    /// Reads a whole number inside `range`; no number overflows, because the range is checked at 128 bits.
     pub(super) fn whole<T: TryFrom<u64>>(&self, range: RangeInclusive<u64>) -> Read<T> {
         let number = self.content().as_integer();
         number
@@ -78,7 +78,7 @@ impl<'t, 'i> Value<'t, 'i> {
             .ok_or_else(|| self.takes(&format!("a whole number from {} to {}", range.start(), range.end())))
     }
 
-    /// A finite number for which `fits` holds.
+    /// Reads a finite number for which `fits` holds.
     pub(super) fn number(&self, what: &str, fits: impl Fn(f64) -> bool) -> Read<f64> {
         let number = match self.content() {
             DeValue::Integer(n) => i128::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
@@ -88,7 +88,7 @@ impl<'t, 'i> Value<'t, 'i> {
         number.filter(|n| n.is_finite() && fits(*n)).ok_or_else(|| self.takes(what))
     }
 
-    /// A span of time in the unit of its key, inside `range`, without a fraction.
+    /// Reads a span of time in the unit of its key, inside `range`, without a fraction.
     pub(super) fn whole_span<T: TryFrom<u64>>(&self, range: RangeInclusive<u64>) -> Read<T> {
         if !self.content().is_str() {
             return self.whole(range);
@@ -98,11 +98,12 @@ impl<'t, 'i> Value<'t, 'i> {
         T::try_from(span as u64).map_err(|_| self.takes(&what))
     }
 
-    /// A span of time in the unit of its key, for which `fits` holds: a number, or a text with units.
+    /// Reads a span of time in the unit of its key, for which `fits` holds: a number, or a text with units.
     pub(super) fn span(&self, what: &str, fits: impl Fn(f64) -> bool) -> Read<f64> {
         let Some(text) = self.content().as_str() else { return self.number(what, fits) };
         let unit_seconds = if self.key.ends_with("_ms") { 0.001 } else { 1.0 };
-        // A number of milliseconds that a text says stays whole: it is not to be lost in its last binary digit.
+        // The span is rounded, so that a whole number of milliseconds in a text stays whole: a binary fraction may miss
+        // it.
         let seconds = span_seconds(text, unit_seconds).map_err(|fault| {
             self.takes(&format!("{what}, or a duration")).hint(format!("{fault}: {SPAN_HINT}"))
         })?;
@@ -110,7 +111,7 @@ impl<'t, 'i> Value<'t, 'i> {
         if fits(span) { Ok(span) } else { Err(self.takes(what)) }
     }
 
-    /// One of a few words.
+    /// Reads one of a few words.
     pub(super) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Read<T> {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let what = format!("\"{}\"", known.join("\" or \""));
@@ -128,25 +129,25 @@ impl<'t, 'i> Value<'t, 'i> {
         }
     }
 
-    /// A list, each element read by `element`.
+    /// Reads a list, each element by `element`.
     pub(super) fn list<T>(&self, what: &str, element: impl Fn(&Self) -> Read<T>) -> Read<Vec<T>> {
         let elements = self.elements().ok_or_else(|| self.takes(what).hint("a list is written [a, b]"))?;
         elements.iter().map(element).collect()
     }
 
-    /// The elements of a list.
+    /// Returns the elements of a list, `None` if the value is no list.
     pub(super) fn elements(&self) -> Option<Vec<Self>> {
         let array = self.content().as_array()?;
         Some(array.iter().map(|value| Value { key: self.key, key_at: self.key_at, value }).collect())
     }
 
-    /// A network in CIDR form, or a host. Host bits are cleared, as iptables and conntrack do.
+    /// Reads a network in CIDR form, or a host. Host bits are cleared, as iptables and conntrack do.
     pub(super) fn network(&self) -> Read<IpNet> {
         const WHAT: &str = "addresses and networks such as \"10.0.0.1\" and \"fd00::/8\"";
         network(self.text(WHAT)?).ok_or_else(|| self.takes(WHAT))
     }
 
-    /// A mark, `VALUE` or `VALUE/MASK`, in hexadecimal or decimal.
+    /// Reads a mark, `VALUE` or `VALUE/MASK`, in hexadecimal or decimal.
     pub(super) fn mark(&self) -> Read<Mark> {
         const WHAT: &str = "marks such as \"0x1/0xff\" and \"7\"";
         if self.content().is_integer() {

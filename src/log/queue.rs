@@ -1,11 +1,11 @@
-//! Log lines on their way from the threads that have something to say to the one that writes them.
+//! The queue of log lines between the threads that log and the one that writes.
 //!
-//! A reader of standard error that does not read, and a journald that is stopped, block write(2) and sendto(2) for as
-//! long as they like. So events are kept as they were recorded, in a bounded queue, and one thread formats and writes
-//! them. Where the queue is full, the newest are dropped and counted.
+//! A reader of standard error that does not read, and a journald that is stopped, block write(2) and sendto(2) for any
+//! length of time. So events are kept as they were recorded, in a bounded queue, and one thread formats and writes
+//! them. If the queue is full, the newest are dropped and counted.
 //!
-//! `tracing_appender::non_blocking` was not taken: it carries bytes for a writer, which is no use to
-//! `tracing_journald`, and its guard says on standard error that it could not finish, which blocks there for ever.
+//! `tracing_appender::non_blocking` does not fit: it carries bytes for a writer, which `tracing_journald` cannot use,
+//! and its guard reports on standard error that it could not finish, which blocks there for ever.
 
 use std::cell::Cell;
 use std::fmt;
@@ -22,64 +22,66 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::Context;
 
-/// Lines that may wait.
-const LINES: usize = 1024;
-/// Bytes of text that may wait: a reason in the journal has up to 16 KiB.
-const BYTES: usize = 1024 * 1024;
-/// Fields of one event that are kept; the agent's have ten at most.
-const FIELDS: usize = 32;
-/// How long the end of the process waits for what is queued.
-const DRAIN: Duration = Duration::from_millis(500);
-/// How often lines that were dropped are told of while the queue never runs empty.
-const AGAIN: Duration = Duration::from_secs(10);
+/// Largest number of queued lines.
+const MOST_LINES: usize = 1024;
+/// Largest number of queued bytes of text: a reason in the journal has up to 16 KiB.
+const MOST_BYTES: usize = 1024 * 1024;
+/// Largest number of fields kept of one event; the agent's events have ten at most.
+const MOST_FIELDS: usize = 32;
+/// Longest wait at the end of the process for lines that are queued.
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// Interval between reports of dropped lines while the queue never runs empty.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 static QUEUED_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// When the event happened that this thread is writing.
-    static HAPPENED: Cell<Option<Timestamp>> = const { Cell::new(None) };
+    /// Time of the event that this thread is writing.
+    static EVENT_TIME: Cell<Option<Timestamp>> = const { Cell::new(None) };
 }
 
-/// Lines of this process that were dropped because nobody read those before them.
+/// Returns the number of lines of this process that were dropped because earlier lines were not read in time.
 pub fn dropped() -> u64 {
     DROPPED.load(Relaxed)
 }
 
 enum Item {
     Event(Box<Recorded>),
-    /// Dropped once everything before it is written.
+    /// Flush request; the sender is dropped once every line before it is written.
     Flush(SyncSender<()>),
 }
 
-/// The layer that queues.
-pub(super) struct Lines(SyncSender<Item>);
+/// Layer that puts events into the queue.
+pub(super) struct QueueLayer(SyncSender<Item>);
 
-/// The other end, not read yet.
-pub(super) struct Unwritten(Receiver<Item>);
+/// Receiving end of the queue, before the writing thread starts.
+pub(super) struct QueueReader(Receiver<Item>);
 
-/// What is queued. Dropping it waits until that is written, for half a second at most.
+/// QueueLayer that are queued. Dropping it waits until they are written, for half a second at most.
 #[derive(Default)]
 pub struct Pending(Option<SyncSender<Item>>);
 
-/// Both ends.
-pub(super) fn queue() -> (Lines, Unwritten) {
-    let (send, receive) = sync_channel(LINES);
-    (Lines(send), Unwritten(receive))
+/// Creates a queue, and returns its two ends.
+pub(super) fn queue() -> (QueueLayer, QueueReader) {
+    let (send, receive) = sync_channel(MOST_LINES);
+    (QueueLayer(send), QueueReader(receive))
 }
 
-impl Lines {
-    /// To wait on at the end of the process.
+impl QueueLayer {
+    /// Returns a handle whose drop waits for the queued lines.
     pub(super) fn pending(&self) -> Pending {
         Pending(Some(self.0.clone()))
     }
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl<S: Subscriber> Layer<S> for QueueLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let recorded = Recorded::new(event);
         let bytes = recorded.bytes();
-        if QUEUED_BYTES.fetch_add(bytes, Relaxed) < BYTES && self.0.try_send(Item::Event(recorded)).is_ok() {
+        if QUEUED_BYTES.fetch_add(bytes, Relaxed) < MOST_BYTES
+            && self.0.try_send(Item::Event(recorded)).is_ok()
+        {
             return;
         }
         QUEUED_BYTES.fetch_sub(bytes, Relaxed);
@@ -87,27 +89,28 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 }
 
-impl Unwritten {
-    /// Starts the thread that writes to `output`. Without one (no memory, no process left) all lines count as dropped.
+impl QueueReader {
+    /// Starts the thread that writes to `output`. If it cannot be started (no memory, no process left), all lines count
+    /// as dropped.
     pub(super) fn write_to(self, output: impl Subscriber + Send) {
         let _ = thread::Builder::new().name("log".into()).spawn(move || self.run(&output));
     }
 
     fn run(self, output: &impl Subscriber) {
-        let (mut told, mut told_at) = (0, Instant::now());
+        let (mut reported, mut reported_at) = (0, Instant::now());
         let mut waiting = None;
         loop {
             let item = match self.0.try_recv() {
                 Ok(item) => {
-                    if told_at.elapsed() >= AGAIN {
-                        tell_dropped(&mut told);
-                        told_at = Instant::now();
+                    if reported_at.elapsed() >= REPORT_INTERVAL {
+                        report_dropped(&mut reported);
+                        reported_at = Instant::now();
                     }
                     item
                 }
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
-                    if tell_dropped(&mut told) {
+                    if report_dropped(&mut reported) {
                         continue;
                     }
                     drop(waiting.take());
@@ -126,17 +129,17 @@ impl Unwritten {
     }
 }
 
-/// Queues a line on the lines that were dropped, if there are more of them than it said last. One that is itself dropped
-/// is tried again. True if there was something to say.
-fn tell_dropped(told: &mut u64) -> bool {
+/// Queues a line on the number of dropped lines, if it has grown since the last report. If that line is dropped too,
+/// the report is tried again. Returns true if there was something to report.
+fn report_dropped(reported: &mut u64) -> bool {
     let dropped = dropped();
-    let new = dropped > *told;
+    let new = dropped > *reported;
     if new {
         tracing::warn!(
             "{dropped} log lines have been dropped so far: those before them were not read in time"
         );
         if self::dropped() == dropped {
-            *told = dropped;
+            *reported = dropped;
         }
     }
     new
@@ -145,8 +148,8 @@ fn tell_dropped(told: &mut u64) -> bool {
 impl Drop for Pending {
     fn drop(&mut self) {
         let Some(lines) = self.0.take() else { return };
-        let until = Instant::now() + DRAIN;
-        // Nothing is sent there: the other end goes when all is written.
+        let until = Instant::now() + DRAIN_TIMEOUT;
+        // No value is sent on this channel: its sending end is dropped once all lines are written.
         let (done, written) = sync_channel(0);
         let mut item = Item::Flush(done);
         loop {
@@ -161,34 +164,34 @@ impl Drop for Pending {
     }
 }
 
-/// When the event happened that is written, which may have waited.
-pub(super) fn happened() -> Timestamp {
-    HAPPENED.get().unwrap_or_else(Timestamp::now)
+/// Returns the time of the event that is being written, which may have waited in the queue.
+pub(super) fn event_time() -> Timestamp {
+    EVENT_TIME.get().unwrap_or_else(Timestamp::now)
 }
 
-/// That time, in UTC.
-pub(super) struct Occurrence;
+/// Writes the time of the event in UTC.
+pub(super) struct EventTime;
 
-impl FormatTime for Occurrence {
+impl FormatTime for EventTime {
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        write!(writer, "{}", happened().strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))
+        write!(writer, "{}", event_time().strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))
     }
 }
 
-/// An event that outlives the call that it was recorded in.
+/// An event that outlives the call in which it was recorded.
 struct Recorded {
     at: Timestamp,
     metadata: &'static Metadata<'static>,
-    fields: Vec<(Field, Kept)>,
+    fields: Vec<(Field, FieldValue)>,
 }
 
-enum Kept {
+enum FieldValue {
     Bool(bool),
     I64(i64),
     U64(u64),
     F64(f64),
     Text(String),
-    /// What `Debug` made of it.
+    /// Text from `Debug`.
     Debug(Verbatim),
 }
 
@@ -209,51 +212,51 @@ impl Recorded {
     }
 
     fn bytes(&self) -> usize {
-        let text = |(_, kept): &(Field, Kept)| match kept {
-            Kept::Text(text) | Kept::Debug(Verbatim(text)) => text.len(),
+        let text = |(_, kept): &(Field, FieldValue)| match kept {
+            FieldValue::Text(text) | FieldValue::Debug(Verbatim(text)) => text.len(),
             _ => 0,
         };
         self.fields.iter().map(text).sum()
     }
 
-    /// Lets `output` have the event as if it had happened here and now, but for its time.
+    /// Passes the event to `output` as if it happened now on this thread, except for its time.
     fn write(&self, output: &impl Subscriber) {
         let debugs: Vec<_> = self.fields.iter().map(|(_, kept)| kept.as_debug()).collect();
         let mut values = self.fields.iter().zip(&debugs).map(|((field, kept), debug)| {
             let value: &dyn Value = match (kept, debug) {
-                (Kept::Bool(value), _) => value,
-                (Kept::I64(value), _) => value,
-                (Kept::U64(value), _) => value,
-                (Kept::F64(value), _) => value,
-                (Kept::Text(value), _) => value,
-                (Kept::Debug(_), debug) => debug,
+                (FieldValue::Bool(value), _) => value,
+                (FieldValue::I64(value), _) => value,
+                (FieldValue::U64(value), _) => value,
+                (FieldValue::F64(value), _) => value,
+                (FieldValue::Text(value), _) => value,
+                (FieldValue::Debug(_), debug) => debug,
             };
             (field, Some(value))
         });
         let Some(first) = values.next() else { return };
-        let mut set: [(&Field, Option<&dyn Value>); FIELDS] = [(first.0, None); FIELDS];
+        let mut set: [(&Field, Option<&dyn Value>); MOST_FIELDS] = [(first.0, None); MOST_FIELDS];
         set[0] = first;
         set[1..].iter_mut().zip(values).for_each(|(slot, value)| *slot = value);
-        HAPPENED.set(Some(self.at));
+        EVENT_TIME.set(Some(self.at));
         let values = self.metadata.fields().value_set(&set);
         let event = Event::new(self.metadata, &values);
         if output.event_enabled(&event) {
             output.event(&event);
         }
-        HAPPENED.set(None);
+        EVENT_TIME.set(None);
     }
 
-    fn keep(&mut self, field: &Field, kept: Kept) {
-        if self.fields.len() < FIELDS {
+    fn keep(&mut self, field: &Field, kept: FieldValue) {
+        if self.fields.len() < MOST_FIELDS {
             self.fields.push((field.clone(), kept));
         }
     }
 }
 
-impl Kept {
+impl FieldValue {
     fn as_debug(&self) -> Option<field::DebugValue<&Verbatim>> {
         match self {
-            Kept::Debug(text) => Some(field::debug(text)),
+            FieldValue::Debug(text) => Some(field::debug(text)),
             _ => None,
         }
     }
@@ -261,26 +264,26 @@ impl Kept {
 
 impl Visit for Recorded {
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.keep(field, Kept::Bool(value));
+        self.keep(field, FieldValue::Bool(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.keep(field, Kept::I64(value));
+        self.keep(field, FieldValue::I64(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.keep(field, Kept::U64(value));
+        self.keep(field, FieldValue::U64(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.keep(field, Kept::F64(value));
+        self.keep(field, FieldValue::F64(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.keep(field, Kept::Text(value.to_owned()));
+        self.keep(field, FieldValue::Text(value.to_owned()));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.keep(field, Kept::Debug(Verbatim(format!("{value:?}"))));
+        self.keep(field, FieldValue::Debug(Verbatim(format!("{value:?}"))));
     }
 }

@@ -1,29 +1,29 @@
-//! What a line says of an entry, field by field, whichever form it is in.
+//! Fields of an entry in a line of text, whichever form the line has.
 
 use std::net::IpAddr;
 
 use crate::model::{Entry, L4, Status, TCP, TcpInfo, TcpState, Tuple, UDP};
 
-/// Why a line is no entry.
+/// Reason why a line is no entry.
 pub type Broken = &'static str;
 
-/// Why a line of `conntrack -E` is none.
+/// Reason why a line of `conntrack -E` is no entry.
 pub(super) const EVENT: Broken = "an event (conntrack -E) and no entry of a table (conntrack -L)";
-/// Why a line that ends too early is none.
+/// Reason why a line that ends too early is no entry.
 pub(super) const CUT: Broken = "cut short";
 
 /// An entry as a text shows it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Shown {
-    /// The entry; what is not told is not set.
+    /// The entry; a value that the text does not contain is not set.
     pub entry: Entry,
-    /// Whether the text tells if it is ASSURED: `[OFFLOAD]` stands in the place of `[ASSURED]`.
+    /// True if the text shows that the entry is or is not ASSURED: `[OFFLOAD]` stands in the place of `[ASSURED]`.
     pub assured_told: bool,
-    /// Whether the text tells if it had a reply.
+    /// True if the text shows that the entry had or had no reply.
     pub reply_told: bool,
 }
 
-/// One direction as it is read.
+/// Values of one direction, as far as they were read.
 #[derive(Clone, Copy, Default)]
 struct Direction {
     source: Option<IpAddr>,
@@ -45,7 +45,7 @@ impl Direction {
         }
         let l4 = match (self.source_port, self.destination_port, self.kind, self.code) {
             (Some(source), Some(destination), ..) => L4::Ports { source, destination },
-            // Where no tracker of SCTP or GRE is loaded, /proc shows no ports.
+            // If no tracker of SCTP or GRE is loaded, /proc shows no ports.
             _ if protocol == TCP || protocol == UDP => return Err("a direction without both ports"),
             (_, _, Some(kind), Some(code)) => L4::Icmp { kind, code, id: self.id.unwrap_or(0) },
             _ => L4::None,
@@ -63,17 +63,17 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Of an entry that is not ASSURED and has a reply, until something else is read.
+    /// Starts with an entry that is not ASSURED and had a reply, until a line says otherwise.
     pub(super) fn new() -> Fields {
         let status = Status(Status::CONFIRMED | Status::SEEN_REPLY);
         let entry = Entry { status, ..Entry::default() };
         Fields { entry, directions: Default::default(), assured_told: true, reply_told: true }
     }
 
-    /// A field of a direction, 0 the original; false where it is none.
+    /// Reads a field of a direction, 0 being the original. Returns false if the name is no such field.
     ///
     /// # Errors
-    /// A value that it cannot have, or a second one.
+    /// The value is impossible for the field, or the field is there twice.
     pub(super) fn of_direction(&mut self, which: usize, name: &str, value: &str) -> Result<bool, Broken> {
         let direction = self.directions.get_mut(which).ok_or("more than two directions")?;
         match name {
@@ -83,7 +83,7 @@ impl Fields {
             "dport" | "dstkey" => once(&mut direction.destination_port, number(value)?)?,
             "type" => once(&mut direction.kind, number(value)?)?,
             "code" => once(&mut direction.code, number(value)?)?,
-            // The entry's own is `id` as well: this is that of ICMP.
+            // ICMP's id has a name of its own here, because the entry's id is `id` too.
             "icmp-id" => once(&mut direction.id, number(value)?)?,
             "packets" => {
                 let both = self.entry.packets.unwrap_or(0);
@@ -94,10 +94,10 @@ impl Fields {
         Ok(true)
     }
 
-    /// A field of the entry; others are left aside.
+    /// Reads a field of the entry; unknown fields are ignored.
     ///
     /// # Errors
-    /// A value that it cannot have.
+    /// The value is impossible for the field.
     pub(super) fn of_entry(&mut self, name: &str, value: &str) -> Result<(), Broken> {
         let entry = &mut self.entry;
         match name {
@@ -115,7 +115,7 @@ impl Fields {
         Ok(())
     }
 
-    /// Seconds left. Kernels before 4.7 print a negative number for what has expired, and 2.4 a huge one.
+    /// Takes the seconds left. Kernels before 4.7 print a negative number for an expired entry, and 2.4 a huge one.
     pub(super) fn time_left(&mut self, seconds: i128) {
         self.entry.timeout_seconds = match u32::try_from(seconds) {
             Ok(seconds) => Some(seconds),
@@ -123,10 +123,10 @@ impl Fields {
         };
     }
 
-    /// A state, which is told of SCTP and DCCP as well, in words that are partly TCP's.
+    /// Reads a state. SCTP and DCCP have states too, some with names of TCP's; they are ignored.
     ///
     /// # Errors
-    /// A state that TCP does not have.
+    /// TCP has no such state.
     pub(super) fn state(&mut self, protocol: u8, word: &str) -> Result<(), Broken> {
         if protocol == TCP {
             let state = state(word).ok_or("a state that TCP does not have")?;
@@ -142,21 +142,21 @@ impl Fields {
         }
     }
 
-    /// It goes through a flowtable: whether it is ASSURED is not shown beside.
+    /// Marks an entry that goes through a flowtable: the text then does not show if it is ASSURED.
     pub(super) fn offloaded(&mut self, flag: u32) {
         self.set(flag, true);
         self.assured_told = false;
     }
 
-    /// The form shows no status.
+    /// Marks the form as one that shows no status.
     pub(super) fn without_status(&mut self) {
         (self.assured_told, self.reply_told) = (false, false);
     }
 
-    /// All of it was read.
+    /// Builds the entry once all fields were read.
     ///
     /// # Errors
-    /// What is missing.
+    /// A field is missing, or the directions do not fit together.
     pub(super) fn finish(mut self, protocol: u8) -> Result<Shown, Broken> {
         let [original, reply] = self.directions.map(|direction| direction.tuple(protocol));
         let (original, reply) = (original?, reply?);
@@ -175,7 +175,8 @@ fn once<T>(field: &mut Option<T>, value: T) -> Result<(), Broken> {
     }
 }
 
-/// `tcp_conntrack_names` of the kernel. The state that is SYN_SENT2 since 2.6.31 was LISTEN before, and no entry's.
+/// Returns the state of a name in the kernel's `tcp_conntrack_names`. The state that is SYN_SENT2 since 2.6.31 was
+/// LISTEN before, which no entry had.
 fn state(word: &str) -> Option<TcpState> {
     Some(match word {
         "NONE" => TcpState::None,
@@ -197,7 +198,7 @@ fn address(value: &str) -> Result<IpAddr, Broken> {
     value.parse().map_err(|_| "not an address")
 }
 
-/// Decimal, or hexadecimal behind `0x` (GRE's keys).
+/// Reads a decimal number, or a hexadecimal one after `0x` (GRE's keys).
 pub(super) fn number<N: TryFrom<u64>>(value: &str) -> Result<N, Broken> {
     let digits = |radix: u32, text: &str| match text.bytes().all(|byte| char::from(byte).is_digit(radix)) {
         true => u64::from_str_radix(text, radix).ok(),

@@ -1,24 +1,25 @@
-//! One line of a table that was saved: `conntrack -L` in each of its forms, /proc/net/nf_conntrack, /proc/net/ip_conntrack,
-//! `ovs-appctl dpctl/dump-conntrack`, with what a log, grep or a timestamp may put before it.
+//! One line of a saved table: `conntrack -L` in each of its forms, /proc/net/nf_conntrack, /proc/net/ip_conntrack,
+//! `ovs-appctl dpctl/dump-conntrack`, with the prefix that a log, grep or a timestamp may add.
 //!
 //! The plain form is that of `ct_seq_show` (net/netfilter/nf_conntrack_standalone.c), of its ancestors in 2.4 and 2.6
-//! (ip_conntrack_standalone.c) and of libnetfilter_conntrack's `__snprintf_conntrack_default`: words, of which `src=` opens
-//! a direction. The protocol is what stands before the first `src=`, a few words back, and never what begins the line. All
-//! of them write `use=` behind all that counts here: a line without it was cut short.
+//! (ip_conntrack_standalone.c) and of libnetfilter_conntrack's `__snprintf_conntrack_default`: words, of which `src=`
+//! begins a direction. The protocol is looked for a few words before the first `src=`, and never at the beginning of
+//! the line, where a prefix may stand. All of these forms write `use=` after every field that counts here: a line
+//! without it was cut short.
 
 use super::fields::{Broken, CUT, EVENT, Fields, Shown};
 use super::{options, ovs, prefix, xml};
 use crate::model::{Status, protocol_number};
 
 const NO_ENTRY: Broken = "no entry: no protocol with its number stands before src=";
-/// Keys under which logs in JSON have what was written.
+/// Keys of the message in JSON logs.
 const MESSAGES: [&str; 4] = ["MESSAGE", "log", "message", "msg"];
 
-/// The entry that a line shows; nothing for an empty line and for what conntrack(8) and journalctl(1) say of their own.
-/// `ended`: a newline stands behind it.
+/// Returns the entry that a line shows; `None` for an empty line and for lines that conntrack(8) and journalctl(1)
+/// print beside entries. `ended` is true if a newline follows the line.
 ///
 /// # Errors
-/// Why it is none.
+/// The reason why the line is no entry.
 pub fn entry(line: &str, ended: bool) -> Result<Option<Shown>, Broken> {
     let line = line.trim_matches(|char: char| char.is_ascii_whitespace() || char == prefix::BOM);
     if line.is_empty() || is_frame(line) {
@@ -29,7 +30,7 @@ pub fn entry(line: &str, ended: bool) -> Result<Option<Shown>, Broken> {
         return if message.starts_with('{') { Err("JSON in JSON") } else { entry(&message, true) };
     }
     let line = line.strip_prefix("MESSAGE=").unwrap_or(line);
-    // No other form has a word that begins so.
+    // No other form has a word that begins with `src=`.
     if let Some(at) = first_direction(line) {
         return plain(line, at).map(Some);
     }
@@ -43,7 +44,7 @@ pub fn entry(line: &str, ended: bool) -> Result<Option<Shown>, Broken> {
     }
 }
 
-/// What surrounds entries: the last words of conntrack(8), the root of its XML, journalctl's notes.
+/// True for lines around entries: the last words of conntrack(8), the root of its XML, journalctl's notes.
 fn is_frame(line: &str) -> bool {
     let shown = line.ends_with("have been shown.") && line.contains("conntrack v");
     let xml = line.starts_with("<?xml") || matches!(line, "<conntrack>" | "</conntrack>");
@@ -51,24 +52,24 @@ fn is_frame(line: &str) -> bool {
     shown || xml || notes.iter().any(|note| line.starts_with(note))
 }
 
-/// What was logged, in a line of `journalctl -o json` or of a container's log.
+/// Returns the message in a line of `journalctl -o json` or of a container's log.
 fn message(line: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(line).ok()?;
     let text = MESSAGES.iter().find_map(|key| value.get(key))?;
-    // journald writes what is not UTF-8 as an array of bytes, and so is no entry.
+    // journald writes a message that is not UTF-8 as an array of bytes, and such a message is no entry.
     text.as_str().map(|text| text.trim().to_owned())
 }
 
-/// Where the first direction begins.
+/// Returns the place at which the first direction begins.
 fn first_direction(line: &str) -> Option<usize> {
     let starts = |at: &usize| line[..*at].ends_with(|before: char| before.is_ascii_whitespace());
     line.match_indices("src=").map(|(at, _)| at).find(starts)
 }
 
-/// What stands before the first direction.
+/// Fields before the first direction.
 struct Head<'a> {
     protocol: u8,
-    /// By the layer 3 protocol, where it is there.
+    /// True for IPv4, false for IPv6; `None` if the line does not name the layer 3 protocol.
     ipv4: Option<bool>,
     left: Option<i128>,
     state: Option<&'a str>,
@@ -96,11 +97,11 @@ fn plain(line: &str, at: usize) -> Result<Shown, Broken> {
     }
 }
 
-/// Reads back from the first direction: state, time left, number and name of the protocol, and those of layer 3.
+/// Reads backwards from the first direction: state, time left, number and name of the protocol, and those of layer 3.
 fn head(text: &str) -> Result<Head<'_>, Broken> {
     let mut back = text.split_ascii_whitespace().rev().peekable();
     let state = back.next_if(|word| is_state(word));
-    // GRE in /proc (gre_print_conntrack).
+    // GRE has fields of its own here in /proc (gre_print_conntrack).
     if back.next_if(|word| word.starts_with("stream_timeout=")).is_some() {
         back.next_if(|word| word.starts_with("timeout=")).ok_or(NO_ENTRY)?;
     }
@@ -137,7 +138,7 @@ fn head(text: &str) -> Result<Head<'_>, Broken> {
     Ok(Head { protocol, ipv4, left, state, prefix })
 }
 
-/// A name without what grep (`file:`, `file:12:`) or a byte order mark puts before it, and whether there was some.
+/// Returns a name without the prefix of grep (`file:`, `file:12:`) or a byte order mark, and true if there was one.
 fn unglued(word: &str) -> (&str, bool) {
     let name = word.rsplit([':', prefix::BOM]).next().unwrap_or(word);
     (name, name.len() < word.len())
@@ -154,7 +155,7 @@ fn is_state(word: &str) -> bool {
         && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// Both directions and what follows them; whether `use=` was among it.
+/// Reads both directions and the fields after them. Returns true if `use=` was among these.
 fn body(text: &str, fields: &mut Fields) -> Result<bool, Broken> {
     let (mut seen, mut whole, mut before) = (0, false, "");
     let mut words = text.split_ascii_whitespace();
@@ -163,7 +164,8 @@ fn body(text: &str, fields: &mut Fields) -> Result<bool, Broken> {
         let Some((name, value)) = named else {
             match flag(word, seen, before, &mut words, fields) {
                 Ok(()) => {}
-                // The last word of a line that was cut, of which the missing end tells more.
+                // The last word of a line without `use=` may be cut itself; the error is then that the line was cut
+                // short.
                 Err(_) if !whole && words.clone().next().is_none() => break,
                 Err(why) => return Err(why),
             }
@@ -176,7 +178,7 @@ fn body(text: &str, fields: &mut Fields) -> Result<bool, Broken> {
             return Err("a field that the format does not have");
         }
         seen += usize::from(name == "src");
-        // ICMP's own stands behind its code; `-o id` gives the entry's at the end.
+        // The id of ICMP follows its code; the id of the entry (`-o id`) stands at the end.
         let name = if name == "id" && before == "code" { "icmp-id" } else { name };
         if !fields.of_direction(seen.saturating_sub(1), name, value)? {
             fields.of_entry(name, value)?;
@@ -187,7 +189,7 @@ fn body(text: &str, fields: &mut Fields) -> Result<bool, Broken> {
     Ok(whole)
 }
 
-/// A word that is no field.
+/// Reads a word that is no field.
 fn flag<'a>(
     word: &str,
     seen: usize,
@@ -201,9 +203,9 @@ fn flag<'a>(
         ("[OFFLOAD]", 2) => fields.offloaded(Status::OFFLOAD),
         ("[HW_OFFLOAD]", 2) => fields.offloaded(Status::HW_OFFLOAD),
         ("[USERSPACE]", _) => return Err(EVENT),
-        // The mode behind a profile of AppArmor: `unconfined (enforce)`.
+        // AppArmor writes a mode after its profile: `unconfined (enforce)`.
         (word, 2) if before == "secctx" && word.starts_with('(') => {}
-        // `[start=Tue Dec  1 03:09:37 2026]`: ctime(3).
+        // A time has the form of ctime(3): `[start=Tue Dec  1 03:09:37 2026]`.
         (word, 2) if word.starts_with("[start=") || word.starts_with("[stop=") => {
             words.take(4).find(|word| word.ends_with(']')).ok_or(CUT)?;
         }

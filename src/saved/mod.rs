@@ -1,6 +1,7 @@
-//! A table that was saved as text, on this machine or another: `conntrack -L`, /proc/net/nf_conntrack and their kin.
+//! A table that was saved as text, on this machine or another: `conntrack -L`, /proc/net/nf_conntrack and similar
+//! forms.
 //!
-//! Read line by line, so that memory is in proportion to what is counted and not to the file.
+//! It is read line by line, so that memory is in proportion to the number of groups counted and not to the file.
 
 mod fields;
 mod line;
@@ -19,9 +20,9 @@ pub use fields::{Broken, Shown};
 pub use line::entry;
 use unknown::{Matched, Unknown};
 
-/// No line of any form is nearly as long.
+/// Longest line that is read, in bytes: no line of any form is nearly this long.
 const LONGEST_LINE: u64 = 64 << 10;
-/// How files begin that are no text (RFC 1952; the magic numbers of xz and Zstandard; UTF-16 with its mark).
+/// First bytes of files that are no text (RFC 1952; the magic numbers of xz and Zstandard; UTF-16 with its mark).
 const OTHER_FILES: [(&[u8], Broken); 5] = [
     (b"\x1f\x8b", "compressed: try zcat FILE | ctctl top-sources --input -"),
     (b"\xfd7zXZ", "compressed: try xzcat FILE | ctctl top-sources --input -"),
@@ -31,21 +32,21 @@ const OTHER_FILES: [(&[u8], Broken); 5] = [
 ];
 const UTF16: Broken = "UTF-16: try iconv -f UTF-16 -t UTF-8 FILE | ctctl top-sources --input -";
 
-/// What a file came to.
+/// Result of reading a file.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Reading {
-    /// The answer.
+    /// Ranking of the entries in the file.
     pub ranking: Ranking,
-    /// The first line that is no entry, from 1, and why.
+    /// First line that is no entry, counted from 1, with the reason; `None` if there is none.
     pub first_broken: Option<(u64, Broken)>,
 }
 
-/// Counts the entries of `text` that match. How long they were idle cannot be known: the values that were in force are
-/// not in the text. Where a filter asks for what the text does not tell of an entry, the entry is left out and counted
-/// as undecided.
+/// Counts the entries of `text` that match. Idle times cannot be known, because the timeouts that were in force are not
+/// in the text. If a filter asks for something that the text does not tell of an entry, the entry is left out and
+/// counted as undecided.
 ///
 /// # Errors
-/// The reader's.
+/// Those of the reader.
 pub fn ranking(
     text: &mut dyn BufRead,
     question: &Question,
@@ -105,7 +106,7 @@ fn read(bytes: &[u8], number: u64) -> Result<Option<Shown>, Broken> {
     }
 }
 
-/// The next line, as much of it as one byte over the bound; false at the end.
+/// Reads the next line, at most one byte over the bound; returns false at the end.
 fn next_line(text: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
     bytes.clear();
     if text.take(LONGEST_LINE + 1).read_until(b'\n', bytes)? == 0 {
@@ -118,7 +119,7 @@ fn next_line(text: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
 }
 
 impl Reading {
-    /// Whether nothing of it was an entry, though there was something.
+    /// True if no line was an entry, and some line was neither an entry nor empty.
     pub fn is_something_else(&self) -> bool {
         self.ranking.total == 0 && self.first_broken.is_some()
     }

@@ -1,4 +1,4 @@
-//! `conntrack -L -o save`: the options by which `conntrack -R` makes the entry again (since 1.4.6).
+//! The form of `conntrack -L -o save`: the options with which `conntrack -R` creates the entry again (since 1.4.6).
 
 use super::fields::{Broken, EVENT, Fields, Shown, number};
 use super::prefix;
@@ -6,10 +6,10 @@ use crate::model::{L4, Status, protocol_number};
 
 const NO_ENTRY: Broken = "no entry";
 
-/// The entry of a line; `ended`: a newline stands behind it, for nothing else shows that all of it is there.
+/// Reads the entry of a line. `ended` is true if a newline follows, for only that shows that the line is complete.
 ///
 /// # Errors
-/// Why it is none.
+/// The reason why the line is no entry.
 pub(super) fn entry(line: &str, ended: bool) -> Result<Shown, Broken> {
     let begins = |word: &&str| matches!(word.rsplit(':').next(), Some("-A" | "-U" | "-D"));
     let start = line.split_ascii_whitespace().find(begins).ok_or(NO_ENTRY)?;
@@ -52,7 +52,7 @@ pub(super) fn entry(line: &str, ended: bool) -> Result<Shown, Broken> {
         _ => return Err(EVENT),
     }
     let mut shown = fields.finish(protocol)?;
-    // What answers ICMP is not among the options; of its types only the original's is.
+    // The options hold no ICMP type of the reply direction, only that of the original.
     if let (L4::Icmp { .. }, Some(reply)) = (shown.entry.original.l4, &mut shown.entry.reply) {
         reply.l4 = shown.entry.original.l4;
     }
@@ -63,7 +63,7 @@ fn other(option: &str, value: &str, fields: &mut Fields) -> Result<(), Broken> {
     let (which, name) = match option {
         "-s" => (0, "src"),
         "-d" => (0, "dst"),
-        // -g where the destination is translated, -n where the source is.
+        // The option is -g if the destination is translated, -n if the source is.
         "-r" | "-g" => (1, "src"),
         "-q" | "-n" => (1, "dst"),
         "--sport" | "--srckey" => (0, "sport"),

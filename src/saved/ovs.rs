@@ -1,18 +1,18 @@
-//! `ovs-appctl dpctl/dump-conntrack` (lib/ct-dpif.c, `ct_dpif_format_entry`): fields between commas. The status is there
-//! with `-m` alone.
+//! The form of `ovs-appctl dpctl/dump-conntrack` (lib/ct-dpif.c, `ct_dpif_format_entry`): fields between commas. The
+//! status is there with `-m` only.
 
 use super::fields::{Broken, Fields, Shown};
 use super::prefix;
 use crate::model::{Status, TCP, protocol_number};
 
-/// What no other form has.
+/// Text that only this form has.
 pub(super) const MARK: &str = ",orig=(src=";
 
-/// The entry of a line in which [`MARK`] stands at `at`; `ended`: a newline stands behind it, for nothing else shows that
-/// all of it is there.
+/// Reads the entry of a line in which [`MARK`] stands at `at`. `ended` is true if a newline follows, for only that
+/// shows that the line is complete.
 ///
 /// # Errors
-/// Why it is none.
+/// The reason why the line is no entry.
 pub(super) fn entry(line: &str, at: usize, ended: bool) -> Result<Shown, Broken> {
     if !ended {
         return Err("cut short, maybe: no newline stands at its end");
@@ -47,7 +47,7 @@ pub(super) fn entry(line: &str, at: usize, ended: bool) -> Result<Shown, Broken>
     Ok(shown)
 }
 
-/// What stands between commas that are in no parentheses.
+/// Splits at commas outside parentheses.
 fn parts(text: &str) -> Result<Vec<&str>, Broken> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_u32, 0);
     for (at, char) in text.char_indices() {
@@ -77,7 +77,7 @@ fn of_direction(fields: &mut Fields, which: usize, value: &str) -> Result<(), Br
     Ok(())
 }
 
-/// With `-m` each end has a state of its own: one for both is told where they are the same.
+/// Reads the state of TCP. With `-m` each end has its own state: it is taken if both are equal.
 fn of_protocol(fields: &mut Fields, protocol: u8, text: &str) -> Result<(), Broken> {
     let value = |wanted: &str| {
         text.split(',')
@@ -92,7 +92,7 @@ fn of_protocol(fields: &mut Fields, protocol: u8, text: &str) -> Result<(), Brok
     }
 }
 
-/// The kernel's name for a state of the userspace datapath, which follows RFC 9293.
+/// Returns the kernel's name for a state of the userspace datapath, which follows RFC 9293.
 fn linux_state(state: &str) -> &str {
     match state {
         "CLOSED" => "CLOSE",

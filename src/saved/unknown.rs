@@ -1,20 +1,20 @@
-//! What a text does not tell of its entries, counted beside what it tells.
+//! Counts entries whose status a text does not tell.
 
 use std::collections::HashMap;
 
 use super::fields::Shown;
 use crate::model::{Entry, Filters, GroupKey, NotTold, Question, SourceRow, Status, UnknownStatus};
 
-/// Whether an entry is wanted.
+/// Result of matching an entry against the filters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Matched {
     Yes,
     No,
-    /// That depends on what the text does not tell.
+    /// The text does not tell what the filters ask for.
     Undecided,
 }
 
-/// Entries of which the status is not told, by group.
+/// Numbers of entries whose status is not told, by group.
 #[derive(Debug, Default)]
 pub(super) struct Unknown {
     groups: HashMap<GroupKey, UnknownStatus>,
@@ -23,7 +23,7 @@ pub(super) struct Unknown {
 }
 
 impl Unknown {
-    /// Whether the entry is wanted; what is not told of one that is, is counted.
+    /// Matches the entry; if it matches, counts the parts of its status that are not told.
     pub(super) fn note(&mut self, shown: &Shown, filters: &Filters, question: &Question) -> Matched {
         let matched = matches(shown, filters);
         match matched {
@@ -40,7 +40,8 @@ impl Unknown {
         matched
     }
 
-    /// Takes the counts that cannot be known out of the rows, and says how much is not known, row by row and in all.
+    /// Removes counts that are not known for certain from the rows. Returns how many entries of each row, and of all,
+    /// have an unknown status.
     pub(super) fn take_out(self, rows: &mut [SourceRow]) -> NotTold {
         let groups: HashMap<(String, Option<u16>), UnknownStatus> =
             self.groups.into_iter().map(|(key, count)| ((key.to_string(), key.zone()), count)).collect();
@@ -54,7 +55,7 @@ impl Unknown {
     }
 }
 
-/// With each status that the entry may have.
+/// Matches the entry with each status that it may have.
 fn matches(shown: &Shown, filters: &Filters) -> Matched {
     if shown.assured_told && shown.reply_told {
         return if filters.matches(&shown.entry, None) { Matched::Yes } else { Matched::No };

@@ -1,12 +1,12 @@
-//! `conntrack -L -o xml`: one `<flow>` a line (libnetfilter_conntrack, `__snprintf_conntrack_xml`).
+//! The form of `conntrack -L -o xml`: one `<flow>` a line (libnetfilter_conntrack, `__snprintf_conntrack_xml`).
 
 use super::fields::{Broken, CUT, EVENT, Fields, Shown, number};
 use crate::model::Status;
 
-/// The entry of a `<flow>`.
+/// Reads the entry of a `<flow>`.
 ///
 /// # Errors
-/// Why it is none.
+/// The reason why the text is no entry.
 pub(super) fn entry(text: &str) -> Result<Shown, Broken> {
     if text.starts_with("<flow type=") {
         return Err(EVENT);
@@ -18,7 +18,7 @@ pub(super) fn entry(text: &str) -> Result<Shown, Broken> {
     }
     let mut fields = Fields::new();
     let (mut protocols, mut which) = (Vec::with_capacity(2), None);
-    // SCTP's states come by the names of TCP's here; TCP's own comes behind both directions.
+    // States of SCTP have names of TCP's in this form; a state of TCP follows both directions.
     for element in inside.split('<').skip(1) {
         let (tag, text) = element.split_once('>').ok_or(CUT)?;
         let text = text.trim();
@@ -45,7 +45,7 @@ pub(super) fn entry(text: &str) -> Result<Shown, Broken> {
     }
 }
 
-/// Of which direction a `meta` tells; none for what is of both.
+/// Returns the direction that a `meta` element is about; `None` if it is about both.
 fn direction(attributes: &str) -> Result<Option<usize>, Broken> {
     match attribute(attributes, "direction") {
         Some("original") => Ok(Some(0)),

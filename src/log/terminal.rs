@@ -1,4 +1,4 @@
-//! Lines for a person at a terminal: the time, how bad it is, a sentence.
+//! QueueLayer for a person at a terminal: time, level, sentence.
 
 use std::fmt::{self, Write};
 use std::sync::OnceLock;
@@ -13,29 +13,35 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::queue;
 
-/// Fields that the sentence says already, or that are for programs: the journal and JSON have them.
-const SAID: [&str; 14] = [
+/// Fields that are left out, because the sentence contains them or they are for programs: the journal and JSON have
+/// them.
+const OMITTED: [&str; 14] = [
     "achieved", "action", "class", "dry_run", "from", "id", "level", "message", "name", "netns", "restored",
     "to", "uid", "waiting",
 ];
 
-/// The form of a line.
-pub(super) struct Person {
+/// Formats a line for a person.
+pub(super) struct TerminalFormat {
     zone: TimeZone,
     colour: bool,
-    /// The namespace of the first line that had one.
+    /// Namespace of the first line that had one.
     first: OnceLock<String>,
-    /// There are lines of another one too, so that each has to say which it is about.
+    /// True once lines of a second namespace were written, so that each line has to name its own.
     several: AtomicBool,
 }
 
-impl Person {
-    pub(super) fn new(colour: bool) -> Person {
-        Person { zone: TimeZone::system(), colour, first: OnceLock::new(), several: AtomicBool::new(false) }
+impl TerminalFormat {
+    pub(super) fn new(colour: bool) -> TerminalFormat {
+        TerminalFormat {
+            zone: TimeZone::system(),
+            colour,
+            first: OnceLock::new(),
+            several: AtomicBool::new(false),
+        }
     }
 
-    /// The name of the namespace, where lines of more than one are written.
-    fn which(&self, netns: &str) -> bool {
+    /// True if the line has to name its namespace, because lines of several are written.
+    fn names_namespace(&self, netns: &str) -> bool {
         if !netns.is_empty() && self.first.get_or_init(|| netns.to_owned()) != netns {
             self.several.store(true, Relaxed);
         }
@@ -43,7 +49,7 @@ impl Person {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Person
+impl<S, N> FormatEvent<S, N> for TerminalFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -53,9 +59,9 @@ where
         event.record(&mut line);
         let (word, code) = word(*event.metadata().level());
         let (on, off) = if self.colour && !code.is_empty() { (code, "\x1b[0m") } else { ("", "") };
-        let time = queue::happened().to_zoned(self.zone.clone()).strftime("%H:%M:%S");
+        let time = queue::event_time().to_zoned(self.zone.clone()).strftime("%H:%M:%S");
         write!(to, "{time}  {on}{word:<7}{off}  ")?;
-        if self.which(&line.netns) {
+        if self.names_namespace(&line.netns) {
             write!(to, "{}: ", line.netns)?;
         }
         writeln!(to, "{}{}", line.message, line.rest)
@@ -72,12 +78,12 @@ fn word(level: Level) -> (&'static str, &'static str) {
     }
 }
 
-/// What a line is made of; nothing of it drives the terminal.
+/// Parts of a line, without control characters.
 #[derive(Default)]
 struct Line {
     message: String,
     netns: String,
-    /// What the sentence does not say: `: No such file`, ` (socket /run/x.sock)`.
+    /// Fields that the sentence does not contain: `: No such file`, ` (socket /run/x.sock)`.
     rest: String,
 }
 
@@ -89,7 +95,7 @@ impl Line {
             "message" => write!(self.message, "{value}"),
             "netns" => write!(self.netns, "{value}"),
             "error" => write!(self.rest, ": {value}"),
-            name if SAID.contains(&name) => Ok(()),
+            name if OMITTED.contains(&name) => Ok(()),
             name => write!(self.rest, " ({name} {value})"),
         };
     }

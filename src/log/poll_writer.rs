@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// What a pipe takes at once where it has any room at all (PIPE_BUF of pipe(7)).
+/// Largest number of bytes written at once: a pipe that has any room takes this many (PIPE_BUF of pipe(7)).
 const AT_ONCE: usize = 4096;
 
-/// Standard error without the lock of [`io::Stderr`]: a thread that panics waits for whoever holds it.
+/// Standard error without the lock of [`io::Stderr`]: a thread that panics would wait for the thread that holds it.
 ///
-/// The descriptor may be shared with other processes, which O_NONBLOCK would surprise.
+/// The descriptor may be shared with other processes, which do not expect O_NONBLOCK.
 pub(super) struct Stderr(OwnedFd);
 
 impl Stderr {
@@ -21,19 +21,19 @@ impl Stderr {
 }
 
 impl<'a> MakeWriter<'a> for Stderr {
-    type Writer = Patient<'a>;
+    type Writer = PollWriter<'a>;
 
-    fn make_writer(&'a self) -> Patient<'a> {
-        Patient(&self.0)
+    fn make_writer(&'a self) -> PollWriter<'a> {
+        PollWriter(&self.0)
     }
 }
 
-/// Writes a part at a time.
-pub(super) struct Patient<'a>(&'a OwnedFd);
+/// Writes at most [`AT_ONCE`] bytes at a time.
+pub(super) struct PollWriter<'a>(&'a OwnedFd);
 
-impl Write for Patient<'_> {
+impl Write for PollWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // An error shows in write(2).
+        // An error of poll(2) shows again in write(2).
         let _ = poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE);
         Ok(nix::unistd::write(self.0, &bytes[..bytes.len().min(AT_ONCE)])?)
     }

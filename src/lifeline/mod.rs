@@ -1,7 +1,7 @@
-//! A way in when the table is full: packets of a management port of the gateway's own go past connection tracking
-//! (`notrack`), so that they need no entry. The ports stand in a set whose elements the kernel itself takes away when
-//! their time is over: nothing of this program has to be there for that. Tables have no time of their own: an empty
-//! one stays, which lets nothing past, until it is used again or removed.
+//! Access to the gateway when the table is full: packets of a management port of the gateway itself bypass connection
+//! tracking (`notrack`), so that they need no entry. The ports are elements of a set, and the kernel itself removes
+//! each element when its time is over: ctctl need not run for that. A table has no timeout: an empty one stays, which
+//! lets nothing past, until it is used again or removed.
 
 mod nft;
 mod obstacles;
@@ -21,32 +21,32 @@ use obstacles::Obstacles;
 pub use obstacles::Way;
 use serde_json::Value;
 
-/// The table that holds it; nothing else is in there.
+/// Name of the nftables table that holds the set and the rules, and nothing else.
 pub const TABLE: &str = "ctctl_lifeline";
 const SET: &str = "ports";
-/// What the rules let past: a server's TCP.
-const SERVED: Way = Way { protocol: "tcp", incoming: &["dport"], outgoing: &["sport"], loopback: false };
+/// Packets that the rules let past: those of a TCP server on this host.
+const SERVER_TCP: Way = Way { protocol: "tcp", incoming: &["dport"], outgoing: &["sport"], loopback: false };
 
-/// What to do.
+/// Operation of one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Order {
-    /// Show the rules.
+    /// Print the rules.
     Print,
-    /// Put them into the kernel.
+    /// Load the rules into the kernel.
     Apply,
-    /// Take them away.
+    /// Remove the rules from the kernel.
     Remove,
 }
 
-/// Prints, applies or removes. `seconds`: until the kernel forgets the ports; none is for ever. Ports that an earlier
-/// call let past stay, each with its own time.
+/// Prints, applies or removes the rules. After `seconds` the kernel forgets the ports; `None` keeps them for ever.
+/// Ports that an earlier call let past stay, each with its own time.
 ///
-/// Rules that would lock out those whom they are to let in are printed as comments, with the reasons in
+/// Rules that would lock out the clients that they should let in are printed as comments, with the reasons in
 /// [`LifelineDocument::refusals`].
 ///
 /// # Errors
-/// [`Order::Apply`]: exit 1 where it would lock out. Exit 3 without nft or where it refuses; what is printed then says
-/// that it was not checked.
+/// Exit 1 if [`Order::Apply`] would lock clients out. Exit 3 without nft, or if it refuses; [`Order::Print`] does not
+/// fail then, but says that the rules were not checked.
 pub fn run(
     namespace: &Namespace,
     ports: &BTreeSet<u16>,
@@ -72,7 +72,7 @@ pub fn run(
     let looked = namespace.enter().and_then(|()| nft::Nft::find());
     let found = match (order, &looked) {
         (Order::Remove, _) => Ok(Obstacles::default()),
-        (_, Ok(nft)) => Obstacles::find(nft, SERVED, ports),
+        (_, Ok(nft)) => Obstacles::find(nft, SERVER_TCP, ports),
         (_, Err(error)) => Err(error.clone()),
     };
     match (order, found) {
@@ -93,14 +93,14 @@ pub fn run(
         return Err(refused);
     }
     let nft = looked?;
-    document.before = standing(&nft)?;
+    document.before = current_table(&nft)?;
     nft.apply(&document.ruleset)?;
     document.applied = true;
-    document.now = standing(&nft)?;
+    document.now = current_table(&nft)?;
     Ok(document)
 }
 
-/// The error where there are reasons not to do it.
+/// Returns the error for a list of refusals; `None` if it is empty.
 pub fn refusal(refusals: &[String]) -> Option<Error> {
     let (first, more) = refusals.split_first()?;
     let others = if more.is_empty() { String::new() } else { format!(" (and {} more like it)", more.len()) };
@@ -110,31 +110,31 @@ pub fn refusal(refusals: &[String]) -> Option<Error> {
     )
 }
 
-/// A ruleset that nft(8) reads and does nothing for.
+/// Turns every line into a comment, so that nft(8) reads the ruleset and does nothing.
 fn as_comments(ruleset: &str) -> String {
     ruleset.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect()
 }
 
-/// What in the rules of the calling thread's namespace would keep a port out, or may, that goes untracked; nothing
-/// where it comes through.
+/// Returns the rules of the calling thread's namespace that keep packets of a port out once they are untracked, or that
+/// may do so; empty if such packets pass.
 ///
 /// # Errors
-/// Exit 3 without nft, or where it refuses to list.
+/// Exit 3 without nft, or if it refuses to list.
 pub fn in_the_way(way: Way, port: u16) -> Result<Vec<String>> {
     let found = Obstacles::find(&nft::Nft::find()?, way, &BTreeSet::from([port]))?;
     Ok([found.refusals, found.warnings].concat())
 }
 
-/// What the kernel has; nothing where this nft cannot say.
-fn standing(nft: &nft::Nft) -> Result<Option<LifelineTable>> {
+/// Returns the table that the kernel has now; `None` if this nft was built without JSON.
+fn current_table(nft: &nft::Nft) -> Result<Option<LifelineTable>> {
     Ok(match nft.set(TABLE, SET)? {
         Listed::Missing => Some(LifelineTable { is_there: false, ports: Vec::new() }),
-        Listed::As(listing) => Some(LifelineTable { is_there: true, ports: elements(&listing) }),
-        Listed::NotKnown => None,
+        Listed::Found(listing) => Some(LifelineTable { is_there: true, ports: elements(&listing) }),
+        Listed::NoJson => None,
     })
 }
 
-/// Elements of `nft -j list set`: a number alone, or with its time.
+/// Reads the elements of `nft -j list set`: each a number alone, or a number with its time.
 fn elements(listing: &Value) -> Vec<LifelinePort> {
     let objects = listing["nftables"].as_array().into_iter().flatten();
     let elements = objects.filter_map(|object| object["set"]["elem"].as_array()).flatten();
@@ -147,14 +147,15 @@ fn elements(listing: &Value) -> Vec<LifelinePort> {
     elements.filter_map(port).collect()
 }
 
-/// Adds the ports in one transaction, whatever is there: rules are put in anew, and an element has to go first, for
-/// older kernels leave the time of one that is there as it is.
+/// Returns a transaction that adds the ports, whatever the kernel has: rules are loaded anew, and each element is
+/// deleted before it is added, because older kernels keep the time of an element that is there.
 fn ruleset(ports: &BTreeSet<u16>, seconds: Option<u64>) -> String {
     let timeout = seconds.map_or(String::new(), |seconds| format!(" timeout {seconds}s"));
     let listed = |with: &str| ports.iter().map(|port| format!("{port}{with}")).collect::<Vec<_>>().join(", ");
     let (bare, timed) = (listed(""), listed(&timeout));
     let elements = format!("element inet {TABLE} {SET}");
-    // Only what is addressed to the gateway itself: what it forwards from the same port needs its entry, and its NAT.
+    // The rules match only packets addressed to the gateway itself: forwarded packets of the same port need an entry,
+    // and NAT.
     format!(
         "add table inet {TABLE}\nflush table inet {TABLE}\ntable inet {TABLE} {{\n  set {SET} {{\n    \
          type inet_service\n    flags timeout\n  }}\n\
@@ -166,7 +167,7 @@ fn ruleset(ports: &BTreeSet<u16>, seconds: Option<u64>) -> String {
     )
 }
 
-/// Whether it is there or not.
+/// Returns a transaction that removes the table, which may be missing.
 fn removal() -> String {
     format!("add table inet {TABLE}\ndelete table inet {TABLE}\n")
 }

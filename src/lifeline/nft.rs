@@ -1,4 +1,4 @@
-//! nft(8) and iptables-save(8), as far as they are there.
+//! Calls of nft(8) and iptables-save(8), as far as these are installed.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,25 +8,27 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// Where root's programs are, whatever the caller's PATH.
+/// Directories of root's programs, searched after the caller's PATH.
 const PLACES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"];
 
-/// What nft says of an object.
+/// Answer of nft to a request for one object.
 pub(super) enum Listed {
-    /// It is there.
-    As(Value),
-    /// It is not.
+    /// The object exists; holds its JSON.
+    Found(Value),
+    /// The object does not exist.
     Missing,
     /// This nft was built without JSON.
-    NotKnown,
+    NoJson,
 }
 
-/// The program.
+/// Path of the nft program.
 pub(super) struct Nft(PathBuf);
 
 impl Nft {
+    /// Finds the program.
+    ///
     /// # Errors
-    /// Exit 3, with what to install.
+    /// Exit 3, with a hint on the package to install.
     pub(super) fn find() -> Result<Nft> {
         program("nft").map(Nft).ok_or_else(|| {
             Error::unreachable("lifeline", "nft is not installed, and the rules are put in by it")
@@ -34,7 +36,7 @@ impl Nft {
         })
     }
 
-    /// The whole ruleset as JSON; nothing where this nft was built without it.
+    /// Returns the whole ruleset as JSON; `None` if this nft was built without JSON.
     ///
     /// # Errors
     /// Exit 3, in nft's own words.
@@ -43,20 +45,20 @@ impl Nft {
             .or_else(|said| if said.contains("JSON") { Ok(None) } else { Err(refused(&said)) })
     }
 
-    /// A set of a table of family inet.
+    /// Lists a set of a table of family inet.
     ///
     /// # Errors
-    /// As [`Nft::ruleset`].
+    /// Those of [`Nft::ruleset`].
     pub(super) fn set(&self, table: &str, set: &str) -> Result<Listed> {
         match self.list(&["set", "inet", table, set])? {
-            Ok(listing) => Ok(listing.map_or(Listed::NotKnown, Listed::As)),
+            Ok(listing) => Ok(listing.map_or(Listed::NoJson, Listed::Found)),
             Err(said) if said.contains("No such file") => Ok(Listed::Missing),
-            Err(said) if said.contains("JSON") => Ok(Listed::NotKnown),
+            Err(said) if said.contains("JSON") => Ok(Listed::NoJson),
             Err(said) => Err(refused(&said)),
         }
     }
 
-    /// Inside: what it lists, as far as that is JSON, or its own words where it refuses.
+    /// Runs `nft -j list`. The inner result is the listing, if it is JSON, or nft's own words if it refuses.
     fn list(&self, what: &[&str]) -> Result<std::result::Result<Option<Value>, String>> {
         let mut command = Command::new(&self.0);
         let output = command.args(["-j", "list"]).args(what).stdin(Stdio::null()).output();
@@ -65,7 +67,7 @@ impl Nft {
         Ok(if output.status.success() { Ok(listing()) } else { Err(one_line(&output.stderr)) })
     }
 
-    /// All of it or nothing (nft -f is one transaction).
+    /// Loads a ruleset, all of it or nothing (nft -f is one transaction).
     ///
     /// # Errors
     /// Exit 3, in nft's own words.
@@ -74,15 +76,15 @@ impl Nft {
         command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let failed = |error: std::io::Error| Error::unreachable("nft", error);
         let mut child = command.spawn().map_err(failed)?;
-        // One that ends before it has read all of it says why.
+        // If nft ends before it has read everything, its output says why.
         let _ = child.stdin.take().map(|mut stdin| stdin.write_all(ruleset.as_bytes()));
         let output = child.wait_with_output().map_err(failed)?;
         if output.status.success() { Ok(()) } else { Err(refused(&one_line(&output.stderr))) }
     }
 }
 
-/// The rules of iptables and ip6tables; a program that is missing or refuses has none. Listing loads no module:
-/// iptables-save shows the tables that are there.
+/// Returns the rules of iptables and ip6tables; a program that is missing or refuses counts as one without rules.
+/// Listing loads no module: iptables-save shows only tables that exist.
 pub(super) fn iptables() -> String {
     let listed = ["iptables-save", "ip6tables-save"].into_iter().filter_map(program);
     let outputs = listed.filter_map(|path| Command::new(path).stdin(Stdio::null()).output().ok());

@@ -1,4 +1,5 @@
-//! Rules that untracked packets would not come through: who is let in by state alone would be locked out by `notrack`.
+//! Rules that untracked packets would not pass: clients that are let in by connection state alone would be locked out
+//! by `notrack`.
 
 use std::collections::BTreeSet;
 
@@ -12,35 +13,35 @@ use super::path_nft::Ruleset;
 use super::rule::{Rule, text};
 use crate::error::Result;
 
-/// Packets that would go untracked, by the fields that hold their port.
+/// Packets that would go untracked, by the header fields that hold their port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Way {
-    /// `tcp` or `udp`.
+    /// Protocol, `tcp` or `udp`.
     pub protocol: &'static str,
-    /// What comes in has the port here.
+    /// Fields that hold the port in incoming packets.
     pub incoming: &'static [&'static str],
-    /// What goes out has it here.
+    /// Fields that hold the port in outgoing packets.
     pub outgoing: &'static [&'static str],
-    /// It never leaves this host.
+    /// True if the packets never leave this host.
     pub loopback: bool,
 }
 
-/// What was found.
+/// Sentences on the rules that were found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Obstacles {
-    /// It would lock out.
+    /// Rules that would lock clients out.
     pub(super) refusals: Vec<String>,
-    /// It may.
+    /// Rules that may lock clients out.
     pub(super) warnings: Vec<String>,
-    /// It may when packets are tracked again.
+    /// Rules that may cut sessions when packets are tracked again.
     pub(super) later: Vec<String>,
 }
 
 impl Obstacles {
-    /// In the calling thread's namespace.
+    /// Examines the rules of the calling thread's namespace.
     ///
     /// # Errors
-    /// Exit 3 where the rules cannot be read.
+    /// Exit 3 if the rules cannot be read.
     pub(super) fn find(nft: &Nft, way: Way, ports: &BTreeSet<u16>) -> Result<Obstacles> {
         let mut found = Obstacles::default();
         match nft.ruleset()? {
@@ -69,7 +70,7 @@ impl Obstacles {
         let rules: Vec<Rule> = foreign("rule").into_iter().map(Rule::new).filter(|r| !passed(r)).collect();
         let listing = Ruleset::new(ruleset);
         let journeys: Vec<([&str; 2], Packet)> =
-            journeys(way, ports).map(|(_, hooks, [_, untracked])| (hooks, untracked)).collect();
+            packets_at_hooks(way, ports).map(|(_, hooks, [_, untracked])| (hooks, untracked)).collect();
         let concerns = |rule: &Rule| {
             let hooked = chains.iter().find(|chain| chain["hook"].is_string() && rule.is_in(chain));
             let met = |hooks: &[&str]| hooked.is_none_or(|chain| hooks.contains(&text(&chain["hook"])));
@@ -109,10 +110,10 @@ impl Obstacles {
         }
     }
 
-    /// Chains that let the ports through for the state of their packets alone, whichever rules name them.
+    /// Refuses base chains of nftables that let the ports through only for the state of their packets.
     fn of_paths(&mut self, ruleset: &Value, way: Way, ports: &BTreeSet<u16>) {
         let ruleset = Ruleset::new(ruleset);
-        for (port, hooks, [tracked, untracked]) in journeys(way, ports) {
+        for (port, hooks, [tracked, untracked]) in packets_at_hooks(way, ports) {
             let chains = [tracked, untracked].map(|packet| ruleset.chains(&packet));
             let bases = hooks.iter().flat_map(|hook| ruleset.bases(hook));
             self.refuse(port, &chains, bases, |base| format!("the chain {base}"));
@@ -121,7 +122,7 @@ impl Obstacles {
 
     fn of_iptables_paths(&mut self, text: &str, way: Way, ports: &BTreeSet<u16>) {
         for table in path_iptables::tables(text) {
-            for (port, hooks, [tracked, untracked]) in journeys(way, ports) {
+            for (port, hooks, [tracked, untracked]) in packets_at_hooks(way, ports) {
                 let chains = [tracked, untracked].map(|packet| table.chains(&packet));
                 let bases = hooks.iter().map(|hook| hook.to_uppercase()).filter(|base| table.has(base));
                 self.refuse(port, &chains, bases, |base| {
@@ -205,14 +206,17 @@ impl Obstacles {
     }
 }
 
-/// What goes on when the ports have expired.
+/// Returns the warning about sessions that go on when the ports have expired.
 fn after_the_end(place: &str) -> String {
     format!("{place}: a session that lives through the end of the lifeline may be taken for INVALID there")
 }
 
-/// Hooks that packets of the ports go through, with such a packet tracked and untracked.
-fn journeys(way: Way, ports: &BTreeSet<u16>) -> impl Iterator<Item = (u16, [&'static str; 2], [Packet; 2])> {
-    // A server's first packet comes in, and what it answers belongs to a connection by then; a client's the other way.
+/// Returns for each port and direction the hooks that its packets pass, and such a packet tracked and untracked.
+fn packets_at_hooks(
+    way: Way,
+    ports: &BTreeSet<u16>,
+) -> impl Iterator<Item = (u16, [&'static str; 2], [Packet; 2])> {
+    // A server's first packet comes in, and its answer belongs to a connection already; for a client it is the reverse.
     let serves = way.incoming.contains(&"dport");
     let (comes, goes) = if serves { ("new", "established") } else { ("established", "new") };
     ports.iter().flat_map(move |port| {
@@ -222,12 +226,12 @@ fn journeys(way: Way, ports: &BTreeSet<u16>) -> impl Iterator<Item = (u16, [&'st
     })
 }
 
-/// A base chain that packets of the gateway's own port do not meet.
+/// True for a base chain that packets of the gateway's own port do not meet.
 fn bypassed(chain: &Value) -> bool {
     matches!(chain["hook"].as_str(), Some("forward" | "ingress" | "egress"))
 }
 
-/// Rules that a packet may meet at a hook: those of its base chains, and of chains that are no base.
+/// Returns the rules that a packet may meet at a hook: those of the hook's base chains, and of chains that are no base.
 fn met_in<'a, 'r>(hook: &str, chains: &[&Value], rules: &'a [Rule<'r>]) -> Vec<&'a Rule<'r>> {
     let elsewhere = |rule: &Rule| {
         chains.iter().any(|chain| chain["hook"].is_string() && chain["hook"] != hook && rule.is_in(chain))
@@ -235,12 +239,13 @@ fn met_in<'a, 'r>(hook: &str, chains: &[&Value], rules: &'a [Rule<'r>]) -> Vec<&
     rules.iter().filter(|rule| !elsewhere(rule)).collect()
 }
 
-/// By policy, or by a rule without a condition.
+/// True if the chain drops packets by its policy, or by a rule without a condition.
 fn refuses_the_rest(chain: &Value, rules: &[Rule]) -> bool {
     chain["policy"] == "drop" || rules.iter().any(|rule| rule.is_in(chain) && rule.refuses_all())
 }
 
-/// Whether a rule that does not ask for a state accepts the port, wherever it stands in the packet.
+/// True if rules that do not ask for a state accept the port in each of `fields`, or if one accepts all untracked
+/// packets, or all loopback packets where these never leave the host.
 fn lets_past(rules: &[&Rule], way: Way, fields: &[&str], port: u16) -> bool {
     let named = |field: &&str| {
         let mut accepting = rules.iter().filter(|rule| rule.has(&["accept"]) && !rule.wants_state());

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::super::SERVED;
+use super::super::SERVER_TCP;
 use super::*;
 
 /// A base chain with a hook, and rules in it.
 fn nft(hook: &str, policy: &str, rules: &[Value]) -> Obstacles {
-    asked(SERVED, 22, hook, policy, rules)
+    asked(SERVER_TCP, 22, hook, policy, rules)
 }
 
 fn asked(way: Way, port: u16, hook: &str, policy: &str, rules: &[Value]) -> Obstacles {
@@ -92,10 +92,10 @@ fn rules_of_iptables_are_warned_of_and_its_dnat_is_refused() {
         -A INPUT -m conntrack --ctstate INVALID,UNTRACKED -j DROP\n-A INPUT -p tcp -m multiport --dports 80,22 -m \
         state --state NEW -j ACCEPT\n-A FORWARD -m conntrack --ctstate INVALID -j DROP\n-A INPUT -p tcp --dport 2222 \
         -j ACCEPT\nCOMMIT\n";
-    found.of_iptables(text, SERVED, &BTreeSet::from([22]));
+    found.of_iptables(text, SERVER_TCP, &BTreeSet::from([22]));
     assert_eq!((found.refusals.len(), found.warnings.len(), found.later.len()), (1, 2, 1), "{found:?}");
     for nonsense in ["", "-A", "*\n-A INPUT --dport", "-A INPUT --dport : -j ACCEPT", "\u{0}"] {
-        found.of_iptables(nonsense, SERVED, &BTreeSet::from([22]));
+        found.of_iptables(nonsense, SERVER_TCP, &BTreeSet::from([22]));
     }
     assert!(!in_range("", 22) && !in_range("70000", 22) && in_range(":22", 22) && !in_range("23:", 22));
 }
@@ -146,6 +146,6 @@ fn what_another_hook_accepts_lets_nothing_in() {
         rule("output", json!([port(json!(22)), {"accept": null}])),
     ];
     let mut found = Obstacles::default();
-    found.of_nft(&json!({"nftables": objects}), SERVED, &BTreeSet::from([22]));
+    found.of_nft(&json!({"nftables": objects}), SERVER_TCP, &BTreeSet::from([22]));
     assert!(found.refusals[0].contains("by ct state alone"), "{found:?}");
 }

@@ -1,12 +1,12 @@
-//! What becomes of one packet in the chains of a filter, as far as the rules alone tell: which of accepted, dropped and
-//! passed on can happen. A condition on what is not known of the packet (its source, its interface) makes both ways
-//! possible.
+//! The possible ends of one packet in the chains of a filter, as far as the rules alone tell: it may be accepted,
+//! dropped or passed on. A condition on a fact that is not known of the packet (its source, its interface) makes both
+//! ways possible.
 
 use std::collections::BTreeMap;
 
 use super::obstacles::Way;
 
-/// Whether a condition holds for the packet.
+/// Result of a condition for the packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Holds {
     Yes,
@@ -27,7 +27,7 @@ impl Holds {
         }
     }
 
-    /// The condition with `!` before it, where there is one.
+    /// Returns the opposite if the rule negates the condition (`!`).
     pub(super) fn negated(self, negated: bool) -> Holds {
         match (self, negated) {
             (Holds::Yes, true) => Holds::No,
@@ -37,27 +37,27 @@ impl Holds {
     }
 }
 
-/// What is known of the packet.
+/// Facts that are known of the packet.
 #[derive(Clone, Debug)]
 pub(super) struct Packet {
-    /// `tcp` or `udp`.
+    /// Protocol, `tcp` or `udp`.
     pub(super) protocol: &'static str,
     /// Fields of its header that hold the port: `dport`, `sport`.
     pub(super) fields: &'static [&'static str],
     pub(super) port: u16,
-    /// Its `ct state`, in nft's word.
+    /// Value of `ct state` for the packet, in nft's word.
     pub(super) state: &'static str,
-    /// It comes by the interface lo.
+    /// True if the packet uses the interface lo.
     pub(super) loopback: bool,
 }
 
 impl Packet {
-    /// A packet to the port.
+    /// Returns a packet to the port.
     pub(super) fn incoming(way: Way, port: u16, state: &'static str) -> Packet {
         Packet { protocol: way.protocol, fields: way.incoming, port, state, loopback: way.loopback }
     }
 
-    /// A packet from the port.
+    /// Returns a packet from the port.
     pub(super) fn outgoing(way: Way, port: u16, state: &'static str) -> Packet {
         Packet { fields: way.outgoing, ..Packet::incoming(way, port, state) }
     }
@@ -66,52 +66,52 @@ impl Packet {
         self.state == "untracked"
     }
 
-    /// Whether a protocol, by name or number, is the packet's.
+    /// True if a protocol, by name or number, is the packet's.
     pub(super) fn is_of(&self, protocol: &str) -> bool {
         let number = if self.protocol == "tcp" { "6" } else { "17" };
         protocol.eq_ignore_ascii_case(self.protocol) || protocol == number
     }
 }
 
-/// What a rule does with a packet that it matches.
+/// Effect of a rule on a packet that it matches.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Effect {
     Accept,
     Drop,
-    /// A queue or a proxy decides.
+    /// Accept or drop, as a queue or a proxy decides.
     Either,
     Return,
     Jump(String),
     Goto(String),
 }
 
-/// One rule, for one packet.
+/// One rule, evaluated for one packet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Step {
     pub(super) holds: Holds,
     pub(super) effect: Effect,
 }
 
-/// A chain; `drops` is the policy of a base chain.
+/// A chain; `drops` is true if the policy of a base chain is drop.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Chain {
     pub(super) steps: Vec<Step>,
     pub(super) drops: bool,
 }
 
-/// How a packet may leave a chain.
+/// Ways in which a packet may leave a chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Ends {
+pub(super) struct Outcomes {
     pub(super) accepted: bool,
     pub(super) dropped: bool,
-    /// It reaches the end, or a `return`.
+    /// True if the packet may reach the end of the chain, or a `return`.
     pub(super) passed: bool,
 }
 
-impl Ends {
-    const ANY: Ends = Ends { accepted: true, dropped: true, passed: true };
+impl Outcomes {
+    const ANY: Outcomes = Outcomes { accepted: true, dropped: true, passed: true };
 
-    fn add(&mut self, other: Ends) {
+    fn add(&mut self, other: Outcomes) {
         self.accepted |= other.accepted;
         self.dropped |= other.dropped;
         self.passed |= other.passed;
@@ -123,8 +123,8 @@ impl Ends {
 pub(super) struct Chains(pub(super) BTreeMap<String, Chain>);
 
 impl Chains {
-    /// How the packet may leave a base chain: its policy takes what passes.
-    pub(super) fn ends(&self, base: &str) -> Ends {
+    /// Returns the ways in which the packet may leave a base chain, whose policy decides at its end.
+    pub(super) fn ends(&self, base: &str) -> Outcomes {
         let mut ends = self.walk(base, &mut BTreeMap::new());
         let drops = self.0.get(base).is_some_and(|chain| chain.drops);
         ends.dropped |= ends.passed && drops;
@@ -132,20 +132,21 @@ impl Chains {
         ends
     }
 
-    /// `known` holds what was walked, and any end for a chain that is being walked: a loop, which the kernel refuses.
-    fn walk(&self, name: &str, known: &mut BTreeMap<String, Ends>) -> Ends {
+    /// Walks a chain. `known` holds the result of each chain walked, and any end for a chain that is still being
+    /// walked: that would be a loop, which the kernel refuses.
+    fn walk(&self, name: &str, known: &mut BTreeMap<String, Outcomes>) -> Outcomes {
         if let Some(ends) = known.get(name) {
             return *ends;
         }
-        known.insert(name.into(), Ends::ANY);
+        known.insert(name.into(), Outcomes::ANY);
         let steps = self.0.get(name).map(|chain| chain.steps.as_slice());
-        let ends = steps.map_or(Ends::ANY, |steps| self.take(steps, known));
+        let ends = steps.map_or(Outcomes::ANY, |steps| self.take(steps, known));
         known.insert(name.into(), ends);
         ends
     }
 
-    fn take(&self, steps: &[Step], known: &mut BTreeMap<String, Ends>) -> Ends {
-        let mut ends = Ends::default();
+    fn take(&self, steps: &[Step], known: &mut BTreeMap<String, Outcomes>) -> Outcomes {
+        let mut ends = Outcomes::default();
         for step in steps.iter().filter(|step| step.holds != Holds::No) {
             let goes_on = match &step.effect {
                 Effect::Accept => {
@@ -157,7 +158,7 @@ impl Chains {
                     false
                 }
                 Effect::Either => {
-                    ends.add(Ends { passed: false, ..Ends::ANY });
+                    ends.add(Outcomes { passed: false, ..Outcomes::ANY });
                     false
                 }
                 Effect::Return => {
@@ -170,7 +171,7 @@ impl Chains {
                 }
                 Effect::Jump(chain) => {
                     let inner = self.walk(chain, known);
-                    ends.add(Ends { passed: false, ..inner });
+                    ends.add(Outcomes { passed: false, ..inner });
                     inner.passed
                 }
             };
@@ -183,7 +184,7 @@ impl Chains {
     }
 }
 
-/// Whether `chain` accepts the port's packets for their state alone: tracked they come through, untracked they never do.
+/// True if the chain accepts the port's packets only for their state: tracked ones may pass, untracked ones never do.
 pub(super) fn locks_out(tracked: &Chains, untracked: &Chains, base: &str) -> bool {
     tracked.ends(base).accepted && !untracked.ends(base).accepted
 }
@@ -196,7 +197,7 @@ mod tests {
         Step { holds, effect }
     }
 
-    fn ends(drops: bool, steps: &[Step], others: &[(&str, &[Step])]) -> Ends {
+    fn ends(drops: bool, steps: &[Step], others: &[(&str, &[Step])]) -> Outcomes {
         let others = others
             .iter()
             .map(|(name, steps)| ((*name).to_string(), Chain { steps: steps.to_vec(), drops: false }));
@@ -209,7 +210,7 @@ mod tests {
         use Effect::{Accept, Drop};
         use Holds::{No, Unknown, Yes};
         let of = |accepted, dropped| (accepted, dropped);
-        let both = |e: Ends| (e.accepted, e.dropped);
+        let both = |e: Outcomes| (e.accepted, e.dropped);
         assert_eq!(both(ends(true, &[], &[])), of(false, true));
         assert_eq!(both(ends(true, &[step(No, Accept)], &[])), of(false, true));
         assert_eq!(both(ends(true, &[step(Unknown, Accept)], &[])), of(true, true));

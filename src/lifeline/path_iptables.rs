@@ -1,11 +1,11 @@
-//! The chains of iptables for one packet, from what iptables-save(8) prints.
+//! Chains of iptables, evaluated for one packet from the output of iptables-save(8).
 
 use super::path::{Chain, Chains, Effect, Holds, Packet, Step};
 
-/// Matches that add no condition beside their options, and those options are read.
-const READ: [&str; 6] = ["tcp", "udp", "multiport", "conntrack", "state", "comment"];
-/// Matches that an untracked packet fails, for it has no entry.
-const OF_ENTRIES: [&str; 4] = ["connmark", "connbytes", "connlabel", "helper"];
+/// Matches that add no condition beside their options, which are evaluated.
+const EVALUATED_MATCHES: [&str; 6] = ["tcp", "udp", "multiport", "conntrack", "state", "comment"];
+/// Matches that an untracked packet fails, because it has no entry.
+const ENTRY_MATCHES: [&str; 4] = ["connmark", "connbytes", "connlabel", "helper"];
 
 /// One table of one family.
 pub(super) struct Table<'a> {
@@ -13,7 +13,7 @@ pub(super) struct Table<'a> {
     lines: Vec<&'a str>,
 }
 
-/// The tables that decide over packets: that of NAT sees tracked ones alone.
+/// Returns the tables that decide on packets. The nat table is left out: it sees tracked packets only.
 pub(super) fn tables(text: &str) -> Vec<Table<'_>> {
     let mut tables: Vec<Table<'_>> = Vec::new();
     for line in text.lines() {
@@ -27,7 +27,7 @@ pub(super) fn tables(text: &str) -> Vec<Table<'_>> {
 }
 
 impl Table<'_> {
-    /// The chains, for this packet.
+    /// Returns the chains, evaluated for this packet.
     pub(super) fn chains(&self, packet: &Packet) -> Chains {
         let mut chains = Chains::default();
         let declared = self.lines.iter().filter_map(|line| line.strip_prefix(':'));
@@ -47,14 +47,14 @@ impl Table<'_> {
         chains
     }
 
-    /// Whether it has a chain.
+    /// True if the table has this chain.
     pub(super) fn has(&self, chain: &str) -> bool {
         let declared = self.lines.iter().filter_map(|line| line.strip_prefix(':'));
         declared.map(str::split_whitespace).any(|mut words| words.next() == Some(chain))
     }
 }
 
-/// Words of a rule; what is quoted is one.
+/// Splits a rule into words; a quoted text is one word.
 pub(super) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut escaped) = (Vec::new(), None::<String>, false, false);
     for char in line.chars() {
@@ -88,7 +88,7 @@ fn step(rule: &[String], packet: &Packet, chains: &Chains) -> Option<Step> {
         let found = match word {
             "-j" | "-g" => {
                 let name = value();
-                // Without a state, what asks for more of an entry fails where there is none.
+                // A match on other facts of an entry, without a state, fails if the packet has no entry.
                 let entry =
                     if of_entry && !by_state && packet.is_untracked() { Holds::No } else { Holds::Yes };
                 return effect(name, word == "-g", chains)
@@ -99,8 +99,8 @@ fn step(rule: &[String], packet: &Packet, chains: &Chains) -> Option<Step> {
                 Holds::of(packet.is_of(protocol) || matches!(protocol, "all" | "0"))
             }
             "-m" => match value() {
-                name if READ.contains(&name) => Holds::Yes,
-                name if OF_ENTRIES.contains(&name) && packet.is_untracked() => Holds::No,
+                name if EVALUATED_MATCHES.contains(&name) => Holds::Yes,
+                name if ENTRY_MATCHES.contains(&name) && packet.is_untracked() => Holds::No,
                 _ => Holds::Unknown,
             },
             "-i" | "-o" => match value() {
@@ -121,11 +121,11 @@ fn step(rule: &[String], packet: &Packet, chains: &Chains) -> Option<Step> {
             }
             option if option.starts_with("--ct") => {
                 of_entry = true;
-                // Where a state is asked for, conntrack_mt looks at no more of a packet without an entry.
+                // If a state is asked for too, conntrack_mt compares nothing else of a packet without an entry.
                 if packet.is_untracked() { Holds::Yes } else { Holds::Unknown }
             }
             option if option.starts_with('-') => Holds::Unknown,
-            // The value of an option that is not known.
+            // This word is the value of an unknown option.
             _ => continue,
         };
         holds = holds.and(found.negated(std::mem::take(&mut negated)));
@@ -152,7 +152,7 @@ fn effect(target: &str, goto: bool, chains: &Chains) -> Option<Effect> {
     })
 }
 
-/// `22` or `20:25`.
+/// True if the port is in a range such as `22` or `20:25`.
 pub(super) fn in_range(text: &str, port: u16) -> bool {
     let (first, last) = text.split_once(':').unwrap_or((text, text));
     let bound = |text: &str, open: u16| if text.is_empty() { Ok(open) } else { text.parse::<u16>() };

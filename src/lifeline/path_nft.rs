@@ -1,4 +1,4 @@
-//! The chains of nftables for one packet, from what `nft -j list ruleset` prints.
+//! Chains of nftables, evaluated for one packet from the output of `nft -j list ruleset`.
 
 use serde_json::Value;
 
@@ -8,13 +8,13 @@ use super::rule::{self, text};
 
 /// Families whose chains a TCP or UDP packet meets.
 const FAMILIES: [&str; 3] = ["ip", "ip6", "inet"];
-/// Protocols that a rule names in a header field and that are not the packet's.
+/// Headers that a rule may name; one that is not the packet's protocol does not match.
 const OTHER_HEADERS: [&str; 11] =
     ["tcp", "udp", "udplite", "sctp", "dccp", "icmp", "icmpv6", "igmp", "esp", "ah", "comp"];
-/// `raw`: a chain that comes before sees no state yet.
+/// Priority `raw`: chains before it see no connection state yet.
 const RAW: i64 = -300;
 
-/// All that is listed.
+/// Objects of the listing.
 pub(super) struct Ruleset<'a>(&'a [Value]);
 
 impl<'a> Ruleset<'a> {
@@ -27,7 +27,8 @@ impl<'a> Ruleset<'a> {
         of_kind.filter(|object| object["table"] != TABLE && FAMILIES.contains(&text(&object["family"])))
     }
 
-    /// Names of the base chains at a hook that decide over packets (those of type nat see tracked ones alone).
+    /// Returns the names of the base chains at a hook that decide on packets. Those of type nat see tracked packets
+    /// only.
     pub(super) fn bases(&self, hook: &str) -> Vec<String> {
         let deciding = |chain: &&Value| {
             chain["hook"] == hook && chain["type"] != "nat" && chain["prio"].as_i64().is_none_or(|p| p >= RAW)
@@ -35,7 +36,7 @@ impl<'a> Ruleset<'a> {
         self.all("chain").filter(deciding).map(|chain| name(chain, "name")).collect()
     }
 
-    /// The chains, for this packet.
+    /// Returns the chains, evaluated for this packet.
     pub(super) fn chains(&self, packet: &Packet) -> Chains {
         let mut chains = Chains::default();
         for chain in self.all("chain") {
@@ -49,7 +50,7 @@ impl<'a> Ruleset<'a> {
         chains
     }
 
-    /// Whether the packet may match all that a rule asks for.
+    /// True if the packet may match every condition of a rule.
     pub(super) fn may_match(&self, rule: &Value, packet: &Packet) -> bool {
         let expressions = rule["expr"].as_array().into_iter().flatten();
         let mut matched = expressions.filter_map(|expression| expression.get("match"));
@@ -94,13 +95,13 @@ impl<'a> Ruleset<'a> {
     fn holds(&self, rule: &Value, matched: &Value, packet: &Packet) -> Holds {
         let (left, right) = (&matched["left"], &matched["right"]);
         if packet.is_untracked() && left.get("ct").is_some_and(|ct| ct["key"] != "state") {
-            // nft_ct_get_eval ends the rule where the packet has no entry, whatever is compared.
+            // If the packet has no entry, nft_ct_get_eval ends the rule before anything is compared.
             return Holds::No;
         }
         self.is(rule, left, right, packet).negated(matched["op"] == "!=")
     }
 
-    /// Whether what `left` reads of the packet is `right`, or one of it.
+    /// Compares the value that `left` reads of the packet with `right`, or with its elements.
     fn is(&self, rule: &Value, left: &Value, right: &Value, packet: &Packet) -> Holds {
         if let Some(ct) = left.get("ct") {
             let known = ct["key"] == "state" && !rule::words(right).is_empty();
@@ -132,7 +133,7 @@ impl<'a> Ruleset<'a> {
         }
     }
 
-    /// Verdicts of a map that the packet may find, each with whether it does.
+    /// Returns the verdicts of a map, each with the result of its condition.
     fn looked_up<'m>(&self, rule: &Value, map: &'m Value, packet: &Packet) -> Vec<(Holds, &'m Value)>
     where
         'a: 'm,
@@ -143,7 +144,7 @@ impl<'a> Ruleset<'a> {
         pairs.map(|pair| (self.is(rule, &map["key"], &pair[0], packet), &pair[1])).collect()
     }
 
-    /// The elements of a named set or map (`@name`) of the rule's table.
+    /// Returns the elements of a named set or map (`@name`) of the rule's table.
     fn named(&self, kind: &'static str, rule: &Value, name: &str) -> Option<&'a Vec<Value>> {
         let name = name.strip_prefix('@')?;
         let here = |object: &&Value| {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::super::SERVED;
+use super::super::SERVER_TCP;
 use super::Obstacles;
 
 /// The input chain with this policy, a chain `c` that is no base, and one more object.
@@ -23,7 +23,7 @@ fn refused(policy: &str, input: Value, c: Value, more: Value) -> Vec<String> {
     let objects =
         [vec![json!({"chain": base}), json!({"chain": chain("c")}), more], rules("i", input), rules("c", c)];
     let mut found = Obstacles::default();
-    found.of_paths(&json!({"nftables": objects.concat()}), SERVED, &BTreeSet::from([22]));
+    found.of_paths(&json!({"nftables": objects.concat()}), SERVER_TCP, &BTreeSet::from([22]));
     found.refusals
 }
 
@@ -118,7 +118,7 @@ fn who_comes_in_without_a_state_or_did_not_come_in_before_is_not_locked_out() {
 
 fn iptables(input: &str) -> Vec<String> {
     let mut found = Obstacles::default();
-    found.of_iptables_paths(input, SERVED, &BTreeSet::from([22]));
+    found.of_iptables_paths(input, SERVER_TCP, &BTreeSet::from([22]));
     found.refusals
 }
 

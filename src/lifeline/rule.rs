@@ -1,8 +1,8 @@
-//! One rule of nftables as nft(8) prints it in JSON: whom it lets in, and by what.
+//! One rule of nftables as nft(8) prints it in JSON: the packets that it accepts or refuses, and its conditions.
 
 use serde_json::Value;
 
-/// One rule of `nft -j`.
+/// A rule in the output of `nft -j`.
 pub(super) struct Rule<'a>(&'a Value);
 
 impl<'a> Rule<'a> {
@@ -10,7 +10,7 @@ impl<'a> Rule<'a> {
         Rule(rule)
     }
 
-    /// As it is listed.
+    /// Returns the rule's JSON.
     pub(super) fn listed(&self) -> &'a Value {
         self.0
     }
@@ -33,7 +33,7 @@ impl<'a> Rule<'a> {
         self.has(&["drop", "reject"])
     }
 
-    /// A match by port of the protocol; `th` is that of any.
+    /// True if the rule matches the port in this field; `th` stands for the header of any transport protocol.
     pub(super) fn names_port(&self, protocol: &str, field: &str, port: u16) -> bool {
         self.matches().any(|m| {
             let payload = &m["left"]["payload"];
@@ -42,7 +42,7 @@ impl<'a> Rule<'a> {
         })
     }
 
-    /// It lets in what this host says to itself.
+    /// True if the rule accepts all packets that this host sends to itself.
     pub(super) fn accepts_loopback(&self) -> bool {
         let interfaces = ["iif", "iifname", "oif", "oifname"];
         let of_interface = |m: &Value| interfaces.iter().any(|key| m["left"]["meta"]["key"] == *key);
@@ -50,7 +50,7 @@ impl<'a> Rule<'a> {
         named && self.has(&["accept"]) && self.conditions() == 1
     }
 
-    /// It lets in whatever is untracked.
+    /// True if the rule accepts all untracked packets.
     pub(super) fn accepts_untracked(&self) -> bool {
         let states = self.states();
         let named = states.iter().any(|(negated, states)| states.contains(&"untracked") != *negated);
@@ -58,19 +58,19 @@ impl<'a> Rule<'a> {
         matched || (self.conditions() == 0 && self.vmap_says("untracked", "accept"))
     }
 
-    /// It refuses whatever reaches it.
+    /// True if the rule refuses every packet that reaches it.
     pub(super) fn refuses_all(&self) -> bool {
         let unconditional = ["counter", "log", "drop", "reject"];
         self.refuses() && self.expressions().all(|e| unconditional.iter().any(|key| e.get(key).is_some()))
     }
 
-    /// How much it asks for beside a map of verdicts.
+    /// Returns the number of conditions beside a map of verdicts.
     fn conditions(&self) -> usize {
         let asking = ["match", "xt", "limit"];
         self.expressions().filter(|e| asking.iter().any(|key| e.get(key).is_some())).count()
     }
 
-    /// Whether it stands in a chain.
+    /// True if the rule is in this chain.
     pub(super) fn is_in(&self, chain: &Value) -> bool {
         let rule = self.0;
         chain["name"] == rule["chain"] && chain["table"] == rule["table"] && chain["family"] == rule["family"]
@@ -80,7 +80,7 @@ impl<'a> Rule<'a> {
         self.expressions().filter_map(|expression| expression.get("match"))
     }
 
-    /// Right sides of `ct state`, with whether they are what must not be.
+    /// Returns the states of each `ct state` condition, with true if the condition is negated.
     fn states(&self) -> Vec<(bool, Vec<&'a str>)> {
         let of_state = self.matches().filter(|m| m["left"]["ct"]["key"] == "state");
         of_state.map(|m| (m["op"] == "!=", words(&m["right"]))).collect()
@@ -100,7 +100,7 @@ impl<'a> Rule<'a> {
         (matched && self.refuses()) || self.vmap_says("invalid", "drop")
     }
 
-    /// `ct state vmap { invalid : drop, … }`.
+    /// True if the rule has a map such as `ct state vmap { invalid : drop, … }` with this verdict for `state`.
     fn vmap_says(&self, state: &str, verdict: &str) -> bool {
         let maps = self.expressions().filter_map(|expression| expression.get("vmap"));
         let of_state = maps.filter(|map| map["key"]["ct"]["key"] == "state");
@@ -109,7 +109,7 @@ impl<'a> Rule<'a> {
     }
 }
 
-/// Words of a right side: one, a list, a set.
+/// Returns the words of a right side: one, a list, a set.
 pub(super) fn words(right: &Value) -> Vec<&str> {
     match right {
         Value::String(word) => vec![word],
@@ -119,7 +119,8 @@ pub(super) fn words(right: &Value) -> Vec<&str> {
     }
 }
 
-/// Whether a right side holds a port: a number, a range, a set of these. A named set (`@name`) holds none here.
+/// True if a right side contains the port: as a number, in a range, in a set of these. A named set (`@name`) contains
+/// none here.
 pub(super) fn holds(right: &Value, port: u16) -> bool {
     let number = |value: &Value| value.as_u64();
     match right {
@@ -140,7 +141,7 @@ pub(super) fn holds(right: &Value, port: u16) -> bool {
     }
 }
 
-/// A name in a ruleset.
+/// Returns a name in a ruleset, `?` if it is no text.
 pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }

@@ -1,4 +1,4 @@
-//! What the other files of a tree say of the same values, in the order in which they are read at boot.
+//! Lines of other files of a tree that set the same values, in the order in which they are read at boot.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -15,18 +15,18 @@ const MODPROBE_DIRECTORIES: [&str; 5] =
     ["etc/modprobe.d", "run/modprobe.d", "usr/local/lib/modprobe.d", "usr/lib/modprobe.d", "lib/modprobe.d"];
 const UFW: &str = "etc/ufw/sysctl.conf";
 
-/// One line that sets something of ours.
+/// A line that sets a value of connection tracking.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Line {
     path: PathBuf,
     number: u32,
     text: String,
-    /// After `nf_conntrack_`.
+    /// Name of the value without `nf_conntrack_`.
     name: String,
     value: String,
 }
 
-/// The lines of a tree, in order.
+/// Lines of a tree, in the order in which they are read.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,
@@ -39,7 +39,7 @@ impl Tree {
         let image = Image::new(Root(root.into()));
         let mut files = sysctl_files::files(&image);
         files.retain(|file| file.applied_by != AppliedBy::Nobody);
-        // Applied when ufw starts, after sysctl.d (IPT_SYSCTL of /etc/default/ufw).
+        // The file of ufw is applied when ufw starts, after sysctl.d (IPT_SYSCTL of /etc/default/ufw).
         let enabled = image.read("etc/ufw/ufw.conf").map(|text| text.text).unwrap_or_default();
         if enabled.lines().any(|line| line.trim().eq_ignore_ascii_case("ENABLED=yes")) {
             let ufw = image
@@ -55,25 +55,26 @@ impl Tree {
         }
     }
 
-    /// Whether a file of somebody else's sets it.
+    /// True if a file that is not ctctl's sets the value.
     pub(super) fn names(&self, name: &str) -> bool {
         let own = self.root.join(SYSCTL);
         self.sysctls.iter().any(|line| line.name == name && line.path != own)
     }
 
-    /// Whether the file of an earlier `persist` sets it.
+    /// True if the file of an earlier `persist` sets the value.
     pub(super) fn persisted(&self, name: &str) -> bool {
         let own = self.root.join(SYSCTL);
         self.sysctls.iter().any(|line| line.name == name && line.path == own)
     }
 
-    /// The lines that come after ours and say otherwise. `host`: those of the module too.
+    /// Returns the lines that are read after ctctl's and set another value. With `host`, lines for the module count
+    /// too.
     pub(super) fn overriding(&self, values: &[PersistedValue], host: bool) -> Vec<Overriding> {
         let wanted = |name: &str| values.iter().find(|row| row.name == name).map(|row| row.value.to_string());
         let differs = |line: &&Line| wanted(&line.name).is_some_and(|value| value != line.value);
         let later = |own: &str, line: &&Line| {
             let own = self.root.join(own);
-            // sysctl.conf and ufw's are read after all of sysctl.d, whatever they are called.
+            // The files sysctl.conf and ufw's are read after all of sysctl.d, whatever their names.
             let last = line
                 .path
                 .parent()
@@ -89,7 +90,7 @@ impl Tree {
         for line in modprobe.chain(sysctls) {
             let path = line.path.canonicalize().unwrap_or_else(|_| line.path.clone());
             let place = format!("{}:{}", path.display(), line.number);
-            // /etc/sysctl.d/99-sysctl.conf is a link to /etc/sysctl.conf.
+            // The link /etc/sysctl.d/99-sysctl.conf leads to /etc/sysctl.conf.
             if found.iter().all(|earlier| earlier.place != place) {
                 found.push(Overriding { name: line.name.clone(), place, line: line.text.clone() });
             }
@@ -98,7 +99,7 @@ impl Tree {
     }
 }
 
-/// Files in order of their names; of two with one name the first directory's counts.
+/// Returns the files in the order of their names; of two with the same name the one in the first directory counts.
 fn by_name(root: &Path, directories: &[&str]) -> Vec<PathBuf> {
     let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
     for directory in directories {
@@ -111,7 +112,8 @@ fn by_name(root: &Path, directories: &[&str]) -> Vec<PathBuf> {
     files.into_values().collect()
 }
 
-/// The lines of a file of sysctls that set something of ours, as the program that applies it reads them.
+/// Returns the lines of a sysctl file that set a value of connection tracking, as the program that applies it reads
+/// them.
 fn sysctls(root: &Path, file: &SysctlFile) -> Vec<Line> {
     let path = root.join(file.listed_as.trim_start_matches('/'));
     let ours = file.lines.iter().filter_map(|line| {
@@ -121,7 +123,7 @@ fn sysctls(root: &Path, file: &SysctlFile) -> Vec<Line> {
     ours.collect()
 }
 
-/// The same of a file of modprobe.d.
+/// Returns the lines of a file of modprobe.d that set a value of connection tracking.
 fn options(image: &Image, root: &Path, path: &Path) -> Vec<Line> {
     let below = path.strip_prefix(root).unwrap_or(path);
     let Some(text) = below.to_str().and_then(|below| image.read(below)) else { return Vec::new() };
@@ -132,9 +134,9 @@ fn options(image: &Image, root: &Path, path: &Path) -> Vec<Line> {
     ours.collect()
 }
 
-/// `options nf_conntrack … hashsize=1 …`, and what keeps the module from loading.
+/// Reads `options nf_conntrack … hashsize=1 …`, and lines that keep the module from loading.
 fn option(line: &str) -> Option<(String, String)> {
-    // A module's name has `-` for `_` too (kmod: modname_normalize).
+    // A module's name may have `-` for `_` (kmod: modname_normalize).
     let words: Vec<String> = line.split_whitespace().map(|word| word.replace('-', "_")).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {

@@ -1,4 +1,4 @@
-//! One file: what it was, what it becomes, and how it is replaced.
+//! A change of one file: its text before and after, and its replacement.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -11,24 +11,24 @@ use super::text::MARK;
 use crate::error::{Error, Exit, Result};
 use crate::model::PersistedFile;
 
-/// A file of ours is a few kilobytes.
-const MAX_BYTES: u64 = 1 << 20;
+/// Largest file of ctctl's that is read: a real one has a few kilobytes.
+const LARGEST_BYTES: u64 = 1 << 20;
 
-/// A file that is to be so.
+/// A file with its text before and after the change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Change {
     path: PathBuf,
     before: Option<String>,
     after: String,
-    /// It is not to be there any more.
-    goes: bool,
+    /// True if the file is removed.
+    removed: bool,
 }
 
 impl Change {
-    /// Looks at what is there.
+    /// Reads the file that exists now.
     ///
     /// # Errors
-    /// Exit 1 where that is not ours, or leads out of the root; 3 where it cannot be read.
+    /// Exit 1 if it is not ctctl's, or leads out of the root; 3 if it cannot be read.
     pub(super) fn find(root: &Path, path: &str, after: String) -> Result<Change> {
         let path = root.join(path);
         let foreign = |why: &str| {
@@ -48,30 +48,32 @@ impl Change {
         }
         let found = match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok(Change { path, before: None, after, goes: false });
+                return Ok(Change { path, before: None, after, removed: false });
             }
             Err(error) => return Err(failed(&path, &error)),
             Ok(found) => found,
         };
-        if !found.is_file() || found.len() > MAX_BYTES {
+        if !found.is_file() || found.len() > LARGEST_BYTES {
             return foreign("it is no file of ctctl's (a link, or something else)");
         }
         let bytes = fs::read(&path).map_err(|error| failed(&path, &error))?;
         match String::from_utf8(bytes) {
             Ok(before) if before.starts_with(MARK) => {
-                Ok(Change { path, before: Some(before), after, goes: false })
+                Ok(Change { path, before: Some(before), after, removed: false })
             }
             _ => foreign("it was not written by `ctctl persist`"),
         }
     }
 
-    /// Takes an earlier file of ours away; nothing where there is none, or somebody else's.
+    /// Removes an earlier file of ctctl's. Returns `None` if there is none, or another program's.
     ///
     /// # Errors
-    /// Exit 3 where it cannot be read.
-    pub(super) fn taking_back(root: &Path, path: &str) -> Result<Option<Change>> {
+    /// Exit 3 if the file cannot be read.
+    pub(super) fn removing(root: &Path, path: &str) -> Result<Option<Change>> {
         match Change::find(root, path, String::new()) {
-            Ok(change) => Ok(Some(Change { goes: true, ..change }).filter(|change| change.before.is_some())),
+            Ok(change) => {
+                Ok(Some(Change { removed: true, ..change }).filter(|change| change.before.is_some()))
+            }
             Err(error) if error.exit == Exit::No => Ok(None),
             Err(error) => Err(error),
         }
@@ -82,11 +84,11 @@ impl Change {
     }
 
     fn backup(&self) -> PathBuf {
-        // No `.conf` at its end: nothing at boot reads it.
+        // The name does not end in `.conf`, so that nothing reads the file at boot.
         self.path.with_extension("conf.bak")
     }
 
-    /// As the document shows it.
+    /// Returns the file's row in the document.
     pub(super) fn row(&self) -> PersistedFile {
         let path = self.path.display().to_string();
         let before = self.before.as_deref().unwrap_or_default();
@@ -95,17 +97,17 @@ impl Change {
         let (change, backup) = match (&self.before, self.unchanged()) {
             (None, _) => ("new", None),
             (Some(_), true) => ("unchanged", None),
-            (Some(_), false) if self.goes => ("removed", Some(self.backup().display().to_string())),
+            (Some(_), false) if self.removed => ("removed", Some(self.backup().display().to_string())),
             (Some(_), false) => ("changed", Some(self.backup().display().to_string())),
         };
         let diff = if self.unchanged() { String::new() } else { diff };
         PersistedFile { path, change: change.into(), diff, backup }
     }
 
-    /// Replaces the file, whole or not at all; what was there is kept. Nothing is written where nothing changes.
+    /// Replaces the file, whole or not at all, and keeps the text before. Writes nothing if nothing changes.
     ///
     /// # Errors
-    /// Exit 3, with what the file system said.
+    /// Exit 3, with the error of the file system.
     pub(super) fn write(&self) -> Result<()> {
         if self.unchanged() {
             return Ok(());
@@ -116,7 +118,7 @@ impl Change {
             Some(before) => replace(&self.backup(), before),
             None => Ok(()),
         });
-        let written = kept.and_then(|()| match self.goes {
+        let written = kept.and_then(|()| match self.removed {
             true => fs::remove_file(&self.path),
             false => replace(&self.path, &self.after),
         });
@@ -124,20 +126,20 @@ impl Change {
     }
 }
 
-/// A file beside it, fsync, rename: after a power cut there is the old text or the new one.
+/// Writes a file beside it, calls fsync, and renames it: after a power cut there is the old text or the new one.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let mut options = OpenOptions::new();
     let write = || -> io::Result<()> {
         let mut file = options.write(true).create_new(true).mode(0o644).open(&beside)?;
-        // Whatever the umask is: sysctl.d is read by everybody who asks what holds.
+        // The mode given to open(2) is subject to the umask. Everyone may read sysctl.d to see which values hold.
         file.set_permissions(Permissions::from_mode(0o644))?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&beside, path)
     };
-    // What a killed process of the same number left.
+    // A killed process with the same pid may have left this file.
     let _ = fs::remove_file(&beside);
     let written = { write }();
     if written.is_err() {

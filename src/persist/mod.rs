@@ -1,5 +1,5 @@
-//! Today's values made to hold at boot: three files, in the order in which they are read there. modules-load.d loads
-//! the module (systemd-modules-load.service), modprobe.d sizes its table as it is loaded, and sysctl.d comes after
+//! Makes today's values hold at boot, by three files, in the order in which they are read there. modules-load.d loads
+//! the module (systemd-modules-load.service), modprobe.d sizes its table as it is loaded, and sysctl.d follows
 //! (systemd-sysctl.service): a value for a module that is not loaded is not set at all.
 
 mod boot;
@@ -20,28 +20,28 @@ use boot::Tree;
 use change::Change;
 use today::Today;
 
-/// What to do, and from what.
+/// Options and paths of one call.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// Below which the files are: `/`, or a mounted image.
+    /// Root of the tree that the files are in: `/`, or a mounted image.
     pub root: PathBuf,
-    /// Show, and write nothing.
+    /// True to show the changes and write nothing.
     pub dry_run: bool,
-    /// The namespace was named: its values are not those that this machine's own files are for.
+    /// True if the operator named the namespace: this machine's own files may not be for its values.
     pub named: bool,
-    /// The agent's state of this namespace.
+    /// Directory of the state of this namespace's agent.
     pub state_dir: PathBuf,
-    /// Where the owner of max and buckets keeps what it found.
+    /// Directory in which the owner of max and buckets keeps the values that it found.
     pub host_dir: PathBuf,
-    /// The agent is to keep `nf_conntrack_events` at 1.
+    /// True if the agent should keep `nf_conntrack_events` at 1.
     pub events: bool,
 }
 
-/// Shows what changes, and writes it.
+/// Returns the changes, and writes them unless it is a dry run.
 ///
 /// # Errors
-/// Exit 1 where a file of somebody else's is in the way, 2 for a directory that is none, 3 where values cannot be read
-/// or files not be written.
+/// Exit 1 if a file that is not ctctl's is in the way, 2 if the root is no directory, 3 if values cannot be read or
+/// files cannot be written.
 pub fn run(namespace: &Namespace, order: &Order) -> Result<PersistDocument> {
     let root = order.root.canonicalize().ok().filter(|root| root.is_dir()).ok_or_else(|| {
         let why = format!("{} is no directory that can be entered", order.root.display());
@@ -66,7 +66,7 @@ pub fn run(namespace: &Namespace, order: &Order) -> Result<PersistDocument> {
     Ok(document.0)
 }
 
-/// The document and what is to be written.
+/// Returns the document and the changes to write.
 fn prepare(root: &Path, today: &Today) -> Result<(PersistDocument, Vec<Change>)> {
     let tree = Tree::read(root);
     if !today.host && ["max", "buckets"].into_iter().any(|name| tree.persisted(name)) {
@@ -80,7 +80,7 @@ fn prepare(root: &Path, today: &Today) -> Result<(PersistDocument, Vec<Change>)>
         changes.push(Change::find(root, path, text)?);
     }
     if today.built_in {
-        changes.extend(Change::taking_back(root, text::MODPROBE)?);
+        changes.extend(Change::removing(root, text::MODPROBE)?);
     }
     let header = Header { schema: 1, taken_at: clock::now_rfc3339(), netns: Default::default() };
     let document = PersistDocument {

@@ -5,13 +5,13 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use super::today::{Found, Today, all_held};
+use super::today::{CurrentValue, Today, all_held};
 use super::{Order, prepare, text};
 use crate::journal::{Baseline, Held};
 use crate::model::{Netns, PersistDocument, Value};
 
-fn found(key: &str, now: u64) -> Found {
-    Found { key: format!("net.netfilter.nf_conntrack_{key}"), now, before: None }
+fn found(key: &str, now: u64) -> CurrentValue {
+    CurrentValue { key: format!("net.netfilter.nf_conntrack_{key}"), now, before: None }
 }
 
 /// Max, buckets and a timeout that are not the kernel's own, and one timeout that is.
@@ -106,7 +106,7 @@ fn again_it_changes_nothing_and_a_change_keeps_the_file_before() {
 fn what_only_an_emergency_made_is_not_written() {
     let tree = tempfile::tempdir().expect("a tree");
     let mut today = today();
-    let held = |key: &str, now, before| Found { before: Some(before), ..found(key, now) };
+    let held = |key: &str, now, before| CurrentValue { before: Some(before), ..found(key, now) };
     today.values.insert("max", held("max", 400_000, 200_000));
     today.values.insert("tcp_timeout_established", held("tcp_timeout_established", 7440, 432_000));
     today.values.insert("events", held("events", 1, 2));

@@ -1,23 +1,23 @@
-//! What stands in the three files. No date, and nothing of the moment: the same values give the same bytes.
+//! Texts of the three files. They hold no date and nothing else of the moment: the same values give the same bytes.
 
 use std::fmt::Write;
 
 use super::today::Today;
 use crate::model::{PersistedValue, TIMEOUTS};
 
-/// How a file of ours begins; what does not is somebody else's.
+/// First line of every file that ctctl writes; a file without it belongs to another program.
 pub(super) const MARK: &str = "# Written by `ctctl persist`.";
 const HEAD: &str =
     " It writes this file again when values change,\n# and keeps the file before beside it (.bak).\n";
 
-/// Read first.
+/// File that is read first: it loads the module.
 pub(super) const MODULES_LOAD: &str = "etc/modules-load.d/ctctl.conf";
-/// Read when the module is loaded.
+/// File that is read when the module is loaded.
 pub(super) const MODPROBE: &str = "etc/modprobe.d/ctctl.conf";
-/// Read after both.
+/// File that is read after the other two.
 pub(super) const SYSCTL: &str = "etc/sysctl.d/90-ctctl.conf";
 
-/// Path and text of each file that there is something to say in.
+/// Returns path and text of each file that is needed.
 pub(super) fn files(values: &[PersistedValue], today: &Today) -> Vec<(&'static str, String)> {
     let mut files = Vec::new();
     if today.host {
@@ -25,7 +25,7 @@ pub(super) fn files(values: &[PersistedValue], today: &Today) -> Vec<(&'static s
             "# The table's module, so that sysctl.d finds its values. Loading it tracks nothing by itself.\n";
         files.push((MODULES_LOAD, format!("{MARK}{HEAD}{about}nf_conntrack\n")));
     }
-    // Nobody reads modprobe.d for what is part of the kernel: there the sysctl says it.
+    // modprobe.d is not read for a module that is built in: there the sysctl sets the buckets.
     if let Some(buckets) = values.iter().find(|row| row.name == "buckets").filter(|_| !today.built_in) {
         let about = "# Buckets of the table: sized while it is empty, nobody waits for it.\n";
         let line = format!("options nf_conntrack hashsize={}\n", buckets.value);

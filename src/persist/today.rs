@@ -1,4 +1,4 @@
-//! What holds today, less what only an emergency made.
+//! The values that hold today, without those that only an emergency made.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::{clock, module};
 use crate::model::{PersistedValue, Timeout, Value};
 
-/// Switches of a namespace and the kernel's own values of them (nf_conntrack_pernet_init, nf_conntrack_tcp_init_net).
+/// Switches of a namespace, and the kernel's defaults of them (nf_conntrack_pernet_init, nf_conntrack_tcp_init_net).
 const SWITCHES: &[(&str, u64)] = &[
     ("events", 2),
     ("acct", 0),
@@ -25,32 +25,32 @@ const SWITCHES: &[(&str, u64)] = &[
     ("tcp_max_retrans", 3),
     ("timestamp", 0),
 ];
-/// One for the host.
+/// Values that exist once for the host.
 const HOST: [&str; 2] = ["buckets", "max"];
 
-/// One value of the kernel's, and its sysctl.
+/// A value of the kernel, and its sysctl.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Found {
+pub(super) struct CurrentValue {
     pub(super) key: String,
     pub(super) now: u64,
-    /// What the agent found, where it changed it.
+    /// Value that the agent found before it changed it; `None` if it did not change it.
     pub(super) before: Option<u64>,
 }
 
-/// Everything that the kernel holds.
+/// Values that the kernel holds now.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Today {
-    pub(super) values: BTreeMap<&'static str, Found>,
-    /// Max and buckets are this namespace's to set.
+    pub(super) values: BTreeMap<&'static str, CurrentValue>,
+    /// True if this namespace may set max and buckets.
     pub(super) host: bool,
-    /// nf_conntrack is part of the kernel: nothing is loaded, and modprobe.d not read.
+    /// True if nf_conntrack is built into the kernel: nothing is loaded, and modprobe.d is not read.
     pub(super) built_in: bool,
-    /// The agent keeps events at 1.
+    /// True if the agent keeps events at 1.
     pub(super) events: bool,
 }
 
 impl Today {
-    /// Of the calling thread's namespace.
+    /// Reads the values of the calling thread's namespace.
     pub(super) fn read(kernel: &Root, namespace: &Namespace, order: &Order) -> Result<Today> {
         let sysctls = ConntrackSysctls::open_at(kernel.clone())?;
         let (boot_id, inode) = (clock::boot_id(), namespace.netns().inode);
@@ -63,7 +63,8 @@ impl Today {
         })
     }
 
-    /// What has to stand in a file: what is not the kernel's own value already, and what another file sets.
+    /// Returns the values that a file has to set: those that differ from the kernel's default, and those that another
+    /// file sets.
     pub(super) fn worth_writing(&self, set_by_others: impl Fn(&str) -> bool) -> Vec<PersistedValue> {
         let default = |name: &str| {
             let switch = SWITCHES.iter().find(|(switch, _)| *switch == name).map(|(_, value)| *value);
@@ -76,7 +77,7 @@ impl Today {
         rows.filter(|row| default(&row.name) != Some(row.value) || set_by_others(&row.name)).collect()
     }
 
-    fn row(&self, name: &str, found: &Found) -> PersistedValue {
+    fn row(&self, name: &str, found: &CurrentValue) -> PersistedValue {
         let now = found.now;
         let (value, reason) = match found.before {
             Some(_) if name == "events" && self.events && now == 1 => (
@@ -97,7 +98,7 @@ impl Today {
         }
     }
 
-    /// What the files cannot say.
+    /// Returns sentences on what the files cannot set.
     pub(super) fn notes(&self, values: &[PersistedValue]) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.host {
@@ -114,7 +115,7 @@ impl Today {
         notes
     }
 
-    /// The sysctl of a value.
+    /// Returns the sysctl of a value, empty if it is unknown.
     pub(super) fn key(&self, name: &str) -> &str {
         self.values.get(name).map_or("", |found| &found.key)
     }
@@ -124,39 +125,40 @@ fn read(
     sysctls: &ConntrackSysctls,
     held: &BTreeMap<Value, Held>,
     host: bool,
-) -> BTreeMap<&'static str, Found> {
+) -> BTreeMap<&'static str, CurrentValue> {
     let names = SWITCHES.iter().map(|(name, _)| *name).chain(Timeout::all().map(Timeout::name));
     let names = names.chain(HOST.into_iter().filter(|_| host));
     let found = names.filter_map(|name| {
         let now = sysctls.read(name).ok()?;
         let held = Value::named(name).and_then(|value| held.get(&value));
         let before = held.filter(|held| held.owns(now) && held.found != now);
-        Some((name, Found { key: sysctls.key(name)?, now, before: before.map(|held| held.found) }))
+        Some((name, CurrentValue { key: sysctls.key(name)?, now, before: before.map(|held| held.found) }))
     });
     found.collect()
 }
 
-/// What agents changed: the values of this namespace, and those of the host.
+/// Returns the values that agents changed: those of this namespace, and those of the host.
 pub(super) fn all_held(order: &Order, boot_id: &str, inode: u64) -> Result<BTreeMap<Value, Held>> {
     let mut held = held(&order.state_dir, boot_id, inode)?;
     held.extend(held_of_host(&order.host_dir, boot_id)?);
     Ok(held)
 }
 
-/// What the agent of this namespace changed: its baseline, or else what its journal says.
+/// Returns the values that the agent of this namespace changed: from its baseline, or without one from its journal.
 fn held(dir: &Path, boot_id: &str, inode: u64) -> Result<BTreeMap<Value, Held>> {
     readable(dir)?;
     Ok(Baseline::peek(dir, boot_id, inode)
         .map_or_else(|| trail(dir, boot_id, inode), |baseline| baseline.values))
 }
 
-/// Max and buckets as their first owner found them, whichever namespace it watches. The file belongs to none: inode 0.
+/// Returns max and buckets as their first owner found them, whichever namespace it watches. The file belongs to no
+/// namespace, so it has inode 0.
 fn held_of_host(dir: &Path, boot_id: &str) -> Result<BTreeMap<Value, Held>> {
     readable(dir)?;
     Ok(Baseline::peek(dir, boot_id, 0).map(|baseline| baseline.values).unwrap_or_default())
 }
 
-/// Without the baseline nobody knows which values are the agent's.
+/// Checks that the baseline can be read, if it exists: only it tells which values the agent changed.
 fn readable(dir: &Path) -> Result<()> {
     let path = dir.join("baseline.json");
     match std::fs::File::open(&path) {

@@ -354,7 +354,7 @@ mod tests {
         examples(&Arguments::command(), "");
     }
 
-    /// Of every command, however deep: an example that calls it by its whole name, and that clap takes.
+    /// Checks that every command, at any depth, has an example with its whole name that clap accepts.
     fn examples(above: &clap::Command, path: &str) {
         for command in above.get_subcommands() {
             let path = format!("{path} {}", command.get_name());

@@ -115,7 +115,7 @@ mod tests {
                 "paused until `ctctl resume`; see ctctl top-sources -n 5.",
                 format!("paused until `ctctl {options} resume`; see ctctl {options} top-sources -n 5."),
             ),
-            // Not a command, or one of no place.
+            // Text that is no command, and commands that concern no namespace.
             ("an agent of ctctl under pressure", "an agent of ctctl under pressure".into()),
             ("see `ctctl status --help`", "see `ctctl status --help`".into()),
             ("ctctl simulate --list", "ctctl simulate --list".into()),

@@ -12,7 +12,7 @@ use crate::survey;
 /// Time for which new entries are listened to where no agent has counted them.
 pub const LISTEN: Duration = Duration::from_secs(2);
 
-/// A question about who fills the table, with the entries that it is about.
+/// A question about the sources (or other groups) that fill the table, and the entries that count for it.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct RankingQuery {
     /// Grouping, rank, prefix lengths and number of rows.

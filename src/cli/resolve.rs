@@ -97,7 +97,7 @@ mod tests {
     fn canned(address: IpAddr) -> Option<String> {
         match address.to_string().as_str() {
             "10.0.0.1" => Some("one.example".into()),
-            // A resolver without a name for it.
+            // A resolver may return the address if it has no name for it.
             "10.0.0.2" => Some("10.0.0.2".into()),
             "10.0.0.3" => loop {
                 std::thread::park();
@@ -119,7 +119,7 @@ mod tests {
         let began = Instant::now();
         let ask =
             |resolver: &mut Resolver, wait| resolver.names_within(["10.0.0.3", "10.0.0.1"].into_iter(), wait);
-        // Long enough for the one that answers; the other keeps the table for no longer.
+        // The address with a name may need several rounds; the silent one delays no round beyond its 50 ms.
         let mut names = ask(&mut resolver, Duration::from_millis(50));
         while names[1].is_none() && began.elapsed() < Duration::from_secs(20) {
             names = ask(&mut resolver, Duration::from_millis(50));

@@ -146,7 +146,7 @@ mod tests {
             ("/proc/8/ns/net", status.entries, status.limit)
         );
         assert_eq!(row.usage_percent, status.usage_percent);
-        // Nothing leads to it but the agent.
+        // Only the agent leads to this namespace.
         status.header.netns = Netns { name: None, inode: 9 };
         hear(&mut all, &status, Path::new("/s"));
         assert!(all.namespaces.iter().any(|row| row.spec == "net-9"));
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(missing(&document(&[(7, 1)])), None);
         assert!(missing(&document(&[])).is_some_and(|error| error.why.contains("no namespace has")));
         let mut all = document(&[(7, 1)]);
-        // Its namespace is mostly one that others live in.
+        // A hidden process is mostly in a namespace that other processes show.
         all.hidden_processes = 1;
         assert_eq!(missing(&all), None);
         all.refused = vec!["/run/netns/a: no".into(), "b".into()];

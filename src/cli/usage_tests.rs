@@ -86,7 +86,7 @@ fn what_other_tools_write_is_answered_with_what_is_written_here() {
     }
 }
 
-/// What a finger does to a word: two letters swapped, one left out, one twice.
+/// Typos of a word: two letters swapped, one left out, one twice.
 fn typos(word: &str) -> Vec<String> {
     let letters: Vec<char> = word.chars().collect();
     let mut found = Vec::new();
@@ -102,7 +102,7 @@ fn typos(word: &str) -> Vec<String> {
     found
 }
 
-/// The word itself, or another that is as near, is the hint of every typo that is not itself a right word.
+/// The hint for every typo that is no valid word is the word itself, or another with as few edits.
 fn answered(before: &[&str], mark: &str, word: &str, among: &[String]) {
     for typo in typos(word).into_iter().filter(|typo| !among.contains(typo)) {
         let wrong = format!("{mark}{typo}");

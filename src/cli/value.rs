@@ -60,7 +60,7 @@ pub fn lasting(text: &str) -> Result<u64, BadValue> {
     }
 }
 
-/// Longest time that `doctor` watches counters, in seconds: nobody waits for more than an hour.
+/// Longest time that `doctor` watches counters, in seconds: an hour is more than a person waits.
 const LONGEST_SAMPLE_SECONDS: u64 = 3600;
 
 /// Reads the time for which `doctor` watches counters, in seconds.
@@ -130,7 +130,7 @@ pub fn port(text: &str) -> Result<u16, BadValue> {
     port.ok_or_else(|| BadValue { why: "not a port".into(), hint: PORT_HINT })
 }
 
-/// Largest number of seeds of one `--seed`: nobody reads the results of more.
+/// Largest number of seeds of one `--seed`: more results than a person reads.
 const MOST_SEEDS: u64 = 1000;
 
 /// Reads the seeds of `7`, or of `1..20` with both ends.

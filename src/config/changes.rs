@@ -43,7 +43,7 @@ mod tests {
             let [change] = told.as_slice() else { panic!("{text}: {told:?}") };
             assert_eq!(change.key, format!("[{table}] {key}"));
             assert!(change.old != change.new && !change.old.is_empty(), "{change:?}");
-            // What is shown is what could be written.
+            // The value shown could be written into the file.
             let again = parse(&format!("[{table}]\n{key} = {}\n", change.new), "f");
             assert_eq!(again.as_ref(), Ok(&set), "{change:?}");
             assert_eq!(changes(&set, &set), []);

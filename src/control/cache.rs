@@ -1,5 +1,4 @@
-//! AnswerCache that are kept for a moment, so that many clients with the same question cost the agent's other threads
-//! one.
+//! Answers that are kept for a moment, so that many clients with the same question cost the agent's other threads one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -137,7 +136,7 @@ mod tests {
 
     const KEEP: Duration = Duration::from_secs(60);
 
-    /// Counts what it is asked; each answer takes `takes`.
+    /// A service that counts its questions; each answer takes `takes`.
     #[derive(Default)]
     struct Counting {
         asked: AtomicUsize,

@@ -205,13 +205,13 @@ pub struct Caller {
     pub pid: Option<u32>,
 }
 
-/// AnswerCache calls. Each call gets the variant of [`Reply`] that is named after it.
+/// Answers calls. Each call gets the variant of [`Reply`] that is named after it.
 pub trait Service: Send + Sync + 'static {
-    /// AnswerCache one call. After [`Limits::answer`] the future is dropped, wherever it stands; work that must be
-    /// finished belongs to the agent's other threads.
+    /// Answers one call. After [`Limits::answer`] the future is dropped, wherever it stands; work that must be finished
+    /// belongs to the agent's other threads.
     fn answer(&self, call: Call) -> Answer;
 
-    /// AnswerCache one call that changes something, which `caller` asked for and is allowed to.
+    /// Answers one call that changes something, which `caller` asked for and is allowed to.
     fn change(&self, call: Call, caller: Caller) -> Answer {
         let _ = caller;
         self.answer(call)

@@ -86,8 +86,8 @@ impl Default for Limits {
     }
 }
 
-/// AnswerCache on `listener` until `stop` becomes true or its sender is gone. Returns when every connection has ended.
-/// To be called on a runtime with I/O and time; never blocks it.
+/// Answers on `listener` until `stop` becomes true or its sender is gone. Returns when every connection has ended. To
+/// be called on a runtime with I/O and time; never blocks it.
 pub async fn serve(
     listener: UnixListener,
     service: Arc<dyn Service>,
@@ -227,7 +227,7 @@ impl Connection {
         }
     }
 
-    /// AnswerCache one request. An error ends the connection.
+    /// Answers one request. An error ends the connection.
     async fn respond(&mut self, message: &[u8]) -> io::Result<()> {
         let Request { asked, more, oneway } = schema::decode(message).map_err(invalid)?;
         if let Some(wait) = self.permit.account.as_ref().map(Account::wait).filter(|wait| !wait.is_zero()) {

@@ -54,7 +54,7 @@ impl Budget {
     }
 }
 
-/// The budget of one user, within the budget that all such users share: many user ids do not get more than one.
+/// The budget of one user, within the budget that all users without rights share: many user ids get no more than one.
 #[derive(Clone, Debug)]
 pub(super) struct Account {
     own: Arc<Mutex<Budget>>,
@@ -165,7 +165,7 @@ mod tests {
         assert!((budget.wait(began).as_secs_f64() - 1.0).abs() < 1e-6);
         assert!((budget.wait(at(0.4)).as_secs_f64() - 0.6).abs() < 1e-6);
         assert_eq!(budget.wait(at(1.01)), Duration::ZERO);
-        // A clock that is read out of order gives nothing twice.
+        // Time that is read out of order is not earned twice.
         assert_eq!(budget.wait(began), Duration::ZERO);
         budget.settle(at(1e6));
         assert_eq!(budget.spent_seconds, 0.0, "nothing is saved up");
@@ -180,7 +180,7 @@ mod tests {
             let at = began + Duration::from_secs_f64(now);
             let wait = budget.wait(at);
             if wait.is_zero() {
-                // Up to 10 ms each.
+                // Each call takes up to 10 ms.
                 let work = 0.001 * f64::from(1 + (spent * 1000.0) as u32 % 10);
                 budget.charge(Duration::from_secs_f64(work), at);
                 spent += work;

@@ -41,7 +41,7 @@ fn a_port_that_is_let_in_without_state_is_no_obstacle() {
         json!([port(json!(22)), {"accept": null}]),
     ];
     assert_eq!(nft("input", "drop", &usual), Obstacles::default());
-    // By state for one network and without it for another: a way in is left.
+    // One network is let in by state and another without it: clients of that one still come in.
     let both = [
         json!([port(json!({"set": [80, 22]})), state("in", json!("new")), {"accept": null}]),
         json!([port(json!({"set": [{"range": [20, 30]}]})), {"accept": null}]),
@@ -68,7 +68,7 @@ fn who_is_let_in_by_state_alone_would_be_locked_out() {
         let found = nft("input", "accept", &[rule]);
         assert!(found.refusals[0].contains("drops what is untracked"), "{found:?}");
     }
-    // Of another service alone.
+    // The rule is about another service only.
     let other = json!([state("!=", json!("new")), port(json!(9)), {"drop": null}]);
     assert_eq!(nft("input", "accept", &[other]), Obstacles::default());
     let found = nft("prerouting", "accept", &[json!([port(json!(22)), {"dnat": {"addr": "10.0.0.2"}}])]);
@@ -117,7 +117,7 @@ fn both_ends_of_datagrams_are_looked_for_where_they_have_their_port() {
     assert!(way_in(client, json!([of("udp", "sport"), {"accept": null}])));
     assert!(way_in(itself, lo.clone()));
     assert!(way_in(client, json!([state("in", json!("untracked")), {"accept": null}])));
-    // The other protocol's port, the other end's, what is not from itself, and one end alone.
+    // Not enough: the port of the other protocol, of the other end, of packets not from this host, or of one end only.
     assert!(!way_in(server, json!([of("tcp", "dport"), {"accept": null}])));
     assert!(!way_in(client, json!([of("udp", "dport"), {"accept": null}])));
     assert!(!way_in(server, lo));

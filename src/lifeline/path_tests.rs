@@ -1,4 +1,4 @@
-//! Whole rulesets: who comes through tracked, and would not untracked.
+//! Whole rulesets: packets that pass while they are tracked, and would not pass untracked.
 
 use std::collections::BTreeSet;
 

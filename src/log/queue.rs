@@ -58,7 +58,7 @@ pub(super) struct QueueLayer(SyncSender<Item>);
 /// Receiving end of the queue, before the writing thread starts.
 pub(super) struct QueueReader(Receiver<Item>);
 
-/// QueueLayer that are queued. Dropping it waits until they are written, for half a second at most.
+/// Lines that are queued. Dropping it waits until they are written, for half a second at most.
 #[derive(Default)]
 pub struct Pending(Option<SyncSender<Item>>);
 

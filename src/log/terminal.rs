@@ -1,4 +1,4 @@
-//! QueueLayer for a person at a terminal: time, level, sentence.
+//! Lines for a person at a terminal: time, level, sentence.
 
 use std::fmt::{self, Write};
 use std::sync::OnceLock;

@@ -35,7 +35,7 @@ fn child() {
     }
     if many > 0 {
         println!("dropped {}", dropped());
-        // Whoever started this reads on, or does not.
+        // The parent reads on, or does not.
         let _ = io::stdin().read_line(&mut String::new());
         tracing::info!("after");
     }
@@ -122,7 +122,8 @@ fn a_reader_that_left_is_no_error() {
     }
 }
 
-/// A child that logs ten times what the queue holds into a pipe that nobody reads, and has said how much it dropped.
+/// A child that logs ten times as many lines as the queue holds into a pipe that is not read, and reported how many it
+/// dropped.
 fn unread(format: &str) -> (std::process::Child, io::PipeReader, impl Read) {
     let (reader, writer) = io::pipe().unwrap();
     let mut command = command(&[("LOG_TEST_FORMAT", format), ("LOG_TEST_LINES", "10000")]);
@@ -140,7 +141,7 @@ fn unread(format: &str) -> (std::process::Child, io::PipeReader, impl Read) {
     (child, reader, said)
 }
 
-/// All that it says once it is read at last.
+/// Everything that the child writes once its pipe is read.
 fn read_on(mut child: std::process::Child, reader: io::PipeReader) -> Vec<String> {
     let mut lines = io::BufReader::new(reader).lines().map(Result::unwrap);
     let mut read: Vec<String> = Vec::new();

@@ -1,4 +1,4 @@
-//! Trees of fixtures: what is written, what is left alone, what comes later.
+//! Trees of fixtures: files that are written, files that are left alone, and files that are read later.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -128,7 +128,7 @@ fn what_any_owner_of_the_hosts_values_found_is_known() {
         baseline.save(dir).expect("saved");
     };
     baseline(state.path(), 7, Value::named("udp_timeout").expect("a timeout"), 30);
-    // It belongs to no namespace.
+    // The file belongs to no namespace.
     baseline(host.path(), 0, Value::Max, 200_000);
     let order = Order {
         root: "/".into(),
@@ -179,7 +179,7 @@ fn a_file_that_comes_later_is_named_and_left_as_it_is() {
         ("tcp_timeout_established", "/etc/ufw/sysctl.conf:1"),
     ];
     assert_eq!(found, wanted.map(|(name, place)| (name.to_owned(), place)));
-    // An earlier file sets it otherwise: the kernel's own value has to be said.
+    // An earlier file sets another value, so the kernel's default has to be written.
     assert!(lines(root, text::SYSCTL).contains(&"net.netfilter.nf_conntrack_udp_timeout = 30".to_owned()));
     let after = snapshot(root);
     foreign.iter().for_each(|(path, text)| assert_eq!(after.get(path), Some(text), "{path} was touched"));
@@ -222,7 +222,7 @@ fn built_into_the_kernel_the_buckets_are_a_sysctl_and_elsewhere_host_values_are_
     assert_eq!(lines(tree.path(), text::SYSCTL)[0], "net.netfilter.nf_conntrack_buckets = 25600");
     assert!(document.notes[0].contains("nf_conntrack.hashsize=25600"), "{:?}", document.notes);
     assert!(!tree.path().join(text::MODPROBE).exists(), "nothing reads it there");
-    // One of before is taken back and kept beside it; somebody else's stays.
+    // A file of an earlier run is removed and kept as a backup; one of another program stays.
     let tree = tempfile::tempdir().expect("a tree");
     persist(tree.path(), &today());
     let ours = tree.path().join(text::MODPROBE);

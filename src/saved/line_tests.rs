@@ -204,7 +204,7 @@ fn other_words_before_a_line_are_no_prefix() {
     {
         assert_eq!(why_not(&format!("{event}{UDP_LINE}")), EVENT);
     }
-    // Events have no use=, and say who made them.
+    // Events have no use=, and name the program that caused them.
     let by_hand = "[UPDATE] udp 17 200 src=10.1.0.2 dst=192.0.2.9 sport=1 dport=53 [UNREPLIED] src=192.0.2.9 dst=10.1.0.2 \
         sport=53 dport=1 mark=0 id=2319315041 [USERSPACE] portid=27458 progname=a tcp";
     assert_eq!(why_not(by_hand), EVENT);
@@ -367,7 +367,7 @@ fn open_vswitch_tells_no_status_unless_asked() {
     assert!(entry(line, false).is_err() && entry(&line[..line.len() - 20], true).is_err());
 }
 
-/// Forms of one UDP entry, each with a way to end.
+/// Returns the line of one UDP entry in four forms.
 fn forms(source: u32, port: u16, reply: bool) -> Vec<String> {
     let (from, unreplied) = (std::net::Ipv4Addr::from(source), if reply { "" } else { "[UNREPLIED] " });
     let plain = format!(
@@ -396,7 +396,7 @@ proptest! {
         let _ = entry(&line, ended);
     }
 
-    /// Whatever stands before it, a line is the entry that it shows or none: never another one.
+    /// After any prefix, a line is read as the entry that it shows, or as none: never as another one.
     #[test]
     fn a_line_with_anything_before_it_is_right_or_unreadable(
         source in any::<u32>(), port in any::<u16>(), reply in any::<bool>(), which in 0_usize..4,
@@ -410,7 +410,8 @@ proptest! {
         }
     }
 
-    /// A line that ends early, by itself or in the next one, is no entry but for what does not count.
+    /// A line that is cut, or cut and joined with the next, is no entry, unless only fields without meaning here are
+    /// cut.
     #[test]
     fn a_line_that_is_cut_is_right_or_unreadable(
         source in any::<u32>(), port in any::<u16>(), which in 0_usize..4, next in 0_usize..4, cut in any::<prop::sample::Index>(),

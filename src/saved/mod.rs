@@ -148,7 +148,7 @@ mod tests {
         text.extend(vec![b'x'; 3 * LONGEST_LINE as usize]);
         text.extend(b"\n\n");
         text.extend(udp("10.0.0.2").bytes());
-        // Without its newline, as a file that was cut may end.
+        // The last line has no newline, as in a file that was cut.
         text.extend(udp("10.0.0.1").trim_end().bytes());
         let read = read(&text);
         assert_eq!((read.ranking.entries, read.ranking.total), (3, 2));

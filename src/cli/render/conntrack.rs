@@ -172,7 +172,7 @@ mod tests {
         Tuple { source: address(source), destination: address(destination), protocol, l4 }
     }
 
-    /// What no test can make on a kernel without flowtables, security modules and DCCP.
+    /// Checks fields that a kernel without flowtables, security modules and DCCP does not produce.
     #[test]
     fn what_is_rare_has_its_place() {
         let ports = L4::Ports { source: 1, destination: 2 };

@@ -50,7 +50,7 @@ fn v_shows_the_rest() {
     }
 }
 
-/// A gateway of which as much is to be said as can be.
+/// A gateway with a value for every line that `status` may show.
 fn pressed() -> StatusDocument {
     let mut status = canned::status();
     let long = "a sentence that goes on for much longer than a line of a terminal has room for, as those of relief do";
@@ -160,7 +160,7 @@ Last actions
 fn without_an_agent_the_text_says_where_it_was_read() {
     let mut status = canned::status();
     (status.agent, status.new_per_second, status.net_growth_per_second) = (None, None, None);
-    // Foreseen from growth, which is not known either.
+    // The time until full is derived from growth, which is unknown too.
     status.seconds_to_full = None;
     let text = drawn(Some(80), 0, &status);
     assert!(text.contains("    Agent: no agent on /run/ctctl/host.sock; read from the kernel\n"), "{text}");

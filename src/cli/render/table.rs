@@ -72,7 +72,7 @@ fn line<R>(shown: &[(&Column<R>, usize)], text: impl Fn(&Column<R>) -> String) -
             line.push_str("  ");
         }
         let text = text(column);
-        // Padding is made by hand: that of `format!` panics over a width of 65535.
+        // The padding of `format!` panics over a width of 65535.
         let pad = " ".repeat(width.saturating_sub(text.chars().count()));
         let (before, after) =
             if column.right { (pad.as_str(), text.as_str()) } else { (text.as_str(), pad.as_str()) };

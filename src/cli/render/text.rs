@@ -92,7 +92,7 @@ pub fn clipped(text: &str, width: usize) -> (Cow<'_, str>, bool) {
     }
     let room = width.saturating_sub(END.len());
     let end = text.char_indices().nth(room).map_or(text.len(), |(at, _)| at);
-    // A first word that does not fit is cut: unlike an address, half a word of a sentence misleads nobody.
+    // A first word that does not fit is cut: unlike an address, half a word does not mislead.
     let head = if text[end..].starts_with(' ') { Some(&text[..end]) } else { None };
     let head = head.or_else(|| text[..end].rsplit_once(' ').map(|(head, _)| head)).unwrap_or(&text[..end]);
     (Cow::Owned(format!("{}{END}", head.trim_end_matches([' ', ',', ':', ';']))), true)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::cli::prefix;
 use crate::model::{SortBy, SourceRow};
 
-/// Largest number of lines in the list: nobody scrolls further.
+/// Largest number of lines in the list: more than an operator scrolls through.
 pub const MOST_LINES: usize = 2000;
 /// Largest number of sources shown below one prefix.
 const MOST_MEMBERS: usize = 200;

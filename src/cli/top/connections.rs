@@ -12,7 +12,8 @@ use crate::cli::render::entry;
 use crate::cli::render::quantity::UNKNOWN;
 use crate::model::{Class, Entry, EntryId, IdleText, ShortDuration, Verdict};
 
-/// Largest number of entries that are kept, the first ones in the order asked for: nobody scrolls further.
+/// Largest number of entries that are kept, the first ones in the order asked for: more than an operator scrolls
+/// through.
 pub const MOST_ROWS: usize = 1000;
 
 /// Keys that connections are sorted by.

@@ -31,7 +31,7 @@ const USAGE_INTERVAL: Duration = Duration::from_secs(1);
 const SOURCES_INTERVAL: Duration = Duration::from_secs(2);
 /// Bound on the work of counting: after a count the thread rests for at least this many times its duration.
 pub const IDLE_SHARE: u32 = 10;
-/// Largest number of sources asked for if they are not folded: more than anybody scrolls through.
+/// Largest number of sources asked for if they are not folded: more than an operator scrolls through.
 const MOST_SOURCES: usize = 1000;
 /// Longest wait for the last drawing after a signal: a terminal that takes no more output must not keep the process.
 const LAST_OUTPUT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -232,7 +232,7 @@ impl Growth {
             let per_second = (status.entries as f64 - *entries as f64) / (now - then);
             status.net_growth_per_second = Some(per_second);
             let left = status.limit.saturating_sub(status.entries) as f64;
-            // At less than one entry in ten seconds the time until the table is full is longer than anybody waits for.
+            // At less than one entry in ten seconds the time until the table is full is too long to matter.
             let is_full = status.limit > 0 && status.entries >= status.limit;
             status.seconds_to_full = match is_full {
                 true => Some(0.0),

@@ -1,4 +1,5 @@
-//! Contents of the screen, and the effect of each key on it. Pure: it reads no clock, draws nothing and asks nobody.
+//! Contents of the screen, and the effect of each key on it. Pure: it reads no clock, draws nothing and asks neither
+//! agent nor kernel.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 

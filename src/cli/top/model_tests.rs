@@ -65,7 +65,7 @@ fn the_cursor_stays_in_the_list_and_on_its_source() {
     other.lines.swap(2, 0);
     model.listing(other);
     assert_eq!(model.cursor.selected, 0);
-    // At the top it stays at the top, whoever is there.
+    // On the first line it stays there, whichever source that is.
     let mut other = listing(&Arrangement::default());
     other.lines.swap(4, 0);
     model.listing(other);
@@ -210,7 +210,7 @@ fn enter_on_a_source_shows_its_connections_and_esc_goes_back() {
     model.connections_read(read(order, 9));
     assert!(model.connections.is_none(), "what comes late is not shown");
     assert_eq!(model.cursor.selected, 1);
-    // Of a prefix the members have connections.
+    // A prefix has no connections, only the sources below it have.
     model.how.prefix = Some((24, 64));
     model.listing(listing(&model.how.clone()));
     press(&mut model, KeyCode::Home);

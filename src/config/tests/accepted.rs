@@ -1,4 +1,4 @@
-//! What is read, key by key and in every way to write it.
+//! Accepted values, key by key and in every way to write them.
 
 use std::collections::BTreeMap;
 

@@ -20,7 +20,7 @@ fn check_any(text: &str) -> std::result::Result<(), TestCaseError> {
     Ok(())
 }
 
-/// What a mutation puts in.
+/// Pieces of text that a mutation inserts.
 fn fragment() -> impl Strategy<Value = String> {
     let pieces =
         ["[", "]", "{", "}", "\"", "'", "=", ".", ",", "\n", "-", "nan", "1e999", "#", "\u{e9}", "\0"];

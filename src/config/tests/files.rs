@@ -1,4 +1,4 @@
-//! Which file is read, and what of one that cannot be.
+//! The choice of the file, and the errors of a file that cannot be read.
 
 use std::fs;
 use std::path::Path;

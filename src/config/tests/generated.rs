@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::config::{generated, known_keys, parse};
 use crate::model::{Settings, TIMEOUTS, Timeout, TimeoutSettings};
 
-/// The same text with the mark before every key taken away.
+/// The generated text without the mark before each key.
 fn uncommented() -> String {
     let bare = |line: &str| match line.strip_prefix("# ") {
         Some(key) if key.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')) => key.to_owned(),

@@ -1,4 +1,4 @@
-//! What is refused: where, in which words, with which hint.
+//! Refused texts: place, message and hint of each error.
 
 use crate::config::parse;
 use crate::error::Exit;

@@ -135,12 +135,11 @@ impl Chronicle {
 
     /// A level was left for another.
     pub fn level(&mut self, before: Level, plan: &Plan, usage: f64, now_seconds: f64) {
-        let why = plan.reasons.first().cloned().unwrap_or_default();
         let draft = Draft {
             level: Some(plan.level),
             level_before: Some(before),
             usage_before_percent: Some(usage),
-            ..Draft::new(0, RecordEvent::Level, why)
+            ..Draft::new(0, RecordEvent::Level, plan.cause.clone())
         };
         self.turned(plan.level, draft, now_seconds);
     }
@@ -168,10 +167,7 @@ impl Chronicle {
     /// critical, and done when it is within again: two records of one act, which is no `flush`, for those are counted.
     pub fn protection(&mut self, over: bool, plan: &Plan, usage: f64, now_seconds: f64) {
         let (event, why) = match over {
-            true => (
-                RecordEvent::Deferred,
-                plan.waiting.iter().find(|text| text.contains("max_percent")).cloned(),
-            ),
+            true => (RecordEvent::Deferred, plan.overprotected.clone()),
             false => (RecordEvent::Done, None),
         };
         let id = if over { self.next_id() } else { self.protection.unwrap_or(0) };

@@ -156,6 +156,8 @@ impl Pace {
 pub struct Plan {
     /// The level that it answers.
     pub level: Level,
+    /// The measurement that the level rests on, as a sentence; `reasons` begins with it.
+    pub cause: String,
     /// What the policy sees, in sentences.
     pub reasons: Vec<String>,
     /// What to do, in this order.
@@ -168,6 +170,8 @@ pub struct Plan {
     pub pace: Pace,
     /// What has to wait, in sentences (a value that cannot go back yet).
     pub waiting: Vec<String>,
+    /// How far configuration protects more of the table than `max_percent`, as a sentence; `waiting` has it too.
+    pub overprotected: Option<String>,
     /// Classes that are not flushed because too many of their flows lived, and those that are flushed again.
     pub suspensions: Vec<Suspension>,
 }
@@ -193,6 +197,12 @@ pub enum Turn {
 }
 
 impl Plan {
+    /// Names the measurement that the level rests on.
+    pub fn because(&mut self, cause: String) {
+        self.reasons.push(cause.clone());
+        self.cause = cause;
+    }
+
     /// The class is not flushed for now, whatever the pressure.
     pub fn suspends(&self, class: Class) -> bool {
         self.suspensions.iter().any(|s| s.class == class && s.turn != Turn::Ends)

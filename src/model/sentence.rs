@@ -1,6 +1,7 @@
 //! A record of the journal as a sentence: the same for the log, `status` and `history`.
 
 use super::record::{Draft, RecordEvent};
+use super::value::Value;
 
 /// What is not known.
 const UNKNOWN: &str = "-";
@@ -21,7 +22,10 @@ pub fn percent(value: f64) -> String {
 
 /// The unit behind a value of this name: timeouts are seconds.
 pub fn unit(name: Option<&str>) -> &'static str {
-    if name.is_some_and(|name| name.contains("timeout")) { " s" } else { "" }
+    match name.and_then(Value::named) {
+        Some(Value::Timeout(_)) => " s",
+        _ => "",
+    }
 }
 
 /// What happened and what it achieved, who asked for it, and why.

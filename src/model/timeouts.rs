@@ -116,6 +116,11 @@ impl Timeout {
         &TIMEOUTS[self.0 as usize]
     }
 
+    /// The kernel's tracker that has it: `tcp`, `udp`, `generic` and so on.
+    pub fn tracker(self) -> &'static str {
+        self.name().split_once("_timeout").map_or("generic", |(tracker, _)| tracker)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         self.spec().name

@@ -13,7 +13,9 @@ pub struct Ceiling {
     pub entries: u64,
     /// Memory that the table may take, in bytes.
     pub memory_budget_bytes: u64,
-    /// Which bound it is, in a sentence.
+    /// Which bound it is, as a phrase with its figures.
+    pub bound: String,
+    /// How far max may rise and by which bound, in a sentence.
     pub reason: String,
     /// The same, with figures that it can be computed from.
     pub account: String,
@@ -64,6 +66,7 @@ pub fn ceiling(snapshot: &Snapshot, settings: &Settings) -> Ceiling {
         entries,
         memory_budget_bytes,
         reason: format!("max may rise to {entries}: {why}"),
+        bound: why,
         account: format!("{entries} ({account})"),
         memory_account,
         memory_entries,

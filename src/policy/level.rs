@@ -15,8 +15,8 @@ const LOOKS: u32 = 3;
 pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
     let pressure = &settings.pressure;
     let Some(limit) = limit(snapshot, settings) else {
-        plan.reasons.push("nf_conntrack_max is 0: the kernel sets no limit, so there is no pressure".into());
         (memory.level, memory.relieving) = (Level::Normal, false);
+        plan.because("nf_conntrack_max is 0: the kernel sets no limit, so there is no pressure".into());
         return;
     };
     let usage = usage_percent(snapshot, settings);
@@ -24,39 +24,33 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
     let target = share(limit, pressure.target_percent);
     let dropped = refused(snapshot, memory);
     let foreseen = foresee(snapshot, memory, settings);
-    let level = if usage >= pressure.critical_percent {
-        plan.reasons.push(format!("{at}, at or over critical_percent {}", pressure.critical_percent));
-        Level::Critical
+    let (level, cause) = if usage >= pressure.critical_percent {
+        (Level::Critical, format!("{at}, at or over critical_percent {}", pressure.critical_percent))
     } else if dropped > 0 && usage >= pressure.high_percent {
         let why =
             format!("{at} and {dropped} packets more were dropped for want of room since the last look");
-        plan.reasons.push(why);
-        Level::Critical
+        (Level::Critical, why)
     } else if memory.level == Level::Critical && usage >= pressure.high_percent {
-        plan.reasons
-            .push(format!("{at}, still at or over high_percent {} after critical", pressure.high_percent));
-        Level::Critical
+        (
+            Level::Critical,
+            format!("{at}, still at or over high_percent {} after critical", pressure.high_percent),
+        )
     } else if usage >= pressure.high_percent {
-        plan.reasons.push(format!("{at}, at or over high_percent {}", pressure.high_percent));
-        Level::High
+        (Level::High, format!("{at}, at or over high_percent {}", pressure.high_percent))
     } else if foreseen {
         let seconds = seconds_to_full(snapshot, settings).unwrap_or(0.0);
         let horizon = pressure.horizon_seconds;
-        plan.reasons.push(format!(
-            "{at} and full in {seconds:.0} s at this growth, within horizon_seconds {horizon}"
-        ));
-        Level::High
+        let why = format!("{at} and full in {seconds:.0} s at this growth, within horizon_seconds {horizon}");
+        (Level::High, why)
     } else if memory.level > Level::Normal && usage >= pressure.low_percent {
-        plan.reasons.push(format!("{at}, not below low_percent {} yet", pressure.low_percent));
-        Level::High
+        (Level::High, format!("{at}, not below low_percent {} yet", pressure.low_percent))
     } else if goes_on(snapshot, memory, settings) && snapshot.entries > target + target / NEAR {
         let target = pressure.target_percent;
-        plan.reasons.push(format!("{at}, and relief goes on to target_percent {target}"));
-        Level::High
+        (Level::High, format!("{at}, and relief goes on to target_percent {target}"))
     } else {
-        plan.reasons.push(format!("{at}, below high_percent {}", pressure.high_percent));
-        Level::Normal
+        (Level::Normal, format!("{at}, below high_percent {}", pressure.high_percent))
     };
+    plan.because(cause);
     // Relief begins on crossing high, and goes on until the target is reached.
     memory.relieving = usage >= pressure.high_percent
         || level == Level::Critical

@@ -38,7 +38,8 @@ pub(super) fn meter(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
             share.held, share.percent, share.max_percent
         );
         plan.waiting.push(text.clone());
-        plan.reasons.push(text);
+        plan.reasons.push(text.clone());
+        plan.overprotected = Some(text);
     }
 }
 

@@ -77,8 +77,7 @@ pub(super) fn raise(
     }
     let to = needed.max(max.saturating_add(max / 2)).min(bound.entries);
     if to <= max {
-        let why = bound.reason.split_once(": ").map_or(bound.reason.as_str(), |(_, why)| why);
-        plan.reasons.push(format!("max stays at {max}, its ceiling is {}: {why}", bound.entries));
+        plan.reasons.push(format!("max stays at {max}, its ceiling is {}: {}", bound.entries, bound.bound));
         return None;
     }
     let waited = memory.raised_at_seconds.is_none_or(|at| snapshot.now_seconds - at >= 1.0);
@@ -91,7 +90,6 @@ pub(super) fn raise(
         return None;
     }
     memory.raised_at_seconds = Some(snapshot.now_seconds);
-    let why = plan.reasons.first().cloned().unwrap_or_default();
     let with = match coming > 0.0 {
         true => format!(" with what comes in the next {FORESEEN_SECONDS} s"),
         false => String::new(),
@@ -100,8 +98,10 @@ pub(super) fn raise(
         true => "; someone else set it, but the table is full",
         false => "",
     };
-    let reason =
-        format!("{why}; {needed} would bring it to target_percent{with}, and {}{forced}", bound.reason);
+    let reason = format!(
+        "{}; {needed} would bring it to target_percent{with}, and {}{forced}",
+        plan.cause, bound.reason
+    );
     plan.actions.push(Action { act: Act::RaiseMax { from: max, to }, reason });
     Some(if quota > 0 { quota.min(to) } else { to })
 }

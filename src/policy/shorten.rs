@@ -59,12 +59,11 @@ impl<'a> Under<'a> {
 
     /// Their classes; with the protocol where a class has several.
     fn name(&self) -> String {
-        let protocol = self.timeout.name().split("_timeout").next().unwrap_or_default();
-        let named = |(class, _): &(Class, &Governed)| match (class, protocol) {
+        let named = |(class, _): &(Class, &Governed)| match (class, self.timeout.tracker()) {
             (Class::Unreplied | Class::Other, "generic") => {
                 format!("{class} (of protocols without a tracker)")
             }
-            (Class::Unreplied | Class::Other, protocol) => format!("{class} {protocol}"),
+            (Class::Unreplied | Class::Other, tracker) => format!("{class} {tracker}"),
             _ => class.to_string(),
         };
         self.of.iter().map(named).collect::<Vec<_>>().join(" and ")

@@ -134,8 +134,7 @@ impl Controller {
         let snapshot = self.snapshot(table, facts);
         let (plan, memory) = policy::decide(&snapshot, &self.memory, &self.settings);
         if plan.level != self.memory.level {
-            let reason = plan.reasons.first().cloned().unwrap_or_default();
-            tally.note(table.now, format!("level is now {}: {reason}", plan.level));
+            tally.note(table.now, format!("level is now {}: {}", plan.level, plan.cause));
         }
         self.memory = memory;
         self.decided_on = snapshot;

@@ -66,7 +66,7 @@ impl Place {
                 output::notice(&format!(
                     "the agent on {socket} does not tell what it knows of entries: {why}"
                 ));
-                return self.distrusting();
+                return self.without_arithmetic();
             }
             Err(_) => return Ok(None),
         };
@@ -80,7 +80,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of dup(2).
-    pub fn distrusting(&self) -> Result<Option<Target>> {
+    pub fn without_arithmetic(&self) -> Result<Option<Target>> {
         let status = reach::asked(&self.socket, self.target.netns(), Client::status_at_hand);
         let others_update = status.is_ok_and(|status| status.agent.is_some_and(|agent| agent.others_update));
         others_update.then(|| self.target.where_others_write()).transpose()

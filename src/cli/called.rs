@@ -25,7 +25,7 @@ struct Called {
 
 /// Stores the options that this process was started with; only the first call has an effect.
 pub fn keep(global: &Global) {
-    let _ = CALLED.set(Called::of(global));
+    let _ = CALLED.set(Called::new(global));
 }
 
 /// Returns `text` with the options added to every `ctctl COMMAND` in it. Not for the command lines of other processes.
@@ -35,11 +35,11 @@ pub fn complete(text: &str) -> Cow<'_, str> {
 
 /// Returns `ctctl` with the options by which a second terminal reaches the agent that this process runs.
 pub fn client(global: &Global) -> String {
-    format!("ctctl{}", Called::of(global).options)
+    format!("ctctl{}", Called::new(global).options)
 }
 
 impl Called {
-    fn of(global: &Global) -> Called {
+    fn new(global: &Global) -> Called {
         let path = |path: &Path| path.to_string_lossy().into_owned();
         let given = [
             ("--netns", global.netns.clone()),
@@ -101,7 +101,7 @@ mod tests {
 
     fn called(options: &[&str]) -> Called {
         let line = [&["ctctl"], options, &["status"]].concat();
-        Called::of(&Arguments::try_parse_from(line).expect("right").global)
+        Called::new(&Arguments::try_parse_from(line).expect("right").global)
     }
 
     #[test]

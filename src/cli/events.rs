@@ -59,7 +59,7 @@ impl Sink<Told<'_>> for Lines<'_> {
         }
         self.written = match (told, self.place.json) {
             (Told::Event(event), true) => {
-                output::json(self.out, &EventDocument::of(&survey::header(&self.place.target), event))
+                output::json(self.out, &EventDocument::of_event(&survey::header(&self.place.target), event))
             }
             (Told::Event(event), false) => {
                 let at = Timestamp::now().to_zoned(self.place.style.zone().clone());

@@ -26,7 +26,7 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
             "say what is to go: `ctctl flush --stale`, `ctctl flush -s 10.0.0.7`; --dry-run only shows it";
         return Err(Error::usage("flush", why).hint(hint));
     }
-    let remembered = RememberedEntries::of(place, filters);
+    let remembered = RememberedEntries::ask(place, filters);
     let wish = Wish {
         filters,
         known: remembered.known(),
@@ -52,13 +52,13 @@ pub fn run(place: &Place, options: &args::Flush) -> Result<u8> {
     }
     if !place.json && place.style.verbosity >= 0 {
         let write = |out: &mut dyn Write| render::flush::write_preview(out, &preview, options, &place.style);
-        match asks(options, &preview) && !io::stdout().is_terminal() {
+        match needs_consent(options, &preview) && !io::stdout().is_terminal() {
             // The preview has to be seen before the question; standard output may be a pipe that shows it later.
             true => write(&mut io::stderr()).map_err(|error| Error::unreachable("terminal", error))?,
             false => output::print(write).map(drop)?,
         }
     }
-    let flushed = match act(place, options, flush, &preview)? {
+    let flushed = match ask_and_delete(place, options, flush, &preview)? {
         Some(flushed) => flushed,
         None if options.dry_run || preview.matched == 0 => Flushed::default(),
         None => return Err(Error::no("flush", "declined: nothing was deleted")),
@@ -74,7 +74,7 @@ fn delete_at_once(place: &Place, target: &Target, options: &args::Flush, wish: W
     let flushed = Flush::at_once(target, &place.settings, wish, &mut |done| bar.show(done));
     bar.end();
     let (preview, flushed) = flushed?;
-    keep_record(place, options, preview.matched, flushed.deleted, started.elapsed());
+    record_in_journal(place, options, preview.matched, flushed.deleted, started.elapsed());
     if !place.json && place.style.verbosity >= 0 {
         output::print(|out| render::flush::write_preview(out, &preview, options, &place.style))?;
     }
@@ -82,19 +82,24 @@ fn delete_at_once(place: &Place, target: &Target, options: &args::Flush, wish: W
 }
 
 /// True if the operator is asked for consent.
-fn asks(options: &args::Flush, preview: &Preview) -> bool {
+fn needs_consent(options: &args::Flush, preview: &Preview) -> bool {
     !options.yes && !options.dry_run && preview.matched > 0
 }
 
 /// Asks where consent is needed, then deletes. Returns `None` for a dry run, if nothing matched, or if the operator
 /// declined.
-fn act(place: &Place, options: &args::Flush, flush: Flush<'_>, preview: &Preview) -> Result<Option<Flushed>> {
+fn ask_and_delete(
+    place: &Place,
+    options: &args::Flush,
+    flush: Flush<'_>,
+    preview: &Preview,
+) -> Result<Option<Flushed>> {
     if options.dry_run || preview.matched == 0 {
         return Ok(None);
     }
     // At most the number of entries that was shown is deleted, however many arrive in the meantime.
     let limit = options.limit.unwrap_or(u64::MAX).min(preview.matched);
-    if !options.yes && !agreed(limit, preview)? {
+    if !options.yes && !ask_consent(limit, preview)? {
         return Ok(None);
     }
     let mut bar = Progress::new(place.style.verbosity >= 0, Some(limit));
@@ -102,12 +107,12 @@ fn act(place: &Place, options: &args::Flush, flush: Flush<'_>, preview: &Preview
     let flushed = flush.delete(limit, &mut |done| bar.show(done));
     bar.end();
     let flushed = flushed?.of_shown(limit);
-    keep_record(place, options, limit, flushed.deleted, started.elapsed());
+    record_in_journal(place, options, limit, flushed.deleted, started.elapsed());
     Ok(Some(flushed))
 }
 
 /// Records the flush in the journal: through the agent, or without one in its directory.
-fn keep_record(place: &Place, options: &args::Flush, requested: u64, deleted: u64, took: Duration) {
+fn record_in_journal(place: &Place, options: &args::Flush, requested: u64, deleted: u64, took: Duration) {
     if requested == 0 {
         return;
     }
@@ -126,7 +131,7 @@ fn keep_record(place: &Place, options: &args::Flush, requested: u64, deleted: u6
     }
 }
 
-fn agreed(limit: u64, preview: &Preview) -> Result<bool> {
+fn ask_consent(limit: u64, preview: &Preview) -> Result<bool> {
     let of = if limit < preview.matched { format!("{limit} of ") } else { String::new() };
     let sources = counted(preview.sources_total, "source", "sources");
     let entries = counted(preview.matched, "entry", "entries");

@@ -56,16 +56,16 @@ fn ports(named: &[u16], session: Option<&str>) -> BTreeSet<u16> {
 
 fn write(out: &mut dyn Write, document: &LifelineDocument, order: Order) -> io::Result<()> {
     match order {
-        Order::Remove => writeln!(out, "{}", removed(document.before.as_ref())),
+        Order::Remove => writeln!(out, "{}", removal_sentence(document.before.as_ref())),
         Order::Apply => {
             let time = lasting(document.seconds);
             writeln!(
                 out,
                 "{} of this host {} not tracked {time}, and reachable when the table is full.",
-                named(&document.ports),
-                are(&document.ports)
+                port_list(&document.ports),
+                is_or_are(&document.ports)
             )?;
-            for other in others(document) {
+            for other in ports_of_earlier_calls(document) {
                 let more = if other.left_seconds.is_some() { " more" } else { "" };
                 let time = lasting(other.left_seconds);
                 writeln!(out, "Port {} stays so as before, {time}{more}.", other.port)?;
@@ -87,7 +87,7 @@ fn write(out: &mut dyn Write, document: &LifelineDocument, order: Order) -> io::
 
 /// Returns the comment lines printed above the rules: how they were checked, how long they hold, how to remove them.
 fn introduction(document: &LifelineDocument) -> Vec<String> {
-    let ports = named(&document.ports);
+    let ports = port_list(&document.ports);
     if !document.refusals.is_empty() {
         let head = format!("NOT TO BE LOADED: it would lock out {} of this host.", ports.to_lowercase());
         let rest = [
@@ -119,12 +119,12 @@ fn introduction(document: &LifelineDocument) -> Vec<String> {
 }
 
 /// Returns `Port 22` or `Ports 22, 443`.
-fn named(ports: &[u16]) -> String {
+fn port_list(ports: &[u16]) -> String {
     let word = if ports.len() == 1 { "Port" } else { "Ports" };
     format!("{word} {}", ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", "))
 }
 
-fn are(ports: &[u16]) -> &'static str {
+fn is_or_are(ports: &[u16]) -> &'static str {
     if ports.len() == 1 { "is" } else { "are" }
 }
 
@@ -133,13 +133,13 @@ fn lasting(seconds: Option<u64>) -> String {
 }
 
 /// Returns the untracked ports that earlier calls added and that stay.
-fn others(document: &LifelineDocument) -> impl Iterator<Item = &LifelinePort> {
+fn ports_of_earlier_calls(document: &LifelineDocument) -> impl Iterator<Item = &LifelinePort> {
     let now = document.now.iter().flat_map(|table| &table.ports);
     now.filter(|port| !document.ports.contains(&port.port))
 }
 
 /// Returns the sentence that says what was removed.
-fn removed(before: Option<&LifelineTable>) -> String {
+fn removal_sentence(before: Option<&LifelineTable>) -> String {
     match before {
         Some(table) if !table.is_there => {
             format!("There was nothing to remove: no table inet {TABLE}.")
@@ -149,7 +149,7 @@ fn removed(before: Option<&LifelineTable>) -> String {
         }
         Some(table) => {
             let ports: Vec<u16> = table.ports.iter().map(|port| port.port).collect();
-            format!("{} {} tracked again: table inet {TABLE} is gone.", named(&ports), are(&ports))
+            format!("{} {} tracked again: table inet {TABLE} is gone.", port_list(&ports), is_or_are(&ports))
         }
         None => format!("No port is let past connection tracking any more: there is no table inet {TABLE}."),
     }
@@ -178,11 +178,14 @@ mod tests {
     fn what_a_removal_took_away_is_told_apart() {
         let table = |ports: &[LifelinePort]| Some(LifelineTable { is_there: true, ports: ports.to_vec() });
         let of = |port| LifelinePort { port, left_seconds: Some(9) };
-        assert!(removed(table(&[of(22), of(2222)]).as_ref()).starts_with("Ports 22, 2222 are tracked again"));
-        assert!(removed(table(&[]).as_ref()).contains("over already"));
+        assert!(
+            removal_sentence(table(&[of(22), of(2222)]).as_ref())
+                .starts_with("Ports 22, 2222 are tracked again")
+        );
+        assert!(removal_sentence(table(&[]).as_ref()).contains("over already"));
         let nothing = LifelineTable { is_there: false, ports: Vec::new() };
-        assert!(removed(Some(&nothing)).contains("nothing to remove"));
-        assert!(removed(None).starts_with("No port is let past"));
+        assert!(removal_sentence(Some(&nothing)).contains("nothing to remove"));
+        assert!(removal_sentence(None).starts_with("No port is let past"));
     }
 
     fn printed(change: impl FnOnce(&mut LifelineDocument)) -> String {

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::model::{Detail, Entry, Header, Verdict, unproven};
 use crate::survey::{self, NotListed, Sink};
 
-const OTHERS_UPDATE: &str = "the agent heard another program write entries: the time left of those does not show for \
-     how long they are idle";
+const FOREIGN_WRITER_NOTICE: &str = "the agent heard another program write entries: the time left of those does \
+     not show for how long they are idle";
 
 /// Prints entries in the order in which the kernel dumps them.
 ///
@@ -25,12 +25,12 @@ pub fn run(place: &Place, options: &args::List) -> Result<u8> {
         return Err(Error::usage("usage", "--like-conntrack is text and cannot be --json")
             .hint("leave out one of the two"));
     }
-    let remembered = RememberedEntries::of(place, filters);
+    let remembered = RememberedEntries::ask(place, filters);
     let shown = !options.like_conntrack || filters.need_idleness();
     let beside = if shown { place.beside_agent()? } else { None };
     let target = beside.as_ref().unwrap_or(&place.target);
     if target.others_update() && place.style.verbosity >= 0 {
-        output::notice(OTHERS_UPDATE);
+        output::notice(FOREIGN_WRITER_NOTICE);
     }
     let mut listed = Ok(NotListed::default());
     output::print(|out| {
@@ -74,7 +74,7 @@ impl Lines<'_> {
     }
 
     /// Flushes the output, so that the reader gets every entry dumped so far. Returns false if the output is closed.
-    fn hand_on(&mut self) -> bool {
+    fn flush_lines(&mut self) -> bool {
         if self.written.is_ok() {
             self.written = self.out.flush();
         }
@@ -94,7 +94,7 @@ impl Sink<(&Entry, &Verdict)> for Lines<'_> {
     }
 
     fn breathe(&mut self) -> bool {
-        self.hand_on()
+        self.flush_lines()
     }
 }
 
@@ -104,6 +104,6 @@ impl Sink<&Detail> for Lines<'_> {
     }
 
     fn breathe(&mut self) -> bool {
-        self.hand_on()
+        self.flush_lines()
     }
 }

@@ -53,7 +53,7 @@ use crate::error::{Error, Exit, Result};
 pub fn main() -> ExitCode {
     let line: Vec<OsString> = std::env::args_os().collect();
     if line.len() == 2 && line[1] == agent::FILES {
-        return ended(agent::keep_files(), false);
+        return exit_code(agent::keep_files(), false);
     }
     // A monitoring system must not read "critical" (2) from a usage error, so `--check` is looked for before parsing.
     let checking =
@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => run(&arguments),
         Err(error) => refused(&error, &line),
     };
-    ended(done, checking)
+    exit_code(done, checking)
 }
 
 /// Prints the help of a command: `ctctl help flush` is `ctctl flush --help`.
@@ -78,17 +78,17 @@ fn help(command: &[String]) -> Result<u8> {
 /// Turns an error of clap into an exit code or an error of ctctl; help and version are errors to clap, too.
 fn refused(error: &clap::Error, line: &[OsString]) -> Result<u8> {
     match usage::is_answer(error) {
-        true => answer(error),
+        true => print_help(error),
         false => Err(usage::explain(error, line)),
     }
 }
 
-fn ended(done: Result<u8>, checking: bool) -> ExitCode {
+fn exit_code(done: Result<u8>, checking: bool) -> ExitCode {
     ExitCode::from(match done {
         Ok(code) => code,
-        Err(error) if checking => unknown(&error),
+        Err(error) if checking => check_failed(&error),
         Err(error) => {
-            output::complain(&error);
+            output::print_error(&error);
             error.exit as u8
         }
     })
@@ -123,7 +123,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
 }
 
 /// Prints help or the version.
-fn answer(error: &clap::Error) -> Result<u8> {
+fn print_help(error: &clap::Error) -> Result<u8> {
     match error.print() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::unreachable("standard output", error))
@@ -133,7 +133,7 @@ fn answer(error: &clap::Error) -> Result<u8> {
 }
 
 /// Prints the line for monitoring systems that says that `--check` found no answer, and returns the code for it.
-fn unknown(error: &Error) -> u8 {
+fn check_failed(error: &Error) -> u8 {
     match output::print(|out| check::write_unknown(out, error)) {
         Ok(Printed::Closed) => 0,
         _ => Exit::Unreachable as u8,

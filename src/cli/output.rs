@@ -26,10 +26,10 @@ pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Pri
     let written = write(&mut out).and_then(|()| out.flush());
     // A failed write leaves text in the buffer: dropping the buffer would try to write it again.
     let (_, _) = out.into_parts();
-    settle(written)
+    without_closed_pipe(written)
 }
 
-fn settle(written: io::Result<()>) -> Result<Printed> {
+fn without_closed_pipe(written: io::Result<()>) -> Result<Printed> {
     match written {
         Ok(()) => Ok(Printed::Whole),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Printed::Closed),
@@ -52,7 +52,7 @@ pub fn notice(text: &str) {
 }
 
 /// Prints an error as `ctctl: what: why`, then `hint: …`.
-pub fn complain(error: &Error) {
+pub fn print_error(error: &Error) {
     notice(&error.to_string());
     if let Some(hint) = &error.hint {
         let _ = writeln!(io::stderr(), "hint: {}", escape(&called::complete(hint)));
@@ -65,8 +65,8 @@ mod tests {
 
     #[test]
     fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
-        assert_eq!(settle(Err(ErrorKind::BrokenPipe.into())), Ok(Printed::Closed));
-        assert!(settle(Err(ErrorKind::StorageFull.into())).is_err());
+        assert_eq!(without_closed_pipe(Err(ErrorKind::BrokenPipe.into())), Ok(Printed::Closed));
+        assert!(without_closed_pipe(Err(ErrorKind::StorageFull.into())).is_err());
     }
 
     #[test]
@@ -80,6 +80,6 @@ mod tests {
                 Ok(())
             }
         }
-        assert_eq!(settle(json(&mut Gone, &1)), Ok(Printed::Closed));
+        assert_eq!(without_closed_pipe(json(&mut Gone, &1)), Ok(Printed::Closed));
     }
 }

@@ -16,7 +16,7 @@ use crate::survey;
 /// # Errors
 /// No agent of this namespace can be reached, or it refuses.
 pub fn run(place: &Place, options: &args::Pause) -> Result<u8> {
-    tell(place, |client| client.pause(options.seconds.map(|seconds| seconds as f64)))
+    send_command(place, |client| client.pause(options.seconds.map(|seconds| seconds as f64)))
 }
 
 /// JSON document with the agent's answer to a command.
@@ -31,7 +31,7 @@ struct MessageDocument {
 ///
 /// # Errors
 /// No agent of this namespace can be reached, or it refuses.
-pub fn tell(place: &Place, command: impl FnOnce(&mut Client) -> Result<String>) -> Result<u8> {
+pub fn send_command(place: &Place, command: impl FnOnce(&mut Client) -> Result<String>) -> Result<u8> {
     let netns = place.target.netns();
     let mut client = reach::agent(&place.socket, netns).map_err(reach::NoAnswer::into_error)?;
     let message = command(&mut client)?;

@@ -35,7 +35,7 @@ impl Place {
         let (settings, _) = config::load(global.config.as_deref())?;
         let spec = namespace(global.netns.as_deref(), &settings)?;
         let waited_for = |error| match spec.and_then(name_of_spec) {
-            Some(name) => with_word_of_agent(name, global.socket.as_deref(), &settings, error),
+            Some(name) => with_agents_answer(name, global.socket.as_deref(), &settings, error),
             None => error,
         };
         let target = Target::resolve(spec).map_err(waited_for)?;
@@ -60,7 +60,7 @@ fn namespace<'a>(option: Option<&'a str>, settings: &'a Settings) -> Result<Opti
 }
 
 /// Adds to the error of a namespace that cannot be found the answer of an agent that waits for that namespace.
-fn with_word_of_agent(name: &str, option: Option<&Path>, settings: &Settings, error: Error) -> Error {
+fn with_agents_answer(name: &str, option: Option<&Path>, settings: &Settings, error: Error) -> Error {
     let socket = socket(option, settings, &Netns { name: Some(name.into()), inode: 0 });
     let Ok(mut client) = Client::connect(&socket) else { return error };
     match client.status_at_hand() {

@@ -25,7 +25,7 @@ const LARGEST_BYTES: u64 = 16 << 20;
 /// Neither the agent nor the kernel answers, or the file is no snapshot.
 pub fn run(global: &Global, options: &args::Plan) -> Result<u8> {
     if let Some(path) = &options.from {
-        return again(global, path);
+        return replay_snapshot(global, path);
     }
     let place = Place::find(global)?;
     let netns = place.target.netns();
@@ -42,7 +42,7 @@ pub fn run(global: &Global, options: &args::Plan) -> Result<u8> {
 }
 
 /// Prints the plan of a recorded snapshot.
-fn again(global: &Global, path: &Path) -> Result<u8> {
+fn replay_snapshot(global: &Global, path: &Path) -> Result<u8> {
     let name = if path == Path::new("-") { "standard input".into() } else { path.to_string_lossy() };
     let name = escape(&name).into_owned();
     let recorded = replay::parse(&read(path, &name)?, &name)?;

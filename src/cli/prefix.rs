@@ -25,7 +25,7 @@ pub fn sum(
 ) -> (Vec<SourceRow>, u64) {
     let mut sums: BTreeMap<(Key, Option<u16>), SourceRow> = BTreeMap::new();
     for row in rows {
-        let key = (Key::of(&row.source, lengths), row.zone);
+        let key = (Key::new(&row.source, lengths), row.zone);
         match sums.get_mut(&key) {
             Some(sum) => add(sum, row),
             None => {
@@ -57,7 +57,7 @@ pub fn sort(rows: &mut [SourceRow], rank: SortBy) {
 
 /// True if `prefix` is the prefix of these lengths that contains `source`.
 pub fn is_within(source: &str, prefix: &str, lengths: (u8, u8)) -> bool {
-    Key::of(source, lengths).to_string() == prefix
+    Key::new(source, lengths).to_string() == prefix
 }
 
 /// Key of a sum: a prefix, or the text itself for a source that is no address. Texts sort after all prefixes.
@@ -68,7 +68,7 @@ enum Key {
 }
 
 impl Key {
-    fn of(source: &str, (v4, v6): (u8, u8)) -> Key {
+    fn new(source: &str, (v4, v6): (u8, u8)) -> Key {
         let net = source.parse::<IpAddr>().ok().and_then(|address| {
             let length = if address.is_ipv4() { v4 } else { v6 };
             IpNet::new(address, length).ok()
@@ -93,15 +93,15 @@ fn add(sum: &mut SourceRow, row: &SourceRow) {
     sum.udp = sum.udp.saturating_add(row.udp);
     sum.icmp = sum.icmp.saturating_add(row.icmp);
     sum.other = sum.other.saturating_add(row.other);
-    sum.new_per_second = both(sum.new_per_second, row.new_per_second, |a, b| a + b);
-    sum.assured = both(sum.assured, row.assured, u64::saturating_add);
-    sum.unreplied = both(sum.unreplied, row.unreplied, u64::saturating_add);
-    sum.idle = both(sum.idle, row.idle, u64::saturating_add);
-    sum.idle_unknown = both(sum.idle_unknown, row.idle_unknown, u64::saturating_add);
+    sum.new_per_second = add_known(sum.new_per_second, row.new_per_second, |a, b| a + b);
+    sum.assured = add_known(sum.assured, row.assured, u64::saturating_add);
+    sum.unreplied = add_known(sum.unreplied, row.unreplied, u64::saturating_add);
+    sum.idle = add_known(sum.idle, row.idle, u64::saturating_add);
+    sum.idle_unknown = add_known(sum.idle_unknown, row.idle_unknown, u64::saturating_add);
 }
 
 /// Adds two parts; the sum is unknown if one part is unknown.
-fn both<N>(a: Option<N>, b: Option<N>, sum: fn(N, N) -> N) -> Option<N> {
+fn add_known<N>(a: Option<N>, b: Option<N>, sum: fn(N, N) -> N) -> Option<N> {
     Some(sum(a?, b?))
 }
 

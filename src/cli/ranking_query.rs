@@ -33,10 +33,10 @@ impl RankingQuery {
         if self.direct {
             return Err(NoAnswer::Direct);
         }
-        if let Some(why) = self.unkept() {
+        if let Some(why) = self.why_no_agent() {
             // That no agent keeps these figures is worth saying only if there is an agent.
             let none = reach::agent(&place.socket, place.target.netns()).err();
-            return Err(none.unwrap_or(NoAnswer::Unkept(why)));
+            return Err(none.unwrap_or(NoAnswer::NotKept(why)));
         }
         let top = reach::asked(&place.socket, place.target.netns(), |client| match prefix {
             None => client.top_sources(limit as u64, rank),
@@ -61,7 +61,7 @@ impl RankingQuery {
         let beside = match (judged, self.direct) {
             (false, _) => None,
             (true, false) => place.beside_agent()?,
-            (true, true) => place.distrusting()?,
+            (true, true) => place.without_arithmetic()?,
         };
         let target = beside.as_ref().unwrap_or(&place.target);
         survey::ranking(target, &place.settings, &self.question, listen, idleness, &wanted)
@@ -69,7 +69,7 @@ impl RankingQuery {
 
     /// Returns the reason why no agent can answer, `None` if it can: of each entry an agent keeps no more than its
     /// source, its protocol and its time of arrival.
-    pub fn unkept(&self) -> Option<&'static str> {
+    pub fn why_no_agent(&self) -> Option<&'static str> {
         if !self.filters.is_empty() {
             return Some("the agent counts sources and keeps no entries to filter");
         }
@@ -92,7 +92,7 @@ mod tests {
     fn an_agent_is_asked_for_what_it_keeps_and_for_nothing_else() {
         let unkept = |grouping, rank| {
             let question = Question { grouping, rank, ..Question::default() };
-            RankingQuery { question, ..RankingQuery::default() }.unkept()
+            RankingQuery { question, ..RankingQuery::default() }.why_no_agent()
         };
         assert_eq!(unkept(Grouping::Source, SortBy::Entries), None);
         assert_eq!(unkept(Grouping::Source, SortBy::New), None);

@@ -16,7 +16,7 @@ pub enum NoAnswer {
     /// The operator asked for the kernel's answer (`--direct`).
     Direct,
     /// No agent keeps what was asked for; holds the reason.
-    Unkept(&'static str),
+    NotKept(&'static str),
     /// No process listens on this socket.
     NoAgent(String),
     /// This user may not open the socket, which is named.
@@ -31,7 +31,7 @@ impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoAnswer::Direct => write!(f, "--direct"),
-            NoAnswer::Unkept(why) => f.write_str(why),
+            NoAnswer::NotKept(why) => f.write_str(why),
             NoAnswer::NoAgent(socket) => write!(f, "no agent on {socket}"),
             NoAnswer::NotPermitted(socket) => write!(f, "no permission to ask the agent on {socket}"),
             NoAnswer::Elsewhere(socket, netns) => {
@@ -43,7 +43,7 @@ impl fmt::Display for NoAnswer {
 }
 
 impl NoAnswer {
-    fn of(socket: &Path, error: ConnectError) -> NoAnswer {
+    fn from_connect(socket: &Path, error: ConnectError) -> NoAnswer {
         let socket = socket.display().to_string();
         match error {
             ConnectError::NoAgent(_) => NoAnswer::NoAgent(socket),
@@ -76,7 +76,7 @@ impl NoAnswer {
     /// Returns the error of a command that failed without the agent: it tells both reasons.
     pub fn and(self, error: Error) -> Error {
         match self {
-            NoAnswer::Direct | NoAnswer::Unkept(_) => error,
+            NoAnswer::Direct | NoAnswer::NotKept(_) => error,
             // Usage and configuration errors, and an answer that is no, stay as they are: no agent would change them.
             without if error.exit != Exit::Unreachable => {
                 Error { why: format!("{} ({without})", error.why), ..error }
@@ -96,14 +96,14 @@ impl NoAnswer {
 }
 
 /// A document that names the namespace that it describes.
-pub trait About {
+pub trait NamesNamespace {
     /// Returns the namespace that the document describes.
     fn netns(&self) -> &Netns;
 }
 
 macro_rules! about {
     ($($document:ty),*) => {$(
-        impl About for $document {
+        impl NamesNamespace for $document {
             fn netns(&self) -> &Netns {
                 &self.header.netns
             }
@@ -112,13 +112,13 @@ macro_rules! about {
 }
 about!(StatusDocument, TopSources, PlanDocument, EntriesOfSource);
 
-impl About for KnowledgeDocument {
+impl NamesNamespace for KnowledgeDocument {
     fn netns(&self) -> &Netns {
         &self.netns
     }
 }
 
-impl About for SnapshotDocument {
+impl NamesNamespace for SnapshotDocument {
     fn netns(&self) -> &Netns {
         &self.netns
     }
@@ -129,8 +129,8 @@ impl About for SnapshotDocument {
 /// # Errors
 /// The reason why there is no agent to ask.
 pub fn agent(socket: &Path, netns: &Netns) -> std::result::Result<Client, NoAnswer> {
-    let mut client = Client::connect(socket).map_err(|error| NoAnswer::of(socket, error))?;
-    heard(socket, netns, client.status_at_hand())?;
+    let mut client = Client::connect(socket).map_err(|error| NoAnswer::from_connect(socket, error))?;
+    check_namespace(socket, netns, client.status_at_hand())?;
     Ok(client)
 }
 
@@ -138,7 +138,7 @@ pub fn agent(socket: &Path, netns: &Netns) -> std::result::Result<Client, NoAnsw
 ///
 /// # Errors
 /// The error of `kernel`, with the reason why the agent gave no answer.
-pub fn answer<T: About>(
+pub fn answer<T: NamesNamespace>(
     socket: &Path,
     netns: &Netns,
     ask: impl FnOnce(&mut Client) -> Result<T>,
@@ -151,17 +151,21 @@ pub fn answer<T: About>(
 ///
 /// # Errors
 /// The reason why there is no answer.
-pub fn asked<T: About>(
+pub fn asked<T: NamesNamespace>(
     socket: &Path,
     netns: &Netns,
     ask: impl FnOnce(&mut Client) -> Result<T>,
 ) -> std::result::Result<T, NoAnswer> {
     Client::connect(socket)
-        .map_err(|error| NoAnswer::of(socket, error))
-        .and_then(|mut client| heard(socket, netns, ask(&mut client)))
+        .map_err(|error| NoAnswer::from_connect(socket, error))
+        .and_then(|mut client| check_namespace(socket, netns, ask(&mut client)))
 }
 
-fn heard<T: About>(socket: &Path, netns: &Netns, answer: Result<T>) -> std::result::Result<T, NoAnswer> {
+fn check_namespace<T: NamesNamespace>(
+    socket: &Path,
+    netns: &Netns,
+    answer: Result<T>,
+) -> std::result::Result<T, NoAnswer> {
     let socket = || socket.display().to_string();
     match answer {
         Ok(document) if document.netns().inode == netns.inode => Ok(document),

@@ -24,7 +24,7 @@ fn plan(inode: u64) -> PlanDocument {
 
 #[test]
 fn the_agent_of_this_namespace_is_heard_and_the_kernel_left_alone() {
-    let heard = heard(Path::new(SOCKET), &host(1), Ok(plan(1)));
+    let heard = check_namespace(Path::new(SOCKET), &host(1), Ok(plan(1)));
     let (document, without) = or_else(heard, || panic!("not asked")).expect("the agent's");
     assert_eq!((document, without), (plan(1), None));
 }
@@ -33,7 +33,7 @@ fn the_agent_of_this_namespace_is_heard_and_the_kernel_left_alone() {
 fn the_agent_of_another_namespace_is_never_shown() {
     let mut other = plan(2);
     other.header.netns.name = Some("blue".into());
-    let heard = heard(Path::new(SOCKET), &host(1), Ok(other));
+    let heard = check_namespace(Path::new(SOCKET), &host(1), Ok(other));
     let (document, without) = or_else(heard, || Ok(plan(1))).expect("the kernel's");
     assert_eq!(document, plan(1));
     let notice = without.as_ref().and_then(NoAnswer::notice);
@@ -46,7 +46,7 @@ fn the_agent_of_another_namespace_is_never_shown() {
 
 #[test]
 fn an_agent_that_fails_is_named_and_the_kernel_read() {
-    let heard = heard(Path::new(SOCKET), &host(1), Err(Error::unreachable("agent", "timed out")));
+    let heard = check_namespace(Path::new(SOCKET), &host(1), Err(Error::unreachable("agent", "timed out")));
     let (_, without) = or_else::<PlanDocument>(heard, || Ok(plan(1))).expect("the kernel's");
     let notice = without.and_then(|w| w.notice()).expect("said");
     assert!(notice.contains("does not answer: agent: timed out"), "{notice}");
@@ -54,7 +54,7 @@ fn an_agent_that_fails_is_named_and_the_kernel_read() {
 
 #[test]
 fn where_both_fail_both_are_named() {
-    let without = NoAnswer::of(Path::new(SOCKET), ConnectError::NotPermitted("/run/x.sock".into()));
+    let without = NoAnswer::from_connect(Path::new(SOCKET), ConnectError::NotPermitted("/run/x.sock".into()));
     let failed = || Err(Error::unreachable("conntrack dump", "Operation not permitted"));
     let error = or_else::<PlanDocument>(Err(without), failed).expect_err("both");
     assert_eq!(error.exit, Exit::Unreachable);
@@ -66,7 +66,7 @@ fn where_both_fail_both_are_named() {
 
 #[test]
 fn an_answer_that_is_no_stays_one_without_an_agent() {
-    let without = NoAnswer::of(Path::new(SOCKET), ConnectError::NoAgent("/run/x.sock".into()));
+    let without = NoAnswer::from_connect(Path::new(SOCKET), ConnectError::NoAgent("/run/x.sock".into()));
     let failed = || Err(Error::no("revert", "the baseline was set aside"));
     let error = or_else::<PlanDocument>(Err(without), failed).expect_err("no");
     assert_eq!(error.exit, Exit::No);
@@ -75,7 +75,7 @@ fn an_answer_that_is_no_stays_one_without_an_agent() {
 
 #[test]
 fn no_agent_is_no_news_on_standard_error() {
-    let without = NoAnswer::of(Path::new(SOCKET), ConnectError::NoAgent("/run/x.sock".into()));
+    let without = NoAnswer::from_connect(Path::new(SOCKET), ConnectError::NoAgent("/run/x.sock".into()));
     assert_eq!(without.notice(), None);
     assert_eq!(NoAnswer::Direct.notice(), None);
 }

@@ -19,7 +19,7 @@ pub struct RememberedEntries {
 
 impl RememberedEntries {
     /// Asks the agent of `place` for the entries of the one source that `filters` names, if they do.
-    pub fn of(place: &Place, filters: &Filters) -> RememberedEntries {
+    pub fn ask(place: &Place, filters: &Filters) -> RememberedEntries {
         let nothing = RememberedEntries { known: None };
         let Some(source) = filters.only_source() else { return nothing };
         let told = |text: &str| {

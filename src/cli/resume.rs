@@ -1,6 +1,6 @@
 //! The command `ctctl resume`.
 
-use super::pause::tell;
+use super::pause::send_command;
 use super::place::Place;
 use crate::error::Result;
 
@@ -9,5 +9,5 @@ use crate::error::Result;
 /// # Errors
 /// No agent of this namespace can be reached, or it refuses.
 pub fn run(place: &Place) -> Result<u8> {
-    tell(place, |client| client.resume())
+    send_command(place, |client| client.resume())
 }

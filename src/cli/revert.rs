@@ -24,7 +24,7 @@ pub fn run(place: &Place, options: &args::Revert) -> Result<u8> {
 fn document(place: &Place, force: bool) -> Result<RevertDocument> {
     match reach::agent(&place.socket, place.target.netns()) {
         Ok(mut client) => client.revert(force),
-        Err(without) if may_go_behind(&without, force) => {
+        Err(without) if may_bypass_agent(&without, force) => {
             // An agent removes its socket as it ends: a socket that is still there was left by one that was killed.
             let left = matches!(without, NoAnswer::NoAgent(_)) && place.socket.exists();
             let left = left.then_some(place.socket.as_path());
@@ -40,7 +40,7 @@ fn document(place: &Place, force: bool) -> Result<RevertDocument> {
 
 /// True if values may be put back without the agent. An agent that runs but cannot be asked would change them again, so
 /// that needs `--force`.
-fn may_go_behind(without: &NoAnswer, force: bool) -> bool {
+fn may_bypass_agent(without: &NoAnswer, force: bool) -> bool {
     force || !matches!(without, NoAnswer::NotPermitted(_) | NoAnswer::Failed(..))
 }
 
@@ -70,9 +70,9 @@ mod tests {
     #[test]
     fn an_agent_that_was_not_heard_is_not_worked_against() {
         let failed = NoAnswer::Failed("/s".into(), "timed out".into());
-        assert!(!may_go_behind(&failed, false) && may_go_behind(&failed, true));
-        assert!(!may_go_behind(&NoAnswer::NotPermitted("/s".into()), false));
-        assert!(may_go_behind(&NoAnswer::NoAgent("/s".into()), false));
-        assert!(may_go_behind(&NoAnswer::Elsewhere("/s".into(), "blue".into()), false));
+        assert!(!may_bypass_agent(&failed, false) && may_bypass_agent(&failed, true));
+        assert!(!may_bypass_agent(&NoAnswer::NotPermitted("/s".into()), false));
+        assert!(may_bypass_agent(&NoAnswer::NoAgent("/s".into()), false));
+        assert!(may_bypass_agent(&NoAnswer::Elsewhere("/s".into(), "blue".into()), false));
     }
 }

@@ -34,7 +34,9 @@ pub fn run(global: &Global, options: &args::Simulate) -> Result<u8> {
         let shipped = SHIPPED.iter().find(|shipped| shipped.name == name);
         let shipped = shipped.ok_or_else(|| unknown(name))?;
         output::print(|out| match global.json {
-            true => output::json(out, &Shown { header: header(), row: Row::of(shipped), toml: shipped.text }),
+            true => {
+                output::json(out, &Shown { header: header(), row: Row::new(shipped), toml: shipped.text })
+            }
             false => out.write_all(shipped.text.as_bytes()),
         })?;
         return Ok(0);
@@ -133,7 +135,7 @@ struct Row {
 }
 
 impl Row {
-    fn of(shipped: &Shipped) -> Row {
+    fn new(shipped: &Shipped) -> Row {
         let summary = shipped.text.lines().find_map(|line| line.strip_prefix("summary = \""));
         Row { name: shipped.name, summary: summary.unwrap_or_default().trim_end_matches('"') }
     }
@@ -144,7 +146,7 @@ fn header() -> Header {
 }
 
 fn list(global: &Global) -> Result<u8> {
-    let scenarios: Vec<Row> = SHIPPED.iter().map(Row::of).collect();
+    let scenarios: Vec<Row> = SHIPPED.iter().map(Row::new).collect();
     let longest = scenarios.iter().map(|row| row.name.len()).max().unwrap_or_default();
     let style = Style::of_stdout(global.color, global.verbosity());
     output::print(|out| match global.json {

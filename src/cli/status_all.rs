@@ -30,12 +30,12 @@ pub fn run(global: &Global) -> Result<u8> {
     let mut document = survey::everywhere(&settings)?;
     for socket in sockets(Path::new(SOCKETS), global, &settings) {
         match Client::connect(&socket).map(|mut client| client.within(ANSWER_TIMEOUT).status_at_hand()) {
-            Ok(Ok(status)) => hear(&mut document, &status, &socket),
+            Ok(Ok(status)) => merge_agent(&mut document, &status, &socket),
             // A socket on which no process listens is left by an agent that was killed.
             Err(ConnectError::NoAgent(_)) => {}
-            Ok(Err(error)) => unheard(&socket, &error.why),
-            Err(ConnectError::NotPermitted(_)) => unheard(&socket, "no permission"),
-            Err(ConnectError::Other(_, why)) => unheard(&socket, &why),
+            Ok(Err(error)) => notice_no_answer(&socket, &error.why),
+            Err(ConnectError::NotPermitted(_)) => notice_no_answer(&socket, "no permission"),
+            Err(ConnectError::Other(_, why)) => notice_no_answer(&socket, &why),
         }
     }
     document.sort();
@@ -44,10 +44,10 @@ pub fn run(global: &Global) -> Result<u8> {
         true => output::json(out, &document),
         false => render::everywhere::write(out, &document, &style),
     })?;
-    missing(&document).map_or(Ok(0), Err)
+    incomplete(&document).map_or(Ok(0), Err)
 }
 
-fn unheard(socket: &Path, why: &str) {
+fn notice_no_answer(socket: &Path, why: &str) {
     output::notice(&format!("status: the agent on {} was not heard: {why}", socket.display()));
 }
 
@@ -60,7 +60,7 @@ fn sockets(directory: &Path, global: &Global, settings: &Settings) -> BTreeSet<P
 }
 
 /// Puts an agent's figures into the row of its namespace, or adds a row if the scan found no way into that namespace.
-fn hear(document: &mut EverywhereDocument, status: &StatusDocument, socket: &Path) {
+fn merge_agent(document: &mut EverywhereDocument, status: &StatusDocument, socket: &Path) {
     let netns = &status.header.netns;
     let known = document.namespaces.iter().position(|row| row.netns.inode == netns.inode);
     let before = known.map(|at| document.namespaces.swap_remove(at));
@@ -88,7 +88,7 @@ fn hear(document: &mut EverywhereDocument, status: &StatusDocument, socket: &Pat
 }
 
 /// Returns the error for a document that does not show every namespace.
-fn missing(document: &EverywhereDocument) -> Option<Error> {
+fn incomplete(document: &EverywhereDocument) -> Option<Error> {
     let hint = "run it as root of the host: this needs CAP_SYS_ADMIN";
     if let Some(refused) = document.refused.first() {
         let more = document.refused.len() - 1;
@@ -137,7 +137,7 @@ mod tests {
         let mut status = canned::status();
         status.header.netns = Netns { name: None, inode: 8 };
         let mut all = document(&[(7, 10), (8, 20)]);
-        hear(&mut all, &status, Path::new("/s"));
+        merge_agent(&mut all, &status, Path::new("/s"));
         all.sort();
         assert_eq!((all.namespaces.len(), all.entries), (2, 10 + status.entries));
         let row = &all.namespaces[0];
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(row.usage_percent, status.usage_percent);
         // Only the agent leads to this namespace.
         status.header.netns = Netns { name: None, inode: 9 };
-        hear(&mut all, &status, Path::new("/s"));
+        merge_agent(&mut all, &status, Path::new("/s"));
         assert!(all.namespaces.iter().any(|row| row.spec == "net-9"));
     }
 
@@ -177,13 +177,13 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_exit_3() {
-        assert_eq!(missing(&document(&[(7, 1)])), None);
-        assert!(missing(&document(&[])).is_some_and(|error| error.why.contains("no namespace has")));
+        assert_eq!(incomplete(&document(&[(7, 1)])), None);
+        assert!(incomplete(&document(&[])).is_some_and(|error| error.why.contains("no namespace has")));
         let mut all = document(&[(7, 1)]);
         // A hidden process is mostly in a namespace that other processes show.
         all.hidden_processes = 1;
-        assert_eq!(missing(&all), None);
+        assert_eq!(incomplete(&all), None);
         all.refused = vec!["/run/netns/a: no".into(), "b".into()];
-        assert!(missing(&all).is_some_and(|error| error.why.ends_with("/run/netns/a: no (and 1 more)")));
+        assert!(incomplete(&all).is_some_and(|error| error.why.ends_with("/run/netns/a: no (and 1 more)")));
     }
 }

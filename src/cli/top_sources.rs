@@ -37,11 +37,11 @@ pub fn run(global: &Global, options: &args::TopSources) -> Result<u8> {
     let place = Place::find(global)?;
     let query = RankingQuery { question, filters: options.filters.0.clone(), direct: options.direct };
     if let Some(every) = options.watch {
-        return again(place, query, every, resolver);
+        return watch_ranking(place, query, every, resolver);
     }
     let (mut ranking, without) = reach::or_else(query.agent(&place), || query.kernel(&place, LISTEN))?;
     name_rows(&mut ranking, resolver.as_mut());
-    let origin = Origin::of(without);
+    let origin = Origin::from_reason(without);
     output::print(|out| show(out, &ranking, &origin, place.json, &place.style))?;
     match ranking.part_only {
         true => {
@@ -83,7 +83,7 @@ fn question(global: &Global, options: &args::TopSources) -> Result<Question> {
 }
 
 /// Repeats the answer (`--watch`).
-fn again(
+fn watch_ranking(
     mut place: Place,
     mut query: RankingQuery,
     every: Duration,
@@ -109,7 +109,7 @@ fn again(
             },
         };
         name_rows(&mut ranking, resolver.as_mut());
-        let (origin, style) = (Origin::of(without), place.style.clone());
+        let (origin, style) = (Origin::from_reason(without), place.style.clone());
         let apart = !std::mem::take(&mut first) && !json && !in_place;
         Ok(Box::new(move |out| {
             if apart {

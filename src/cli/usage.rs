@@ -32,9 +32,9 @@ pub fn explain(error: &clap::Error, line: &[OsString]) -> Error {
     let bad_value = error.source().and_then(|source| source.downcast_ref::<BadValue>());
     let hint = match bad_value {
         Some(bad) => bad.hint.to_string(),
-        None => meant(error, line)
+        None => suggestion(error, line)
             .or_else(|| tip(&rendered))
-            .unwrap_or_else(|| format!("see `{} --help`", called(line).0)),
+            .unwrap_or_else(|| format!("see `{} --help`", command_of_line(line).0)),
     };
     Error::usage("usage", why).hint(hint)
 }
@@ -55,21 +55,21 @@ fn tip(rendered: &str) -> Option<String> {
 }
 
 /// Suggests the valid word that is nearest to the wrong one. clap's own tip leaves out short words, and names several.
-fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
+fn suggestion(error: &clap::Error, line: &[OsString]) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
     };
-    let (_, command) = called(line);
+    let (_, command) = command_of_line(line);
     match error.kind() {
         ErrorKind::UnknownArgument => {
             let longs: Vec<&str> = command.get_arguments().filter_map(|arg| arg.get_long()).collect();
             let wrong = text(ContextKind::InvalidArg)?;
-            if let Some(filter) = filter_meant(wrong).filter(|_| longs.contains(&"proto")) {
+            if let Some(filter) = filter_for_word(wrong).filter(|_| longs.contains(&"proto")) {
                 return Some(format!("filters are options: write `{filter}`"));
             }
             let long = match wrong.strip_prefix("--") {
-                Some(word) => near(word, &longs),
+                Some(word) => nearest_word(word, &longs),
                 // clap reads `-json` as `-j -s …`.
                 None => line.iter().filter_map(|word| word.to_str()?.strip_prefix('-')).find_map(|word| {
                     longs.iter().copied().find(|long| *long == word && wrong.starts_with('-'))
@@ -86,7 +86,7 @@ fn meant(error: &clap::Error, line: &[OsString]) -> Option<String> {
         ErrorKind::InvalidValue => {
             let Some(ContextValue::Strings(valid)) = error.get(ContextKind::ValidValue) else { return None };
             let valid: Vec<&str> = valid.iter().map(String::as_str).collect();
-            match near(text(ContextKind::InvalidValue)?, &valid) {
+            match nearest_word(text(ContextKind::InvalidValue)?, &valid) {
                 Some(value) => Some(format!("a similar value exists: '{value}'")),
                 None if valid.is_empty() => None,
                 None => Some(format!("write one of: {}", valid.join(", "))),
@@ -113,7 +113,7 @@ const FOREIGN_NAMES: &[(&str, &str)] = &[
 ];
 
 /// Returns the word of `among` that is meant: by another tool's name, by few wrong letters, by its beginning.
-fn near<'a>(wrong: &str, among: &[&'a str]) -> Option<&'a str> {
+fn nearest_word<'a>(wrong: &str, among: &[&'a str]) -> Option<&'a str> {
     let elsewhere = || {
         let (_, here) = FOREIGN_NAMES.iter().find(|(there, _)| *there == wrong)?;
         among.iter().copied().find(|word| word == here)
@@ -126,7 +126,7 @@ fn near<'a>(wrong: &str, among: &[&'a str]) -> Option<&'a str> {
 }
 
 /// Returns the filter that a bare word means: a protocol, a network, or a field of a table's line (`src=10.0.0.1`).
-fn filter_meant(word: &str) -> Option<String> {
+fn filter_for_word(word: &str) -> Option<String> {
     let option = match word.split_once('=') {
         Some((key, value)) => {
             let keys = [
@@ -149,7 +149,7 @@ fn filter_meant(word: &str) -> Option<String> {
 
 /// Returns the name (`ctctl status`) and the definition of the command that the line names: clap does not say to which
 /// command a refused value belongs.
-fn called(line: &[OsString]) -> (String, clap::Command) {
+fn command_of_line(line: &[OsString]) -> (String, clap::Command) {
     let mut command = Arguments::command();
     command.build();
     let mut name = String::from("ctctl");

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::frame::Frames;
-use super::schema::{self, Heard, HistoryPage};
+use super::schema::{self, DecodedReply, HistoryPage};
 use super::socket::{ConnectError, dial};
 use super::{Call, Refusal, RefusalKind};
 use crate::error::{Error, Result};
@@ -190,12 +190,12 @@ impl Client {
         let mut answer = None;
         self.exchange(what, call, |value, continues| {
             if continues {
-                return Err(garbled(what, "more replies than were asked for"));
+                return Err(not_understood(what, "more replies than were asked for"));
             }
             answer = Some(parse(what, value)?);
             Ok(())
         })?;
-        answer.ok_or_else(|| garbled(what, "no reply"))
+        answer.ok_or_else(|| not_understood(what, "no reply"))
     }
 
     /// Returns the first page with the `rows` of all pages.
@@ -213,7 +213,7 @@ impl Client {
                 rows(whole).len()
             }
         })?;
-        whole.ok_or_else(|| garbled(what, "no page"))
+        whole.ok_or_else(|| not_understood(what, "no page"))
     }
 
     /// Passes each page to `join`, which returns the number of rows so far.
@@ -227,7 +227,7 @@ impl Client {
         self.exchange(what, call, |value, continues| {
             let before = std::mem::replace(&mut rows, join(parse(what, value)?));
             match continues && (rows == before || rows > MOST_ROWS) {
-                true => Err(garbled(what, "pages without end")),
+                true => Err(not_understood(what, "pages without end")),
                 false => Ok(()),
             }
         })
@@ -272,10 +272,10 @@ impl Client {
             // A server that turned the connection away sent the reason before it closed it, so the reply is read first.
             let message = match inbox.receive(wait) {
                 Ok(message) => message,
-                Err(error) => return Err(silent(what, sent.as_ref().err().unwrap_or(&error))),
+                Err(error) => return Err(no_reply(what, sent.as_ref().err().unwrap_or(&error))),
             };
-            match schema::decode_reply(&message).map_err(|why| garbled(what, why))? {
-                Heard::Parameters(value, continues) => {
+            match schema::decode_reply(&message).map_err(|why| not_understood(what, why))? {
+                DecodedReply::Parameters(value, continues) => {
                     heard(value, continues)?;
                     if continues {
                         first = false;
@@ -284,15 +284,15 @@ impl Client {
                     self.stream = Some((inbox.stream, Instant::now()));
                     return Ok(Ended::Answered);
                 }
-                Heard::Refused(refusal) if refusal.kind == RefusalKind::Busy => match first {
+                DecodedReply::Refused(refusal) if refusal.kind == RefusalKind::Busy => match first {
                     true => return Ok(Ended::Busy(refusal)),
                     false => return Err(refused(what, refusal)),
                 },
-                Heard::Refused(refusal) => {
+                DecodedReply::Refused(refusal) => {
                     self.stream = Some((inbox.stream, Instant::now()));
                     return Err(refused(what, refusal));
                 }
-                Heard::Varlink(error, named) => {
+                DecodedReply::Varlink(error, named) => {
                     return Err(Error::unreachable(
                         what,
                         format!("the agent answers {error} {named}").trim(),
@@ -305,7 +305,7 @@ impl Client {
 }
 
 fn parse<T: DeserializeOwned>(what: &str, value: Value) -> Result<T> {
-    serde_json::from_value(value).map_err(|error| garbled(what, error))
+    serde_json::from_value(value).map_err(|error| not_understood(what, error))
 }
 
 fn refused(what: &str, refusal: Refusal) -> Error {
@@ -313,12 +313,12 @@ fn refused(what: &str, refusal: Refusal) -> Error {
     Error { exit, what: what.into(), why: message, hint }
 }
 
-fn garbled(what: &str, why: impl std::fmt::Display) -> Error {
+fn not_understood(what: &str, why: impl std::fmt::Display) -> Error {
     Error::unreachable(what, format!("the agent's answer is not understood: {why}"))
         .hint("agent and command may be of different versions: restart the agent")
 }
 
-fn silent(what: &str, error: &io::Error) -> Error {
+fn no_reply(what: &str, error: &io::Error) -> Error {
     let why = match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             "the agent does not answer in time".to_string()

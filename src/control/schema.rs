@@ -336,7 +336,7 @@ pub fn encode_fault(fault: &Fault) -> Vec<u8> {
 
 /// A reply as the client reads it.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Heard {
+pub enum DecodedReply {
     /// Parameters, and true if more replies follow.
     Parameters(Value, bool),
     /// An error of ctctl's interface.
@@ -349,7 +349,7 @@ pub enum Heard {
 ///
 /// # Errors
 /// The message is no Varlink reply.
-pub fn decode_reply(message: &[u8]) -> Result<Heard, String> {
+pub fn decode_reply(message: &[u8]) -> Result<DecodedReply, String> {
     #[derive(Deserialize)]
     struct Message {
         #[serde(default)]
@@ -362,7 +362,7 @@ pub fn decode_reply(message: &[u8]) -> Result<Heard, String> {
     let message: Message = serde_json::from_slice(message).map_err(|e| e.to_string())?;
     let parameters = message.parameters.unwrap_or_default();
     let Some(error) = message.error else {
-        return Ok(Heard::Parameters(Value::Object(parameters), message.continues));
+        return Ok(DecodedReply::Parameters(Value::Object(parameters), message.continues));
     };
     let kind = match error.strip_prefix(INTERFACE) {
         Some(".NotPermitted") => RefusalKind::NotPermitted,
@@ -370,7 +370,7 @@ pub fn decode_reply(message: &[u8]) -> Result<Heard, String> {
         Some(".Busy") => RefusalKind::Busy,
         _ => {
             let named = parameters.values().find_map(Value::as_str).unwrap_or_default().to_string();
-            return Ok(Heard::Varlink(error, named));
+            return Ok(DecodedReply::Varlink(error, named));
         }
     };
     let text = |name: &str| parameters.get(name).and_then(Value::as_str).map(str::to_string);
@@ -380,5 +380,5 @@ pub fn decode_reply(message: &[u8]) -> Result<Heard, String> {
         _ => Exit::Unreachable,
     };
     let message = text("message").ok_or_else(|| format!("{error} without a message"))?;
-    Ok(Heard::Refused(Refusal { kind, exit, message, hint: text("hint") }))
+    Ok(DecodedReply::Refused(Refusal { kind, exit, message, hint: text("hint") }))
 }

@@ -121,11 +121,11 @@ pub fn bind(path: &Path, group: &str) -> Result<(UnixListener, SocketGuard)> {
         _ => Path::new("."),
     };
     make_parent(parent).map_err(failed)?;
-    clear(path)?;
+    remove_stale(path)?;
     // The name is short because sun_path holds 107 bytes.
     let private = parent.join(format!(".{}", std::process::id()));
     DirBuilder::new().mode(0o700).create(&private).or_else(|e| reuse(&private, e)).map_err(failed)?;
-    let made = make(path, &private.join("s"), group).map_err(failed);
+    let made = create(path, &private.join("s"), group).map_err(failed);
     let _ = fs::remove_file(private.join("s"));
     let _ = fs::remove_dir(&private);
     made
@@ -155,7 +155,7 @@ fn reuse(private: &Path, error: io::Error) -> io::Result<()> {
     }
 }
 
-fn make(path: &Path, draft: &Path, group: &str) -> io::Result<(UnixListener, SocketGuard)> {
+fn create(path: &Path, draft: &Path, group: &str) -> io::Result<(UnixListener, SocketGuard)> {
     let listener = UnixListener::bind(draft)?;
     listen(&listener, Backlog::new(BACKLOG)?)?;
     listener.set_nonblocking(true)?;
@@ -172,7 +172,7 @@ fn make(path: &Path, draft: &Path, group: &str) -> io::Result<(UnixListener, Soc
 }
 
 /// Removes a socket on which no process answers.
-fn clear(path: &Path) -> Result<()> {
+fn remove_stale(path: &Path) -> Result<()> {
     let what = || format!("control socket {}", path.display());
     let other = "stop that agent, or name another socket with --socket";
     match fs::symlink_metadata(path) {

@@ -15,7 +15,7 @@ pub(super) enum Holds {
 }
 
 impl Holds {
-    pub(super) fn of(known: bool) -> Holds {
+    pub(super) fn from_bool(known: bool) -> Holds {
         if known { Holds::Yes } else { Holds::No }
     }
 

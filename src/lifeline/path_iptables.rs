@@ -96,7 +96,7 @@ fn step(rule: &[String], packet: &Packet, chains: &Chains) -> Option<Step> {
             }
             "-p" => {
                 let protocol = value();
-                Holds::of(packet.is_of(protocol) || matches!(protocol, "all" | "0"))
+                Holds::from_bool(packet.is_of(protocol) || matches!(protocol, "all" | "0"))
             }
             "-m" => match value() {
                 name if EVALUATED_MATCHES.contains(&name) => Holds::Yes,
@@ -104,13 +104,13 @@ fn step(rule: &[String], packet: &Packet, chains: &Chains) -> Option<Step> {
                 _ => Holds::Unknown,
             },
             "-i" | "-o" => match value() {
-                "lo" => Holds::of(packet.loopback),
+                "lo" => Holds::from_bool(packet.loopback),
                 name if packet.loopback && !name.ends_with('+') => Holds::No,
                 _ => Holds::Unknown,
             },
             "--ctstate" | "--state" => {
                 by_state = true;
-                Holds::of(value().split(',').any(|state| state.eq_ignore_ascii_case(packet.state)))
+                Holds::from_bool(value().split(',').any(|state| state.eq_ignore_ascii_case(packet.state)))
             }
             "--dport" | "--dports" => has_port(packet, &["dport"], value()),
             "--sport" | "--sports" => has_port(packet, &["sport"], value()),
@@ -135,7 +135,7 @@ fn step(rule: &[String], packet: &Packet, chains: &Chains) -> Option<Step> {
 
 fn has_port(packet: &Packet, fields: &[&str], listed: &str) -> Holds {
     match fields.iter().any(|field| packet.fields.contains(field)) {
-        true => Holds::of(listed.split(',').any(|range| in_range(range, packet.port))),
+        true => Holds::from_bool(listed.split(',').any(|range| in_range(range, packet.port))),
         false => Holds::Unknown,
     }
 }

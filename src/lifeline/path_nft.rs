@@ -106,7 +106,7 @@ impl<'a> Ruleset<'a> {
         if let Some(ct) = left.get("ct") {
             let known = ct["key"] == "state" && !rule::words(right).is_empty();
             let states = rule::words(right);
-            return if known { Holds::of(states.contains(&packet.state)) } else { Holds::Unknown };
+            return if known { Holds::from_bool(states.contains(&packet.state)) } else { Holds::Unknown };
         }
         if let Some(payload) = left.get("payload") {
             let (protocol, field) = (text(&payload["protocol"]), text(&payload["field"]));
@@ -125,7 +125,7 @@ impl<'a> Ruleset<'a> {
         match text(&left["meta"]["key"]) {
             "l4proto" => of_protocol(right, packet),
             "iif" | "iifname" | "oif" | "oifname" => match right.as_str() {
-                Some("lo") => Holds::of(packet.loopback),
+                Some("lo") => Holds::from_bool(packet.loopback),
                 Some(name) if packet.loopback && !name.ends_with('*') => Holds::No,
                 _ => Holds::Unknown,
             },
@@ -154,11 +154,11 @@ impl<'a> Ruleset<'a> {
     }
 
     fn holds_port(&self, rule: &Value, right: &Value, port: u16) -> Holds {
-        let Some(name) = right.as_str() else { return Holds::of(rule::holds(right, port)) };
+        let Some(name) = right.as_str() else { return Holds::from_bool(rule::holds(right, port)) };
         let elements = self.named("set", rule, name);
         elements.map_or(Holds::Unknown, |elements| {
             let value = |element: &Value| element["elem"].get("val").unwrap_or(element).clone();
-            Holds::of(elements.iter().any(|element| rule::holds(&value(element), port)))
+            Holds::from_bool(elements.iter().any(|element| rule::holds(&value(element), port)))
         })
     }
 }
@@ -170,7 +170,7 @@ fn of_protocol(right: &Value, packet: &Packet) -> Holds {
         _ => None,
     };
     let of_set = || right["set"].as_array().map(|set| set.iter().any(|value| named(value) == Some(true)));
-    named(right).or_else(of_set).map_or(Holds::Unknown, Holds::of)
+    named(right).or_else(of_set).map_or(Holds::Unknown, Holds::from_bool)
 }
 
 fn place(object: &Value) -> String {

@@ -74,7 +74,7 @@ pub async fn serve(
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            () = connections.ended() => continue,
+            () = connections.wait_for_end() => continue,
             accepted = accept(&listener) => accepted,
         };
         let stream = match accepted {
@@ -87,14 +87,14 @@ pub async fn serve(
         };
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            () = connections.room() => {}
+            () = connections.wait_for_room() => {}
         }
         connections.begin(stream, pages.clone());
     }
 }
 
 /// A connection that has not ended.
-struct Open {
+struct OpenConnection {
     task: AbortHandle,
     since: Instant,
     /// True once its request is complete.
@@ -105,7 +105,7 @@ struct Open {
 struct Connections {
     limits: Limits,
     tasks: JoinSet<()>,
-    open: Vec<Open>,
+    open: Vec<OpenConnection>,
 }
 
 impl Connections {
@@ -115,11 +115,11 @@ impl Connections {
         let task = self.tasks.spawn(async move {
             let _ = timeout(limits.whole, conversation).await;
         });
-        self.open.push(Open { task, since: Instant::now(), asked });
+        self.open.push(OpenConnection { task, since: Instant::now(), asked });
     }
 
     /// Waits for the end of a connection; for ever if there is none.
-    async fn ended(&mut self) {
+    async fn wait_for_end(&mut self) {
         match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => self.open.retain(|open| open.task.id() != id),
             // An aborted connection has left the list already.
@@ -129,7 +129,7 @@ impl Connections {
     }
 
     /// Waits until one more connection may begin. Closes the oldest one once it has had its shortest time.
-    async fn room(&mut self) {
+    async fn wait_for_room(&mut self) {
         while self.open.len() >= self.limits.connections.max(1) {
             let silent = self.open.iter().position(|open| !open.asked.load(Relaxed));
             let (oldest, stays) =
@@ -140,7 +140,7 @@ impl Connections {
                 return;
             }
             tokio::select! {
-                () = self.ended() => {}
+                () = self.wait_for_end() => {}
                 // The oldest connection may have sent its request by then, so it is chosen anew.
                 () = sleep_until(until) => {}
             }

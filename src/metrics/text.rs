@@ -37,7 +37,7 @@ pub fn write(readings: &[Reading], missing: &[String]) -> String {
     page.watched(missing);
     page.table();
     page.sources();
-    page.doings();
+    page.acts();
     page.health();
     page.text.push_str("# EOF\n");
     page.text
@@ -174,7 +174,7 @@ impl Page<'_> {
         });
     }
 
-    fn doings(&mut self) {
+    fn acts(&mut self) {
         let help = "Timeouts of this namespace.";
         self.family("ctctl_timeout_seconds", "gauge", help, |reading, family| {
             for row in &reading.status.timeouts {

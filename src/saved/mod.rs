@@ -18,7 +18,7 @@ use crate::state::{Census, Known};
 
 pub use fields::{Broken, Shown};
 pub use line::entry;
-use unknown::{Matched, Unknown};
+use unknown::{Matched, UnknownStatuses};
 
 /// Longest line that is read, in bytes: no line of any form is nearly this long.
 const LONGEST_LINE: u64 = 64 << 10;
@@ -54,7 +54,7 @@ pub fn ranking(
     filters: &Filters,
 ) -> io::Result<Reading> {
     let mut census = Census::new(*question);
-    let mut unknown = Unknown::default();
+    let mut unknown = UnknownStatuses::default();
     let (mut number, mut broken, mut first_broken) = (0, 0, None);
     let mut bytes = Vec::with_capacity(512);
     while next_line(text, &mut bytes)? {

@@ -16,13 +16,13 @@ pub(super) enum Matched {
 
 /// Numbers of entries whose status is not told, by group.
 #[derive(Debug, Default)]
-pub(super) struct Unknown {
+pub(super) struct UnknownStatuses {
     groups: HashMap<GroupKey, UnknownStatus>,
     all: UnknownStatus,
     undecided: u64,
 }
 
-impl Unknown {
+impl UnknownStatuses {
     /// Matches the entry; if it matches, counts the parts of its status that are not told.
     pub(super) fn note(&mut self, shown: &Shown, filters: &Filters, question: &Question) -> Matched {
         let matched = matches(shown, filters);

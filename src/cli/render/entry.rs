@@ -148,7 +148,7 @@ impl<'a> EntryDocument<'a> {
             schema: header.schema,
             taken_at: &header.taken_at,
             netns: &header.netns,
-            flow: FlowRow::of(entry),
+            flow: FlowRow::new(entry),
             timeout_seconds: entry.timeout_seconds,
             idle_seconds: verdict.exact_seconds(),
             idle_at_least_seconds: verdict.idle_seconds,
@@ -192,10 +192,10 @@ struct EventRow {
 
 impl<'a> EventDocument<'a> {
     /// Builds the line of an event.
-    pub fn of(header: &'a Header, event: &Event) -> Self {
+    pub fn of_event(header: &'a Header, event: &Event) -> Self {
         let of = EventRow {
             foreign: event.foreign,
-            flow: FlowRow::of(&event.entry),
+            flow: FlowRow::new(&event.entry),
             timeout_seconds: event.entry.timeout_seconds,
         };
         EventDocument { of: Some(of), ..Self::head(header, event.kind.name()) }
@@ -237,13 +237,13 @@ pub struct FlowRow {
 
 impl FlowRow {
     /// Builds the row of an entry.
-    pub fn of(entry: &Entry) -> Self {
+    pub fn new(entry: &Entry) -> Self {
         FlowRow {
             protocol: protocol(entry),
             protocol_number: entry.original.protocol,
             state: entry.tcp.map(|tcp| tcp.state.name()),
-            original: TupleRow::of(&entry.original),
-            reply: entry.reply.as_ref().map(TupleRow::of),
+            original: TupleRow::new(&entry.original),
+            reply: entry.reply.as_ref().map(TupleRow::new),
             source_nat: translated_source(entry),
             destination_nat: translated_destination(entry),
             zone: entry.zone,
@@ -297,7 +297,7 @@ struct TupleRow {
 }
 
 impl TupleRow {
-    fn of(tuple: &Tuple) -> Self {
+    fn new(tuple: &Tuple) -> Self {
         let (ports, keys) = match tuple.l4 {
             L4::Ports { source, destination } if tuple.protocol == GRE => (None, Some((source, destination))),
             L4::Ports { source, destination } => (Some((source, destination)), None),

@@ -68,11 +68,11 @@ fn keys_and_identifiers_are_shown_as_what_they_are() {
     let text = |original| line(&Entry { original, ..Entry::default() }, &verdict());
     let (gre_text, keys) = (text(gre), " > 10.0.0.2               srckey 0x1 dstkey 0x2  idle ");
     assert!(gre_text.contains("10.0.0.1  ") && gre_text.contains(keys), "{gre_text}");
-    let json = serde_json::to_value(TupleRow::of(&gre)).expect("JSON");
+    let json = serde_json::to_value(TupleRow::new(&gre)).expect("JSON");
     assert_eq!((&json["source_key"], json.get("sport")), (&1.into(), None));
     let icmp = tuple("10.0.0.1", "10.0.0.2", 1, L4::Icmp { kind: 8, code: 0, id: 9 });
     assert!(text(icmp).contains(" > 10.0.0.2               type 8 code 0 id 9  idle "), "{}", text(icmp));
-    let json = serde_json::to_value(TupleRow::of(&icmp)).expect("JSON");
+    let json = serde_json::to_value(TupleRow::new(&icmp)).expect("JSON");
     assert_eq!((&json["icmp_type"], &json["icmp_id"], json.get("dport")), (&8.into(), &9.into(), None));
 }
 
@@ -84,7 +84,7 @@ fn json_begins_with_the_head_of_every_document() {
     let entry = serde_json::to_string(&EntryDocument::new(&header, &translated(), &verdict())).expect("JSON");
     assert!(entry.starts_with(head), "{entry}");
     let event = Event { kind: EventKind::Destroy, entry: translated(), foreign: true };
-    let event = serde_json::to_string(&EventDocument::of(&header, &event)).expect("JSON");
+    let event = serde_json::to_string(&EventDocument::of_event(&header, &event)).expect("JSON");
     assert!(event.starts_with(&format!(r#"{head}"event":"destroy","foreign":true,"#)), "{event}");
     let lost = serde_json::to_string(&EventDocument::lost(&header, 3, 10)).expect("JSON");
     assert_eq!(lost, format!(r#"{head}"event":"lost","lost":3,"lost_total":10}}"#));

@@ -177,7 +177,7 @@ impl<'a> FlushDocument<'a> {
             entries: *entries,
         };
         let recent = preview.most_recent.iter().map(|(entry, verdict)| RecentRow {
-            flow: FlowRow::of(entry),
+            flow: FlowRow::new(entry),
             idle_seconds: verdict.exact_seconds(),
             idle_at_least_seconds: verdict.idle_seconds,
             in_grace: verdict.in_grace,

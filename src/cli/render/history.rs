@@ -102,7 +102,7 @@ fn joins(act: &[&JournalRecord], record: &JournalRecord) -> bool {
 /// Writes one line: the result, then as much of the reason as there is room for. Returns true if it was cut.
 fn line(out: &mut dyn Write, act: &Act<'_>, indent: &str, style: &Style) -> io::Result<bool> {
     let Some(last) = act.last() else { return Ok(false) };
-    let text = told(act, style);
+    let text = act_text(act, style);
     let first = format!("{indent}{}  ", moment(&last.at, style.zone()));
     let width = style.width.unwrap_or(LONGEST).saturating_sub(first.chars().count()).max(1);
     let text = escape(&text);
@@ -112,7 +112,7 @@ fn line(out: &mut dyn Write, act: &Act<'_>, indent: &str, style: &Style) -> io::
 }
 
 /// Returns the results of an act, and its reason.
-fn told(act: &Act<'_>, style: &Style) -> String {
+fn act_text(act: &Act<'_>, style: &Style) -> String {
     let ends: Vec<Draft> = act
         .iter()
         .filter(|record| record.event != RecordEvent::Intend || act.len() == 1)

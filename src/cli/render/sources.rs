@@ -25,7 +25,7 @@ pub enum Origin {
 
 impl Origin {
     /// Returns the agent unless there is a reason why it gave no answer.
-    pub fn of(without: Option<NoAnswer>) -> Origin {
+    pub fn from_reason(without: Option<NoAnswer>) -> Origin {
         without.map_or(Origin::Agent, Origin::Kernel)
     }
 }
@@ -150,7 +150,7 @@ mod tests {
 
     fn drawn(width: Option<usize>, top: &TopSources, without: Option<&NoAnswer>) -> String {
         let mut out = Vec::new();
-        let origin = Origin::of(without.cloned());
+        let origin = Origin::from_reason(without.cloned());
         write(&mut out, &top.clone().into(), &origin, &canned::style(width)).expect("memory");
         String::from_utf8(out).expect("text")
     }

@@ -78,7 +78,7 @@ fn screen(status: &StatusDocument, without: Option<&NoAnswer>, style: &Style) ->
         None => page.no_agent(without)?,
     }
     page.changed_timeouts(&status.timeouts);
-    page.fills_unclassed(status)?;
+    page.unclassed_state(status)?;
     let rows: Vec<ClassRow> =
         status.classes.iter().flatten().filter(|row| worth_a_line(row)).cloned().collect();
     let table = drawn(|out| classes(out, Some(&rows), status.classes_age_seconds, style))?;
@@ -272,7 +272,7 @@ impl Page<'_> {
     }
 
     /// Adds the state that holds most entries of no class, if these are much of the table, and a remedy: a line each.
-    fn fills_unclassed(&mut self, status: &StatusDocument) -> io::Result<()> {
+    fn unclassed_state(&mut self, status: &StatusDocument) -> io::Result<()> {
         let rows = status.unclassed.as_deref().unwrap_or_default();
         let Some(row) =
             rows.first().filter(|row| row.is_much() && (row.is_kept() || status.level > Level::Normal))

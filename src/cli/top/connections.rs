@@ -58,19 +58,19 @@ pub struct Order {
 impl Order {
     fn compare(&self, a: &Connection, b: &Connection) -> Ordering {
         let greatest_first = |a: Option<u32>, b: Option<u32>| match (a, b) {
-            (Some(a), Some(b)) => self.turned(b.cmp(&a)),
+            (Some(a), Some(b)) => self.in_direction(b.cmp(&a)),
             // An unknown value comes last.
             (a, b) => b.is_some().cmp(&a.is_some()),
         };
         let first = match self.by {
             By::Idle => greatest_first(a.idle_seconds, b.idle_seconds),
             By::Left => greatest_first(a.left_seconds, b.left_seconds),
-            By::Destination => self.turned(a.destination.cmp(&b.destination)),
+            By::Destination => self.in_direction(a.destination.cmp(&b.destination)),
         };
         first.then_with(|| a.destination.cmp(&b.destination)).then_with(|| a.port.cmp(&b.port))
     }
 
-    fn turned(&self, ordering: Ordering) -> Ordering {
+    fn in_direction(&self, ordering: Ordering) -> Ordering {
         if self.reversed { ordering.reverse() } else { ordering }
     }
 
@@ -177,7 +177,7 @@ pub struct Connections {
 
 impl Connections {
     /// Starts with the connections of this source; nothing is read yet.
-    pub fn of(of: Name) -> Self {
+    pub fn new(of: Name) -> Self {
         Connections { order: Order { of, ..Order::default() }, awaited: true, ..Connections::default() }
     }
 

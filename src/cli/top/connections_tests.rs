@@ -31,7 +31,7 @@ fn ports(connections: &Connections) -> Vec<String> {
 
 #[test]
 fn they_are_sorted_in_each_order_and_what_is_not_known_comes_last() {
-    let mut connections = Connections::of(("192.0.2.1".into(), Some(0)));
+    let mut connections = Connections::new(("192.0.2.1".into(), Some(0)));
     connections.take(read(&connections.order()));
     assert_eq!(ports(&connections), ["1003", "1001", "1002"]);
     assert_eq!(connections.reverse(), Ask::Connections);
@@ -47,7 +47,7 @@ fn they_are_sorted_in_each_order_and_what_is_not_known_comes_last() {
 
 #[test]
 fn the_cursor_stays_on_its_connection_and_in_the_list() {
-    let mut connections = Connections::of(("192.0.2.1".into(), Some(0)));
+    let mut connections = Connections::new(("192.0.2.1".into(), Some(0)));
     connections.take(read(&connections.order()));
     connections.walk(KeyCode::End);
     assert_eq!(connections.selected().map(Connection::port), Some("1002".into()));

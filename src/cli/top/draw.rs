@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
-use super::model::{Model, Over};
+use super::model::{Model, Popup};
 use super::{Look, connections_list, graph, list, popup};
 use crate::cli::render::history::sentence;
 use crate::cli::render::quantity::{counted, duration, growth, moment, percent, rate};
@@ -86,7 +86,7 @@ pub fn draw(
     if actions > 0 {
         page.title("what the agent does");
         let place = page.take(actions);
-        happened(model, zone, look, place, page.buffer);
+        draw_actions(model, zone, look, place, page.buffer);
     }
     page.next = area.bottom().saturating_sub(1).max(page.next.min(area.bottom()));
     page.line(&last(model, area.width.into()), look.dim(), None);
@@ -195,11 +195,11 @@ fn second(model: &Model, room: usize) -> String {
     if ceiling > 0 {
         more.push(format!("; ceiling {ceiling}"));
     }
-    with(counted(status.entries, "entry", "entries"), &more, room)
+    append_fitting(counted(status.entries, "entry", "entries"), &more, room)
 }
 
 /// Adds the parts that fit whole: half a number is another number.
-fn with(text: String, more: &[String], room: usize) -> String {
+fn append_fitting(text: String, more: &[String], room: usize) -> String {
     more.iter().fold(text, |text, part| {
         let fits = text.chars().count() + part.chars().count() <= room;
         if fits { text + part } else { text }
@@ -207,8 +207,8 @@ fn with(text: String, more: &[String], room: usize) -> String {
 }
 
 fn last(model: &Model, room: usize) -> String {
-    match (&model.over, model.flushing) {
-        (Over::Filter(text, why), _) => match why {
+    match (&model.popup, model.flushing) {
+        (Popup::Filter(text, why), _) => match why {
             Some(why) => format!("filter: {text}_  ({why})"),
             None => format!("filter: {text}_  (enter: take it, esc: leave it)"),
         },
@@ -232,7 +232,7 @@ fn fitting(keys: &[(&str, u8)], room: usize) -> String {
 }
 
 /// Draws what waits, then the acts with their reasons, newest first.
-fn happened(model: &Model, zone: &TimeZone, look: &Look, place: Rect, buffer: &mut Buffer) {
+fn draw_actions(model: &Model, zone: &TimeZone, look: &Look, place: Rect, buffer: &mut Buffer) {
     let mut lines: Vec<String> = Vec::new();
     match model.status.as_ref() {
         Some(status) if status.agent.is_none() => {

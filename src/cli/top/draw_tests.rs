@@ -85,20 +85,20 @@ fn without_colour_there_is_none_and_the_cursor_is_seen() {
 #[test]
 fn every_size_is_drawn_and_the_list_is_the_last_to_go() {
     for over in [
-        Over::Nothing,
-        Over::Help(0),
-        Over::Filter("-p udp".into(), Some("no such thing".into())),
-        Over::Flush { name: ("10.0.0.1".into(), Some(3)), preview: Some(("a\n".repeat(50), true)) },
-        Over::Told("x".repeat(500)),
+        Popup::Nothing,
+        Popup::Help(0),
+        Popup::Filter("-p udp".into(), Some("no such thing".into())),
+        Popup::Flush { name: ("10.0.0.1".into(), Some(3)), preview: Some(("a\n".repeat(50), true)) },
+        Popup::Outcome("x".repeat(500)),
     ] {
         for (width, height) in
             (0..12).flat_map(|w| (0..12).map(move |h| (w * w, h * h))).chain([(200, 60), (80, 24)])
         {
             let mut model = model();
             model.cursor.selected = 20;
-            model.over = over.clone();
+            model.popup = over.clone();
             buffer(&mut model, &RICH, width, height);
-            if over == Over::Nothing && height >= 6 && width >= 40 {
+            if over == Popup::Nothing && height >= 6 && width >= 40 {
                 let shown = screen(&mut model, &PLAIN, width, height);
                 assert!(shown.contains("10.0.0.21"), "the cursor's line at {width}x{height}:\n{shown}");
             }
@@ -139,7 +139,7 @@ fn the_help_fits_and_is_paged_through_where_it_does_not() {
     };
     for (width, height) in [(80, 24), (80, 20), (60, 20), (120, 40)] {
         let mut model = model();
-        model.over = Over::Help(0);
+        model.popup = Popup::Help(0);
         let shown = screen(&mut model, &PLAIN, width, height);
         assert!(shown.contains("| q ") && shown.contains("| IDLE  "), "{width}x{height}:\n{shown}");
         assert!(shown.contains("| any key goes back"), "{shown}");
@@ -147,7 +147,7 @@ fn the_help_fits_and_is_paged_through_where_it_does_not() {
     }
     for (width, height) in [(60, 12), (40, 12), (40, 6)] {
         let mut model = model();
-        model.over = Over::Help(0);
+        model.popup = Popup::Help(0);
         let mut read = String::new();
         for _ in 0..100 {
             let shown = screen(&mut model, &PLAIN, width, height);
@@ -181,7 +181,7 @@ fn keys_are_told_whole_or_not_at_all() {
 #[test]
 fn the_connections_of_a_source_fill_the_list() {
     let mut model = model();
-    let mut connections = Connections::of(("10.0.0.1".into(), Some(3)));
+    let mut connections = Connections::new(("10.0.0.1".into(), Some(3)));
     model.connections = Some(connections.clone());
     assert!(screen(&mut model, &PLAIN, 80, 24).contains("-- connections of 10.0.0.1 zone 3: reading --"));
     let entry = |port: u16| Entry {
@@ -216,7 +216,7 @@ fn the_connections_of_a_source_fill_the_list() {
     }
     let narrow = screen(&mut model, &PLAIN, 40, 8);
     assert!(narrow.contains("PROTO  PORT  TO            LEFT  *IDLE"), "{narrow}");
-    model.over = Over::Connection("udp  unreplied  10.0.0.1:1000 > 192.0.2.9:53".into());
+    model.popup = Popup::Connection("udp  unreplied  10.0.0.1:1000 > 192.0.2.9:53".into());
     assert!(screen(&mut model, &PLAIN, 80, 24).contains("- connection -"));
 }
 
@@ -245,9 +245,9 @@ fn with_no_agent_it_says_so() {
 fn a_flush_shows_what_goes_and_how_to_say_no() {
     let mut model = model();
     let name = ("10.0.0.1".to_string(), Some(7));
-    model.over = Over::Flush { name: name.clone(), preview: None };
+    model.popup = Popup::Flush { name: name.clone(), preview: None };
     assert!(screen(&mut model, &PLAIN, 80, 24).contains("looking what would go"));
-    model.over = Over::Flush { name, preview: Some(("4600 entries would go\n\x1b[2J".into(), true)) };
+    model.popup = Popup::Flush { name, preview: Some(("4600 entries would go\n\x1b[2J".into(), true)) };
     let shown = screen(&mut model, &PLAIN, 80, 24);
     for part in ["of 10.0.0.1 in zone 7:", "4600 entries would go", "\\u{1b}[2J", "y deletes them"] {
         assert!(shown.contains(part), "{part}:\n{shown}");
@@ -260,7 +260,7 @@ fn where_there_is_little_room_the_question_has_its_count_and_a_victim() {
         tcp     established  10.128.0.41:1039      > 192.0.2.9:443          idle 1m\n\
         tcp     established  10.128.0.41:1038      > 192.0.2.9:443          idle 1m";
     let mut model = model();
-    model.over = Over::Flush { name: ("10.128.0.41".into(), None), preview: Some((said.into(), true)) };
+    model.popup = Popup::Flush { name: ("10.128.0.41".into(), None), preview: Some((said.into(), true)) };
     let shown = screen(&mut model, &PLAIN, 40, 6);
     for part in [
         "flush 10.128.0.41?",
@@ -279,8 +279,8 @@ fn what_came_of_a_flush_stands_first() {
     let before = "30 entries of 1 source match\nSOURCE       ENTRIES\n10.128.0.41       30\nMost recently active:\n\
         tcp     established  10.128.0.41:1039      > 192.0.2.9:443          idle 1m\n";
     let mut model = model();
-    model.over =
-        Over::Told(format!("{before}deleted 30 entries; 0 already gone, 0 revived\nctctl: flush: why"));
+    model.popup =
+        Popup::Outcome(format!("{before}deleted 30 entries; 0 already gone, 0 revived\nctctl: flush: why"));
     let shown = screen(&mut model, &PLAIN, 40, 6);
     for part in ["deleted 30 entries; 0 already gone,", "0 revived", "ctctl: flush: why", "any key goes back"]
     {
@@ -289,7 +289,7 @@ fn what_came_of_a_flush_stands_first() {
     let shown = screen(&mut model, &PLAIN, 80, 24);
     let at = |part| shown.find(part).unwrap_or_else(|| panic!("{part}:\n{shown}"));
     assert!(at("deleted 30 entries") < at("30 entries of 1 source match"), "{shown}");
-    model.over = Over::Told("nothing matches".into());
+    model.popup = Popup::Outcome("nothing matches".into());
     assert!(screen(&mut model, &PLAIN, 40, 6).contains("nothing matches"));
 }
 

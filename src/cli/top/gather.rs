@@ -75,7 +75,7 @@ pub enum Message {
 }
 
 /// A message to the thread that arranges.
-enum Arranging {
+enum ArrangeMessage {
     Table(Arc<Ranking>, String),
     How(Arrangement),
 }
@@ -84,7 +84,7 @@ enum Arranging {
 pub struct Gatherers {
     messages: Sender<Message>,
     query: Sender<RankingQuery>,
-    arranging: Sender<Arranging>,
+    arranging: Sender<ArrangeMessage>,
     connecting: Sender<Option<ReadRequest>>,
 }
 
@@ -145,7 +145,7 @@ impl Gatherers {
 
     /// Asks for the last counts in another arrangement.
     pub fn arrange(&self, how: &Arrangement) {
-        let _ = self.arranging.send(Arranging::How(how.clone()));
+        let _ = self.arranging.send(ArrangeMessage::How(how.clone()));
     }
 
     /// Asks for new counts at once.
@@ -251,7 +251,7 @@ impl Growth {
 fn count_sources(
     place: &Place,
     asked: &Receiver<RankingQuery>,
-    arranging: &Sender<Arranging>,
+    arranging: &Sender<ArrangeMessage>,
     out: &Sender<Message>,
 ) {
     let Ok(mut query) = asked.recv() else { return };
@@ -265,9 +265,9 @@ fn count_sources(
         };
         let cost = began.elapsed();
         let sent = match counted {
-            Ok(ranking) => {
-                arranging.send(Arranging::Table(Arc::new(ranking), origin(without.as_ref(), cost))).is_ok()
-            }
+            Ok(ranking) => arranging
+                .send(ArrangeMessage::Table(Arc::new(ranking), origin(without.as_ref(), cost)))
+                .is_ok(),
             Err(error) => out.send(Message::Trouble(error.to_string())).is_ok(),
         };
         // Listening for new entries is waiting, not work.
@@ -285,20 +285,20 @@ fn count_sources(
 fn origin(without: Option<&NoAnswer>, cost: Duration) -> String {
     match without {
         None => "counted by the agent".into(),
-        Some(NoAnswer::Unkept(why)) => format!("from a dump ({}): {why}", took(cost.as_secs_f64())),
+        Some(NoAnswer::NotKept(why)) => format!("from a dump ({}): {why}", took(cost.as_secs_f64())),
         Some(_) => format!("from a dump ({})", took(cost.as_secs_f64())),
     }
 }
 
 /// Arranges the last counts whenever they or the arrangement change: with a million sources that takes a while.
-fn arrange_sources(arranged: &Receiver<Arranging>, out: &Sender<Message>) {
+fn arrange_sources(arranged: &Receiver<ArrangeMessage>, out: &Sender<Message>) {
     let mut table: Option<(Arc<Ranking>, String)> = None;
     let mut how = Arrangement::default();
     while let Ok(first) = arranged.recv() {
         for told in std::iter::once(first).chain(arranged.try_iter()) {
             match told {
-                Arranging::Table(ranking, origin) => table = Some((ranking, origin)),
-                Arranging::How(other) => how = other,
+                ArrangeMessage::Table(ranking, origin) => table = Some((ranking, origin)),
+                ArrangeMessage::How(other) => how = other,
             }
         }
         let Some((ranking, origin)) = &table else { continue };

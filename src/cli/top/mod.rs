@@ -48,7 +48,7 @@ pub struct Look {
 }
 
 impl Look {
-    fn of(place: &Place) -> Look {
+    fn detect(place: &Place) -> Look {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
             .into_iter()
             .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
@@ -78,7 +78,7 @@ impl Look {
 /// # Errors
 /// There is no terminal that can be drawn on, or the namespace cannot be found.
 pub fn run(global: &Global, options: &args::Top) -> Result<u8> {
-    able(global)?;
+    check_terminal(global)?;
     let mut place = Place::find(global)?;
     // Notices on standard error would be written across the screen.
     place.style.verbosity = place.style.verbosity.min(-1);
@@ -89,7 +89,7 @@ pub fn run(global: &Global, options: &args::Top) -> Result<u8> {
     if !model.filters.is_empty() {
         model.filter_text = "of the command line".into();
     }
-    let look = Look::of(&place);
+    let look = Look::detect(&place);
     let (gatherers, messages) = Gatherers::start(place.clone(), &model)?;
     let flusher = Flusher::new(global, gatherers.sender());
     let mut screen = Screen::open()?;
@@ -99,7 +99,7 @@ pub fn run(global: &Global, options: &args::Top) -> Result<u8> {
             draw::draw(frame, &mut model, &place.settings.pressure, &look, place.style.zone());
         });
         let next = match drawn {
-            Ok(()) => settle(&mut model, &messages, &gatherers, &flusher),
+            Ok(()) => wait_for_messages(&mut model, &messages, &gatherers, &flusher),
             Err(_) => Next::End,
         };
         // A terminal that cannot be written to is gone: no error can be shown.
@@ -118,7 +118,7 @@ enum Next {
 }
 
 /// Checks that this terminal can be drawn on.
-fn able(global: &Global) -> Result<()> {
+fn check_terminal(global: &Global) -> Result<()> {
     let refuse = |why: String, hint: &str| Err(Error::usage("top", why).hint(hint));
     if global.json {
         return refuse("a screen is no document".into(), "use ctctl top-sources --watch --json");
@@ -140,14 +140,19 @@ fn able(global: &Global) -> Result<()> {
 }
 
 /// Waits for a message, then handles all that have arrived.
-fn settle(model: &mut Model, messages: &Receiver<Message>, gatherers: &Gatherers, flusher: &Flusher) -> Next {
+fn wait_for_messages(
+    model: &mut Model,
+    messages: &Receiver<Message>,
+    gatherers: &Gatherers,
+    flusher: &Flusher,
+) -> Next {
     let mut message = match messages.recv_timeout(REDRAW) {
         Ok(message) => Some(message),
         Err(RecvTimeoutError::Timeout) => return Next::Draw,
         Err(RecvTimeoutError::Disconnected) => return Next::End,
     };
     while let Some(happened) = message {
-        let next = take(model, happened, gatherers, flusher);
+        let next = handle_message(model, happened, gatherers, flusher);
         if next != Next::Draw {
             return next;
         }
@@ -156,7 +161,7 @@ fn settle(model: &mut Model, messages: &Receiver<Message>, gatherers: &Gatherers
     Next::Draw
 }
 
-fn take(model: &mut Model, message: Message, gatherers: &Gatherers, flusher: &Flusher) -> Next {
+fn handle_message(model: &mut Model, message: Message, gatherers: &Gatherers, flusher: &Flusher) -> Next {
     let ask = match message {
         Message::End => return Next::End,
         Message::Pause => return Next::Pause,
@@ -167,7 +172,7 @@ fn take(model: &mut Model, message: Message, gatherers: &Gatherers, flusher: &Fl
             Ask::Nothing
         }
         Message::Listing(how, listing) => {
-            show(model, &how, *listing);
+            show_listing(model, &how, *listing);
             Ask::Nothing
         }
         Message::Connections(read) => {
@@ -184,12 +189,12 @@ fn take(model: &mut Model, message: Message, gatherers: &Gatherers, flusher: &Fl
         }
         Message::Flushed(said) => model.flushed(said),
     };
-    answer(model, ask, gatherers, flusher)
+    serve_request(model, ask, gatherers, flusher)
 }
 
 /// Shows a listing, unless its arrangement is not the chosen one any more, or the screen is frozen and no key asked for
 /// it.
-fn show(model: &mut Model, how: &arrange::Arrangement, listing: Listing) {
+fn show_listing(model: &mut Model, how: &arrange::Arrangement, listing: Listing) {
     let fresh = model.frozen.is_none() || model.listing.is_none() || model.arranging;
     if *how == model.how && fresh {
         model.arranging = false;
@@ -197,7 +202,7 @@ fn show(model: &mut Model, how: &arrange::Arrangement, listing: Listing) {
     }
 }
 
-fn answer(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher) -> Next {
+fn serve_request(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher) -> Next {
     match ask {
         Ask::Nothing => {}
         Ask::Quit => return Next::End,
@@ -218,7 +223,7 @@ fn answer(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &Flusher)
         Ask::Filter(text) => {
             let filters = filters_of(&text);
             let ask = model.filtered(text, filters);
-            return answer(model, ask, gatherers, flusher);
+            return serve_request(model, ask, gatherers, flusher);
         }
         Ask::Preview(name) => flusher.preview(name, &model.filters),
         Ask::Flush(name) => flusher.flush(&name, &model.filters),

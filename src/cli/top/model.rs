@@ -41,7 +41,7 @@ pub enum Ask {
 
 /// A window over the list.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub enum Over {
+pub enum Popup {
     /// No window is open.
     #[default]
     Nothing,
@@ -59,7 +59,7 @@ pub enum Over {
         preview: Option<(String, bool)>,
     },
     /// A message that stays until a key is pressed.
-    Told(String),
+    Outcome(String),
 }
 
 /// Counts by source of the last reading.
@@ -99,7 +99,7 @@ pub struct Model {
     /// Usage at the time when the screen was frozen, since when nothing new is shown; `None` if it is not frozen.
     pub frozen: Option<Usage>,
     /// Window over the list.
-    pub over: Over,
+    pub popup: Popup,
     /// True if the help goes on below its visible part: known once it was drawn.
     pub more_help: bool,
     /// True if a key asked for another list, which is shown even if the screen is frozen.
@@ -169,7 +169,7 @@ impl Model {
     pub fn filtered(&mut self, text: String, filters: Result<Filters, String>) -> Ask {
         match filters {
             Ok(filters) => {
-                (self.filters, self.filter_text, self.over) = (filters, text, Over::Nothing);
+                (self.filters, self.filter_text, self.popup) = (filters, text, Popup::Nothing);
                 self.cursor.selected = 0;
                 if let Some(connections) = &mut self.connections {
                     connections.forget();
@@ -177,7 +177,7 @@ impl Model {
                 Ask::Read
             }
             Err(why) => {
-                self.over = Over::Filter(text, Some(why));
+                self.popup = Popup::Filter(text, Some(why));
                 Ask::Nothing
             }
         }
@@ -185,7 +185,7 @@ impl Model {
 
     /// Takes the preview of a flush, if its question is still open.
     pub fn previewed(&mut self, of: &Name, said: String, can: bool) {
-        if let Over::Flush { name, preview } = &mut self.over
+        if let Popup::Flush { name, preview } = &mut self.popup
             && name == of
         {
             *preview = Some((said, can));
@@ -195,8 +195,8 @@ impl Model {
     /// Takes the output of a flush that ended.
     pub fn flushed(&mut self, said: String) -> Ask {
         self.flushing = false;
-        if matches!(self.over, Over::Nothing | Over::Told(_)) {
-            self.over = Over::Told(said);
+        if matches!(self.popup, Popup::Nothing | Popup::Outcome(_)) {
+            self.popup = Popup::Outcome(said);
         }
         Ask::Read
     }
@@ -211,27 +211,27 @@ impl Model {
                 // Terminals send one byte for ctrl-\ and ctrl-4, which is reported as ctrl-4.
                 KeyCode::Char('c' | '\\' | '4') => Ask::Quit,
                 KeyCode::Char('z') => Ask::Stop,
-                KeyCode::Char('u') if matches!(self.over, Over::Filter(..)) => {
-                    self.over = Over::Filter(String::new(), None);
+                KeyCode::Char('u') if matches!(self.popup, Popup::Filter(..)) => {
+                    self.popup = Popup::Filter(String::new(), None);
                     Ask::Nothing
                 }
                 _ => Ask::Nothing,
             };
         }
-        match std::mem::take(&mut self.over) {
-            Over::Nothing => self.key_in_list(key.code),
-            Over::Help(from) => self.key_in_help(key.code, from),
-            Over::Connection(_) | Over::Told(_) => Ask::Nothing,
-            Over::Filter(text, why) => self.key_in_filter(key.code, text, why),
-            Over::Flush { name, preview } => self.key_in_flush(key.code, name, preview),
+        match std::mem::take(&mut self.popup) {
+            Popup::Nothing => self.key_in_list(key.code),
+            Popup::Help(from) => self.key_in_help(key.code, from),
+            Popup::Connection(_) | Popup::Outcome(_) => Ask::Nothing,
+            Popup::Filter(text, why) => self.key_in_filter(key.code, text, why),
+            Popup::Flush { name, preview } => self.key_in_flush(key.code, name, preview),
         }
     }
 
     fn key_in_list(&mut self, key: KeyCode) -> Ask {
         match key {
             KeyCode::Char('q') => return Ask::Quit,
-            KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.over = Over::Help(0),
-            KeyCode::Char('/') => self.over = Over::Filter(self.filter_text.clone(), None),
+            KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.popup = Popup::Help(0),
+            KeyCode::Char('/') => self.popup = Popup::Filter(self.filter_text.clone(), None),
             KeyCode::Char(' ') => {
                 self.frozen = if self.frozen.is_some() { None } else { Some(self.usage.clone()) };
                 return if self.frozen.is_some() { Ask::Nothing } else { Ask::Read };
@@ -268,7 +268,7 @@ impl Model {
     /// Opens the connections of the source under the cursor.
     fn enter_source(&mut self) -> Ask {
         let Some(of) = self.selected_line().map(Line::name) else { return Ask::Nothing };
-        self.connections = Some(Connections::of(of));
+        self.connections = Some(Connections::new(of));
         Ask::Connections
     }
 
@@ -283,7 +283,7 @@ impl Model {
             KeyCode::Char('r') => return connections.reverse(),
             KeyCode::Enter | KeyCode::Right => {
                 if let Some(connection) = connections.selected() {
-                    self.over = Over::Connection(connection.details.clone());
+                    self.popup = Popup::Connection(connection.details.clone());
                 }
             }
             other => connections.walk(other),
@@ -295,10 +295,10 @@ impl Model {
     fn key_in_help(&mut self, key: KeyCode, from: usize) -> Ask {
         match key {
             KeyCode::Down | KeyCode::PageDown | KeyCode::Char('j') if self.more_help => {
-                self.over = Over::Help(from + 1);
+                self.popup = Popup::Help(from + 1);
             }
             KeyCode::Up | KeyCode::PageUp | KeyCode::Char('k') if from > 0 => {
-                self.over = Over::Help(from - 1);
+                self.popup = Popup::Help(from - 1);
             }
             _ => {}
         }
@@ -341,10 +341,10 @@ impl Model {
     fn ask_to_flush(&mut self) -> Ask {
         let Some(name) = self.selected_line().map(Line::name) else { return Ask::Nothing };
         if self.flushing {
-            self.over = Over::Told("a flush is under way".into());
+            self.popup = Popup::Outcome("a flush is under way".into());
             return Ask::Nothing;
         }
-        self.over = Over::Flush { name: name.clone(), preview: None };
+        self.popup = Popup::Flush { name: name.clone(), preview: None };
         Ask::Preview(name)
     }
 
@@ -356,7 +356,7 @@ impl Model {
                 Ask::Flush(name)
             }
             (KeyCode::Char('y' | 'Y'), None) => {
-                self.over = Over::Flush { name, preview };
+                self.popup = Popup::Flush { name, preview };
                 Ask::Nothing
             }
             _ => Ask::Nothing,
@@ -370,11 +370,11 @@ impl Model {
             KeyCode::Backspace => drop(text.pop()),
             KeyCode::Char(c) if text.len() < LONGEST_FILTER && !c.is_control() => text.push(c),
             _ => {
-                self.over = Over::Filter(text, why);
+                self.popup = Popup::Filter(text, why);
                 return Ask::Nothing;
             }
         }
-        self.over = Over::Filter(text, None);
+        self.popup = Popup::Filter(text, None);
         Ask::Nothing
     }
 }

@@ -34,9 +34,9 @@ fn filled() -> Model {
 #[test]
 fn q_and_control_c_end_it_from_wherever() {
     assert_eq!(press(&mut filled(), KeyCode::Char('q')), Ask::Quit);
-    for over in [Over::Nothing, Over::Help(0), Over::Filter("q".into(), None)] {
+    for over in [Popup::Nothing, Popup::Help(0), Popup::Filter("q".into(), None)] {
         let mut model = filled();
-        model.over = over;
+        model.popup = over;
         assert_eq!(model.key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)), Ask::Quit);
     }
     let mut writing = filled();
@@ -121,16 +121,16 @@ fn nobody_agrees_to_a_flush_that_was_not_shown() {
     assert_eq!(press(&mut model, KeyCode::Char('y')), Ask::Nothing, "another's preview");
     model.previewed(&name, "would delete 9 entries".into(), true);
     assert_eq!(press(&mut model, KeyCode::Char('y')), Ask::Flush(name.clone()));
-    assert!(model.flushing && model.over == Over::Nothing);
+    assert!(model.flushing && model.popup == Popup::Nothing);
     assert_eq!(press(&mut model, KeyCode::Char('f')), Ask::Nothing, "one at a time");
     press(&mut model, KeyCode::Esc);
     assert_eq!(model.flushed("deleted 9".into()), Ask::Read);
-    assert_eq!(model.over, Over::Told("deleted 9".into()));
+    assert_eq!(model.popup, Popup::Outcome("deleted 9".into()));
     press(&mut model, KeyCode::Char('x'));
     for no in [KeyCode::Char('n'), KeyCode::Esc, KeyCode::Enter, KeyCode::Char('f')] {
         press(&mut model, KeyCode::Char('f'));
         model.previewed(&name, "would delete 9 entries".into(), true);
-        assert_eq!((press(&mut model, no), &model.over), (Ask::Nothing, &Over::Nothing), "{no:?}");
+        assert_eq!((press(&mut model, no), &model.popup), (Ask::Nothing, &Popup::Nothing), "{no:?}");
     }
     press(&mut model, KeyCode::Char('f'));
     model.previewed(&name, "not permitted".into(), false);
@@ -146,10 +146,10 @@ fn a_filter_is_written_refused_and_taken() {
     write(&mut model, "p");
     assert_eq!(press(&mut model, KeyCode::Enter), Ask::Filter("-p udp".into()));
     assert_eq!(model.filtered("-p udp".into(), Err("why".into())), Ask::Nothing);
-    assert_eq!(model.over, Over::Filter("-p udp".into(), Some("why".into())));
+    assert_eq!(model.popup, Popup::Filter("-p udp".into(), Some("why".into())));
     let wanted = crate::model::Filter { negated: false, wanted: crate::model::Wanted::Protocol(17) };
     assert_eq!(model.filtered("-p udp".into(), Ok(Filters::new(vec![wanted]))), Ask::Read);
-    assert_eq!((model.filter_text.as_str(), &model.over), ("-p udp", &Over::Nothing));
+    assert_eq!((model.filter_text.as_str(), &model.popup), ("-p udp", &Popup::Nothing));
     assert_eq!(press(&mut model, KeyCode::Esc), Ask::Read);
     assert!(model.filters.is_empty());
     assert_eq!(press(&mut model, KeyCode::Esc), Ask::Nothing);
@@ -225,11 +225,11 @@ fn enter_on_a_source_shows_its_connections_and_esc_goes_back() {
 fn the_help_is_paged_through_where_it_is_longer_than_the_screen() {
     let mut model = filled();
     press(&mut model, KeyCode::Char('?'));
-    assert_eq!(model.over, Over::Help(0));
+    assert_eq!(model.popup, Popup::Help(0));
     model.more_help = true;
     press(&mut model, KeyCode::Down);
-    assert_eq!(model.over, Over::Help(1));
+    assert_eq!(model.popup, Popup::Help(1));
     press(&mut model, KeyCode::Up);
     press(&mut model, KeyCode::Up);
-    assert_eq!(model.over, Over::Nothing, "any other key goes back");
+    assert_eq!(model.popup, Popup::Nothing, "any other key goes back");
 }

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 
 use super::Look;
 use super::draw::wrap;
-use super::model::{Model, Over};
+use super::model::{Model, Popup};
 use crate::cli::render::flush::{DELETED, MOST_RECENT, SOURCE};
 use crate::cli::render::text::escape;
 
@@ -33,18 +33,18 @@ const HELP: [(&str, &str); 13] = [
 /// Draws the window that is open, if any.
 pub fn draw(model: &mut Model, look: &Look, area: Rect, buffer: &mut Buffer) {
     let back = "any key goes back";
-    if let Over::Help(from) = &mut model.over {
+    if let Popup::Help(from) = &mut model.popup {
         let (text, last) = help(area);
         *from = (*from).min(last);
         model.more_help = *from < last;
         let shown = help_from(&text, *from, model.more_help, area);
         return framed("keys", &shown, look, area, buffer);
     }
-    let (title, text) = match &model.over {
-        Over::Nothing | Over::Filter(..) | Over::Help(_) => return,
-        Over::Connection(details) => ("connection".into(), lines(details, area, back).0),
-        Over::Told(said) => ("flush".into(), lines(&outcome_first(said), area, back).0),
-        Over::Flush { name: (source, zone), preview } => {
+    let (title, text) = match &model.popup {
+        Popup::Nothing | Popup::Filter(..) | Popup::Help(_) => return,
+        Popup::Connection(details) => ("connection".into(), lines(details, area, back).0),
+        Popup::Outcome(said) => ("flush".into(), lines(&outcome_first(said), area, back).0),
+        Popup::Flush { name: (source, zone), preview } => {
             let zone = zone.filter(|zone| *zone != 0).map_or(String::new(), |z| format!(" in zone {z}"));
             let of = format!("{}{zone}", escape(source));
             let (said, last) = match preview {
@@ -109,7 +109,7 @@ fn lines(said: &str, area: Rect, last: &str) -> (Vec<String>, bool) {
     if whole {
         lines.push(String::new());
     } else {
-        lines = wrapped(essence(said), width);
+        lines = wrapped(without_sources(said), width);
         lines.truncate(room);
     }
     lines.push(last.into());
@@ -124,7 +124,7 @@ fn outcome_first(said: &str) -> String {
 }
 
 /// Keeps the number of entries and the most recently active ones, and drops the table of sources.
-fn essence(said: &str) -> impl Iterator<Item = &str> {
+fn without_sources(said: &str) -> impl Iterator<Item = &str> {
     let mut table = false;
     said.lines().filter(move |line| {
         let heading = line.starts_with(MOST_RECENT);

@@ -72,7 +72,7 @@ impl Reading<'_> {
             return Err(Error::usage("source", format!("{source} is no address")));
         };
         let filters = filters.of_source(net, *zone);
-        let remembered = RememberedEntries::of(place, &filters);
+        let remembered = RememberedEntries::ask(place, &filters);
         let beside = place.beside_agent()?;
         let target = beside.as_ref().unwrap_or(&place.target);
         survey::list(target, &place.settings, &filters, remembered.known(), self).map(drop)

@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use super::attribute::{Attributes, Malformed, Message, be16, be32, be64, byte};
+use super::cta;
 use crate::model::{Entry, Event, EventKind, L4, Status, TcpInfo, TcpState, Tuple};
 
 /// `NFNL_SUBSYS_CTNETLINK`.
@@ -45,18 +46,20 @@ fn walk(attributes: Attributes<'_>) -> Result<Entry, Malformed> {
     for attribute in attributes {
         let (kind, value) = attribute?;
         match kind {
-            1 => (original, original_zone) = tuple(value).map(|(t, z)| (Some(t), z))?,
-            2 => (entry.reply, reply_zone) = tuple(value).map(|(t, z)| (Some(t), z))?,
-            3 => entry.status = Status(be32(value)?),
-            4 => entry.tcp = protoinfo(value)?.or(entry.tcp),
-            5 => entry.helper = true,
-            7 => entry.timeout_seconds = Some(be32(value)?),
-            8 => entry.mark = be32(value)?,
-            9 | 10 => entry.packets = Some(entry.packets.unwrap_or(0).saturating_add(packets(value)?)),
-            12 => entry.id = be32(value)?,
-            14 => entry.master = Some(tuple(value)?.0),
-            18 => whole_zone = Some(be16(value)?),
-            20 => entry.started_unix_seconds = started(value)?,
+            cta::TUPLE_ORIG => (original, original_zone) = tuple(value).map(|(t, z)| (Some(t), z))?,
+            cta::TUPLE_REPLY => (entry.reply, reply_zone) = tuple(value).map(|(t, z)| (Some(t), z))?,
+            cta::STATUS => entry.status = Status(be32(value)?),
+            cta::PROTOINFO => entry.tcp = protoinfo(value)?.or(entry.tcp),
+            cta::HELP => entry.helper = true,
+            cta::TIMEOUT => entry.timeout_seconds = Some(be32(value)?),
+            cta::MARK => entry.mark = be32(value)?,
+            cta::COUNTERS_ORIG | cta::COUNTERS_REPLY => {
+                entry.packets = Some(entry.packets.unwrap_or(0).saturating_add(packets(value)?))
+            }
+            cta::ID => entry.id = be32(value)?,
+            cta::TUPLE_MASTER => entry.master = Some(tuple(value)?.0),
+            cta::ZONE => whole_zone = Some(be16(value)?),
+            cta::TIMESTAMP => entry.started_unix_seconds = started(value)?,
             _ => {}
         }
     }
@@ -75,19 +78,19 @@ fn tuple(value: &[u8]) -> Result<(Tuple, Option<u16>), Malformed> {
     let (mut protocol, mut l4, mut zone) = (None, L4::None, None);
     for attribute in Attributes(value) {
         match attribute? {
-            (1, addresses) => {
+            (cta::tuple::IP, addresses) => {
                 for attribute in Attributes(addresses) {
                     match attribute? {
-                        (1, v) => source = Some(v4(v)?),
-                        (2, v) => destination = Some(v4(v)?),
-                        (3, v) => source = Some(v6(v)?),
-                        (4, v) => destination = Some(v6(v)?),
+                        (cta::ip::V4_SRC, v) => source = Some(v4(v)?),
+                        (cta::ip::V4_DST, v) => destination = Some(v4(v)?),
+                        (cta::ip::V6_SRC, v) => source = Some(v6(v)?),
+                        (cta::ip::V6_DST, v) => destination = Some(v6(v)?),
                         _ => {}
                     }
                 }
             }
-            (2, proto) => (protocol, l4) = transport(proto)?,
-            (3, v) => zone = Some(be16(v)?),
+            (cta::tuple::PROTO, proto) => (protocol, l4) = transport(proto)?,
+            (cta::tuple::ZONE, v) => zone = Some(be16(v)?),
             _ => {}
         }
     }
@@ -116,12 +119,12 @@ fn transport(value: &[u8]) -> Result<(Option<u8>, L4), Malformed> {
     let (mut id, mut kind, mut code) = (None, None, None);
     for attribute in Attributes(value) {
         match attribute? {
-            (1, v) => protocol = Some(byte(v)?),
-            (2, v) => source = Some(be16(v)?),
-            (3, v) => destination = Some(be16(v)?),
-            (4 | 7, v) => id = Some(be16(v)?),
-            (5 | 8, v) => kind = Some(byte(v)?),
-            (6 | 9, v) => code = Some(byte(v)?),
+            (cta::proto::NUM, v) => protocol = Some(byte(v)?),
+            (cta::proto::SRC_PORT, v) => source = Some(be16(v)?),
+            (cta::proto::DST_PORT, v) => destination = Some(be16(v)?),
+            (cta::proto::ICMP_ID | cta::proto::ICMPV6_ID, v) => id = Some(be16(v)?),
+            (cta::proto::ICMP_TYPE | cta::proto::ICMPV6_TYPE, v) => kind = Some(byte(v)?),
+            (cta::proto::ICMP_CODE | cta::proto::ICMPV6_CODE, v) => code = Some(byte(v)?),
             _ => {}
         }
     }
@@ -136,13 +139,17 @@ fn transport(value: &[u8]) -> Result<(Option<u8>, L4), Malformed> {
 /// `CTA_PROTOINFO_TCP` of `CTA_PROTOINFO`; other protocols' states are not needed.
 fn protoinfo(value: &[u8]) -> Result<Option<TcpInfo>, Malformed> {
     for attribute in Attributes(value) {
-        let (1, nest) = attribute? else { continue };
+        let (cta::protoinfo::TCP, nest) = attribute? else { continue };
         let mut tcp = TcpInfo { state: TcpState::None, flags_original: 0, flags_reply: 0 };
         for attribute in Attributes(nest) {
             match attribute? {
-                (1, v) => tcp.state = TcpState::from_kernel(byte(v)?),
-                (4, v) => tcp.flags_original = *v.first().ok_or(Malformed("no TCP flags"))?,
-                (5, v) => tcp.flags_reply = *v.first().ok_or(Malformed("no TCP flags"))?,
+                (cta::tcp::STATE, v) => tcp.state = TcpState::from_kernel(byte(v)?),
+                (cta::tcp::FLAGS_ORIGINAL, v) => {
+                    tcp.flags_original = *v.first().ok_or(Malformed("no TCP flags"))?
+                }
+                (cta::tcp::FLAGS_REPLY, v) => {
+                    tcp.flags_reply = *v.first().ok_or(Malformed("no TCP flags"))?
+                }
                 _ => {}
             }
         }
@@ -154,7 +161,7 @@ fn protoinfo(value: &[u8]) -> Result<Option<TcpInfo>, Malformed> {
 /// `CTA_COUNTERS_PACKETS`.
 fn packets(value: &[u8]) -> Result<u64, Malformed> {
     for attribute in Attributes(value) {
-        if let (1, v) = attribute? {
+        if let (cta::counters::PACKETS, v) = attribute? {
             return be64(v);
         }
     }
@@ -164,7 +171,7 @@ fn packets(value: &[u8]) -> Result<u64, Malformed> {
 /// `CTA_TIMESTAMP_START`, in seconds.
 fn started(value: &[u8]) -> Result<Option<u64>, Malformed> {
     for attribute in Attributes(value) {
-        if let (1, v) = attribute? {
+        if let (cta::timestamp::START, v) = attribute? {
             return Ok(Some(be64(v)? / 1_000_000_000));
         }
     }

@@ -1,7 +1,7 @@
 //! Every attribute that conntrack(8) shows, for what is printed and not for what is counted: it allocates.
 
 use super::attribute::{Attributes, Malformed, Message, be16, be32, be64, byte};
-use super::decode;
+use super::{cta, decode};
 use crate::model::{Counters, Detail};
 
 /// The entry that a message of a dump tells of, whole; `None` for a message of another type.
@@ -11,21 +11,21 @@ pub fn detail(message: &Message<'_>) -> Result<Option<Detail>, Malformed> {
     for attribute in message.attributes()? {
         let (kind, value) = attribute?;
         match kind {
-            1 => detail.zone_original = zone(value)?,
-            2 => detail.zone_reply = zone(value)?,
-            3 => detail.has_status = true,
-            4 => detail.other_state = other_state(value)?,
-            5 => detail.helper = text(value)?,
-            8 => detail.mark = Some(be32(value)?),
-            9 => detail.counters_original = Some(counters(value)?),
-            10 => detail.counters_reply = Some(counters(value)?),
-            11 => detail.use_count = Some(be32(value)?),
-            17 => detail.secmark = Some(be32(value)?),
-            18 => detail.zone = Some(be16(value)?),
-            19 => detail.secctx = text(value)?,
-            20 => {
+            cta::TUPLE_ORIG => detail.zone_original = zone(value)?,
+            cta::TUPLE_REPLY => detail.zone_reply = zone(value)?,
+            cta::STATUS => detail.has_status = true,
+            cta::PROTOINFO => detail.other_state = other_state(value)?,
+            cta::HELP => detail.helper = text(value)?,
+            cta::MARK => detail.mark = Some(be32(value)?),
+            cta::COUNTERS_ORIG => detail.counters_original = Some(counters(value)?),
+            cta::COUNTERS_REPLY => detail.counters_reply = Some(counters(value)?),
+            cta::USE => detail.use_count = Some(be32(value)?),
+            cta::SECMARK => detail.secmark = Some(be32(value)?),
+            cta::ZONE => detail.zone = Some(be16(value)?),
+            cta::SECCTX => detail.secctx = text(value)?,
+            cta::TIMESTAMP => {
                 detail.stopped_unix_seconds =
-                    first(value, 2)?.map(be64).transpose()?.unwrap_or(0) / 1_000_000_000
+                    first(value, cta::timestamp::STOP)?.map(be64).transpose()?.unwrap_or(0) / 1_000_000_000
             }
             _ => {}
         }
@@ -46,14 +46,14 @@ fn first(nest: &[u8], wanted: u16) -> Result<Option<&[u8]>, Malformed> {
 
 /// `CTA_TUPLE_ZONE`.
 fn zone(tuple: &[u8]) -> Result<Option<u16>, Malformed> {
-    first(tuple, 3)?.map(be16).transpose()
+    first(tuple, cta::tuple::ZONE)?.map(be16).transpose()
 }
 
 /// `CTA_PROTOINFO_SCTP_STATE` or `CTA_PROTOINFO_DCCP_STATE`.
 fn other_state(protoinfo: &[u8]) -> Result<Option<u8>, Malformed> {
-    for kind in [2, 3] {
+    for kind in [cta::protoinfo::DCCP, cta::protoinfo::SCTP] {
         if let Some(nest) = first(protoinfo, kind)? {
-            return first(nest, 1)?.map(byte).transpose();
+            return first(nest, cta::protoinfo::STATE)?.map(byte).transpose();
         }
     }
     Ok(None)
@@ -62,12 +62,12 @@ fn other_state(protoinfo: &[u8]) -> Result<Option<u8>, Malformed> {
 /// `CTA_COUNTERS_PACKETS` and `CTA_COUNTERS_BYTES`.
 fn counters(nest: &[u8]) -> Result<Counters, Malformed> {
     let number = |kind| first(nest, kind)?.map(be64).transpose().map(|n| n.unwrap_or(0));
-    Ok(Counters { packets: number(1)?, bytes: number(2)? })
+    Ok(Counters { packets: number(cta::counters::PACKETS)?, bytes: number(cta::counters::BYTES)? })
 }
 
 /// `CTA_HELP_NAME` and `CTA_SECCTX_NAME`: the first of its nest, ended by NUL.
 fn text(nest: &[u8]) -> Result<Option<String>, Malformed> {
-    Ok(first(nest, 1)?.map(|value| {
+    Ok(first(nest, cta::NAME)?.map(|value| {
         let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
         String::from_utf8_lossy(&value[..end]).into_owned()
     }))

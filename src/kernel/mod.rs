@@ -6,6 +6,7 @@ pub mod attribute;
 pub mod bucket_watch;
 pub mod clock;
 pub mod conntrackd;
+mod cta;
 pub mod ctnetlink;
 pub mod decode;
 pub mod deleter;

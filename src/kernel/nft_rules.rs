@@ -50,6 +50,14 @@ const EXTENSIONS: [(&str, bool); 20] = [
     ("HMARK", true),
 ];
 
+/// Attributes of a rule (`enum nft_rule_attributes`).
+const NFTA_RULE_TABLE: u16 = 1;
+const NFTA_RULE_CHAIN: u16 = 2;
+const NFTA_RULE_HANDLE: u16 = 3;
+const NFTA_RULE_EXPRESSIONS: u16 = 4;
+/// Attributes of an expression (`enum nft_expr_attributes`).
+const NFTA_EXPR_NAME: u16 = 1;
+const NFTA_EXPR_DATA: u16 = 2;
 /// Registers that an expression reads and writes (include/uapi/linux/netfilter/nf_tables.h).
 const NFTA_PAYLOAD_SREG: u16 = 5;
 const NFTA_EXTHDR_DREG: u16 = 1;
@@ -83,28 +91,30 @@ fn drops_by_policy(message: &Message<'_>) -> bool {
     policy.is_some_and(|(_, value)| be32(value) == Ok(NF_DROP))
 }
 
-/// NFTA_RULE_TABLE 1, CHAIN 2, HANDLE 3, EXPRESSIONS 4.
+/// Decodes a rule of a dump.
 fn rule(message: &Message<'_>) -> Option<Rule> {
     let mut rule = Rule { family: family(*message.payload.first()?), ..Rule::default() };
     for (kind, value) in message.attributes().ok()?.flatten() {
         match kind {
-            1 => rule.table = text(value),
-            2 => rule.chain = text(value),
-            3 => rule.handle = be64(value).ok()?,
-            4 => Attributes(value).flatten().for_each(|(_, expression)| read(expression, &mut rule)),
+            NFTA_RULE_TABLE => rule.table = text(value),
+            NFTA_RULE_CHAIN => rule.chain = text(value),
+            NFTA_RULE_HANDLE => rule.handle = be64(value).ok()?,
+            NFTA_RULE_EXPRESSIONS => {
+                Attributes(value).flatten().for_each(|(_, expression)| read(expression, &mut rule))
+            }
             _ => {}
         }
     }
     Some(rule)
 }
 
-/// NFTA_EXPR_NAME 1, NFTA_EXPR_DATA 2.
+/// Notes what an expression does to the rule that has it.
 fn read(expression: &[u8], rule: &mut Rule) {
     let (mut name, mut data) = (String::new(), &[][..]);
     for (kind, value) in Attributes(expression).flatten() {
         match kind {
-            1 => name = text(value),
-            2 => data = value,
+            NFTA_EXPR_NAME => name = text(value),
+            NFTA_EXPR_DATA => data = value,
             _ => {}
         }
     }

@@ -6,13 +6,10 @@ use netlink_packet_core::{DefaultNla, NLM_F_ACK, NLM_F_DUMP};
 use netlink_packet_netfilter::conntrack::ConntrackMessage;
 use netlink_packet_netfilter::{NetfilterMessageInner, NetfilterProtoFamily, NetfilterSubsystem};
 
-use super::request::{CTA_TUPLE_ORIG, IPCTNL_MSG_CT_GET, NLA_F_NESTED, attribute, encode, nest};
+use super::cta;
+use super::request::{IPCTNL_MSG_CT_GET, NLA_F_NESTED, attribute, encode, nest};
 use crate::model::{Family, Status};
 
-const CTA_STATUS: u16 = 3;
-const CTA_FILTER: u16 = 25;
-const CTA_STATUS_MASK: u16 = 26;
-const CTA_FILTER_ORIG_FLAGS: u16 = 1;
 /// `CTA_FILTER_FLAG(CTA_IP_SRC)`, net/netfilter/nf_internals.h.
 const CTA_FILTER_F_CTA_IP_SRC: u32 = 1 << 0;
 const IPCTNL_MSG_CT_GET_STATS_CPU: u8 = 4;
@@ -58,7 +55,7 @@ pub fn dump(part: Part, sequence: u32) -> Vec<u8> {
         Part::From(source) => (NetfilterProtoFamily::IPv4, from(source)),
         Part::Children => {
             let expected = |kind| DefaultNla::new(kind, Status::EXPECTED.to_be_bytes().to_vec());
-            (NetfilterProtoFamily::Unspec, vec![expected(CTA_STATUS), expected(CTA_STATUS_MASK)])
+            (NetfilterProtoFamily::Unspec, vec![expected(cta::STATUS), expected(cta::STATUS_MASK)])
         }
     };
     // Not the typed message: that takes NLA_F_NESTED away.
@@ -69,10 +66,10 @@ pub fn dump(part: Part, sequence: u32) -> Vec<u8> {
 /// A tuple with its source alone, and the flag that no more of it counts.
 fn from(source: Ipv4Addr) -> Vec<DefaultNla> {
     let (mut tuple, mut filter) = (Vec::new(), Vec::new());
-    nest(&mut tuple, 1, |bytes| attribute(bytes, 1, &source.octets()));
-    attribute(&mut filter, CTA_FILTER_ORIG_FLAGS, &CTA_FILTER_F_CTA_IP_SRC.to_ne_bytes());
+    nest(&mut tuple, cta::tuple::IP, |bytes| attribute(bytes, cta::ip::V4_SRC, &source.octets()));
+    attribute(&mut filter, cta::filter::ORIG_FLAGS, &CTA_FILTER_F_CTA_IP_SRC.to_ne_bytes());
     let nested = |kind, value| DefaultNla::new(kind | NLA_F_NESTED, value);
-    vec![nested(CTA_TUPLE_ORIG, tuple), nested(CTA_FILTER, filter)]
+    vec![nested(cta::TUPLE_ORIG, tuple), nested(cta::FILTER, filter)]
 }
 
 /// Count and max (`ctnetlink_stat_ct`), whose one answer claims to be of many (NLM_F_MULTI) and has no NLMSG_DONE: the
@@ -162,15 +159,15 @@ mod tests {
         let expected = vec![0, 0, 0, 1];
         assert_eq!(
             asked(Part::Children),
-            (0, vec![(CTA_STATUS, expected.clone()), (CTA_STATUS_MASK, expected)])
+            (0, vec![(cta::STATUS, expected.clone()), (cta::STATUS_MASK, expected)])
         );
         let (family, from) = asked(Part::From([10, 0, 0, 7].into()));
         assert_eq!((family, from.len()), (libc::AF_INET as u8, 2));
         let addresses = attributes(&attributes(&from[0].1)[0].1);
-        assert_eq!((from[0].0, addresses), (CTA_TUPLE_ORIG, vec![(1, vec![10, 0, 0, 7])]));
+        assert_eq!((from[0].0, addresses), (cta::TUPLE_ORIG, vec![(1, vec![10, 0, 0, 7])]));
         assert_eq!(
             (from[1].0, attributes(&from[1].1)),
-            (CTA_FILTER, vec![(1, 1_u32.to_ne_bytes().to_vec())])
+            (cta::FILTER, vec![(1, 1_u32.to_ne_bytes().to_vec())])
         );
     }
 }

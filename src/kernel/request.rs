@@ -15,15 +15,13 @@ use netlink_packet_netfilter::{
 };
 
 use super::attribute::{Malformed, Messages};
+use super::cta;
 use super::decode::{self, CTNETLINK};
 use crate::model::{DCCP, Entry, GRE, ICMP, ICMPV6, Identity, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
 
 pub(super) const NLA_F_NESTED: u16 = 0x8000;
 pub(super) const IPCTNL_MSG_CT_GET: u8 = 1;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
-pub(super) const CTA_TUPLE_ORIG: u16 = 1;
-const CTA_ID: u16 = 12;
-const CTA_ZONE: u16 = 18;
 
 /// Deletes this entry and no other: original tuple, zone and `CTA_ID` (`ctnetlink_del_conntrack` compares the id).
 ///
@@ -59,10 +57,10 @@ fn push_identity(bytes: &mut Vec<u8>, kind: u8, entry: &Entry, sequence: u32) {
     bytes.extend_from_slice(&NLM_F_REQUEST.to_ne_bytes());
     bytes.extend_from_slice(&sequence.to_ne_bytes());
     bytes.extend_from_slice(&[0, 0, 0, 0, family as u8, 0, 0, 0]);
-    nest(bytes, CTA_TUPLE_ORIG, |bytes| push_tuple(bytes, &entry.original));
-    attribute(bytes, CTA_ID, &entry.id.to_be_bytes());
+    nest(bytes, cta::TUPLE_ORIG, |bytes| push_tuple(bytes, &entry.original));
+    attribute(bytes, cta::ID, &entry.id.to_be_bytes());
     if entry.zone != 0 {
-        attribute(bytes, CTA_ZONE, &entry.zone.to_be_bytes());
+        attribute(bytes, cta::ZONE, &entry.zone.to_be_bytes());
     }
     let length = (bytes.len() - start) as u32;
     bytes[start..start + 4].copy_from_slice(&length.to_ne_bytes());
@@ -70,33 +68,37 @@ fn push_identity(bytes: &mut Vec<u8>, kind: u8, entry: &Entry, sequence: u32) {
 
 /// `CTA_TUPLE_IP` and `CTA_TUPLE_PROTO` (`ctnetlink_parse_tuple`).
 fn push_tuple(bytes: &mut Vec<u8>, tuple: &Tuple) {
-    nest(bytes, 1, |bytes| match (tuple.source, tuple.destination) {
+    nest(bytes, cta::tuple::IP, |bytes| match (tuple.source, tuple.destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            attribute(bytes, 1, &source.octets());
-            attribute(bytes, 2, &destination.octets());
+            attribute(bytes, cta::ip::V4_SRC, &source.octets());
+            attribute(bytes, cta::ip::V4_DST, &destination.octets());
         }
         (source, destination) => {
             let octets = |address| match address {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
                 IpAddr::V6(v6) => v6.octets(),
             };
-            attribute(bytes, 3, &octets(source));
-            attribute(bytes, 4, &octets(destination));
+            attribute(bytes, cta::ip::V6_SRC, &octets(source));
+            attribute(bytes, cta::ip::V6_DST, &octets(destination));
         }
     });
-    nest(bytes, 2, |bytes| {
-        attribute(bytes, 1, &[tuple.protocol]);
+    nest(bytes, cta::tuple::PROTO, |bytes| {
+        attribute(bytes, cta::proto::NUM, &[tuple.protocol]);
         match tuple.l4 {
             L4::None => {}
             L4::Ports { source, destination } => {
-                attribute(bytes, 2, &source.to_be_bytes());
-                attribute(bytes, 3, &destination.to_be_bytes());
+                attribute(bytes, cta::proto::SRC_PORT, &source.to_be_bytes());
+                attribute(bytes, cta::proto::DST_PORT, &destination.to_be_bytes());
             }
             L4::Icmp { kind, code, id } => {
-                let first = if tuple.protocol == ICMP { 4 } else { 7 };
-                attribute(bytes, first, &id.to_be_bytes());
-                attribute(bytes, first + 1, &[kind]);
-                attribute(bytes, first + 2, &[code]);
+                use super::cta::proto::{ICMP_CODE, ICMP_ID, ICMP_TYPE, ICMPV6_CODE, ICMPV6_ID, ICMPV6_TYPE};
+                let [of_id, of_kind, of_code] = match tuple.protocol {
+                    ICMP => [ICMP_ID, ICMP_TYPE, ICMP_CODE],
+                    _ => [ICMPV6_ID, ICMPV6_TYPE, ICMPV6_CODE],
+                };
+                attribute(bytes, of_id, &id.to_be_bytes());
+                attribute(bytes, of_kind, &[kind]);
+                attribute(bytes, of_code, &[code]);
             }
         }
     });
@@ -156,11 +158,11 @@ pub fn update_nothing(entry: &Entry, sequence: u32) -> Result<Vec<u8>, Malformed
 fn identity(entry: &Entry) -> Vec<ConntrackAttribute> {
     let mut attributes = vec![
         ConntrackAttribute::CtaTupleOrig(tuple(&entry.original)),
-        ConntrackAttribute::Other(DefaultNla::new(CTA_ID, entry.id.to_be_bytes().to_vec())),
+        ConntrackAttribute::Other(DefaultNla::new(cta::ID, entry.id.to_be_bytes().to_vec())),
     ];
     if entry.zone != 0 {
         attributes
-            .push(ConntrackAttribute::Other(DefaultNla::new(CTA_ZONE, entry.zone.to_be_bytes().to_vec())));
+            .push(ConntrackAttribute::Other(DefaultNla::new(cta::ZONE, entry.zone.to_be_bytes().to_vec())));
     }
     attributes
 }

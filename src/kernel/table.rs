@@ -11,7 +11,7 @@ use super::detail;
 pub use super::question::Part;
 use super::second_look::BYTES_PER_ANSWER;
 use super::socket::{Netlink, invalid};
-use super::{question, request};
+use super::{cta, question, request};
 use crate::model::{Detail, Drops, Entry, Identity};
 
 /// One recv of a dump, or the answers to one batch of questions.
@@ -266,10 +266,10 @@ pub fn drops(netlink: &mut Netlink) -> io::Result<Drops> {
         for (kind, value) in message.attributes().into_iter().flatten().flatten() {
             let value = u64::from(be32(value).unwrap_or(0));
             match kind {
-                9 => sum.insert_failed += value,
-                10 => sum.drop += value,
-                11 => sum.early_drop += value,
-                15 => sum.chaintoolong = Some(sum.chaintoolong.unwrap_or(0) + value),
+                cta::stats::INSERT_FAILED => sum.insert_failed += value,
+                cta::stats::DROP => sum.drop += value,
+                cta::stats::EARLY_DROP => sum.early_drop += value,
+                cta::stats::CHAIN_TOOLONG => sum.chaintoolong = Some(sum.chaintoolong.unwrap_or(0) + value),
                 _ => {}
             }
         }
@@ -284,10 +284,8 @@ pub fn drops(netlink: &mut Netlink) -> io::Result<Drops> {
 /// # Errors
 /// As [`Netlink::ask`], and where the kernel does not tell both counters.
 pub fn never_expected(netlink: &mut Netlink) -> io::Result<bool> {
-    const CTA_STATS_INSERT: u16 = 8;
-    const CTA_STATS_EXP_NEW: u16 = 1;
-    let created = stats_sum(netlink, question::stats_cpu, CTA_STATS_INSERT)?;
-    let expected = stats_sum(netlink, question::expectation_stats_cpu, CTA_STATS_EXP_NEW)?;
+    let created = stats_sum(netlink, question::stats_cpu, cta::stats::INSERT)?;
+    let expected = stats_sum(netlink, question::expectation_stats_cpu, cta::stats_exp::NEW)?;
     Ok(created == 0 && expected == 0)
 }
 
@@ -315,8 +313,8 @@ pub fn count_and_max(netlink: &mut Netlink) -> io::Result<(u64, Option<u64>)> {
     netlink.ask(&question::stats(sequence), sequence, |message| {
         for (kind, value) in message.attributes().into_iter().flatten().flatten() {
             match kind {
-                1 => count = be32(value).ok(),
-                2 => max = be32(value).ok(),
+                cta::stats_global::ENTRIES => count = be32(value).ok(),
+                cta::stats_global::MAX_ENTRIES => max = be32(value).ok(),
                 _ => {}
             }
         }

@@ -179,13 +179,17 @@ impl PolicyListener {
     }
 }
 
-/// NFTA_OBJ_TYPE 3 says whether NFTA_OBJ_DATA 4 is a timeout's.
+/// Attributes of a stateful object (`enum nft_object_attributes`).
+const NFTA_OBJ_TYPE: u16 = 3;
+const NFTA_OBJ_DATA: u16 = 4;
+
+/// The policy of an object that is a timeout; `None` for another object.
 fn object(attributes: Attributes<'_>) -> Option<TimeoutPolicy> {
     let (mut is_timeout, mut data) = (false, None);
     for (kind, value) in attributes.flatten() {
         match kind {
-            3 => is_timeout = be32(value) == Ok(question::NFT_OBJECT_CT_TIMEOUT),
-            4 => data = Some(value),
+            NFTA_OBJ_TYPE => is_timeout = be32(value) == Ok(question::NFT_OBJECT_CT_TIMEOUT),
+            NFTA_OBJ_DATA => data = Some(value),
             _ => {}
         }
     }

@@ -33,7 +33,7 @@ pub const FILTER_VARIABLE: &str = "CTCTL_LOG";
 type Output = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// True if lines of this form are read by a person at a terminal.
-pub fn is_for_a_person(format: LogFormat) -> bool {
+pub fn is_terminal_text(format: LogFormat) -> bool {
     matches!(format, LogFormat::Auto | LogFormat::Text) && io::stderr().is_terminal()
 }
 

@@ -19,7 +19,7 @@ pub fn run(global: &Global, options: &args::Agent) -> Result<u8> {
         socket: global.socket.clone(),
         config,
         dry_run: options.dry_run || settings.agent.dry_run,
-        client: log::is_for_a_person(settings.log.format).then(|| called::client(global)),
+        client: log::is_terminal_text(settings.log.format).then(|| called::client(global)),
         settings,
     })?;
     Ok(0)

@@ -31,7 +31,7 @@ impl KnowsEntries for Agent {
         const FREE: Duration = Duration::from_millis(10);
         let started = Instant::now();
         let rows = entries.iter().map(EntryRow::from).collect();
-        let answer = self.client.within(ANSWER_TIMEOUT.min(self.left)).knowledge(rows);
+        let answer = self.client.with_timeout(ANSWER_TIMEOUT.min(self.left)).knowledge(rows);
         self.left = self.left.saturating_sub(started.elapsed().saturating_sub(FREE));
         let why = match answer {
             Ok(document) if document.netns.inode == self.inode && !self.left.is_zero() => {
@@ -58,8 +58,9 @@ impl Place {
     /// Those of dup(2).
     pub fn beside_agent(&self) -> Result<Option<Target>> {
         let (netns, tells) = (self.target.netns(), self.style.verbosity >= 0);
-        let first =
-            reach::asked(&self.socket, netns, |client| client.within(ANSWER_TIMEOUT).knowledge(Vec::new()));
+        let first = reach::asked(&self.socket, netns, |client| {
+            client.with_timeout(ANSWER_TIMEOUT).knowledge(Vec::new())
+        });
         let first = match first {
             Ok(first) => first,
             Err(NoAnswer::Failed(socket, why)) => {
@@ -81,7 +82,7 @@ impl Place {
     /// # Errors
     /// Those of dup(2).
     pub fn without_arithmetic(&self) -> Result<Option<Target>> {
-        let status = reach::asked(&self.socket, self.target.netns(), Client::status_at_hand);
+        let status = reach::asked(&self.socket, self.target.netns(), Client::status_without_scan);
         let others_update = status.is_ok_and(|status| status.agent.is_some_and(|agent| agent.others_update));
         others_update.then(|| self.target.where_others_write()).transpose()
     }

@@ -63,7 +63,7 @@ fn namespace<'a>(option: Option<&'a str>, settings: &'a Settings) -> Result<Opti
 fn with_agents_answer(name: &str, option: Option<&Path>, settings: &Settings, error: Error) -> Error {
     let socket = socket(option, settings, &Netns { name: Some(name.into()), inode: 0 });
     let Ok(mut client) = Client::connect(&socket) else { return error };
-    match client.status_at_hand() {
+    match client.status_without_scan() {
         Ok(_) => error,
         Err(said) => Error { why: format!("{}; {}", error.why, said.why), ..error },
     }

@@ -130,7 +130,7 @@ impl NamesNamespace for SnapshotDocument {
 /// The reason why there is no agent to ask.
 pub fn agent(socket: &Path, netns: &Netns) -> std::result::Result<Client, NoAnswer> {
     let mut client = Client::connect(socket).map_err(|error| NoAnswer::from_connect(socket, error))?;
-    check_namespace(socket, netns, client.status_at_hand())?;
+    check_namespace(socket, netns, client.status_without_scan())?;
     Ok(client)
 }
 

@@ -29,8 +29,9 @@ impl RememberedEntries {
         };
         let zone = filters.only_zone();
         let netns = place.target.netns();
-        let all =
-            reach::asked(&place.socket, netns, |client| client.within(ANSWER_TIMEOUT).entries(source, zone));
+        let all = reach::asked(&place.socket, netns, |client| {
+            client.with_timeout(ANSWER_TIMEOUT).entries(source, zone)
+        });
         let all = match all {
             Ok(all) => all,
             Err(without) => {

@@ -24,7 +24,7 @@ pub fn run(place: &Place, options: &args::Status) -> Result<u8> {
     }
     let netns = place.target.netns();
     // The monitoring line shows no classes, so it takes the answer that costs the agent no look at the table.
-    let ask = if options.check { Client::status_at_hand } else { Client::status };
+    let ask = if options.check { Client::status_without_scan } else { Client::status };
     let kernel = || survey::status(&place.target, &place.settings);
     let (status, without) = reach::answer(&place.socket, netns, ask, kernel)?;
     if options.check {

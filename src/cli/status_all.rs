@@ -29,7 +29,9 @@ pub fn run(global: &Global) -> Result<u8> {
     let (settings, _) = config::load(global.config.as_deref())?;
     let mut document = survey::everywhere(&settings)?;
     for socket in sockets(Path::new(SOCKETS), global, &settings) {
-        match Client::connect(&socket).map(|mut client| client.within(ANSWER_TIMEOUT).status_at_hand()) {
+        match Client::connect(&socket)
+            .map(|mut client| client.with_timeout(ANSWER_TIMEOUT).status_without_scan())
+        {
             Ok(Ok(status)) => merge_agent(&mut document, &status, &socket),
             // A socket on which no process listens is left by an agent that was killed.
             Err(ConnectError::NoAgent(_)) => {}

@@ -150,8 +150,8 @@ fn from_file(path: &Path, question: &Question, filters: &Filters) -> Result<(Ran
         false => Box::new(BufReader::with_capacity(256 << 10, File::open(path).map_err(cannot)?)),
     };
     let read = saved::ranking(&mut text, question, survey::now(), filters).map_err(cannot)?;
-    if let Some((line, why)) = read.first_broken {
-        if read.is_something_else() {
+    if let Some((line, why)) = read.first_unreadable {
+        if read.holds_no_entry() {
             return Err(Error::usage("input", format!("{name}: no line is an entry (line {line}: {why})"))
                 .hint("save one with `conntrack -L >FILE`, or copy /proc/net/nf_conntrack"));
         }

@@ -67,7 +67,7 @@ impl Client {
     }
 
     /// Sets the longest wait for one message, for commands that can do without the answer.
-    pub fn within(&mut self, patience: Duration) -> &mut Client {
+    pub fn with_timeout(&mut self, patience: Duration) -> &mut Client {
         self.patience = patience;
         self
     }
@@ -85,7 +85,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of `status`.
-    pub fn status_at_hand(&mut self) -> Result<StatusDocument> {
+    pub fn status_without_scan(&mut self) -> Result<StatusDocument> {
         self.one("status", &Call::GetStatus { look: false })
     }
 

@@ -54,7 +54,8 @@ impl Budget {
     }
 }
 
-/// The budget of one user, within the budget that all users without rights share: many user ids get no more than one.
+/// The budget of one user, within the budget that all users share that may not change anything: many user ids get no
+/// more than one.
 #[derive(Clone, Debug)]
 pub(super) struct Account {
     own: Arc<Mutex<Budget>>,

@@ -5,16 +5,16 @@ use std::net::IpAddr;
 use crate::model::{Entry, L4, Status, TCP, TcpInfo, TcpState, Tuple, UDP};
 
 /// Reason why a line is no entry.
-pub type Broken = &'static str;
+pub type NoEntryReason = &'static str;
 
 /// Reason why a line of `conntrack -E` is no entry.
-pub(super) const EVENT: Broken = "an event (conntrack -E) and no entry of a table (conntrack -L)";
+pub(super) const EVENT: NoEntryReason = "an event (conntrack -E) and no entry of a table (conntrack -L)";
 /// Reason why a line that ends too early is no entry.
-pub(super) const CUT: Broken = "cut short";
+pub(super) const CUT: NoEntryReason = "cut short";
 
 /// An entry as a text shows it.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Shown {
+pub struct ShownEntry {
     /// The entry; a value that the text does not contain is not set.
     pub entry: Entry,
     /// True if the text shows that the entry is or is not ASSURED: `[OFFLOAD]` stands in the place of `[ASSURED]`.
@@ -36,7 +36,7 @@ struct Direction {
 }
 
 impl Direction {
-    fn tuple(&self, protocol: u8) -> Result<Tuple, Broken> {
+    fn tuple(&self, protocol: u8) -> Result<Tuple, NoEntryReason> {
         let (Some(source), Some(destination)) = (self.source, self.destination) else {
             return Err("a direction without both addresses");
         };
@@ -74,7 +74,12 @@ impl Fields {
     ///
     /// # Errors
     /// The value is impossible for the field, or the field is there twice.
-    pub(super) fn of_direction(&mut self, which: usize, name: &str, value: &str) -> Result<bool, Broken> {
+    pub(super) fn of_direction(
+        &mut self,
+        which: usize,
+        name: &str,
+        value: &str,
+    ) -> Result<bool, NoEntryReason> {
         let direction = self.directions.get_mut(which).ok_or("more than two directions")?;
         match name {
             "src" => once(&mut direction.source, address(value)?)?,
@@ -98,7 +103,7 @@ impl Fields {
     ///
     /// # Errors
     /// The value is impossible for the field.
-    pub(super) fn of_entry(&mut self, name: &str, value: &str) -> Result<(), Broken> {
+    pub(super) fn of_entry(&mut self, name: &str, value: &str) -> Result<(), NoEntryReason> {
         let entry = &mut self.entry;
         match name {
             "id" => entry.id = number(value)?,
@@ -127,7 +132,7 @@ impl Fields {
     ///
     /// # Errors
     /// TCP has no such state.
-    pub(super) fn state(&mut self, protocol: u8, word: &str) -> Result<(), Broken> {
+    pub(super) fn state(&mut self, protocol: u8, word: &str) -> Result<(), NoEntryReason> {
         if protocol == TCP {
             let state = state(word).ok_or("a state that TCP does not have")?;
             self.entry.tcp = Some(TcpInfo { state, flags_original: 0, flags_reply: 0 });
@@ -157,18 +162,18 @@ impl Fields {
     ///
     /// # Errors
     /// A field is missing, or the directions do not fit together.
-    pub(super) fn finish(mut self, protocol: u8) -> Result<Shown, Broken> {
+    pub(super) fn finish(mut self, protocol: u8) -> Result<ShownEntry, NoEntryReason> {
         let [original, reply] = self.directions.map(|direction| direction.tuple(protocol));
         let (original, reply) = (original?, reply?);
         if original.source.is_ipv4() != reply.source.is_ipv4() {
             return Err("two directions of two families");
         }
         (self.entry.original, self.entry.reply) = (original, Some(reply));
-        Ok(Shown { entry: self.entry, assured_told: self.assured_told, reply_told: self.reply_told })
+        Ok(ShownEntry { entry: self.entry, assured_told: self.assured_told, reply_told: self.reply_told })
     }
 }
 
-fn once<T>(field: &mut Option<T>, value: T) -> Result<(), Broken> {
+fn once<T>(field: &mut Option<T>, value: T) -> Result<(), NoEntryReason> {
     match field.replace(value) {
         None => Ok(()),
         Some(_) => Err("a field that stands twice: two lines in one"),
@@ -194,12 +199,12 @@ fn state(word: &str) -> Option<TcpState> {
     })
 }
 
-fn address(value: &str) -> Result<IpAddr, Broken> {
+fn address(value: &str) -> Result<IpAddr, NoEntryReason> {
     value.parse().map_err(|_| "not an address")
 }
 
 /// Reads a decimal number, or a hexadecimal one after `0x` (GRE's keys).
-pub(super) fn number<N: TryFrom<u64>>(value: &str) -> Result<N, Broken> {
+pub(super) fn number<N: TryFrom<u64>>(value: &str) -> Result<N, NoEntryReason> {
     let digits = |radix: u32, text: &str| match text.bytes().all(|byte| char::from(byte).is_digit(radix)) {
         true => u64::from_str_radix(text, radix).ok(),
         false => None,

@@ -7,11 +7,11 @@
 //! the line, where a prefix may stand. All of these forms write `use=` after every field that counts here: a line
 //! without it was cut short.
 
-use super::fields::{Broken, CUT, EVENT, Fields, Shown};
+use super::fields::{CUT, EVENT, Fields, NoEntryReason, ShownEntry};
 use super::{options, ovs, prefix, xml};
 use crate::model::{Status, protocol_number};
 
-const NO_ENTRY: Broken = "no entry: no protocol with its number stands before src=";
+const NO_ENTRY: NoEntryReason = "no entry: no protocol with its number stands before src=";
 /// Keys of the message in JSON logs.
 const MESSAGES: [&str; 4] = ["MESSAGE", "log", "message", "msg"];
 
@@ -20,7 +20,7 @@ const MESSAGES: [&str; 4] = ["MESSAGE", "log", "message", "msg"];
 ///
 /// # Errors
 /// The reason why the line is no entry.
-pub fn entry(line: &str, ended: bool) -> Result<Option<Shown>, Broken> {
+pub fn entry(line: &str, ended: bool) -> Result<Option<ShownEntry>, NoEntryReason> {
     let line = line.trim_matches(|char: char| char.is_ascii_whitespace() || char == prefix::BOM);
     if line.is_empty() || is_frame(line) {
         return Ok(None);
@@ -76,7 +76,7 @@ struct Head<'a> {
     prefix: &'a str,
 }
 
-fn plain(line: &str, at: usize) -> Result<Shown, Broken> {
+fn plain(line: &str, at: usize) -> Result<ShownEntry, NoEntryReason> {
     let head = head(&line[..at])?;
     prefix::check(head.prefix)?;
     let mut fields = Fields::new();
@@ -98,7 +98,7 @@ fn plain(line: &str, at: usize) -> Result<Shown, Broken> {
 }
 
 /// Reads backwards from the first direction: state, time left, number and name of the protocol, and those of layer 3.
-fn head(text: &str) -> Result<Head<'_>, Broken> {
+fn head(text: &str) -> Result<Head<'_>, NoEntryReason> {
     let mut back = text.split_ascii_whitespace().rev().peekable();
     let state = back.next_if(|word| is_state(word));
     // GRE has fields of its own here in /proc (gre_print_conntrack).
@@ -156,7 +156,7 @@ fn is_state(word: &str) -> bool {
 }
 
 /// Reads both directions and the fields after them. Returns true if `use=` was among these.
-fn body(text: &str, fields: &mut Fields) -> Result<bool, Broken> {
+fn body(text: &str, fields: &mut Fields) -> Result<bool, NoEntryReason> {
     let (mut seen, mut whole, mut before) = (0, false, "");
     let mut words = text.split_ascii_whitespace();
     while let Some(word) = words.next() {
@@ -196,7 +196,7 @@ fn flag<'a>(
     before: &str,
     words: &mut impl Iterator<Item = &'a str>,
     fields: &mut Fields,
-) -> Result<(), Broken> {
+) -> Result<(), NoEntryReason> {
     match (word, seen) {
         ("[UNREPLIED]", 1) => fields.set(Status::SEEN_REPLY, false),
         ("[ASSURED]", 2) => fields.set(Status::ASSURED, true),

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::{Entry, GRE, ICMP, ICMPV6, L4, TCP, TcpState, UDP};
 
-fn shown(line: &str) -> Shown {
+fn shown(line: &str) -> ShownEntry {
     entry(line, true).unwrap_or_else(|why| panic!("{line}: {why}")).expect("an entry")
 }
 
@@ -11,7 +11,7 @@ fn read(line: &str) -> Entry {
     shown(line).entry
 }
 
-fn why_not(line: &str) -> Broken {
+fn why_not(line: &str) -> NoEntryReason {
     entry(line, true).expect_err(line)
 }
 
@@ -419,7 +419,7 @@ proptest! {
         let whole = &forms(source, port, true)[which];
         let right = shown(whole).entry;
         let part = &whole[..cut.index(whole.len())];
-        let same = |found: &Shown| Entry { id: right.id, ..found.entry } == right;
+        let same = |found: &ShownEntry| Entry { id: right.id, ..found.entry } == right;
         if let Ok(Some(found)) = entry(part, false) {
             prop_assert!(same(&found), "{}", part);
         }

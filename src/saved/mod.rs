@@ -16,21 +16,21 @@ use std::io::{self, BufRead, Read};
 use crate::model::{Basis, Filters, Header, Netns, Question, Ranking};
 use crate::state::{Census, Known};
 
-pub use fields::{Broken, Shown};
+pub use fields::{NoEntryReason, ShownEntry};
 pub use line::entry;
 use unknown::{Matched, UnknownStatuses};
 
 /// Longest line that is read, in bytes: no line of any form is nearly this long.
 const LONGEST_LINE: u64 = 64 << 10;
 /// First bytes of files that are no text (RFC 1952; the magic numbers of xz and Zstandard; UTF-16 with its mark).
-const OTHER_FILES: [(&[u8], Broken); 5] = [
+const OTHER_FILES: [(&[u8], NoEntryReason); 5] = [
     (b"\x1f\x8b", "compressed: try zcat FILE | ctctl top-sources --input -"),
     (b"\xfd7zXZ", "compressed: try xzcat FILE | ctctl top-sources --input -"),
     (b"\x28\xb5\x2f\xfd", "compressed: try zstdcat FILE | ctctl top-sources --input -"),
     (b"\xff\xfe", UTF16),
     (b"\xfe\xff", UTF16),
 ];
-const UTF16: Broken = "UTF-16: try iconv -f UTF-16 -t UTF-8 FILE | ctctl top-sources --input -";
+const UTF16: NoEntryReason = "UTF-16: try iconv -f UTF-16 -t UTF-8 FILE | ctctl top-sources --input -";
 
 /// Result of reading a file.
 #[derive(Clone, PartialEq, Debug)]
@@ -38,7 +38,7 @@ pub struct Reading {
     /// Ranking of the entries in the file.
     pub ranking: Ranking,
     /// First line that is no entry, counted from 1, with the reason; `None` if there is none.
-    pub first_broken: Option<(u64, Broken)>,
+    pub first_unreadable: Option<(u64, NoEntryReason)>,
 }
 
 /// Counts the entries of `text` that match. Idle times cannot be known, because the timeouts that were in force are not
@@ -55,7 +55,7 @@ pub fn ranking(
 ) -> io::Result<Reading> {
     let mut census = Census::new(*question);
     let mut unknown = UnknownStatuses::default();
-    let (mut number, mut broken, mut first_broken) = (0, 0, None);
+    let (mut number, mut broken, mut first_unreadable) = (0, 0, None);
     let mut bytes = Vec::with_capacity(512);
     while next_line(text, &mut bytes)? {
         number += 1;
@@ -68,7 +68,7 @@ pub fn ranking(
             Ok(None) => {}
             Err(why) => {
                 broken += 1;
-                first_broken.get_or_insert((number, why));
+                first_unreadable.get_or_insert((number, why));
             }
         }
     }
@@ -87,10 +87,10 @@ pub fn ranking(
         not_told: Some(not_told),
         part_only: false,
     };
-    Ok(Reading { ranking, first_broken })
+    Ok(Reading { ranking, first_unreadable })
 }
 
-fn read(bytes: &[u8], number: u64) -> Result<Option<Shown>, Broken> {
+fn read(bytes: &[u8], number: u64) -> Result<Option<ShownEntry>, NoEntryReason> {
     if number == 1
         && let Some((_, what)) = OTHER_FILES.iter().find(|(begins, _)| bytes.starts_with(begins))
     {
@@ -120,8 +120,8 @@ fn next_line(text: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
 
 impl Reading {
     /// True if no line was an entry, and some line was neither an entry nor empty.
-    pub fn is_something_else(&self) -> bool {
-        self.ranking.total == 0 && self.first_broken.is_some()
+    pub fn holds_no_entry(&self) -> bool {
+        self.ranking.total == 0 && self.first_unreadable.is_some()
     }
 }
 
@@ -153,8 +153,8 @@ mod tests {
         let read = read(&text);
         assert_eq!((read.ranking.entries, read.ranking.total), (3, 2));
         assert_eq!(read.ranking.unreadable_lines, Some(3));
-        assert_eq!(read.first_broken, Some((2, "a direction without both addresses")));
-        assert!(!read.is_something_else());
+        assert_eq!(read.first_unreadable, Some((2, "a direction without both addresses")));
+        assert!(!read.holds_no_entry());
         let row = &read.ranking.rows[0];
         assert_eq!((row.source.as_str(), row.entries, row.idle), ("10.0.0.1", 2, None));
     }
@@ -166,14 +166,14 @@ mod tests {
         for end in [last, last + 8, last + 18, text.len() - 7] {
             let read = read(&text.as_bytes()[..end]);
             assert_eq!((read.ranking.entries, read.ranking.unreadable_lines), (1, Some(1)), "{end}");
-            assert_eq!(read.first_broken.map(|(line, _)| line), Some(2), "{end}");
+            assert_eq!(read.first_unreadable.map(|(line, _)| line), Some(2), "{end}");
         }
     }
 
     #[test]
     fn an_empty_table_is_one_and_another_file_is_none() {
-        assert!(!read(b"").is_something_else());
-        assert!(read(b"root:x:0:0::/root:/bin/bash\n").is_something_else());
+        assert!(!read(b"").holds_no_entry());
+        assert!(read(b"root:x:0:0::/root:/bin/bash\n").holds_no_entry());
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! The form of `conntrack -L -o save`: the options with which `conntrack -R` creates the entry again (since 1.4.6).
 
-use super::fields::{Broken, EVENT, Fields, Shown, number};
+use super::fields::{EVENT, Fields, NoEntryReason, ShownEntry, number};
 use super::prefix;
 use crate::model::{L4, Status, protocol_number};
 
-const NO_ENTRY: Broken = "no entry";
+const NO_ENTRY: NoEntryReason = "no entry";
 
 /// Reads the entry of a line. `ended` is true if a newline follows, for only that shows that the line is complete.
 ///
 /// # Errors
 /// The reason why the line is no entry.
-pub(super) fn entry(line: &str, ended: bool) -> Result<Shown, Broken> {
+pub(super) fn entry(line: &str, ended: bool) -> Result<ShownEntry, NoEntryReason> {
     let begins = |word: &&str| matches!(word.rsplit(':').next(), Some("-A" | "-U" | "-D"));
     let start = line.split_ascii_whitespace().find(begins).ok_or(NO_ENTRY)?;
     let order = &start[start.len() - 2..];
@@ -59,7 +59,7 @@ pub(super) fn entry(line: &str, ended: bool) -> Result<Shown, Broken> {
     Ok(shown)
 }
 
-fn other(option: &str, value: &str, fields: &mut Fields) -> Result<(), Broken> {
+fn other(option: &str, value: &str, fields: &mut Fields) -> Result<(), NoEntryReason> {
     let (which, name) = match option {
         "-s" => (0, "src"),
         "-d" => (0, "dst"),

@@ -1,7 +1,7 @@
 //! The form of `ovs-appctl dpctl/dump-conntrack` (lib/ct-dpif.c, `ct_dpif_format_entry`): fields between commas. The
 //! status is there with `-m` only.
 
-use super::fields::{Broken, Fields, Shown};
+use super::fields::{Fields, NoEntryReason, ShownEntry};
 use super::prefix;
 use crate::model::{Status, TCP, protocol_number};
 
@@ -13,7 +13,7 @@ pub(super) const MARK: &str = ",orig=(src=";
 ///
 /// # Errors
 /// The reason why the line is no entry.
-pub(super) fn entry(line: &str, at: usize, ended: bool) -> Result<Shown, Broken> {
+pub(super) fn entry(line: &str, at: usize, ended: bool) -> Result<ShownEntry, NoEntryReason> {
     if !ended {
         return Err("cut short, maybe: no newline stands at its end");
     }
@@ -48,7 +48,7 @@ pub(super) fn entry(line: &str, at: usize, ended: bool) -> Result<Shown, Broken>
 }
 
 /// Splits at commas outside parentheses.
-fn parts(text: &str) -> Result<Vec<&str>, Broken> {
+fn parts(text: &str) -> Result<Vec<&str>, NoEntryReason> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_u32, 0);
     for (at, char) in text.char_indices() {
         match char {
@@ -65,11 +65,11 @@ fn parts(text: &str) -> Result<Vec<&str>, Broken> {
     if depth == 0 { Ok(parts) } else { Err("cut short: unequal parentheses") }
 }
 
-fn inside(value: &str) -> Result<&str, Broken> {
+fn inside(value: &str) -> Result<&str, NoEntryReason> {
     value.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).ok_or("unequal parentheses")
 }
 
-fn of_direction(fields: &mut Fields, which: usize, value: &str) -> Result<(), Broken> {
+fn of_direction(fields: &mut Fields, which: usize, value: &str) -> Result<(), NoEntryReason> {
     for part in inside(value)?.split(',') {
         let (name, value) = part.split_once('=').ok_or("a word that the format does not have")?;
         fields.of_direction(which, if name == "id" { "icmp-id" } else { name }, value)?;
@@ -78,7 +78,7 @@ fn of_direction(fields: &mut Fields, which: usize, value: &str) -> Result<(), Br
 }
 
 /// Reads the state of TCP. With `-m` each end has its own state: it is taken if both are equal.
-fn of_protocol(fields: &mut Fields, protocol: u8, text: &str) -> Result<(), Broken> {
+fn of_protocol(fields: &mut Fields, protocol: u8, text: &str) -> Result<(), NoEntryReason> {
     let value = |wanted: &str| {
         text.split(',')
             .filter_map(|part| part.split_once('='))

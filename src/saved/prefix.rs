@@ -1,14 +1,15 @@
 //! Words that may stand before an entry in a line: the stamp and the tag of syslog and journald, the file and the line
 //! of grep, the pod of `kubectl logs`, a timestamp. A line with any other words is no entry.
 
-use super::fields::{Broken, EVENT};
+use super::fields::{EVENT, NoEntryReason};
 use crate::model::protocol_number;
 
 /// A byte order mark, at the start of a file or of a message (RFC 5424).
 pub(super) const BOM: char = '\u{feff}';
 
-const UNKNOWN: Broken = "words before the protocol that are no prefix of a log, of grep or of a timestamp";
-const TWO: Broken = "two entries in one line";
+const UNKNOWN: NoEntryReason =
+    "words before the protocol that are no prefix of a log, of grep or of a timestamp";
+const TWO: NoEntryReason = "two entries in one line";
 const EVENTS: [&str; 3] = ["[NEW]", "[UPDATE]", "[DESTROY]"];
 /// Beginnings of an entry's words: in a prefix they show that a cut line was joined with the next.
 const FIELDS: [&str; 13] = [
@@ -31,7 +32,7 @@ const FIELDS: [&str; 13] = [
 ///
 /// # Errors
 /// The reason why it may not.
-pub(super) fn check(prefix: &str) -> Result<(), Broken> {
+pub(super) fn check(prefix: &str) -> Result<(), NoEntryReason> {
     let prefix = prefix.trim_matches(|char: char| char.is_ascii_whitespace() || char == BOM);
     let words: Vec<&str> = prefix.split_ascii_whitespace().collect();
     let Some(last) = words.last() else { return Ok(()) };

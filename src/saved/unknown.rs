@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::fields::Shown;
+use super::fields::ShownEntry;
 use crate::model::{Entry, Filters, GroupKey, NotTold, Question, SourceRow, Status, UnknownStatus};
 
 /// Result of matching an entry against the filters.
@@ -24,7 +24,7 @@ pub(super) struct UnknownStatuses {
 
 impl UnknownStatuses {
     /// Matches the entry; if it matches, counts the parts of its status that are not told.
-    pub(super) fn note(&mut self, shown: &Shown, filters: &Filters, question: &Question) -> Matched {
+    pub(super) fn note(&mut self, shown: &ShownEntry, filters: &Filters, question: &Question) -> Matched {
         let matched = matches(shown, filters);
         match matched {
             Matched::Undecided => self.undecided += 1,
@@ -56,7 +56,7 @@ impl UnknownStatuses {
 }
 
 /// Matches the entry with each status that it may have.
-fn matches(shown: &Shown, filters: &Filters) -> Matched {
+fn matches(shown: &ShownEntry, filters: &Filters) -> Matched {
     if shown.assured_told && shown.reply_told {
         return if filters.matches(&shown.entry, None) { Matched::Yes } else { Matched::No };
     }

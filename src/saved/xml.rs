@@ -1,13 +1,13 @@
 //! The form of `conntrack -L -o xml`: one `<flow>` a line (libnetfilter_conntrack, `__snprintf_conntrack_xml`).
 
-use super::fields::{Broken, CUT, EVENT, Fields, Shown, number};
+use super::fields::{CUT, EVENT, Fields, NoEntryReason, ShownEntry, number};
 use crate::model::Status;
 
 /// Reads the entry of a `<flow>`.
 ///
 /// # Errors
 /// The reason why the text is no entry.
-pub(super) fn entry(text: &str) -> Result<Shown, Broken> {
+pub(super) fn entry(text: &str) -> Result<ShownEntry, NoEntryReason> {
     if text.starts_with("<flow type=") {
         return Err(EVENT);
     }
@@ -46,7 +46,7 @@ pub(super) fn entry(text: &str) -> Result<Shown, Broken> {
 }
 
 /// Returns the direction that a `meta` element is about; `None` if it is about both.
-fn direction(attributes: &str) -> Result<Option<usize>, Broken> {
+fn direction(attributes: &str) -> Result<Option<usize>, NoEntryReason> {
     match attribute(attributes, "direction") {
         Some("original") => Ok(Some(0)),
         Some("reply") => Ok(Some(1)),

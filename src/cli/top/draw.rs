@@ -57,7 +57,7 @@ pub fn draw(
     );
     page.line(&second(model, area.width.into()), Style::default(), None);
     let room = area.height.saturating_sub(FIXED + 1);
-    // The list is needed most: chart and actions are drawn only if it has enough lines without theirs.
+    // The list is needed most, so chart and actions are drawn only on a screen with enough lines for all.
     let chart = if room >= 12 { (room / 3 + 1).min(13) } else { 0 };
     let actions = if room >= 8 { (room / 4).clamp(2, 10) } else { 0 };
     if chart > 0 {

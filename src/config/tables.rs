@@ -34,8 +34,9 @@ const AGENT: &[Key] = &[
     key!(
         agent.netns,
         |v| namespaces(v),
-        "Network namespaces to watch: names of `ip netns` or paths. None: the agent's own.\nOf several each stands alone: \
-         one that is missing, at the start or later, is waited for.\nWithout the only one the agent ends with exit 3."
+        "Network namespaces to watch: names of `ip netns` or paths. None: the agent's own.\nWith several, each stands \
+         alone: one that is missing, at the start or later, is waited for.\nWith only one, the agent ends with exit 3 where it is \
+         missing."
     ),
     key!(
         agent.socket,
@@ -76,8 +77,8 @@ const AGENT: &[Key] = &[
     key!(
         agent.remember_entries,
         |v| v.truth(),
-        "Know who each entry is, not only whose: then `flush -s` and `list -s` of one address ask the kernel for its\n\
-         entries alone, and walk no table. Costs 34 to 39 bytes an entry (IPv6: 58 to 63) and 6 to 11 a source.\n\
+        "Remember each entry, not only how many each source has: then `flush -s` and `list -s` of one address ask the\n\
+         kernel for its entries alone, and walk no table. Costs 34 to 39 bytes an entry (IPv6: 58 to 63) and 6 to 11 a source.\n\
          Whoever may ask the agent may ask for them (socket_group)."
     ),
 ];
@@ -89,13 +90,17 @@ const PRESSURE: &[Key] = &[
         |v| watermark(v),
         "Below this, for calm_seconds, values go back; from this on the table is looked at ahead of time."
     ),
-    key!(pressure.high_percent, |v| watermark(v), "From this on level high."),
+    key!(pressure.high_percent, |v| watermark(v), "At or above this the level is high."),
     key!(
         pressure.critical_percent,
         |v| watermark(v),
-        "From this on level critical. The kernel's own collector too begins to shed at 95 % (gc_worker)."
+        "At or above this the level is critical. The kernel's own collector too begins to shed at 95 % (gc_worker)."
     ),
-    key!(pressure.horizon_seconds, |v| span(v), "Level high too where the table would be full within this."),
+    key!(
+        pressure.horizon_seconds,
+        |v| span(v),
+        "The level is high too where the table would be full within this time."
+    ),
     key!(
         pressure.calm_seconds,
         |v| span(v),
@@ -135,7 +140,8 @@ const CAPACITY: &[Key] = &[
     key!(
         capacity.stall_budget_ms,
         |v| span(v),
-        "... and only if that holds up packets for no longer than this (nf_conntrack_hash_resize takes every lock)."
+        "The hash table is resized only if that holds up packets for no longer than this (nf_conntrack_hash_resize takes\n\
+         every lock)."
     ),
 ];
 
@@ -164,7 +170,7 @@ const FLUSH: &[Key] = &[
     key!(
         flush.fair_share,
         |v| v.truth(),
-        "At critical, with all else spent, who holds more than its share makes room."
+        "At level critical, with all else spent, sources that hold more than their share make room."
     ),
     key!(
         flush.source_prefix,
@@ -213,7 +219,7 @@ const FLUSH: &[Key] = &[
     key!(
         flush.other_idle_floor_seconds,
         |v| seconds(v),
-        "Other protocols, and TCP that is neither closed nor established: RFC 5382 REQ-5, transitory 4 min."
+        "Other protocols than TCP and UDP, answered: as RFC 5382 REQ-5 has it of transitory connections, 4 min."
     ),
     key!(
         flush.established_idle_floor_seconds,
@@ -273,7 +279,8 @@ const PROTECT: &[Key] = &[
     key!(
         protect.max_percent,
         |v| v.number("a number from 0 to 100", |n| (0.0..=100.0).contains(&n)),
-        "Share of the limit. Over it an alarm, and at critical idle entries lose this protection."
+        "Share of the limit that these may keep. Above it an alarm is raised, and at level critical idle entries lose\n\
+         this protection."
     ),
 ];
 

@@ -4,4 +4,5 @@ pub(super) mod accepted;
 mod any_text;
 mod files;
 mod generated;
+mod page;
 mod refused;

@@ -6,15 +6,15 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Chunks of 32 KiB between the two, the one that is read included. So many take some 1.3 ms: what is deleted right after
-/// it was read is young still.
+/// Chunks of 32 KiB that lie between the two threads at most, the one that is read included. Eight take some 1.3 ms:
+/// an entry that is deleted right after it was read was seen a moment ago.
 const CHUNKS: usize = 8;
-/// Who finds no chunk looks again after so long, in which one or two come, instead of waiting to be woken: on a core that
-/// idles in a virtual machine a wake-up costs its sender some 5 us, and 7,300 of them a million entries made the dump 8 %
-/// longer.
+/// Pause of a reader that finds no chunk, in which one or two come. It sleeps instead of waiting to be woken: on a
+/// core that idles in a virtual machine a wake-up costs its sender some 5 us, and 7,300 of them a million entries
+/// made the dump 8 % longer.
 const LULL: Duration = Duration::from_micros(250);
 
-/// One recv.
+/// The bytes of one recv.
 pub(super) struct Filled {
     room: Vec<u8>,
     length: usize,
@@ -30,7 +30,7 @@ impl Filled {
     }
 }
 
-/// Where chunks come from.
+/// Fills one chunk after another.
 pub(super) trait Source: Send {
     /// The next chunk, in a room that may be exchanged for another: its length, and whether it is the last.
     ///
@@ -39,7 +39,7 @@ pub(super) trait Source: Send {
     fn next(&mut self, room: &mut Vec<u8>) -> io::Result<(usize, bool)>;
 }
 
-/// Where chunks go.
+/// Takes the chunks, in the order in which they were filled.
 pub(super) trait Reader {
     /// A chunk came; false ends it early.
     fn chunk(&mut self, filled: &Filled) -> bool;
@@ -74,7 +74,7 @@ pub(super) fn receive(
             // Nobody takes it who has received the last one, while others still wait here.
             let _ = free.send(chunk.room);
         }
-        // Who waits for room, or with a chunk, learns that nobody reads any more.
+        // A receiver that waits for room, or with a chunk, learns that nobody reads any more.
         drop((free, filled));
         let received = receiving.join().map_err(|_| io::Error::other("a panic while receiving"))?;
         received.map(|()| Some(at_end))

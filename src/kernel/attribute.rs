@@ -12,23 +12,23 @@ impl std::fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// `NLMSG_ERROR`.
+/// Type of a message that answers with an errno, 0 for success (`NLMSG_ERROR`).
 pub const NLMSG_ERROR: u16 = 2;
-/// `NLMSG_DONE`.
+/// Type of a dump's last message (`NLMSG_DONE`).
 pub const NLMSG_DONE: u16 = 3;
-/// `sizeof(struct nlmsghdr)`.
+/// Bytes of a message's header, `sizeof(struct nlmsghdr)`.
 pub const HEADER: usize = 16;
-/// `sizeof(struct nfgenmsg)`.
+/// Bytes of netfilter's header behind it, `sizeof(struct nfgenmsg)`.
 pub const NFGEN: usize = 4;
 
 /// One message: its header's fields and what follows the header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Message<'a> {
-    /// `nlmsg_type`.
+    /// Type of the message, `nlmsg_type`.
     pub kind: u16,
-    /// `nlmsg_flags`.
+    /// Flags of the message, `nlmsg_flags`.
     pub flags: u16,
-    /// `nlmsg_seq`.
+    /// Sequence number of the request that it answers, `nlmsg_seq`.
     pub sequence: u32,
     /// `nlmsg_pid`: on an event, the ctnetlink user that caused it; 0 for traffic.
     pub port: u32,
@@ -115,17 +115,17 @@ pub(super) fn be16(value: &[u8]) -> Result<u16, Malformed> {
     value.try_into().map(u16::from_be_bytes).map_err(|_| Malformed("not 16 bits"))
 }
 
-/// See [`be16`].
+/// Reads a 32-bit number in network byte order, which has to be the whole value.
 pub(super) fn be32(value: &[u8]) -> Result<u32, Malformed> {
     value.try_into().map(u32::from_be_bytes).map_err(|_| Malformed("not 32 bits"))
 }
 
-/// See [`be16`].
+/// Reads a 64-bit number in network byte order, which has to be the whole value.
 pub(super) fn be64(value: &[u8]) -> Result<u64, Malformed> {
     value.try_into().map(u64::from_be_bytes).map_err(|_| Malformed("not 64 bits"))
 }
 
-/// See [`be16`].
+/// Reads an 8-bit number, which has to be the whole value.
 pub(super) fn byte(value: &[u8]) -> Result<u8, Malformed> {
     match value {
         [one] => Ok(*one),

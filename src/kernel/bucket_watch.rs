@@ -1,8 +1,8 @@
-//! Whether the hash table was resized while somebody walked it.
+//! Watches whether the hash table is resized while somebody walks it.
 //!
-//! The number of buckets before and after does not tell: it may be the old one again. In between each size holds for a
-//! grace period of RCU at least (`synchronize_net` in `nf_conntrack_hash_resize`; 6 to 16 ms seen), so it is read more
-//! often.
+//! The number of buckets before and after does not tell: it may be the old one again. In between each size holds for
+//! a grace period of RCU at least (`synchronize_net` in `nf_conntrack_hash_resize`; 6 to 16 ms seen), so it is read
+//! more often.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_millis(5);
 /// (`nf_conntrack_hash_resize`; 560 to 1200 ns seen). Another number of buckets holds until the table is moved back.
 const MOVED: Duration = Duration::from_nanos(50);
 
-/// What became of the number of buckets.
+/// Result of a watch on the number of buckets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Buckets {
     /// It stayed as it was.
@@ -42,7 +42,7 @@ pub struct BucketWatch {
 /// The table at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Buckets.
+    /// Buckets of the hash table.
     pub buckets: u64,
     /// Entries that it has at least.
     pub entries: u64,
@@ -95,15 +95,15 @@ impl BucketWatch {
         Ok(BucketWatch { stop, thread })
     }
 
-    /// Ends it.
+    /// Ends the watch, and returns its result.
     pub fn end(self) -> Buckets {
         let _ = self.stop.try_send(());
         self.thread.join().unwrap_or(Buckets::NotKnown)
     }
 }
 
-/// Whether others had the CPU time that it takes to move the table once, where this process `own`ed so much of `all`. Two
-/// walks of a large table within the kernel keep two CPUs from everyone else for up to 0.2 s.
+/// True if others had the CPU time that it takes to move the table once, where of `all` CPU time this process used
+/// `own`. Two walks of a large table within the kernel keep two CPUs from everyone else for up to 0.2 s.
 fn leaves_time_for(moved: Duration, all: Duration, own: Duration) -> bool {
     moved.is_zero() || all.saturating_sub(own) >= moved
 }

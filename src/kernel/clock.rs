@@ -17,7 +17,7 @@ pub fn boottime_seconds() -> f64 {
 
 /// CLOCK_MONOTONIC in seconds: it stands still while the host is suspended, and so do events.
 pub fn running_seconds() -> f64 {
-    // As above.
+    // clock_gettime(2) fails for an unknown clock alone.
     clock_gettime(ClockId::CLOCK_MONOTONIC)
         .map(|t| t.tv_sec() as f64 + t.tv_nsec() as f64 / 1e9)
         .unwrap_or_default()
@@ -28,14 +28,15 @@ pub fn now_rfc3339() -> String {
     rfc3339(jiff::Timestamp::now())
 }
 
-/// When CLOCK_MONOTONIC, which stamps the kernel's messages, was at so many seconds: by the time of day as it is now.
+/// The moment at which CLOCK_MONOTONIC, which stamps the kernel's messages, was at `seconds`, in RFC 3339: by the
+/// time of day as it is now.
 pub fn at_running_seconds(seconds: f64) -> String {
     let ago = (running_seconds() - seconds).max(0.0);
     let ago = jiff::SignedDuration::try_from_secs_f64(ago).unwrap_or_default();
     rfc3339(jiff::Timestamp::now().checked_sub(ago).unwrap_or_default())
 }
 
-/// The time of day so many seconds from now, in the same form.
+/// The time of day in `seconds` from now, in RFC 3339.
 pub fn rfc3339_in(seconds: f64) -> String {
     let span = jiff::SignedDuration::try_from_secs_f64(seconds).unwrap_or(jiff::SignedDuration::ZERO);
     let now = jiff::Timestamp::now();

@@ -13,7 +13,7 @@ use super::process::pids;
 use super::root::Root;
 use crate::model::{Conntrackd, ConntrackdRole};
 
-/// Where conntrackd looks without `-C` (its `DEFAULT_CONFIGFILE`).
+/// The file that conntrackd reads without `-C` (its `DEFAULT_CONFIGFILE`).
 const CONFIGURATION: &str = "/etc/conntrackd/conntrackd.conf";
 /// The boot's time and the start after it are both cut to whole seconds, and the boot's moves as the clock is slewed.
 const CUT_SECONDS: i64 = 2;
@@ -89,7 +89,7 @@ fn configuration(cmdline: &str) -> Option<String> {
     Some(named.unwrap_or(CONFIGURATION).to_owned())
 }
 
-/// When a process was started, by its start after the boot in clock ticks (proc_pid_stat(5)).
+/// Start of a process in seconds of the Unix epoch, by its start after the boot in clock ticks (proc_pid_stat(5)).
 fn started_unix_seconds(root: &Root, pid: u32) -> Option<i64> {
     // USER_HZ, the same on every architecture that conntrackd runs on.
     const TICKS_PER_SECOND: i64 = 100;

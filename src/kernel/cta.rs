@@ -33,7 +33,7 @@ pub const ZONE: u16 = 18;
 pub const SECCTX: u16 = 19;
 /// Begin and end of the entry: a nest of [`timestamp`].
 pub const TIMESTAMP: u16 = 20;
-/// What a dump is filtered by, since 5.8: a nest of [`filter`].
+/// The filter of a dump, since 5.8: a nest of [`filter`].
 pub const FILTER: u16 = 25;
 /// Bits of the status that a dump is filtered by, since 5.15; 32 bits.
 pub const STATUS_MASK: u16 = 26;
@@ -50,13 +50,13 @@ pub mod tuple {
 
 /// Addresses (`enum ctattr_ip`).
 pub mod ip {
-    /// IPv4 source.
+    /// Source address of IPv4.
     pub const V4_SRC: u16 = 1;
-    /// IPv4 destination.
+    /// Destination address of IPv4.
     pub const V4_DST: u16 = 2;
-    /// IPv6 source.
+    /// Source address of IPv6.
     pub const V6_SRC: u16 = 3;
-    /// IPv6 destination.
+    /// Destination address of IPv6.
     pub const V6_DST: u16 = 4;
 }
 
@@ -145,7 +145,7 @@ pub mod stats {
 
 /// Statistics of the namespace (`enum ctattr_stats_global`), 32 bits each.
 pub mod stats_global {
-    /// Entries.
+    /// Entries in the namespace's table.
     pub const ENTRIES: u16 = 1;
     /// `nf_conntrack_max`, since 5.10.
     pub const MAX_ENTRIES: u16 = 2;

@@ -1,12 +1,12 @@
-//! Whether the module that answers for the table, `nf_conntrack_netlink`, is there, and is still the one that was there
-//! before. Unloading it gives a subscriber no error, only silence; a subscription outlives that, and what happens until
-//! the module is back is told by no event.
+//! Tells whether the module that answers for the table, `nf_conntrack_netlink`, is there, and is still the one that
+//! was there before. Unloading it gives a subscriber no error, only silence; a subscription outlives that, and what
+//! happens until the module is back is told by no event.
 
 use std::os::unix::fs::MetadataExt;
 
 use super::root::Root;
 
-/// What became of the module since the last look.
+/// Change of the module since the last look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
     /// Nothing, as far as can be seen: where it is built in it shows nowhere.

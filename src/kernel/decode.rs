@@ -10,7 +10,7 @@ use super::attribute::{Attributes, Malformed, Message, be16, be32, be64, byte};
 use super::cta;
 use crate::model::{Entry, Event, EventKind, L4, Status, TcpInfo, TcpState, Tuple};
 
-/// `NFNL_SUBSYS_CTNETLINK`.
+/// The subsystem of ctnetlink in a message's type, `NFNL_SUBSYS_CTNETLINK`.
 pub const CTNETLINK: u8 = 1;
 const IPCTNL_MSG_CT_NEW: u8 = 0;
 const IPCTNL_MSG_CT_DELETE: u8 = 2;
@@ -112,7 +112,7 @@ fn v6(value: &[u8]) -> Result<IpAddr, Malformed> {
     <[u8; 16]>::try_from(value).map(IpAddr::from).map_err(|_| Malformed("not an IPv6 address"))
 }
 
-/// `enum ctattr_l4proto`.
+/// Decodes protocol and ports or ICMP fields (`enum ctattr_l4proto`).
 fn transport(value: &[u8]) -> Result<(Option<u8>, L4), Malformed> {
     let mut protocol = None;
     let (mut source, mut destination) = (None, None);
@@ -158,7 +158,7 @@ fn protoinfo(value: &[u8]) -> Result<Option<TcpInfo>, Malformed> {
     Ok(None)
 }
 
-/// `CTA_COUNTERS_PACKETS`.
+/// Reads the packets of a nest of counters (`CTA_COUNTERS_PACKETS`).
 fn packets(value: &[u8]) -> Result<u64, Malformed> {
     for attribute in Attributes(value) {
         if let (cta::counters::PACKETS, v) = attribute? {

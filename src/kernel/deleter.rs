@@ -10,7 +10,7 @@ use super::second_look::{Batch, Looked, SecondLook};
 use super::socket::invalid;
 use crate::model::{Class, Entry};
 
-/// How often a batch is looked at again, because it grew old before it could be sent.
+/// Second looks at one batch at most, each because it grew old before it could be sent.
 const LOOKS: usize = 3;
 
 /// Deletes one by one, many a send, without acknowledgement: only errors come back. What was seen more
@@ -36,10 +36,10 @@ pub trait Witness {
     fn gone(&mut self, entries: Vec<Entry>);
 }
 
-/// What a batch of deletes came to.
+/// Result of a batch of deletes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deleted {
-    /// Sent.
+    /// Deletes that were sent to the kernel.
     pub sent: u64,
     /// ENOENT: gone already, or another entry by now.
     pub already_gone: u64,
@@ -93,14 +93,14 @@ impl Deleter {
         Ok(Deleter { look: SecondLook::open()?, classes: Vec::new(), witness: None })
     }
 
-    /// The same, for what an operator wants gone: with `still` entries go though they are alive, while this holds of them
-    /// as they are then.
+    /// Makes it delete what an operator wants gone: with `still` entries go though they are alive, as long as this
+    /// holds of them as they are then.
     pub fn for_an_operator(mut self, still: Option<Still>) -> Self {
         self.look.ask_for(still);
         self
     }
 
-    /// The same, with a witness of every deletion.
+    /// Adds a witness that is told of every deletion.
     pub fn witnessed(self, witness: Box<dyn Witness + Send>) -> Self {
         Deleter { witness: Some(witness), ..self }
     }
@@ -113,7 +113,7 @@ impl Deleter {
         self.push_as(entry, None, seen)
     }
 
-    /// The same, of a class that the witness counts it by.
+    /// Queues the delete of an entry, of a class that the witness counts it by.
     ///
     /// # Errors
     /// As [`Deleter::push`].
@@ -123,7 +123,7 @@ impl Deleter {
         Ok(())
     }
 
-    /// Queued deletes.
+    /// Number of queued deletes.
     pub fn queued(&self) -> u64 {
         self.look.queued()
     }
@@ -136,7 +136,7 @@ impl Deleter {
         self.flush_in(false)
     }
 
-    /// The same; in a hurry what was seen some milliseconds ago is believed.
+    /// Sends what is queued; with `hurry` entries that were seen some milliseconds ago are not looked at again.
     ///
     /// # Errors
     /// As [`Deleter::flush`].

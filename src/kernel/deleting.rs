@@ -30,7 +30,7 @@ pub struct Going {
 struct Batch {
     entries: Vec<Going>,
     hurry: bool,
-    /// Where it comes from.
+    /// CPU of the thread that the batch comes from.
     cpu: Option<usize>,
 }
 
@@ -75,7 +75,7 @@ impl Deleting {
         Ok(())
     }
 
-    /// What the oldest batch came to that was not told yet; `None` if there is none, or none yet without `wait`.
+    /// Result of the oldest batch that was not told yet; `None` if there is none, or none yet without `wait`.
     pub fn told(&mut self, wait: bool) -> Option<io::Result<Deleted>> {
         if self.under_way == 0 {
             return None;

@@ -44,7 +44,7 @@ fn first(nest: &[u8], wanted: u16) -> Result<Option<&[u8]>, Malformed> {
     Ok(None)
 }
 
-/// `CTA_TUPLE_ZONE`.
+/// Reads the zone of one direction alone (`CTA_TUPLE_ZONE`).
 fn zone(tuple: &[u8]) -> Result<Option<u16>, Malformed> {
     first(tuple, cta::tuple::ZONE)?.map(be16).transpose()
 }

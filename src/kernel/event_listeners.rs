@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::own_ports;
 use super::root::Root;
 
-/// NETLINK_NETFILTER, linux/netlink.h.
+/// NETLINK_NETFILTER as /proc/net/netlink shows it (linux/netlink.h).
 const PROTOCOL: &str = "12";
 /// NFNLGRP_CONNTRACK_NEW, UPDATE and DESTROY are groups 1 to 3: the lowest bits (linux/netfilter/nfnetlink.h).
 const CONNTRACK: u32 = 0b111;

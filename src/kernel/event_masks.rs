@@ -1,5 +1,6 @@
-//! Whether rules of nftables keep the kernel from telling that entries begin or end: `ct event set` gives an entry a mask
-//! of events at its birth (`nft_ct_set_eval`, `xt_ct_tg_check`), and what is not in the mask is told to nobody.
+//! Tells whether rules of nftables keep the kernel from telling that entries begin or end: `ct event set` gives an
+//! entry a mask of events at its birth (`nft_ct_set_eval`, `xt_ct_tg_check`), and what is not in the mask is told to
+//! nobody.
 
 use std::io;
 
@@ -36,7 +37,7 @@ pub fn any(netlink: &mut Netlink) -> io::Result<bool> {
     let sequence = netlink.next_sequence();
     let mut any = false;
     netlink.ask(&question::nft_rules(sequence), sequence, |message| {
-        // NFTA_RULE_EXPRESSIONS.
+        // The expressions of the rule (NFTA_RULE_EXPRESSIONS).
         let mut attributes = message.attributes().into_iter().flatten().flatten();
         any = any || attributes.any(|(kind, value)| kind == 4 && masks(value));
     })?;
@@ -47,11 +48,11 @@ pub fn any(netlink: &mut Netlink) -> io::Result<bool> {
 fn masks(expressions: &[u8]) -> bool {
     let mut loaded = None;
     Attributes(expressions).flatten().any(|(_, expression)| {
-        // NFTA_EXPR_NAME, NFTA_EXPR_DATA.
+        // Name and data of the expression (NFTA_EXPR_NAME, NFTA_EXPR_DATA).
         let (name, data) = (part(expression, 1), part(expression, 2));
         match name.split(|byte| *byte == 0).next().unwrap_or_default() {
             b"immediate" => {
-                // NFTA_IMMEDIATE_DATA, NFTA_DATA_VALUE.
+                // The number that is loaded (NFTA_DATA_VALUE in NFTA_IMMEDIATE_DATA).
                 loaded = host32(part(part(data, 2), 1));
                 false
             }

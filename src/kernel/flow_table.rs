@@ -1,4 +1,4 @@
-//! Whether flows can be in a flowtable on this kernel, and whether they were. Asking loads no module.
+//! Tells whether flows can be in a flowtable on this kernel, and whether they were. Asking loads no module.
 
 use super::modules::Modules;
 use super::root::Root;
@@ -8,7 +8,7 @@ use super::root::Root;
 const USED_BY: [&str; 5] =
     ["nft_flow_offload", "nf_flow_table_inet", "nf_flow_table_ipv4", "nf_flow_table_ipv6", "act_ct"];
 
-/// What the kernel's code tells of flowtables.
+/// Flowtables as the kernel's code tells of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FlowTable {
     /// `nf_flow_table` is in the kernel: built in, or loaded by whatever needs it (a driver of a network card does).
@@ -43,7 +43,7 @@ impl FlowTableProbe {
 
     /// As it is now: modules come and go. Six small system calls.
     pub fn look(&self) -> FlowTable {
-        // What is built in has no `initstate`.
+        // A module that is built in has no `initstate`.
         let loaded = |name: &str| self.root.join(format!("sys/module/{name}/initstate")).exists();
         let used = USED_BY.iter().any(|name| loaded(name));
         FlowTable { there: self.built_in || used || loaded("nf_flow_table"), used }

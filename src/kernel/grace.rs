@@ -21,7 +21,7 @@ pub struct Shortener {
     _own: Registered,
 }
 
-/// What a batch came to.
+/// Result of a batch of second chances.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shortened {
     /// Entries whose time left was cut down, as they were seen first, in the order in which they were queued.
@@ -98,7 +98,7 @@ impl Shortener {
             let mut requests = Vec::with_capacity(batch.len() * 112);
             for entry in batch {
                 let sequence = self.look.next_sequence();
-                // What cannot be told apart was given no second chance.
+                // An entry that cannot be told apart was given no second chance.
                 requests.extend(request::update_nothing(entry, sequence).unwrap_or_default());
             }
             // ENOENT: it has ended, which the kernel told.

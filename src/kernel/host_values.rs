@@ -43,7 +43,7 @@ impl HostValues {
         self.read("max").map_err(|e| failed("max", e))
     }
 
-    /// `nf_conntrack_buckets`.
+    /// Reads `nf_conntrack_buckets`, the buckets of the host's hash table.
     pub fn buckets(&self) -> Result<u64> {
         self.read("buckets").map_err(|e| failed("buckets", e))
     }
@@ -66,7 +66,7 @@ impl HostValues {
         read_number(&File::open(&self.hashsize)?)
     }
 
-    /// Whether [`write`](Self::write) may, as the kernel says.
+    /// True if [`write`](Self::write) may write this value, as the kernel says.
     pub fn writable(&self, name: &str) -> bool {
         let Some(first) = self.first.as_ref().filter(|_| check(name).is_ok()) else { return false };
         let parameter = || name == "buckets" && OpenOptions::new().write(true).open(&self.hashsize).is_ok();

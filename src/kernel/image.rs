@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::root::Root;
 
-/// What is longer is no file of settings.
+/// Bytes of a file of settings at most; a longer file is none.
 pub const LONGEST_BYTES: u64 = 1 << 20;
 /// As the kernel's own bound (MAXSYMLINKS).
 const MOST_LINKS: u32 = 40;
@@ -38,7 +38,7 @@ impl Image {
         Image { root, unreadable: RefCell::default() }
     }
 
-    /// What is there and could not be read, and why.
+    /// Files that are there and could not be read, each with the reason.
     pub fn unreadable(&self) -> BTreeMap<String, String> {
         self.unreadable.borrow().clone()
     }
@@ -57,7 +57,7 @@ impl Image {
         })
     }
 
-    /// The same of what may as well be a program: one that is too long is passed over.
+    /// Reads a file that may as well be a program: one that is too long is passed over.
     pub fn read_script(&self, path: &str) -> Option<Text> {
         let real = self.resolve(path).ok()?;
         let short = self.root.join(real).symlink_metadata().is_ok_and(|m| m.len() <= LONGEST_BYTES);
@@ -119,12 +119,12 @@ impl Image {
         names
     }
 
-    /// Whether there is anything of that name, links followed.
+    /// True if there is a file or directory of this name; links are followed.
     pub fn exists(&self, path: &str) -> bool {
         self.resolve(path).is_ok_and(|real| self.root.join(real).symlink_metadata().is_ok())
     }
 
-    /// Whether there is anything of that name, a link that leads nowhere too.
+    /// True if there is a file, a directory or a link of this name; the link may lead nowhere.
     pub fn listed(&self, path: &str) -> bool {
         let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
         self.resolve(directory).is_ok_and(|real| self.root.join(real).join(name).symlink_metadata().is_ok())

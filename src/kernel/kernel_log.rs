@@ -9,7 +9,7 @@ use super::image::Image;
 use crate::model::KernelMessage;
 
 const RING: &str = "/dev/kmsg";
-/// Where syslog daemons put the kernel's messages.
+/// Files in which syslog daemons keep the kernel's messages.
 const LOGS: [&str; 3] = ["var/log/kern.log", "var/log/syslog", "var/log/messages"];
 /// Of each log the end: a day's worth where somebody floods it.
 const TAIL_BYTES: u64 = 8 << 20;
@@ -18,8 +18,9 @@ const MOST: usize = 1000;
 /// Records of the ring buffer are at most this long (LOG_LINE_MAX and its prefix, kernel/printk/printk.c).
 const RECORD_BYTES: usize = 8192;
 
-/// What tells of a full table: the message itself (`nf_conntrack_alloc`, `nf_ct_expect_related_report`), and how many
-/// the rate limit swallowed (`printk` of 2.6.18 counts messages, later kernels callbacks).
+/// True for messages that tell of a full table: the message itself (`nf_conntrack_alloc`,
+/// `nf_ct_expect_related_report`), and the number of those that the rate limit swallowed (`printk` of 2.6.18 counts
+/// messages, later kernels callbacks).
 fn is_of_interest(text: &str) -> bool {
     (text.contains("conntrack") && text.contains("table full"))
         || text.contains("callbacks suppressed")
@@ -72,11 +73,11 @@ fn record(record: &str) -> Option<KernelMessage> {
     })
 }
 
-/// The same from the logs of an image.
+/// Reads the messages that tell of a full table from the log files of an image.
 pub fn logs(image: &Image) -> Vec<KernelMessage> {
     let mut found: Vec<KernelMessage> = Vec::new();
     for path in LOGS {
-        // The same messages stand in kern.log and in syslog.
+        // kern.log and syslog have each message twice.
         if !found.is_empty() {
             break;
         }

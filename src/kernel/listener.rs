@@ -22,10 +22,10 @@ const NFNLGRP_CONNTRACK_DESTROY: u32 = 3;
 /// A queued event holds about this much of the socket's buffer, whatever its length (its skb's truesize).
 pub const BYTES_PER_QUEUED_EVENT: usize = Queue::EVENT_BYTES as usize;
 
-/// What one call of [`Listener::drain`] met besides events.
+/// Counts of one call of [`Listener::drain`], besides events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Met {
-    /// Datagrams received.
+    /// Datagrams that were received.
     pub received: usize,
     /// Messages that could not be read: as good as lost.
     pub unreadable: u64,
@@ -44,7 +44,7 @@ pub struct Listener {
     buffer_bytes: usize,
 }
 
-/// What keeps this program's own updates, and its socket, from being taken for another's.
+/// Keeps this program's own updates, and its socket, from being taken for another's.
 struct OwnFilter {
     /// `own_ports::changes` that the filter knows of.
     changes: u64,
@@ -120,7 +120,7 @@ impl Listener {
         self.buffer_bytes
     }
 
-    /// Makes room for so many bytes of queued events, where the kernel grants it.
+    /// Makes room for `bytes` of queued events, where the kernel grants it.
     pub fn reserve(&mut self, bytes: usize) {
         self.buffer_bytes = self.netlink.reserve(bytes);
     }
@@ -168,7 +168,7 @@ impl Listener {
         Ok(met)
     }
 
-    /// What the filter lets through of a socket that came since then is dropped when it is read.
+    /// An event of an own socket that came since the filter was set passes it, and is dropped when it is read.
     fn know_own_ports(&mut self) -> io::Result<()> {
         let Some(filter) = &mut self.updates else { return Ok(()) };
         let changes = own_ports::changes();
@@ -180,7 +180,7 @@ impl Listener {
         Ok(())
     }
 
-    /// Waits until something is queued, for at most so long.
+    /// Waits until something is queued, for `at_most`.
     ///
     /// # Errors
     /// As poll(2), but for EINTR, which is as good as an event.

@@ -1,4 +1,4 @@
-//! What the host's memory allows, and what an entry costs on the running kernel.
+//! Reads the host's memory, and the cost of an entry on the running kernel.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::root::Root;
 use crate::model::MemoryFacts;
 
-/// What an entry costs where it cannot be measured: 256 of slab and 192 of extensions, the most seen on 6.18.
+/// Bytes of an entry where they cannot be measured: 256 of slab and 192 of extensions, the most seen on 6.18.
 const ASSUMED_BYTES: u64 = 448;
 /// `NF_CT_EXT_PREALLOC` (net/netfilter/nf_conntrack_extend.c): the least that is asked of kmalloc for an extension block.
 const PREALLOCATED_BYTES: u64 = 128;
@@ -103,7 +103,7 @@ fn extension(root: &Root) -> (u64, String) {
     (bytes.max(PREALLOCATED_BYTES), names.join(", "))
 }
 
-/// What kmalloc gives for requests up to `size`: how many of them are in use by anyone, and what one costs.
+/// The slab of kmalloc for requests up to `size`: the number of its objects in use by anyone, and the bytes of one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Blocks {
     size: u64,

@@ -1,8 +1,8 @@
-//! Kernel modules.
+//! Kernel modules that are part of the running kernel.
 
 use super::root::Root;
 
-/// Whether a module is part of the running kernel: it shows its parameters, and nothing of it was loaded.
+/// True if a module is built into the running kernel: it shows its parameters, and nothing of it was loaded.
 pub fn is_built_in(root: &Root, name: &str) -> bool {
     let loaded = root.text("proc/modules").lines().any(|line| line.split(' ').next() == Some(name));
     !loaded && root.join("sys/module").join(name).exists()

@@ -56,19 +56,19 @@ impl Modules {
     }
 }
 
-/// What the kernel is asked. A question to what a module offers loads that module (`request_module` in
-/// `nfnetlink_rcv_msg`, `nfnetlink_bind` and `sock_load_diag_module`), unless it is there.
+/// The questions that the kernel may be asked. A question to what a module offers loads that module (`request_module`
+/// in `nfnetlink_rcv_msg`, `nfnetlink_bind` and `sock_load_diag_module`), unless it is there.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Asking {
     /// Everything: the kernel loads what it lacks.
     #[default]
     Anything,
-    /// What these answer, for whoever has to leave the kernel as it is.
+    /// Questions that these modules answer, for a caller that has to leave the kernel as it is.
     Only(Modules),
 }
 
 impl Asking {
-    /// Whether a question to a module may be put.
+    /// True if a question to this module may be put.
     pub fn may(&self, module: &str) -> bool {
         match self {
             Asking::Anything => true,

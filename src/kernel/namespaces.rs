@@ -19,7 +19,7 @@ use crate::model::{Netns, Statistics};
 pub struct Visited {
     /// Its name, where it has one, and inode.
     pub netns: Netns,
-    /// What leads to it: a name of `ip netns`, `host`, or a path.
+    /// A name of `ip netns`, `host`, or a path that leads to it.
     pub spec: String,
     /// The process in it with the lowest id.
     pub process: Option<(u32, String)>,
@@ -31,18 +31,18 @@ pub struct Visited {
     pub statistics: Option<Statistics>,
 }
 
-/// What a walk over them came to.
+/// Result of a walk over namespaces.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Walk {
     /// Those that were entered.
     pub visited: Vec<Visited>,
-    /// Why those that were not could not be, one reason each.
+    /// Reasons for which others could not be visited, each once.
     pub refused: Vec<String>,
     /// Processes whose namespace may not be looked at.
     pub hidden_processes: u64,
 }
 
-/// What leads to a namespace.
+/// Names and paths that lead to a namespace.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Leads {
     name: Option<(String, PathBuf)>,
@@ -87,7 +87,7 @@ pub fn visit() -> Result<Walk> {
     Ok(walk)
 }
 
-/// What leads to each namespace, and how many processes do not show theirs.
+/// Finds the names and paths that lead to each namespace, and the number of processes that do not show theirs.
 fn find(root: &Root, own: Option<Identity>) -> (BTreeMap<Identity, Leads>, u64) {
     let mut found: BTreeMap<Identity, Leads> = BTreeMap::new();
     let mut hidden = 0;

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::model::Netns;
 
 pub(super) const OWN: &str = "/proc/thread-self/ns/net";
-/// Where ip-netns(8) binds names; where both exist they are mostly one directory.
+/// Directories in which ip-netns(8) binds names; where both exist they are mostly one directory.
 const NAME_DIRECTORIES: [&str; 2] = ["run/netns", "var/run/netns"];
 const WHAT: &str = "network namespace";
 
@@ -61,7 +61,7 @@ pub struct Namespace {
     first: bool,
     /// By what it was named or found; `None` for one that nothing names.
     path: Option<PathBuf>,
-    /// When its inode was made, seconds since 1970.
+    /// Seconds since 1970 at which its inode was made.
     made: i64,
     file: OwnedFd,
 }
@@ -135,12 +135,12 @@ impl Namespace {
         &self.netns
     }
 
-    /// Whether it is known to be the host's first one, which alone may write max and buckets.
+    /// True if it is known to be the host's first one, which alone may write max and buckets.
     pub fn is_first(&self) -> bool {
         self.first
     }
 
-    /// Whether the calling thread is in it.
+    /// True if the calling thread is in it.
     pub fn is_own(&self) -> bool {
         Identity::own().is_ok_and(|own| own == self.identity)
     }
@@ -212,8 +212,8 @@ impl Namespace {
         }
     }
 
-    /// Whether the name or path that leads to it still does; true where nothing names it, and for the first one.
-    /// One whose name is gone lives on while this handle does, and nothing will ever be heard from it.
+    /// True if the name or path that leads to it still does; true also where nothing names it, and for the first one.
+    /// A namespace whose name is gone lives on while this handle does, and nothing will ever be heard from it.
     pub fn still_there(&self) -> bool {
         let leads_here = |path| Identity::at(path).is_ok_and(|found| found == self.identity);
         self.first || self.path.as_ref().is_none_or(leads_here)
@@ -270,12 +270,12 @@ fn others_at(root: &Root, own: Identity) -> u64 {
     distinct.len() as u64
 }
 
-/// Whether the calling thread is in the first network namespace, from what the kernel shows there alone; it needs
-/// no right on another process, and a user namespace does not change it.
+/// True if the calling thread is in the first network namespace, from what the kernel shows there alone; it needs no
+/// right on another process, and a user namespace does not change it.
 ///
 /// `net/nf_conntrack_max` is registered for init_net only, and `netfilter/nf_conntrack_max` is 0444 elsewhere
-/// (nf_conntrack_standalone_init_sysctl, since 5.13 and in the stable kernels); `net/core/netdev_budget` too is
-/// in init_net only (net_core_table), and there without the conntrack module.
+/// (nf_conntrack_standalone_init_sysctl, since 5.13 and in the stable kernels); `net/core/netdev_budget` too is in
+/// init_net only (net_core_table), and there without the conntrack module.
 pub(super) fn inside_first(root: &Root) -> bool {
     let net = root.join("proc/sys/net");
     let budget = net.join("core/netdev_budget").exists();
@@ -303,7 +303,7 @@ fn name_of(root: &Root, identity: Identity) -> Option<(String, PathBuf)> {
     names(root).into_iter().find(|(_, path)| Identity::at(path).is_ok_and(|found| found == identity))
 }
 
-/// Why a path cannot be used.
+/// Reason for which a path cannot be used.
 enum Unusable {
     Io(io::Error),
     NotNamespace,

@@ -26,7 +26,7 @@ const TRACKING: [(&str, bool); 9] = [
     ("objref", true),
     ("notrack", true),
 ];
-/// The same for extensions of x_tables behind nft_compat.
+/// Extensions of x_tables behind nft_compat that make the kernel track, and whether tracking is what they are for.
 const EXTENSIONS: [(&str, bool); 20] = [
     ("conntrack", false),
     ("state", false),
@@ -184,7 +184,7 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(&value[..end]).into_owned()
 }
 
-/// `NFPROTO_*`.
+/// Name of a family of rules (`NFPROTO_*`).
 fn family(number: u8) -> &'static str {
     match number {
         1 => "inet",

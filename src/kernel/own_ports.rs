@@ -49,7 +49,7 @@ pub(super) fn here() -> Vec<u32> {
     ports.iter().filter(|own| own.netns_inode == here).map(|own| own.port).collect()
 }
 
-/// How often ports came and went, of all namespaces: [`here`] is worth another look when this differs.
+/// Number of times that ports came and went, of all namespaces: [`here`] is worth another look when this differs.
 pub(super) fn changes() -> u64 {
     CHANGES.load(Ordering::Acquire)
 }

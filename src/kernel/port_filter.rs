@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// `nlmsghdr.nlmsg_pid`.
+/// Offset of the sender's port in a message, `nlmsghdr.nlmsg_pid`.
 const NLMSG_PID: u32 = 12;
 
 /// `BPF_LD | BPF_W | BPF_ABS`.

@@ -1,4 +1,4 @@
-//! Who runs first, and where, as a flood and its remedy share the cores.
+//! Decides which thread runs first, and on which CPU, as a flood and its remedy share the cores.
 #![allow(unsafe_code)]
 
 use nix::sched::{sched_getaffinity, sched_getcpu, sched_setaffinity};

@@ -54,7 +54,7 @@ pub fn this_life() -> Option<(u32, u64)> {
     life(&Root::default(), std::process::id())
 }
 
-/// Whether a process still runs that had this id and began then, and is not stopped by a signal.
+/// True if a process that had this id and began then still runs, and is not stopped by a signal.
 pub fn lives((pid, began): (u32, u64)) -> bool {
     let root = Root::default();
     let stat = root.text(&format!("proc/{pid}/stat"));
@@ -75,7 +75,7 @@ pub fn asker(uid: u32, pid: Option<u32>) -> Asker {
     asker_at(&Root::default(), uid, pid)
 }
 
-/// This process.
+/// The user and the id of this process.
 pub fn this() -> Asker {
     let status = Root::default().text("proc/self/status");
     let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
@@ -106,8 +106,8 @@ pub(super) fn pids(root: &Root) -> impl Iterator<Item = u32> {
     entries.filter_map(|e| e.file_name().to_str().and_then(|n| n.parse().ok()))
 }
 
-/// What the calling thread may do. In a user namespace all of these are relative to it: `net_admin` then says
-/// nothing of a network namespace that belongs to another, and `root` is not the host's.
+/// Rights of the calling thread. In a user namespace all of these are relative to it: `net_admin` then says nothing
+/// of a network namespace that belongs to another, and `root` is not the host's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Capabilities {
     /// CAP_NET_ADMIN is effective: conntrack over netlink, the sysctls below net.
@@ -118,13 +118,13 @@ pub struct Capabilities {
     pub root: bool,
 }
 
-/// What the calling thread may do (`CapEff` and `Uid` of proc_pid_status(5)); nothing if that cannot be read.
+/// Reads the rights of the calling thread (`CapEff` and `Uid` of proc_pid_status(5)); none if that cannot be read.
 pub fn capabilities() -> Capabilities {
     parse_status(&Root::default().text("proc/thread-self/status"))
 }
 
 fn parse_status(status: &str) -> Capabilities {
-    // linux/capability.h
+    // Bit of CAP_NET_ADMIN in `CapEff` (linux/capability.h).
     const CAP_NET_ADMIN: u32 = 12;
     const CAP_SYS_ADMIN: u32 = 21;
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);

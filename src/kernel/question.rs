@@ -1,4 +1,4 @@
-//! What is asked of ctnetlink and its neighbours about many at once, as bytes: dumps and statistics.
+//! Questions to ctnetlink and its neighbours about many entries at once, as bytes: dumps and statistics.
 
 use std::net::Ipv4Addr;
 
@@ -10,13 +10,13 @@ use super::cta;
 use super::request::{IPCTNL_MSG_CT_GET, NLA_F_NESTED, attribute, encode, nest};
 use crate::model::{Family, Status};
 
-/// `CTA_FILTER_FLAG(CTA_IP_SRC)`, net/netfilter/nf_internals.h.
+/// The bit that compares the source address, `CTA_FILTER_FLAG(CTA_IP_SRC)` (net/netfilter/nf_internals.h).
 const CTA_FILTER_F_CTA_IP_SRC: u32 = 1 << 0;
 const IPCTNL_MSG_CT_GET_STATS_CPU: u8 = 4;
 const IPCTNL_MSG_CT_GET_STATS: u8 = 5;
-/// `NFNL_SUBSYS_CTNETLINK_TIMEOUT`.
+/// The subsystem of nfnetlink_cttimeout in a message's type, `NFNL_SUBSYS_CTNETLINK_TIMEOUT`.
 pub const CTTIMEOUT: u8 = 8;
-/// `NFNL_SUBSYS_NFTABLES`.
+/// The subsystem of nf_tables in a message's type, `NFNL_SUBSYS_NFTABLES`.
 pub const NFTABLES: u8 = 10;
 const NFNL_SUBSYS_CTNETLINK_EXP: u8 = 2;
 const IPCTNL_MSG_EXP_GET_STATS_CPU: u8 = 3;
@@ -27,14 +27,14 @@ const NFT_MSG_GETGEN: u8 = 16;
 const NFT_MSG_GETOBJ: u8 = 19;
 const NFT_MSG_GETFLOWTABLE: u8 = 23;
 const NFTA_OBJ_TYPE: u16 = 3;
-/// `NFT_OBJECT_CT_TIMEOUT`.
+/// Type of nf_tables' objects that are timeouts, `NFT_OBJECT_CT_TIMEOUT`.
 pub const NFT_OBJECT_CT_TIMEOUT: u32 = 7;
 
-/// What of the table is wanted. A kernel that does not know a filter hands over more, and never less: what comes is to
-/// be looked at again.
+/// The part of the table that is wanted. A kernel that does not know a filter hands over more, and never less: each
+/// entry that comes is to be compared again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Part {
-    /// Every entry.
+    /// All entries of the table.
     #[default]
     Whole,
     /// One family: the one filter that every kernel has (`ctnetlink_dump_table` compares `nfgen_family`).
@@ -86,7 +86,7 @@ pub fn stats_cpu(sequence: u32) -> Vec<u8> {
     encode(NetfilterProtoFamily::Unspec, message, NLM_F_DUMP, sequence)
 }
 
-/// The same of expectations (`ctnetlink_exp_stat_cpu_dump`), a subsystem of its own.
+/// Asks for the per-CPU statistics of expectations (`ctnetlink_exp_stat_cpu_dump`), a subsystem of its own.
 pub fn expectation_stats_cpu(sequence: u32) -> Vec<u8> {
     dump_of(NFNL_SUBSYS_CTNETLINK_EXP, IPCTNL_MSG_EXP_GET_STATS_CPU, Vec::new(), sequence)
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// reported as truncated, never read in part.
 const SLOT: usize = 4096;
 
-/// What came of receiving one datagram.
+/// Result of receiving one datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Datagram<'a> {
     /// Sent by the kernel.
@@ -89,7 +89,7 @@ impl Batch {
         self.got.clear();
     }
 
-    /// What the last [`Batch::receive`] brought, in order.
+    /// Datagrams that the last [`Batch::receive`] brought, in order.
     pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
         self.got.iter().zip(self.room.chunks_exact(SLOT)).map(|(got, room)| match got {
             Got { port: 0, truncated: false, length } => Datagram::Kernel(&room[..*length]),
@@ -117,7 +117,8 @@ pub fn netns_cookie(socket: BorrowedFd<'_>) -> Option<u64> {
     (result == 0).then_some(cookie)
 }
 
-/// What a socket's buffer holds, and what it could not (`enum` beside SO_MEMINFO in linux/sock_diag.h).
+/// Fill of a socket's buffer, and the datagrams that it had no room for (`enum` beside SO_MEMINFO in
+/// linux/sock_diag.h).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Buffered {
     /// Bytes of the buffer in use, as the kernel reckons them (`SK_MEMINFO_RMEM_ALLOC`).
@@ -126,7 +127,7 @@ pub struct Buffered {
     pub lost: u32,
 }
 
-/// What is queued on this socket, and what was lost.
+/// Reads the bytes that are queued on this socket, and the datagrams that were lost.
 ///
 /// # Errors
 /// As getsockopt(2); kernels before 4.12 lack SO_MEMINFO.

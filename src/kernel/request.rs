@@ -1,4 +1,5 @@
-//! What is asked of ctnetlink about one entry, as bytes. Built from the typed messages of netlink-packet-netfilter.
+//! Questions to ctnetlink about one entry, as bytes. They are built from the typed messages of
+//! netlink-packet-netfilter.
 //!
 //! A DELETE whose tuple is missing, truncated or not understood empties the whole table and answers success
 //! (`ctnetlink_del_conntrack` falls through to `ctnetlink_flush_conntrack`). So the only way to a delete is
@@ -33,8 +34,9 @@ pub fn delete(entry: &Entry, sequence: u32) -> Result<Vec<u8>, Malformed> {
     Ok(bytes)
 }
 
-/// The same, appended to others: by hand, for it is written 200,000 times a second where a table is about to be full,
-/// and the typed crate takes 0.45 us and ten allocations for it. Its bytes are the typed crate's.
+/// Appends the delete of an entry to others. It is written by hand, for 200,000 are written in a second where a table
+/// is about to be full, and the typed crate takes 0.45 us and ten allocations for each. Its bytes are the typed
+/// crate's.
 ///
 /// # Errors
 /// If the bytes do not read back as this entry's identity; nothing is appended then.
@@ -211,7 +213,7 @@ pub(super) fn encode<T: Into<NetfilterMessageInner>>(
     bytes
 }
 
-/// What stands between a bug and an empty table.
+/// Stands between a bug and an empty table: compares the bytes of a delete with the entry that is meant.
 fn check_delete(bytes: &[u8], entry: &Entry) -> Result<(), Malformed> {
     let mut messages = Messages(bytes);
     let message = messages.next().ok_or(Malformed("an empty request"))??;
@@ -241,7 +243,7 @@ fn same_identity(bytes: &[u8], entry: &Entry) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Whether the kernel would understand this entry's tuple, and knows it by an id.
+/// Checks that the kernel would understand this entry's tuple, and knows it by an id.
 ///
 /// # Errors
 /// If not: nothing may be asked of it.

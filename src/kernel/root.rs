@@ -1,4 +1,4 @@
-//! Where the kernel's files are looked for.
+//! The directory below which the kernel's files are looked for.
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ impl Root {
 pub(super) mod fixture {
     use super::Root;
 
-    /// Whether this is root of the first user namespace, which may make network namespaces; says so if not.
+    /// True for root of the first user namespace, which may make network namespaces; says so if not.
     pub fn host_root() -> bool {
         let map = Root::default().text("proc/self/uid_map");
         let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
@@ -70,7 +70,7 @@ pub(super) mod fixture {
             std::fs::remove_file(self.0.path().join(path)).expect("remove");
         }
 
-        /// Its root.
+        /// The tree as a root for the functions that read files.
         pub fn root(&self) -> Root {
             Root(self.0.path().to_path_buf())
         }

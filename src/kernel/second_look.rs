@@ -8,7 +8,7 @@ use super::socket::{Netlink, invalid};
 use super::{decode, request};
 use crate::model::Entry;
 
-/// What an answer holds of the socket's buffer: `ctnetlink_get_conntrack` allocates a page for each.
+/// Bytes that an answer takes of the socket's buffer: `ctnetlink_get_conntrack` allocates a page for each.
 pub(super) const BYTES_PER_ANSWER: usize = 8 << 10;
 
 /// Asks for entries once more, a whole batch in one send.
@@ -18,13 +18,13 @@ pub(super) const BYTES_PER_ANSWER: usize = 8 << 10;
 /// what remains is the length of one batch, well under a millisecond.
 pub(super) struct SecondLook {
     netlink: Netlink,
-    /// How many answers the socket holds.
+    /// Number of answers for which the socket has room.
     batch: usize,
     queue: Queue,
     still: Option<Still>,
 }
 
-/// Whether an entry, as it is now, is still what was meant.
+/// Decides whether an entry, as it is now, is still what was meant.
 pub type Still = Box<dyn Fn(&Entry) -> bool + Send>;
 
 /// Entries with their questions.
@@ -43,9 +43,9 @@ pub(super) struct Batch<'a> {
     oldest: Instant,
 }
 
-/// What a second look found of a batch.
+/// Result of a second look at a batch.
 pub(super) struct Looked {
-    /// When it began.
+    /// The moment at which it began.
     pub at: Instant,
     /// Still there, the same by tuple, zone and id, and without a packet since (or what else was asked for): as they were seen first, with the seconds
     /// that they have left now.
@@ -79,18 +79,19 @@ impl Queue {
 }
 
 impl SecondLook {
-    /// What was seen, or looked at again, longer ago than this is not acted on: it may have revived. It is asked for once
-    /// more, however long ago it was seen: the few entries of a small namespace beside millions of others come in chunks that
-    /// the kernel fills for seconds.
+    /// Longest time since an entry was seen, or looked at again, for which it is acted on: after that it may have
+    /// revived. It is asked for once more, however long ago it was seen: the few entries of a small namespace beside
+    /// millions of others come in chunks that the kernel fills for seconds.
     pub(super) const FRESH: Duration = Duration::from_millis(50);
 
-    /// What was seen no longer ago than this is not asked for again: the question, its answer and the act after it take
-    /// a batch as long.
+    /// Longest time since an entry was seen for which it is not asked for again: the question, its answer and the act
+    /// after it take a batch as long.
     const YOUNG: Duration = Duration::from_millis(2);
 
-    /// The same in a hurry, where each question costs a delete, and what is refused meanwhile is alive for certain.
-    /// Threads that share two cores with a flood wait for each other for a slice of 3 ms. A flow that was silent past
-    /// its floor and speaks within these milliseconds is as unlucky as one that speaks right after them.
+    /// Longest time since an entry was seen for which it is not asked for again where the table is about to be full:
+    /// each question costs a delete there, and what is refused meanwhile is alive for certain. Threads that share two
+    /// cores with a flood wait for each other for a slice of 3 ms. A flow that was silent past its floor and speaks
+    /// within these milliseconds is as unlucky as one that speaks right after them.
     const YOUNG_IN_A_HURRY: Duration = Duration::from_millis(10);
 
     /// Opens a socket of its own.
@@ -111,12 +112,12 @@ impl SecondLook {
         Ok(())
     }
 
-    /// Queued entries.
+    /// Number of queued entries.
     pub(super) fn queued(&self) -> u64 {
         self.queue.entries.len() as u64
     }
 
-    /// What is queued, to be looked at batch by batch.
+    /// Takes what is queued, to be looked at batch by batch.
     pub(super) fn take(&mut self) -> Queue {
         Queue { batch: self.batch, ..std::mem::take(&mut self.queue) }
     }
@@ -130,7 +131,8 @@ impl SecondLook {
         self.netlink.next_sequence()
     }
 
-    /// What was seen so lately that asking again would tell no more.
+    /// The entries of a batch that were seen a moment ago, of which asking again would tell no more; `None` if one is
+    /// older.
     pub(super) fn young(&self, batch: &Batch<'_>, hurry: bool) -> Option<Looked> {
         let at = batch.oldest;
         let silent = || batch.entries.iter().map(|e| (*e, e.timeout_seconds.unwrap_or(0))).collect();
@@ -190,7 +192,7 @@ impl SecondLook {
         self.still = still;
     }
 
-    /// Seconds left, if the entry, which was seen so long ago, may go.
+    /// Seconds left of an entry that was seen `ago`, if it may go.
     fn left(&self, before: &Entry, now: &Entry, ago: Duration) -> Option<u32> {
         match &self.still {
             None => untouched(before, now, ago),
@@ -208,13 +210,13 @@ impl SecondLook {
     }
 }
 
-/// By so much more or less than has passed between two looks may a time left have run down: both are told in whole seconds,
-/// and a chunk is filled a while after its look began.
+/// Seconds by which a time left may have run down more or less than has passed between two looks: both are told in
+/// whole seconds, and a chunk is filled a while after its look began.
 const SLACK_SECONDS: u64 = 3;
 
-/// Seconds left now, if no packet came since the look so long `ago`: the time left has run down by that much.
-/// It may be long, where who has children is looked for first in a table of millions. A packet may also have set a shorter
-/// one: data that is not acknowledged yet, a zero window, a RST.
+/// Seconds left now, if no packet came since the look `ago`: the time left has run down by that much. `ago` may be
+/// long, where entries with children are looked for first in a table of millions. A packet may also have set a
+/// shorter time: data that is not acknowledged yet, a zero window, a RST.
 fn untouched(before: &Entry, now: &Entry, ago: Duration) -> Option<u32> {
     let left = now.timeout_seconds?;
     let ran_down = before.timeout_seconds?.checked_sub(left)?;

@@ -21,9 +21,9 @@ pub fn module(protocol: u8) -> &'static str {
 }
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-/// `sizeof(struct inet_diag_req_v2)`.
+/// Bytes of a question, `sizeof(struct inet_diag_req_v2)`.
 const REQUEST: usize = 56;
-/// `sizeof(struct inet_diag_msg)`.
+/// Bytes of an answer, `sizeof(struct inet_diag_msg)`.
 const ANSWER: usize = 72;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const DUMP: u16 = 0x1 | 0x300;

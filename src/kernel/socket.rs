@@ -96,7 +96,7 @@ impl Netlink {
         Ok(&self.room[..length])
     }
 
-    /// The same into a room of `ROOM` bytes that the socket gets back in exchange for the one that it filled.
+    /// Receives into a room of `ROOM` bytes, which the socket gets back in exchange for the one that it filled.
     ///
     /// # Errors
     /// As [`Netlink::receive`].
@@ -235,7 +235,7 @@ impl Netlink {
     }
 }
 
-/// What failed, why, and what to do about it.
+/// Makes an error that says which part failed, the reason, and the remedy.
 pub fn explain(what: &str, error: &io::Error) -> Error {
     let failed = Error::unreachable(what, error);
     match error.raw_os_error() {

@@ -49,7 +49,7 @@ pub fn until_continued() -> io::Result<()> {
     Ok(stopped?)
 }
 
-/// Why [`Stop::wait`] came back.
+/// Reason for which [`Stop::wait`] came back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Woken {
     /// Something to read, or nothing yet.
@@ -99,8 +99,8 @@ impl Stop {
         ASKED.load(Ordering::Acquire)
     }
 
-    /// Sleeps until there is something to read on `input`, a signal comes, or the reader of `output` leaves, and no
-    /// longer than so long.
+    /// Sleeps until there is something to read on `input`, a signal comes, or the reader of `output` leaves, for
+    /// `at_most`.
     pub fn wait(&self, input: BorrowedFd<'_>, output: BorrowedFd<'_>, at_most: Duration) -> Woken {
         let Some((reader, _)) = PIPE.get() else { return Woken::Asked };
         let mut fds = [

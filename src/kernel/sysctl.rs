@@ -34,7 +34,7 @@ pub struct ConntrackSysctls {
     late: Mutex<(Option<Instant>, TimeoutValues)>,
 }
 
-/// How often what is not there is looked for.
+/// Interval at which a file that is not there is looked for again.
 const LATE_EVERY: Duration = Duration::from_secs(10);
 
 impl ConntrackSysctls {
@@ -45,7 +45,7 @@ impl ConntrackSysctls {
         Self::open_at(Root::default())
     }
 
-    /// The same below another root.
+    /// Opens the sysctls of the calling thread's namespace below another root.
     pub fn open_at(root: Root) -> Result<Self> {
         let others =
             ["count", "max", "buckets", "events", "acct", "flowtable_tcp_timeout", "flowtable_udp_timeout"];
@@ -115,7 +115,7 @@ impl ConntrackSysctls {
         self.read("events").ok()
     }
 
-    /// Whether new entries count packets and bytes.
+    /// True if new entries count packets and bytes.
     pub fn accounting(&self) -> bool {
         self.read("acct").is_ok_and(|v| v != 0)
     }
@@ -151,7 +151,7 @@ impl ConntrackSysctls {
         self.seconds("flowtable_tcp_timeout")
     }
 
-    /// `nf_flowtable_udp_timeout`.
+    /// `nf_flowtable_udp_timeout` in seconds; `None` on kernels without it.
     pub fn flowtable_udp_timeout(&self) -> Option<u32> {
         self.seconds("flowtable_udp_timeout")
     }
@@ -191,8 +191,9 @@ impl ConntrackSysctls {
         self.open_to_write(name, true)?.write_all(format!("{value}\n").as_bytes())
     }
 
-    /// Whether [`write`](Self::write) may, as the kernel itself says: the file is opened to write, and closed.
-    /// Mode bits alone do not tell (net_ctl_permissions: CAP_NET_ADMIN of the namespace's owner is enough).
+    /// True if [`write`](Self::write) may write this value, as the kernel itself says: the file is opened to write,
+    /// and closed. Mode bits alone do not tell (net_ctl_permissions: CAP_NET_ADMIN of the namespace's owner is
+    /// enough).
     pub fn writable(&self, name: &str) -> bool {
         self.open_to_write(name, false).is_ok()
     }
@@ -253,7 +254,7 @@ pub fn conntrack_values() -> BTreeMap<String, String> {
     listed.filter_map(value).collect()
 }
 
-/// `uname -r`.
+/// Release of the running kernel, as `uname -r` prints it.
 pub fn kernel_release() -> String {
     Root::default().text("proc/sys/kernel/osrelease").trim().to_owned()
 }
@@ -267,7 +268,7 @@ pub(super) fn failed(name: &str, why: io::Error) -> Error {
     }
 }
 
-/// What came of writing `wanted`.
+/// Checks the value that the kernel kept of `wanted`.
 pub(super) fn kept_value(name: &str, wanted: u64, actual: u64) -> io::Result<u64> {
     if actual == wanted || (name == "buckets" && actual > wanted) {
         Ok(actual)
@@ -276,8 +277,8 @@ pub(super) fn kept_value(name: &str, wanted: u64, actual: u64) -> io::Result<u64
     }
 }
 
-/// Where a name may lie below /proc/sys: today's place first, then those of CONFIG_NF_CONNTRACK_PROC_COMPAT and
-/// ip_conntrack.
+/// Paths below /proc/sys at which a name may lie: today's place first, then those of CONFIG_NF_CONNTRACK_PROC_COMPAT
+/// and ip_conntrack.
 fn candidates(name: &str) -> io::Result<Vec<String>> {
     // A name is never a path.
     if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {

@@ -12,7 +12,7 @@ const DIRECTORIES: [&str; 5] =
     ["etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d", "lib/sysctl.d"];
 /// `sysctl --system` of procps reads it after all others; systemd-sysctl never, but for a link in /etc/sysctl.d.
 const LAST: &str = "etc/sysctl.conf";
-/// Where systemd-sysctl lies, which then applies the files at boot; elsewhere a script runs `sysctl --system`.
+/// Places of systemd-sysctl, which applies the files at boot; without it a script runs `sysctl --system`.
 const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd-sysctl", "lib/systemd/systemd-sysctl"];
 
 /// Every value that a file gives to max, buckets or a timeout. A name may come several times, with different values:
@@ -40,7 +40,7 @@ pub fn by_systemd(image: &Image) -> bool {
     SYSTEMD.iter().any(|path| image.exists(path))
 }
 
-/// Where `sysctl` lies.
+/// Places of the program `sysctl`.
 const SYSCTL: [&str; 4] = ["sbin/sysctl", "usr/sbin/sysctl", "bin/sysctl", "usr/bin/sysctl"];
 
 /// The program by which a script of the boot, or the operator, applies files of sysctls.
@@ -73,12 +73,12 @@ pub fn at_boot(image: &Image) -> SysctlProgram {
     if by_systemd(image) { SysctlProgram::Systemd } else { by_hand(image) }
 }
 
-/// How the boot goes through the directories.
+/// Order in which the boot goes through the directories.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Order {
     /// By the names of the files, whatever their directory; /etc/sysctl.conf behind, where a script reads it.
     Names,
-    /// What packages ship, /etc/sysctl.d, /etc/sysctl.conf, /run/sysctl.d (init.d/sysctl of Alpine).
+    /// Files of packages, then /etc/sysctl.d, /etc/sysctl.conf, /run/sysctl.d (init.d/sysctl of Alpine).
     Alpine,
     /// /etc/sysctl.d and /etc/sysctl.conf alone (init.d/sysctl of OpenWrt).
     OpenWrt,

@@ -56,7 +56,7 @@ pub(super) fn lines(text: &str, program: SysctlProgram) -> Lines {
 fn strip(text: &str, program: SysctlProgram) -> &str {
     text.trim_matches(move |c: char| match program {
         SysctlProgram::Systemd => matches!(c, ' ' | '\t' | '\n' | '\r'),
-        // isspace(3).
+        // Blanks as isspace(3) has them.
         SysctlProgram::Procps | SysctlProgram::OldProcps | SysctlProgram::Busybox => {
             matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
         }

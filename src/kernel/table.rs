@@ -17,7 +17,7 @@ use crate::model::{Detail, Drops, Entry, Identity};
 /// One recv of a dump, or the answers to one batch of questions.
 pub struct Chunk<'a> {
     bytes: &'a [u8],
-    /// What was asked: others' answers are not ours.
+    /// Sequence numbers of the questions: answers to others are not ours.
     sequences: RangeInclusive<u32>,
     /// The entries are no older than this: the kernel fills the next chunk while it hands out the one before
     /// (`netlink_recvmsg` calls `netlink_dump` ahead).
@@ -30,7 +30,7 @@ impl Chunk<'_> {
         self.read(decode::entry)
     }
 
-    /// The same, with every attribute.
+    /// The entries of the chunk with every attribute.
     pub fn details(&self) -> impl Iterator<Item = Result<Detail, Malformed>> {
         self.read(detail::detail)
     }
@@ -48,7 +48,7 @@ impl Chunk<'_> {
     }
 }
 
-/// Who goes through a dump.
+/// Takes the entries of a dump.
 pub trait Reader {
     /// A chunk came; false ends the dump early.
     fn chunk(&mut self, chunk: &Chunk<'_>) -> bool;
@@ -73,7 +73,7 @@ pub fn dump(netlink: &mut Netlink, mut each: impl FnMut(&Chunk<'_>) -> bool) -> 
     dump_of(netlink, Part::Whole, &mut each)
 }
 
-/// The same, of a part. What is not of it may come too.
+/// Dumps a part of the table. Entries that are not of it may come too.
 ///
 /// # Errors
 /// As [`dump`].
@@ -86,10 +86,10 @@ pub fn dump_of(netlink: &mut Netlink, part: Part, reader: &mut impl Reader) -> i
     Ok(())
 }
 
-/// How far a dump has come.
+/// Place that a dump has reached.
 struct Place {
     sequence: u32,
-    /// What is received next was filled after this.
+    /// The next chunk that is received was filled after this.
     filled_after: Instant,
 }
 
@@ -189,7 +189,8 @@ impl Walk {
         self.place.go_on(&mut self.netlink, &mut each)
     }
 
-    /// The same, received ahead of `each`, on a thread of its own: where `each` leaves off, what comes next is lost.
+    /// Walks on with chunks received ahead of `each`, on a thread of its own: where `each` leaves off, what comes
+    /// next is lost.
     ///
     /// # Errors
     /// As [`dump`].
@@ -226,7 +227,7 @@ pub fn recall(
         let first = netlink.next_sequence();
         let mut last = first;
         for known in batch {
-            // What could not be asked for exactly is left to a dump.
+            // An entry that could not be asked for exactly is left to a dump.
             if request::push_get(&mut questions, known, last).is_ok() {
                 last = netlink.next_sequence();
             }
@@ -277,9 +278,10 @@ pub fn drops(netlink: &mut Netlink) -> io::Result<Drops> {
     Ok(sum)
 }
 
-/// Whether no entry of this namespace was ever expected by another: none came by an expectation (`expect_new`, counted by
-/// `init_conntrack`), and none was created over netlink (`insert`, counted by `nf_conntrack_hash_check_insert` alone), which
-/// may name any master. The table need not be gone through to know that then.
+/// True if no entry of this namespace was ever expected by another: none came by an expectation (`expect_new`,
+/// counted by `init_conntrack`), and none was created over netlink (`insert`, counted by
+/// `nf_conntrack_hash_check_insert` alone), which may name any master. The table need not be gone through to know
+/// that then.
 ///
 /// # Errors
 /// As [`Netlink::ask`], and where the kernel does not tell both counters.

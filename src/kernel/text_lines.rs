@@ -3,7 +3,7 @@
 use super::image::Text;
 use crate::model::FileLine;
 
-/// How a format continues a line, and which lines are comments.
+/// Rules by which a format continues a line, and knows comments.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// Nothing continues; `#` and `;` begin a comment (modules-load.d, `KEY=value` files, tmpfiles.d).
@@ -67,7 +67,7 @@ pub fn joined(text: &Text, format: Format) -> Vec<FileLine> {
     found
 }
 
-/// What a physical line adds, and whether the next one belongs to it.
+/// The text that a physical line adds, and whether the next one belongs to it.
 fn part(physical: &str, format: Format) -> (String, bool) {
     match format {
         Format::Plain => (physical.into(), false),
@@ -86,7 +86,7 @@ fn part(physical: &str, format: Format) -> (String, bool) {
             (part, false)
         }
         Format::Unit => {
-            // An even number of them is so many characters.
+            // Two backslashes are one character; an odd one continues the line.
             let slashes = physical.len() - physical.trim_end_matches('\\').len();
             match slashes % 2 {
                 1 => (format!("{} ", &physical[..physical.len() - 1]), true),

@@ -13,7 +13,7 @@ use crate::model::TimeoutPolicy;
 pub struct NamedPolicy {
     /// `ct timeout slow of table inet filter`, or `nfct timeout slow`.
     pub name: String,
-    /// What it sets.
+    /// Timeouts that it sets.
     pub policy: TimeoutPolicy,
 }
 
@@ -25,7 +25,7 @@ pub fn list(netlink: &mut Netlink, asking: &Asking) -> io::Result<Vec<TimeoutPol
     Ok(named(netlink, asking)?.into_iter().map(|named| named.policy).collect())
 }
 
-/// The same with their names.
+/// Lists the policies with their names.
 ///
 /// # Errors
 /// As [`list`].
@@ -113,7 +113,7 @@ pub struct PolicyListener {
     lost: u32,
 }
 
-/// What was heard since the last call.
+/// Changes that were heard of since the last call.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct HeardPolicies {
     /// Those that were made.

@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::policy;
 
-/// How every document begins.
+/// Makes the head of a document: schema, namespace, time.
 pub fn header(netns: &Netns, taken_at: String) -> Header {
     Header { schema: 1, taken_at, netns: netns.clone() }
 }
@@ -158,7 +158,7 @@ pub fn recorded(
     }
 }
 
-/// `revert`.
+/// Makes the document of `revert`.
 pub fn reverted(header: Header, values: Vec<RevertRow>) -> RevertDocument {
     let waits = |row: &&RevertRow| row.result == "waits";
     let tell = |row: &RevertRow| {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How a command ends, as its exit code says.
+/// Outcome of a command, as its exit code says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
     /// It ran and the answer is no, was declined, or something waits.
@@ -13,20 +13,21 @@ pub enum Exit {
     Unreachable = 3,
 }
 
-/// What failed, why, and what to do about it. Printed as `ctctl: what: why` and `hint: …`, one line each.
+/// An error for the operator: the part that failed, the reason, and the remedy. It is printed as `ctctl: what: why`
+/// and `hint: …`, one line each.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Error {
     /// The exit code that it leads to.
     pub exit: Exit,
-    /// What was tried (`configuration`, `conntrack dump`).
+    /// The part that failed (`configuration`, `conntrack dump`).
     pub what: String,
-    /// Why it failed, in the kernel's or the parser's words.
+    /// The reason, in the kernel's or the parser's words.
     pub why: String,
-    /// What to do, where there is something to do.
+    /// The remedy, where there is one.
     pub hint: Option<String>,
 }
 
-/// Shorthand.
+/// A result whose error is for the operator.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

@@ -33,12 +33,13 @@ use crate::state::{Bases, LocalLife, TimeoutHistory};
 
 /// Seconds for which /proc/meminfo holds, a read of 20 to 200 us.
 const MEMORY_SECONDS: f64 = 1.0;
-/// How often it is tried what may be written: what is refused meanwhile is told as a failed act.
+/// Interval at which it is tried whether values may be written: a write that is refused meanwhile is told as a failed
+/// act.
 const RIGHTS_SECONDS: f64 = 1.0;
-/// The same for slabinfo, which takes the kernel's slab lock.
+/// Interval at which slabinfo is read, which takes the kernel's slab lock.
 const SLAB_SECONDS: f64 = 10.0;
-/// Sockets are listed at the start of each sweep (0.2 s for 100,000 of them, and no more than a tenth of the time)
-/// and, in one that lasts, again after so long: below the least floor of idleness.
+/// Interval at which sockets are listed in a sweep that lasts; they are listed at the start of each (0.2 s for
+/// 100,000 of them, and no more than a tenth of the time). It is below the least floor of idleness.
 const SOCKETS_SECONDS: f64 = 4.0;
 
 /// Gathers facts of one namespace; lives on a thread that has entered it.
@@ -49,17 +50,17 @@ pub struct Gauge {
     asking: Asking,
     inode: u64,
     memory: MemoryFacts,
-    /// When memory and slab were looked at.
+    /// Times at which memory and slab were looked at.
     looked_at_seconds: [f64; 2],
     history: TimeoutHistory,
     lookout: Lookout,
-    /// When it was tried whether max and timeouts may be written, and whether they may.
+    /// Time at which it was tried whether max and timeouts may be written, and whether they may.
     rights: (f64, [bool; 2]),
     policies: Policies,
     capabilities: Capabilities,
     own: OwnHost,
     life: Arc<LocalLife>,
-    /// When it was read, and how long that took.
+    /// Time at which `life` was read, and the seconds that it took.
     life_at_seconds: f64,
     life_took_seconds: f64,
     unheard_until_seconds: Option<u32>,
@@ -176,7 +177,7 @@ impl Gauge {
         self.life_took_seconds = self.life_at_seconds - started;
     }
 
-    /// What is to be said where the sockets of this host are not all known.
+    /// A sentence for the case that the sockets of this host are not all known.
     pub fn sockets_not_known(&self) -> Option<&'static str> {
         let known = self.life.knows(TCP) && self.life.knows(UDP);
         (!known).then_some(
@@ -220,7 +221,7 @@ impl Gauge {
         self.values.sysctls.buckets()
     }
 
-    /// Why ctnetlink gave no answer to the last question, if it gave none.
+    /// Reason for which ctnetlink gave no answer to the last question, if it gave none.
     pub fn ctnetlink_trouble(&self) -> Option<String> {
         self.statistics.trouble()
     }
@@ -261,7 +262,7 @@ impl Gauge {
         })
     }
 
-    /// Whether max and timeouts may be written: each is a file that is opened and closed.
+    /// Tries whether max and timeouts may be written: each is a file that is opened and closed.
     fn look_at_rights(&mut self, now: f64) -> [bool; 2] {
         if now - self.rights.0 >= RIGHTS_SECONDS {
             self.rights = (now, [Value::Max, Value::ESTABLISHED].map(|value| self.values.writable(value)));
@@ -298,7 +299,7 @@ impl Gauge {
         self.unheard_until_seconds = self.unheard_until_seconds.max(unheard_until);
     }
 
-    /// What makes time left into idleness, right now.
+    /// Reads the facts that make time left into idleness, as of now.
     pub fn grounds(&mut self) -> Grounds {
         self.look_at_timeouts();
         let listed = self.policies.list(&mut self.netlink, &self.asking);
@@ -337,7 +338,7 @@ impl Gauge {
         }
     }
 
-    /// What this process may do, in the words of `status`.
+    /// Rights of this process, in the words of `status`.
     pub fn capabilities(&self) -> Vec<String> {
         let may = [
             ("events", self.capabilities.net_admin),

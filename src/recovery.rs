@@ -26,7 +26,7 @@ const SMALL_ENTRIES: u64 = 40_000;
 const NOT_KNOWN: &str = "what was changed is not known any more: hold the values of `ctctl status -v` against those of \
                          your sysctl files";
 
-/// Why values may be held though neither a baseline nor the journal says so.
+/// Reason for which values may be held though neither a baseline nor the journal says so.
 fn lost(dir: &Path, boot_id: &str, netns: &Netns) -> Option<String> {
     if has_trail(dir, boot_id, netns.inode) {
         return None;
@@ -59,15 +59,15 @@ pub struct Keeper {
     baseline: Baseline,
     /// A dry run writes none.
     dry: bool,
-    /// What this agent held when somebody else wrote over it.
+    /// Values that this agent held when somebody else wrote over them.
     displaced: BTreeMap<Value, Held>,
     /// Max and buckets, for the next owner of them.
     host: HostBaseline,
-    /// Who writes the files of an agent; none: this one writes them itself.
+    /// Writer of an agent's files; `None` where this process writes them itself.
     records: Option<Records>,
     /// Values that are recorded as about to be written, and were not yet.
     prepared: BTreeMap<Value, Prepared>,
-    /// Why the baseline in the state directory was not taken.
+    /// Reason for which the baseline in the state directory was not taken.
     set_aside: Option<String>,
 }
 
@@ -122,7 +122,8 @@ impl Keeper {
                 notes.push(Draft { name: Some(name.to_string()), ..Draft::new(0, RecordEvent::Drift, note) });
             }
         }
-        // What an earlier agent holds and this one may not write now (another owns the host's values) is not forgotten.
+        // A value that an earlier agent holds and this one may not write now (another owns the host's values) is not
+        // forgotten.
         let held = earlier.iter().filter(|(_, held)| held.written.is_some());
         for (name, held) in held.filter(|(name, _)| !values.contains_key(*name)) {
             baseline.values.insert(*name, *held);
@@ -180,12 +181,13 @@ impl Keeper {
         }
     }
 
-    /// Why the baseline in the state directory was not taken, and what was done instead.
+    /// Reason for which the baseline in the state directory was not taken, and what was done instead.
     pub fn set_aside(&self) -> Option<&str> {
         self.set_aside.as_deref()
     }
 
-    /// The same, with what an owner of max and buckets left in `host_dir`: it goes with the values that it is of.
+    /// Adds the values that an owner of max and buckets left in `host_dir`: they go back together with the values of
+    /// this baseline.
     pub fn beside(mut self, host_dir: &Path) -> Keeper {
         self.host = HostBaseline::new(Some(host_dir), &self.baseline.boot_id);
         let (left, _) = self.host.load(true);
@@ -196,7 +198,7 @@ impl Keeper {
         self
     }
 
-    /// Baseline values.
+    /// Values as they were before any agent changed them.
     pub fn baseline(&self) -> BTreeMap<Value, u64> {
         self.baseline.values.iter().map(|(name, held)| (*name, held.found)).collect()
     }
@@ -255,7 +257,7 @@ impl Keeper {
         let changed = self.baseline.values.iter().filter(|(_, held)| held.written.is_some());
         let changed: Vec<(Value, Held)> = changed.map(|(name, held)| (*name, *held)).collect();
         let mut rows = Vec::new();
-        // What another agent wrote lies beside the lease on the host's values.
+        // The values that another agent wrote lie beside the lease on the host's values.
         let (hosts, _) = self.host.load(true);
         for (name, held) in changed {
             let another = hosts.get(&name).filter(|_| !self.host.owned);

@@ -1,4 +1,4 @@
-//! What the kernel's code and its flowtables add to what an entry's base may be.
+//! Bases that the kernel's code and its flowtables add to those of an entry.
 
 use std::collections::BTreeSet;
 

@@ -12,14 +12,14 @@ use crate::kernel::event_listeners::NetfilterSocket;
 use crate::kernel::{conntrackd, event_listeners, netns, priority};
 use crate::model::Conntrackds;
 
-/// How often the namespace's netlink sockets are listed: 20 us with few of them.
+/// Interval at which the namespace's netlink sockets are listed: 20 us with few of them.
 const TICK: Duration = Duration::from_secs(1);
-/// Processes are looked at again after so long though no socket is new, and namespaces are counted.
+/// Interval at which processes are looked at though no socket is new, and namespaces are counted.
 const PROCESSES: Duration = Duration::from_secs(60);
 /// Looks at processes take no more than this share of one core.
 const SHARE: u32 = 50;
 
-/// What the last look saw.
+/// Neighbours that the last look saw.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Seen {
     /// The conntrackd of the namespace.
@@ -32,13 +32,13 @@ pub struct Seen {
     pub other_namespaces: u64,
 }
 
-/// Who looks.
+/// Looks at the neighbours, on the caller's thread or on one of its own.
 pub enum Lookout {
     /// The caller itself, where nothing is urgent: a command.
     Own(Box<Looker>),
     /// A thread of its own, which ends with this.
     Thread {
-        /// What it saw.
+        /// Neighbours that the thread saw last.
         seen: Arc<Mutex<Seen>>,
         /// Nothing is ever sent: the thread ends as this is dropped.
         _until: Sender<()>,
@@ -79,8 +79,8 @@ impl Lookout {
         Ok(())
     }
 
-    /// What the last look saw, a second ago at most where there is a thread, but for processes. The caller itself counts
-    /// no namespaces here, for only a plan needs them.
+    /// Neighbours that the last look saw, a second ago at most where there is a thread, but for processes. The caller
+    /// itself counts no namespaces here, for only a plan needs them.
     pub fn seen(&mut self) -> Seen {
         match self {
             Lookout::Own(looker) => {
@@ -127,7 +127,7 @@ pub struct Looker {
     looked: Option<Instant>,
     processes_due: Option<Instant>,
     namespaces_due: Option<Instant>,
-    /// How long the last look at processes took.
+    /// Duration of the last look at processes.
     took: Duration,
 }
 

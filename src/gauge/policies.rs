@@ -8,7 +8,8 @@ use crate::kernel::socket::Netlink;
 use crate::kernel::timeout_policies::{self, HeardPolicies, PolicyListener};
 use crate::model::TimeoutPolicy;
 
-/// How often those of nfnetlink_cttimeout are listed in calm, which make no event: 10 us with few of them.
+/// Interval at which policies of nfnetlink_cttimeout, which make no event, are listed in calm: 10 us with few of
+/// them.
 const LIST_SECONDS: f64 = 1.0;
 
 /// All that were ever seen.
@@ -88,7 +89,7 @@ impl Policies {
         let listed = timeout_policies::list(netlink, asking)?;
         self.learn(listed);
         self.lost = false;
-        // What is lost while they are listed is for the next listing.
+        // An event that is lost while they are listed is for the next listing.
         self.hear();
         if !lost && !self.lost {
             return Ok(None);

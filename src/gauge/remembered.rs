@@ -1,4 +1,4 @@
-//! What agents leave to those after them, and to commands beside them, of what they saw.
+//! The timeouts that an agent saw, as it leaves them to agents after it and to commands beside it.
 
 use std::collections::BTreeSet;
 

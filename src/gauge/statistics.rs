@@ -18,8 +18,8 @@ pub(super) struct Statistics {
 }
 
 impl Statistics {
-    /// What is waited for at most until the kernel is asked again after it gave no answer: each question may make it
-    /// look for a module.
+    /// Longest time before the kernel is asked again after it gave no answer: each question may make it look for a
+    /// module.
     const LONGEST_SECONDS: f64 = 10.0;
 
     /// Of now, or those of the last answer where ctnetlink is away.
@@ -34,7 +34,7 @@ impl Statistics {
         self.heed(told, now_seconds)
     }
 
-    /// Why ctnetlink gave no answer, if it gave none the last time.
+    /// Reason for which ctnetlink gave no answer the last time, if it gave none.
     pub(super) fn trouble(&self) -> Option<String> {
         self.trouble.clone()
     }

@@ -1,4 +1,4 @@
-//! What an agent tells a command of the timeouts that it saw, and when each came into force.
+//! The timeouts that an agent saw, and when each came into force, as it tells them to a command.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::model::Timeout;
 /// from before it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct TimeoutsTold {
-    /// What outlives the agent.
+    /// The part that outlives the agent.
     #[serde(flatten)]
     pub seen: TimeoutsSeen,
     /// Sysctl name after `nf_conntrack_`, a value that it had, and since when at the earliest, in seconds since the host

@@ -52,7 +52,7 @@ impl NamespaceValues {
         self.sysctls.watch_buckets()
     }
 
-    /// Whether a value may be written.
+    /// True if a value may be written.
     pub fn writable(&self, value: Value) -> bool {
         match value.is_of_host() {
             true => self.host.writable(value.name()),

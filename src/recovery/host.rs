@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::journal::{Baseline, Held, Loaded, Records, Ticket};
 use crate::model::{Draft, Netns, RecordEvent, Value};
 
-/// Where it lies, and whether this agent may write it.
+/// The host's baseline on disk, and whether this agent may write it.
 #[derive(Debug, Default)]
 pub(super) struct HostBaseline {
     dir: Option<PathBuf>,
@@ -24,7 +24,7 @@ impl HostBaseline {
         HostBaseline { dir: dir.map(Path::to_owned), boot_id: boot_id.into(), taken_at, owned: false }
     }
 
-    /// What an earlier holder of the lease left, and what there is to say about the file.
+    /// Reads the values that an earlier holder of the lease left, and a note about the file where there is one.
     pub(super) fn load(&self, dry: bool) -> (BTreeMap<Value, Held>, Option<Draft>) {
         let Some(dir) = &self.dir else { return Default::default() };
         let values = |baseline: Baseline| {
@@ -63,7 +63,7 @@ impl HostBaseline {
         };
     }
 
-    /// The same by `records`.
+    /// Has `records` write what is held, or remove the file once nothing is.
     pub(super) fn want(&self, records: &Records, values: &BTreeMap<Value, Held>) -> Option<Ticket> {
         let path = Baseline::path(self.dir.as_ref().filter(|_| self.owned)?);
         Some(match self.image(values) {
@@ -79,12 +79,12 @@ impl HostBaseline {
         }
     }
 
-    /// What is held, if anything is.
+    /// The file's content; `None` if nothing is held.
     fn image(&self, values: &BTreeMap<Value, Held>) -> Option<Baseline> {
         let held = values.iter().filter(|(name, held)| name.is_of_host() && held.written.is_some());
         let held: BTreeMap<Value, Held> = held.map(|(name, held)| (*name, *held)).collect();
         let netns = Netns { name: Some("host".into()), inode: 0 };
-        // The same values are the same file: it has no time of its own.
+        // Equal values make an equal file: it has no time of its own.
         let baseline = Baseline { taken_at: self.taken_at.clone(), ..Baseline::new(&self.boot_id, netns) };
         (!held.is_empty()).then_some(Baseline { values: held, ..baseline })
     }

@@ -1,4 +1,4 @@
-//! What other hands did to the values, in kind and in words.
+//! Notices values that another program changed, and says so.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::model::{ConfiguredValue, Draft, Drift, RecordEvent, Value};
 /// A value that is not as the agent left it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Noticed {
-    /// What was done.
+    /// Kind of the change.
     pub drift: Drift,
     /// The agent had changed the value before.
     pub was_held: bool,
@@ -64,7 +64,7 @@ impl Keeper {
         }
         let (left, _) = self.host.load(true);
         self.host.owned = false;
-        // What could not be put there stays here: nobody else knows it.
+        // A value that could not be put there stays here: nobody else knows it.
         let stays = |held: &Held, name: &Value| held.written.is_some() && !left.contains_key(name);
         self.baseline.values.retain(|name, held| !name.is_of_host() || stays(held, name));
         self.displaced.retain(|name, _| !name.is_of_host());
@@ -109,7 +109,7 @@ fn tell(drift: Drift, was_held: bool, name: Value, (from, to): (u64, u64), note:
     Noticed { drift, was_held, draft }
 }
 
-/// What it was, and what the agent makes of it.
+/// Says what the value was, and what the agent makes of the change.
 fn said(name: Value, held: Held, expected: u64, now: u64, file: Option<&ConfiguredValue>) -> (Drift, String) {
     let again = match held.written {
         Some(_) => {

@@ -15,12 +15,12 @@ pub(super) struct Prepared {
     tickets: Vec<Ticket>,
 }
 
-/// Whether a value may be written.
+/// State of the record that has to be on disk before a value is written.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Readiness {
     /// Its record is on disk.
     Ready,
-    /// The record is on its way to the disk, for so long already.
+    /// The record has been on its way to the disk for this time.
     Waits(Duration),
     /// The record cannot be written; that is tried again.
     Failed(String),
@@ -79,7 +79,7 @@ impl Keeper {
         self.prepared.get(&name).is_some_and(|prepared| self.readiness(prepared) == Readiness::Ready)
     }
 
-    /// What is recorded as about to be written over `from`.
+    /// The value that is recorded as about to be written over `from`.
     pub fn prepared(&self, name: Value, from: u64) -> Option<u64> {
         self.prepared.get(&name).filter(|prepared| prepared.from == from).map(|prepared| prepared.to)
     }
@@ -122,7 +122,7 @@ impl Keeper {
         }
     }
 
-    /// What keeps records from the disk, as a sentence.
+    /// The trouble that keeps records from the disk, as a sentence.
     pub fn trouble(&self) -> Option<String> {
         self.records.as_ref().and_then(Records::trouble)
     }
@@ -135,7 +135,7 @@ impl Keeper {
         self.records.take().map_or(Ok(()), |mut records| records.finish(Instant::now() + wait))
     }
 
-    /// What the files are to say: what is about to be written may be in the kernel already when they are read.
+    /// Content of the files: a value that is about to be written may be in the kernel already when they are read.
     fn image(&self) -> Baseline {
         let mut image = self.baseline.clone();
         for (name, prepared) in &self.prepared {

@@ -4,10 +4,10 @@
 //! asked for: in doubt is a difference beyond what is in flight plus 0.1 % that stays for three ticks and does not
 //! shrink. Where nothing is in flight, any difference that stays is one.
 
-/// What one tick sees.
+/// Figures of one tick of the audit.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// `nf_conntrack_count`.
+    /// Entries as the kernel counts them, `nf_conntrack_count`.
     pub count: u64,
     /// The ledger's sum at the same moment.
     pub sum: u64,
@@ -21,10 +21,10 @@ pub struct Look {
     pub now_seconds: f64,
 }
 
-/// What to do about it.
+/// Result of one tick of the audit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Finding {
-    /// Nothing.
+    /// The counts are the table's.
     Fine,
     /// In doubt, and a dump has to wait its turn.
     Doubt,
@@ -130,8 +130,8 @@ impl Audit {
         self.not_before_seconds = now_seconds + (30.0 * duration_seconds).clamp(1.0, 60.0);
     }
 
-    /// What the table and the counts say right after a dump was adopted: a difference that the dump removed is no longer
-    /// asked for, though another of the same size comes before the next tick.
+    /// Takes the kernel's count and the sum right after a dump was adopted: a difference that the dump removed is no
+    /// longer asked for, though another of the same size comes before the next tick.
     pub fn removed(&mut self, count: u64, sum: u64, in_flight: u64) {
         if !self.doubtful(count, sum, in_flight) {
             self.asked_for = None;

@@ -1,4 +1,4 @@
-//! How long events wait to be counted, and how much room they need meanwhile.
+//! Measures the time for which events wait to be counted, and the room that they need meanwhile.
 
 /// Lag and stalls of one event stream, and the room that follows from them: events a second, times the longest stall,
 /// times what the kernel charges for a queued event. Both are the most that was seen, and no less than expected. Moments
@@ -20,11 +20,12 @@ pub struct Backlog {
 impl Backlog {
     /// More than half of the events that two cores can cause when they do nothing else.
     pub const EXPECTED_PER_SECOND: f64 = 100_000.0;
-    /// For so long a busy host keeps a thread from running now and then.
+    /// Seconds for which a busy host keeps a thread from running now and then.
     pub const EXPECTED_STALL_SECONDS: f64 = 1.0;
-    /// Who stood still for longer was stopped: no buffer saves that, a dump does.
+    /// A thread that stood still for longer was stopped: no buffer saves that, a dump does.
     const LONGEST_STALL_SECONDS: f64 = 10.0;
-    /// Kernel memory cannot be swapped: a queue that nobody empties takes no more of the host's than one part in so many.
+    /// A queue that nobody empties takes at most one part in this number of the host's memory, for kernel memory
+    /// cannot be swapped.
     const PART_OF_MEMORY: u64 = 16;
     /// A wait that ends later than this after its time was a stall.
     const PUNCTUAL_SECONDS: f64 = 0.01;
@@ -44,8 +45,8 @@ impl Backlog {
         }
     }
 
-    /// Who waited for an event until `meant` at the latest came back from there: what he finds came just now, or while he
-    /// was kept from running.
+    /// The thread waited for an event until `meant` at the latest, and came back at `now`: an event that it finds
+    /// came a moment ago, or while the thread was kept from running.
     pub fn waited(&mut self, meant: f64, now: f64) {
         self.empty_at = if now > meant + Self::PUNCTUAL_SECONDS { meant } else { now };
     }
@@ -55,7 +56,7 @@ impl Backlog {
         if received > 0 {
             let waited = (began - self.empty_at).max(0.0);
             self.lag_seconds = self.lag_seconds.max(waited);
-            // Who is behind works: he does not stand still.
+            // A thread that is behind works: it does not stand still.
             if !self.behind {
                 self.longest_stall_seconds = self.longest_stall_seconds.max(waited);
             }
@@ -67,7 +68,7 @@ impl Backlog {
         }
     }
 
-    /// So many found no room: they came as well.
+    /// Counts events that found no room: they came as well.
     pub fn lost(&mut self, events: u64) {
         self.events += events;
     }
@@ -82,7 +83,7 @@ impl Backlog {
         (self.events, self.events_since) = (0, now);
     }
 
-    /// How long the oldest of the events that were taken since the last call had waited, at most.
+    /// Longest time for which an event that was taken since the last call had waited.
     pub fn take_lag_seconds(&mut self) -> f64 {
         std::mem::take(&mut self.lag_seconds)
     }
@@ -97,7 +98,7 @@ impl Backlog {
         self.most_per_second
     }
 
-    /// Bytes of buffer by the rule, with so many for an event; bounded by what the host has.
+    /// Bytes of buffer by the rule, where an event takes `event_bytes`; bounded by the host's memory.
     pub fn wanted_bytes(&self, event_bytes: usize, memory_bytes: u64) -> usize {
         let stall =
             self.longest_stall_seconds.clamp(Self::EXPECTED_STALL_SECONDS, Self::LONGEST_STALL_SECONDS);

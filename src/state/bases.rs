@@ -31,7 +31,8 @@ struct Kind {
     /// With no more seconds left than this, an entry that has been silent since the first look may have a shorter base
     /// that was raised to the kernel's own before.
     doubtful_left: u32,
-    /// The same where a timeout that lends its base now and then was not the kernel's own at the first look.
+    /// Longest base that is lent where a timeout that lends its base now and then was not the kernel's own at the
+    /// first look.
     doubtful_lent: u32,
 }
 
@@ -47,7 +48,8 @@ pub struct Bases {
     sctp: Kind,
     dccp: Kind,
     generic: Kind,
-    /// When the timeouts of this boot were looked at first, in seconds since the host came up; `None`: the past is known.
+    /// Time of the first look at the timeouts of this boot, in seconds since the host came up; `None`: the past is
+    /// known.
     first_look_seconds: Option<u32>,
 }
 
@@ -65,12 +67,12 @@ const TCP_TIMEOUTS: [&str; 10] = [
     "tcp_timeout_syn_sent",
 ];
 
-/// What a flowtable leaves in an entry besides what the sysctls say (net/netfilter/nf_flow_table_core.c).
+/// Times that a flowtable leaves in an entry besides those of the sysctls (net/netfilter/nf_flow_table_core.c).
 mod flowtable {
     /// A flow that goes into a flowtable has this much left (`NF_CT_DAY`), and nothing of it is given back while packets
     /// come: it comes out with a day less its stay, however lately it spoke.
     pub const DAY_SECONDS: u32 = 86_400;
-    /// The same of a connection that is being closed (`nf_flow_table_tcp_timeout`).
+    /// Time that is left to a connection that is being closed (`nf_flow_table_tcp_timeout`).
     pub const CLOSING_SECONDS: u32 = 300;
     /// `NF_FLOW_TIMEOUT`, where no sysctl says another.
     pub const TIMEOUT_SECONDS: u32 = 30;
@@ -79,7 +81,7 @@ mod flowtable {
     pub const UDP_PICKUP_SECONDS: u32 = 30;
 }
 
-/// What makes lists of candidate bases.
+/// Makes lists of candidate bases.
 struct Lists<'a> {
     history: &'a TimeoutHistory,
     policies: &'a [TimeoutPolicy],
@@ -287,12 +289,12 @@ impl Bases {
     }
 }
 
-/// What arithmetic says of an entry.
+/// Idleness of an entry as arithmetic tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Least {
     /// The shortest base that fits.
     base_seconds: u32,
-    /// Idle for so many seconds at least.
+    /// Seconds for which it has been idle at least.
     pub idle_seconds: u32,
     /// No other base fits: that is how long it has been idle.
     pub alone: bool,

@@ -1,4 +1,4 @@
-//! Who was given a second chance: what arithmetic says of those is wrong until they are gone or a packet came.
+//! Entries that were given a second chance: arithmetic is wrong about these until they are gone or a packet came.
 
 use super::lines::{self, Lines, Slot};
 use super::observations::seconds;
@@ -9,9 +9,9 @@ use crate::model::{Chances, GivenChance};
 struct Chance {
     /// Its fingerprint, the lower half first, so that it aligns to 4 bytes.
     key: [u32; 2],
-    /// When it runs out, if no packet comes.
+    /// Moment at which it runs out, if no packet comes.
     expiry: u32,
-    /// When it was given; the bit above is [`SEEN`].
+    /// Moment at which it was given; the bit above is [`SEEN`].
     given: u32,
     /// Since when it had been silent at least.
     silent_since: u32,
@@ -26,7 +26,7 @@ impl Slot for Chance {
     }
 }
 
-/// What is known of an entry that has had no packet since it was given a second chance.
+/// Facts of an entry that has had no packet since it was given a second chance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Waiting {
     /// For how long it has been silent.
@@ -46,7 +46,8 @@ impl SecondChances {
     pub const BOUND: usize = 7 << 16;
     /// Time left and the clock are both cut to whole seconds, and the clock is read a little before the entry.
     const SLACK_SECONDS: u32 = 2;
-    /// Where no scan comes after the last has run out (in calm), all are forgotten: they are gone, or had a packet.
+    /// Seconds after the last has run out at which all are forgotten where no scan comes (in calm): they are gone, or
+    /// had a packet.
     const FORGOTTEN_SECONDS: u32 = 10;
 
     /// An entry that had been idle for `idle_seconds` has `grace_seconds` left at `now`.
@@ -86,7 +87,7 @@ impl SecondChances {
         })
     }
 
-    /// What is known of an entry at `now`.
+    /// Facts of an entry's second chance at `now`.
     pub(super) fn tell(&self, fingerprint: u64, now: f64) -> Option<GivenChance> {
         let chance = self.entries.get(lines::key(fingerprint)).filter(|_| self.entries.len() > 0)?;
         Some(GivenChance {
@@ -111,7 +112,7 @@ impl SecondChances {
         }
     }
 
-    /// Nobody is.
+    /// True if no entry has a second chance.
     pub fn is_empty(&self) -> bool {
         self.entries.len() == 0
     }

@@ -1,10 +1,10 @@
-//! Whether a dump met the whole table.
+//! Tells whether a dump met the whole table.
 //!
-//! The kernel marks no conntrack dump as inconsistent (NLM_F_DUMP_INTR): one during which the hash table is resized ends
-//! without an error and lacks entries, or has some twice, even where the table has its old size again at the end. So a
-//! dump is held against `nf_conntrack_count`, and against what was seen of the number of buckets meanwhile.
+//! The kernel marks no conntrack dump as inconsistent (NLM_F_DUMP_INTR): one during which the hash table is resized
+//! ends without an error and lacks entries, or has some twice, even where the table has its old size again at the
+//! end. So a dump is held against `nf_conntrack_count`, and against what was seen of the number of buckets meanwhile.
 
-/// What a dump of the whole table met, beside what the kernel counted.
+/// Entries that a dump of the whole table met, beside the kernel's counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Dumped {
     /// The least and the most entries that the kernel counted while it ran. Entries that this program deleted meanwhile
@@ -19,22 +19,22 @@ pub struct Dumped {
 }
 
 impl Dumped {
-    /// A dump is about to begin, with so many entries in the table.
+    /// A dump is about to begin, with `count` entries in the table.
     pub fn begins(count: u64) -> Self {
         Dumped { counted: (count, count), met: 0, resized: false, unwatched: false }
     }
 
-    /// The kernel counts so many now.
+    /// The kernel counts `count` entries now.
     pub fn counts(&mut self, count: u64) {
         self.counted = (self.counted.0.min(count), self.counted.1.max(count));
     }
 
-    /// So many more entries were handed over.
+    /// The dump handed over more entries.
     pub fn meets(&mut self, entries: u64) {
         self.met += entries;
     }
 
-    /// Whether the hash table was resized meanwhile; `None`: that is not known for certain.
+    /// The hash table was resized meanwhile, or was not; `None`: that is not known for certain.
     pub fn was_resized(&mut self, resized: Option<bool>) {
         self.resized |= resized == Some(true);
         self.unwatched |= resized.is_none();
@@ -63,8 +63,8 @@ impl Dumped {
         (signed(self.met) - signed(most)).max(0) + (signed(self.met) - signed(least)).min(0)
     }
 
-    /// What may come and go behind the back of a dump without being noticed: packets between their first look at the
-    /// table and their entry, and entries that ended and began while the count stayed as it was.
+    /// Entries that may come and go behind the back of a dump without being noticed: packets between their first look
+    /// at the table and their entry, and entries that ended and began while the count stayed as it was.
     fn slack(&self) -> i64 {
         i64::try_from(8 + self.counted.1 / 100).unwrap_or(i64::MAX)
     }
@@ -74,8 +74,8 @@ impl Dumped {
         !self.resized && self.difference().abs() <= self.slack()
     }
 
-    /// The same entries lack in another dump: those that the kernel counts and no dump shows (packets in a queue of
-    /// NFQUEUE, deleted masters whose children live).
+    /// True if another dump lacks as many entries: those that the kernel counts and no dump shows (packets in a queue
+    /// of NFQUEUE, deleted masters whose children live).
     pub fn lacks_as_much_as(&self, other: &Dumped) -> bool {
         let apart = (self.difference() - other.difference()).abs();
         !self.resized && !other.resized && apart <= self.slack().max(other.slack())
@@ -89,7 +89,7 @@ pub struct Completeness {
 }
 
 impl Completeness {
-    /// Dumps are repeated so often at most.
+    /// Number of dumps at most, the repeated ones included.
     pub const ATTEMPTS: usize = 5;
 
     /// True if this one can: it met what the kernel counts, or lacks what the one before lacked too.

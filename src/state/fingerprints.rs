@@ -30,12 +30,12 @@ impl Fingerprints {
     /// The bits of a fingerprint.
     pub const BITS: u64 = lines::BITS;
 
-    /// With room for so many.
+    /// Makes a set with room for `len` fingerprints.
     pub fn with_room(len: usize) -> Self {
         Fingerprints(Lines::with_room(len))
     }
 
-    /// How many there are.
+    /// Number of fingerprints.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -62,12 +62,12 @@ impl Fingerprints {
         !self.contains(fingerprint) && self.put(fingerprint, false).is_none()
     }
 
-    /// Whether it is there, and marked.
+    /// The mark of a fingerprint; `None` if it is not there.
     pub fn get(&self, fingerprint: u64) -> Option<bool> {
         self.0.get(lines::key(fingerprint)).map(|known| known.marked())
     }
 
-    /// Whether it is there.
+    /// True if a fingerprint is there.
     pub fn contains(&self, fingerprint: u64) -> bool {
         self.get(fingerprint).is_some()
     }

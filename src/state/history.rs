@@ -1,4 +1,4 @@
-//! What the timeout sysctls were: an entry keeps the base of its last packet, whatever the sysctl says by now.
+//! Values that the timeout sysctls had: an entry keeps the base of its last packet, whatever the sysctl says by now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ pub(super) type Since = Option<u32>;
 /// again before it nobody knows: neither in the boot before any agent, nor between two agents, nor while one was stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FirstLook {
-    /// When it was, in seconds since the host came up.
+    /// Time of the look, in seconds since the host came up.
     pub at_seconds: u32,
     /// Timeouts that had another value than the kernel's own then: somebody had set them, perhaps a moment before.
     pub set_before: BTreeSet<Timeout>,
@@ -68,7 +68,7 @@ impl TimeoutHistory {
         }
     }
 
-    /// When the values were looked at last, in seconds since the host came up.
+    /// Time of the last look at the values, in seconds since the host came up.
     pub fn last_look_seconds(&self) -> Option<u32> {
         self.looked_at_seconds
     }

@@ -1,12 +1,12 @@
-//! Who holds how many entries: exact, because every entry is known by its identity.
+//! Counts entries by source: exact, because every entry is known by its identity.
 //!
 //! Counting NEW up and DESTROY down is not enough: an event may come after the dump that showed its effect, an entry
 //! without event state ends in silence and its tuple begins again with the same `CTA_ID`. A set of identities makes
 //! each event idempotent: what is in it cannot begin again, what is not cannot end. It costs 10 to 14 bytes an entry.
 //!
-//! What this program deletes ends in silence too if it has no event state, and is taken out when the kernel has done it
-//! ([`Ledger::remove_unheard`]). An entry whose beginning was heard ends by an event, in the order of the stream: it may
-//! have begun again before the deletion is told of here.
+//! An entry that this program deletes ends in silence too if it has no event state, and is taken out when the kernel
+//! has deleted it ([`Ledger::remove_unheard`]). An entry whose beginning was heard ends by an event, in the order of
+//! the stream: it may have begun again before the deletion is told of here.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -29,7 +29,7 @@ impl Identify {
         self.0.hash_one((&entry.original, entry.zone, entry.id)) & Fingerprints::BITS
     }
 
-    /// The same of an entry of which no more is known.
+    /// Fingerprint of an entry of which no more than its identity is known.
     pub fn id(&self, id: &EntryId) -> u64 {
         self.0.hash_one((&id.original, id.zone, id.id)) & Fingerprints::BITS
     }
@@ -74,13 +74,13 @@ pub struct Count {
     pub udp: u32,
     pub icmp: u32,
     pub other: u32,
-    /// When its first entry was heard of, in the caller's seconds; 0: it was there before the first dump.
+    /// Time at which its first entry was heard of, in the caller's seconds; 0: it was there before the first dump.
     pub since_seconds: u32,
     /// New entries that were heard of.
     pub births: Births,
 }
 
-/// How fast new entries come: their count, forgotten by 1/e every [`Births::MEMORY_SECONDS`].
+/// Rate of new entries: their count, forgotten by 1/e every [`Births::MEMORY_SECONDS`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Births {
     /// A thousandth of one a second.
@@ -139,25 +139,25 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// With room for so many entries, so that they need not be moved while they are counted.
+    /// Makes a ledger with room for `entries`, so that they need not be moved while they are counted.
     pub fn with_room(entries: usize) -> Self {
         Ledger { live: Fingerprints::with_room(entries), ..Ledger::default() }
     }
 
-    /// The same, which knows its entries not by fingerprints of `identify` alone: each that is inserted, born or heard is
-    /// then to be told by [`Ledger::remember`].
+    /// Makes the ledger remember the identities of its entries besides the fingerprints of `identify`: each entry
+    /// that is inserted, born or heard is then to be told by [`Ledger::remember`].
     pub fn remembering(self, identify: Identify) -> Self {
         Ledger { roll: Some(Box::new(Roll::new(identify))), ..self }
     }
 
-    /// Who has this fingerprint that is there.
+    /// Remembers the identity of an entry that is there.
     pub fn remember(&mut self, fingerprint: u64, id: impl FnOnce() -> EntryId) {
         if let Some(roll) = &mut self.roll {
             roll.insert(fingerprint, &id());
         }
     }
 
-    /// Who its entries are, if it remembers that.
+    /// Identities of its entries, if it remembers them.
     pub fn roll(&self) -> Option<&Roll> {
         self.roll.as_deref()
     }
@@ -247,7 +247,7 @@ impl Ledger {
         self.live.iter().filter(|fingerprint| !other.live.contains(*fingerprint))
     }
 
-    /// Entries.
+    /// Number of entries in all.
     pub fn entries(&self) -> u64 {
         self.live.len() as u64
     }
@@ -262,7 +262,7 @@ impl Ledger {
         Picked::of(self.sources.iter(), limit, rank, now_seconds)
     }
 
-    /// The same, largest first, ties by entries, address and zone.
+    /// Sources in the order of `rank`, the largest first; ties by entries, address and zone.
     pub fn top(&self, limit: usize, rank: SortBy, now_seconds: u32) -> Vec<SourceCount> {
         self.pick(limit, rank, now_seconds).rows()
     }

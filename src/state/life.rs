@@ -43,12 +43,12 @@ impl LocalLife {
         }
     }
 
-    /// Whether all sockets of this protocol are known.
+    /// True if all sockets of this protocol are known.
     pub fn knows(&self, protocol: u8) -> bool {
         !self.unknown.contains(&protocol)
     }
 
-    /// Sockets.
+    /// Number of sockets.
     pub fn len(&self) -> usize {
         self.sockets.len()
     }
@@ -62,7 +62,7 @@ impl LocalLife {
     /// as the one that asked or the one that was asked.
     pub fn holds(&self, entry: &Entry) -> bool {
         if !self.unknown.is_empty() && self.unknown.contains(&entry.original.protocol) {
-            // Where the flow really ends: the reply to a masqueraded flow goes to an own address and on from there.
+            // The end of the flow: the reply to a masqueraded flow goes to an own address and on from there.
             let far = entry.reply.map_or(entry.original.destination, |reply| reply.source);
             if self.own.contains(&entry.original.source) || self.own.contains(&far) {
                 return true;

@@ -6,7 +6,7 @@
 //! one, and each line counts who went on. A birth or an end of an entry takes 20 ns instead of 13 so in a small table, 55
 //! instead of 47 at a million (with the counts of sources), of some 1,100 ns that the whole event takes.
 
-/// What lies in a table: known by a key of [`key`], its default is none.
+/// An item of a table: it is known by a key of [`key`], and its default is none.
 pub(super) trait Slot: Copy + Default {
     /// 0 of none.
     fn key(&self) -> u64;
@@ -24,7 +24,7 @@ pub(super) fn key(fingerprint: u64) -> u64 {
 #[derive(Clone, Debug)]
 pub(super) struct Lines<S, const N: usize> {
     lines: Vec<Line<S, N>>,
-    /// How many have gone on from a line, for each.
+    /// For each line, the number of items that have gone on from it.
     passed: Vec<u16>,
     len: usize,
 }
@@ -40,7 +40,7 @@ impl<S, const N: usize> Default for Lines<S, N> {
 }
 
 impl<S: Slot, const N: usize> Line<S, N> {
-    /// Where something is. Without a branch: each slot would be guessed wrong as often as not.
+    /// Finds the slot of a key. Without a branch: each slot would be guessed wrong as often as not.
     fn find(&self, key: u64) -> Option<usize> {
         let here = |(i, slot): (usize, &S)| u32::from(slot.key() == key) << i;
         let found = self.0.iter().enumerate().map(here).fold(0, |all, one| all | one);
@@ -51,24 +51,24 @@ impl<S: Slot, const N: usize> Line<S, N> {
 impl<S: Slot, const N: usize> Lines<S, N> {
     /// Fewer slots than this are not worth to be given back.
     const WORTH_IT: usize = 1 << 16;
-    /// From so many on a table grows by an eighth, so that little of it is ever empty; a smaller one by half, for to lay
-    /// all out anew, in memory that is touched for the first time, took a fifth of an events thread's time while 45,000
-    /// entries became 105,000.
+    /// Slots from which on a table grows by an eighth, so that little of it is ever empty. A smaller one grows by
+    /// half, for to lay all out anew, in memory that is touched for the first time, took a fifth of an events
+    /// thread's time while 45,000 entries became 105,000.
     const LARGE: usize = 1 << 18;
 
-    /// With room for so many.
+    /// Makes a table with room for `len` items.
     pub(super) fn with_room(len: usize) -> Self {
         // Two thirds full: of eight a line one in thirty goes on then.
         let lines = (len * 3 / 2).div_ceil(N).max(1);
         Lines { lines: vec![Line([S::default(); N]); lines], passed: vec![0; lines], len: 0 }
     }
 
-    /// How many there are.
+    /// Number of items.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// How many slots there are.
+    /// Number of slots.
     pub(super) fn slots_len(&self) -> usize {
         self.lines.len() * N
     }
@@ -119,7 +119,7 @@ impl<S: Slot, const N: usize> Lines<S, N> {
         self.lines.iter().flat_map(|line| &line.0).filter(|slot| slot.key() != 0)
     }
 
-    /// The same; whoever changes them leaves their keys as they are.
+    /// All items, to be changed; the caller leaves their keys as they are.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut S> + '_ {
         self.lines.iter_mut().flat_map(|line| &mut line.0).filter(|slot| slot.key() != 0)
     }
@@ -167,7 +167,7 @@ impl<S: Slot, const N: usize> Lines<S, N> {
         let taken = std::mem::take(&mut self.lines[line].0[place]);
         let mut passed = self.home(taken.key());
         while passed != line {
-            // So many that they could not be counted stay counted: no more than a look in vain.
+            // A count that reached its bound stays there: that costs no more than a look in vain.
             self.passed[passed] -= u16::from(self.passed[passed] != u16::MAX);
             passed = self.after(passed);
         }
@@ -181,7 +181,7 @@ impl<S: Slot, const N: usize> Lines<S, N> {
         }
     }
 
-    /// Room for so many.
+    /// Makes room for `len` items.
     fn resize(&mut self, len: usize) {
         let before = std::mem::replace(self, Self::with_room(len));
         before.iter().for_each(|slot| self.lay(*slot));

@@ -1,4 +1,5 @@
-//! What is known: events and dumps become counts, scans become histograms, expiries become proofs of idleness.
+//! Knowledge of the table: events and dumps become counts, scans become histograms, expiries become proofs of
+//! idleness.
 //!
 //! No clock, no file, no socket: time and kernel answers are arguments.
 

@@ -1,5 +1,5 @@
-//! What earlier scans saw: the same expiry, or with accounting the same counters, at two scans means no packet in
-//! between.
+//! Remembers the entries that earlier scans saw: an equal expiry, or with accounting equal counters, at two scans
+//! means no packet in between.
 
 use super::chance::SecondChances;
 use super::lines::{self, Lines, Slot};
@@ -10,7 +10,7 @@ use crate::model::{GivenChance, Knowledge, ObservedBefore};
 struct Observed {
     /// Its fingerprint, the lower half first, so that it aligns to 4 bytes.
     key: [u32; 2],
-    /// When the entry will expire, in seconds since the host came up.
+    /// Moment at which the entry will expire, in seconds since the host came up.
     expiry: u32,
     /// Packets of both directions, the low 32 bits; 0 without accounting.
     packets: u32,
@@ -28,13 +28,13 @@ impl Slot for Observed {
 const RENEWED: u32 = 1 << 31;
 /// The scan that saw it last was an odd one.
 const ROUND: u32 = 1 << 30;
-/// 34 years.
+/// Bits that hold 34 years of seconds.
 const SECONDS: u32 = ROUND - 1;
 
-/// What a scan sees of an entry.
+/// An entry as a scan sees it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sight {
-    /// Seconds left.
+    /// Seconds left before it expires.
     pub left: u32,
     /// Packets of both directions, where accounting is on.
     pub packets: Option<u64>,
@@ -46,7 +46,7 @@ pub(super) struct Sight {
     pub now: u32,
 }
 
-/// What is known of it then.
+/// Idleness that is known of an entry after a scan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Seen {
     /// For how long it has been observed without a packet.
@@ -67,17 +67,17 @@ pub struct Observations {
     /// An entry found no room in this scan or the last.
     crowded: bool,
     bound: Option<usize>,
-    /// What this agent itself did to times left.
+    /// Second chances that this agent itself gave.
     pub chances: SecondChances,
 }
 
 impl Observations {
     /// So that an agent of a million entries that another program wrote takes less than 64 MB with them.
     pub const BOUND: usize = 7 << 16;
-    /// Two looks at one expiry differ by so many seconds at most: time left and uptime are cut to whole seconds, and
+    /// Seconds by which two looks at one expiry differ at most: time left and uptime are cut to whole seconds, and
     /// the uptime of a sweep is a quarter of a second old.
     const TOLERANCE: u32 = 2;
-    /// What a packet soon after a look can hide behind that: twice the tolerance, and the second that is cut.
+    /// Seconds that a packet soon after a look can hide: twice the tolerance, and the second that is cut.
     pub const SLACK_SECONDS: u32 = 2 * Self::TOLERANCE + 1;
 
     /// Without any memory, for a look that is not repeated: it could only wait for a second one.
@@ -124,12 +124,12 @@ impl Observations {
         self.crowded &= self.records.len() >= self.room() / 16 * 15;
     }
 
-    /// What was seen of an entry proves nothing.
+    /// Forgets what was seen of an entry: it proves nothing.
     pub(super) fn forget(&mut self, fingerprint: u64) {
         self.records.remove(lines::key(fingerprint));
     }
 
-    /// What is known of an entry at `now`, in seconds since the host came up: for who did not see it before.
+    /// Facts of an entry at `now`, in seconds since the host came up, for a reader that did not see it before.
     pub fn tell(&self, fingerprint: u64, now: f64) -> (Option<ObservedBefore>, Option<GivenChance>) {
         let observed = self.records.get(lines::key(fingerprint)).map(|observed| ObservedBefore {
             expires_in_seconds: f64::from(observed.expiry) - now,

@@ -6,10 +6,10 @@ use super::observations::{Observations, Sight};
 use super::sightings::Sightings;
 use crate::model::{Class, Entry, GRE, IdleProof, Status, TCP, TcpState, UDP, Unproven};
 
-/// How long an entry has been idle.
+/// Certain idleness of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Idle {
-    /// At least so many seconds, for certain.
+    /// It has been idle for at least these seconds.
     Certain(u32),
     /// Nobody knows: it counts as live.
     Unknown,
@@ -20,7 +20,7 @@ pub enum Idle {
 pub struct Proofs<'a> {
     /// Candidate bases; `None` while they cannot be known (timeout policies cannot be listed).
     pub bases: Option<&'a Bases>,
-    /// What the operator takes for proof.
+    /// Proofs that the operator accepts.
     pub mode: IdleProof,
     /// conntrackd runs in the namespace: any entry may be its.
     pub conntrackd: bool,
@@ -38,18 +38,18 @@ pub struct Proofs<'a> {
     pub observations: &'a mut Observations,
 }
 
-/// What arithmetic says of an entry.
+/// Idleness of an entry as arithmetic tells it.
 #[derive(Clone, Copy)]
 struct Arithmetic {
-    /// Idle for so many seconds for certain, if for any.
+    /// Seconds for which it has been idle for certain, if for any.
     certain: Option<u32>,
-    /// It has been idle for exactly so long.
+    /// `certain` is its idleness to the second.
     exact: bool,
-    /// Idle for so many seconds by the timeouts that are known, where that is more than what is certain.
+    /// Seconds for which it has been idle by the timeouts that are known, where that is more than what is certain.
     presumed: Option<u32>,
 }
 
-/// What is known of the idleness of an entry.
+/// Knowledge of an entry's idleness.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Proof {
     /// The least that it can be.
@@ -59,18 +59,18 @@ pub struct Proof {
     /// Seconds by the timeouts that are known, where that reaches back before the first look at them and so is more
     /// than what is certain.
     pub presumed: Option<u32>,
-    /// Why no more is certain; none where nothing else is known to be in the way.
+    /// Reason for which no more is certain; `None` where nothing else is known to be in the way.
     pub unproven: Option<Unproven>,
 }
 
 impl Proofs<'_> {
-    /// How long an entry has been idle.
+    /// Proves the idleness of an entry of a class.
     pub fn idle(&mut self, entry: &Entry, class: Class, fingerprint: u64) -> Idle {
         self.prove(entry, Some(class), fingerprint).idle
     }
 
-    /// How long an entry has been idle for certain, and what is known beside that. What is of no class is never given
-    /// up and not observed: arithmetic alone tells of it.
+    /// Proves the idleness of an entry, and says what is known beside that. An entry of no class is never given up
+    /// and not observed: arithmetic alone tells of it.
     pub fn prove(&mut self, entry: &Entry, class: Option<Class>, fingerprint: u64) -> Proof {
         let Some(of_class) = class else { return Proof::of(self.arithmetic(entry, class, fingerprint)) };
         if let Some(waiting) =
@@ -135,7 +135,7 @@ impl Proofs<'_> {
             Some(Err(why)) => (Idle::Unknown, Some(why)),
             None => (Idle::Unknown, Some(Unproven::Policies)),
         };
-        // What it was given for was itself the least that is certain.
+        // The idleness that the second chance was given for was itself the least that is certain.
         Proof { idle, exact: false, presumed: None, unproven }
     }
 
@@ -162,7 +162,7 @@ impl Proofs<'_> {
         if may_live(class) && least.little_is_left(entry) {
             return Err(Unproven::LittleLeft);
         }
-        // What an unheard writer wrote has been without a packet since then at the least.
+        // A time that an unheard writer wrote has been without a packet since then at the least.
         let since_unheard = self.unheard_until_seconds.map(|until| self.up_seconds.saturating_sub(until));
         let idle = least.idle_seconds.min(since_unheard.unwrap_or(u32::MAX));
         let age = entry.started_unix_seconds.map(|start| self.unix_seconds.saturating_sub(start));
@@ -173,11 +173,12 @@ impl Proofs<'_> {
         Ok(self.since_first_look(entry, class, idle, least.alone && idle == least.idle_seconds))
     }
 
-    /// Where a base that nobody saw may have been in force before the first look, no more silence is certain than has
-    /// passed since: a packet since then would have set a base that is known.
+    /// Bounds the silence that is certain where a base that nobody saw may have been in force before the first look:
+    /// it reaches back no further, for a packet since then would have set a base that is known.
     fn since_first_look(&self, entry: &Entry, class: Option<Class>, idle: u32, exact: bool) -> Arithmetic {
         let known = Arithmetic { certain: Some(idle), exact, presumed: None };
-        // What never had an answer or has ended by a RST has nothing to lose; a server may speak on in TIME_WAIT.
+        // An entry that never had an answer or has ended by a RST has nothing to lose; a server may speak on in
+        // TIME_WAIT.
         let time_wait = entry.tcp.is_some_and(|tcp| tcp.state == TcpState::TimeWait);
         let lives = may_live(class);
         let bases = self.bases.filter(|_| lives || time_wait);
@@ -209,10 +210,10 @@ impl Proofs<'_> {
     }
 }
 
-/// Whose time left may be another writer's, of before the agent or unheard: an entry that was born with
-/// `nf_conntrack_events` 2 and no listener makes no event when it is updated, and what a writer did before the agent
-/// came nobody tells. Which entries are so old is not asked: it would take a set of all the others, and what is younger
-/// loses as little. What is closed, or never had an answer, has nothing to lose.
+/// True for classes whose time left may be another writer's, of before the agent or unheard: an entry that was born
+/// with `nf_conntrack_events` 2 and no listener makes no event when it is updated, and what a writer did before the
+/// agent came nobody tells. The age of an entry is not asked: that would take a set of all the others, and what is
+/// younger loses as little. What is closed, or never had an answer, has nothing to lose.
 fn may_live(class: Option<Class>) -> bool {
     !matches!(class, Some(Class::Closed | Class::Unreplied))
 }

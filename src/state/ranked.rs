@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::ledger::Count;
 use crate::model::{SortBy, SourceCount, SourceKey};
 
-/// More than so many are sorted by who asks.
+/// Sources up to this number are sorted here; more of them are sorted by the caller.
 const FEW: usize = 1024;
 
 /// Larger is first: by rank, then by entries, then by address and zone.
@@ -51,7 +51,7 @@ impl Picked {
         sorted.of(0..sorted.len()).collect()
     }
 
-    /// The same, packed.
+    /// The sources in order, packed.
     pub fn sorted(self) -> Sorted {
         let Picked { mut sources, limit, rank, now_seconds } = self;
         let by = |(key, count): &(SourceKey, Count)| Reverse(place(*key, count, rank, now_seconds));
@@ -72,7 +72,7 @@ pub struct Sorted {
 }
 
 impl Sorted {
-    /// How many there are.
+    /// Number of sources.
     pub fn len(&self) -> usize {
         self.sources.len()
     }

@@ -41,7 +41,7 @@ impl Rates {
         self.new
     }
 
-    /// The same at the last sample: what pace has to answer to.
+    /// New entries a second at the last sample: what the pace has to answer to.
     pub fn new_now_per_second(&self) -> f64 {
         self.new_now
     }

@@ -192,7 +192,7 @@ impl Vigil {
         Some(keys)
     }
 
-    /// How many were deleted in the second that it is, this one included.
+    /// Deletions in the second of `now`, this one included.
     fn of_this_second(&mut self, now: f64) -> usize {
         let second = now as u64;
         self.second = if self.second.0 == second { (second, self.second.1 + 1) } else { (second, 1) };

@@ -15,7 +15,7 @@ pub struct Filter {
 const WORDS: usize = 1 << 16;
 
 impl Filter {
-    /// Knows nothing.
+    /// Makes an empty filter.
     pub fn new() -> Self {
         let empty = || std::iter::repeat_with(AtomicU64::default).take(WORDS).collect();
         Filter { generations: [empty(), empty()], current: AtomicUsize::new(0) }

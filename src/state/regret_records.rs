@@ -24,7 +24,7 @@ pub(super) struct Record {
     pub fate: Fate,
 }
 
-/// What it was, as far as that decides whether a new entry is regret.
+/// Class and state of a deleted entry, as far as they decide whether a new entry is regret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Was {
     /// TCP in SYN_SENT.
@@ -36,7 +36,7 @@ pub(super) enum Was {
 
 const _: () = assert!(size_of::<Record>() == 32);
 
-/// What became of it.
+/// State of a deletion: not judged yet, regretted, or out of its time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fate {
     Listened,
@@ -58,7 +58,7 @@ impl Place {
         (self.0 & 1) as usize
     }
 
-    /// How many were before it, the first of those that are there being of the number `first`.
+    /// Number of records before it, where the first that is there has the number `first`.
     fn nth(self, first: u64) -> usize {
         const BITS: u32 = u32::MAX >> 1;
         ((self.0 >> 1).wrapping_sub(first as u32) & BITS) as usize

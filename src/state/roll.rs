@@ -144,7 +144,8 @@ impl<A: Copy + Eq + Hash + Into<IpAddr>> Page<A> {
         self.shrink(identify);
     }
 
-    /// What led to `from` in the chain of `source`, the node `before` or the table of chains, leads to `to`.
+    /// Makes the link to `from` in the chain of `source`, which is in the node `before` or the table of chains, lead
+    /// to `to`.
     fn lead(&mut self, identify: &Identify, source: A, before: u32, from: u32, to: u32) {
         if let Some(before) = self.nodes.get_mut(before as usize) {
             before.next = to;
@@ -235,7 +236,7 @@ impl Roll {
         }
     }
 
-    /// Who has this fingerprint, of this source.
+    /// Identity of the entry with this fingerprint, of this source.
     pub fn get(&self, fingerprint: u64, source: IpAddr) -> Option<EntryId> {
         match source {
             IpAddr::V4(_) => {
@@ -262,7 +263,7 @@ impl Roll {
         (self.v4, self.v6) = (Page::default(), Page::default());
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.v4.nodes.len() + self.v6.nodes.len()
     }

@@ -1,4 +1,4 @@
-//! What the event stream says about single entries: who wrote them, who expects children.
+//! Facts that the event stream tells of single entries: another program wrote them, others are their children.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use super::fingerprints::Fingerprints;
 use super::ledger::{BuildAsIs, Identify};
 use crate::model::{Event, EventKind};
 
-/// What a scan cannot see. Bounded: beyond the bound nothing is proven by arithmetic any more.
+/// Facts that a scan cannot see. Bounded: beyond the bound nothing is proven by arithmetic any more.
 #[derive(Clone, Debug, Default)]
 pub struct Sightings {
     foreign: Fingerprints,
@@ -18,14 +18,14 @@ pub struct Sightings {
     offloading: bool,
 }
 
-/// What an event says of an entry, in a tenth of its size: where another program makes all entries, each event is kept
-/// until the lock is taken for many.
+/// The facts that an event tells of an entry, in a tenth of its size: where another program makes all entries, each
+/// event is kept until the lock is taken for many.
 #[derive(Clone, Copy, Debug)]
 pub struct Sighting {
     kind: EventKind,
     foreign: bool,
     fingerprint: u64,
-    /// Who expected it.
+    /// Fingerprint of the entry that expected it.
     master: Option<u64>,
 }
 
@@ -47,7 +47,7 @@ impl Sightings {
         self.note(&Sighting::of(event, identify.entry(&event.entry), identify));
     }
 
-    /// The same, of what was heard a moment ago.
+    /// Notes the facts of an event that was heard a moment ago.
     pub fn note(&mut self, seen: &Sighting) {
         match seen.kind {
             EventKind::New | EventKind::Update => {
@@ -87,7 +87,7 @@ impl Sightings {
         }
     }
 
-    /// Whether another writer may have touched an entry, as somebody tells who heard it.
+    /// Notes whether another writer may have touched an entry, as an agent tells that heard it.
     pub fn told(&mut self, fingerprint: u64, foreign: bool) {
         if foreign {
             self.foreign.insert(fingerprint);
@@ -96,7 +96,7 @@ impl Sightings {
         }
     }
 
-    /// What another writer did was not heard: any entry may be its.
+    /// Events of another writer were not heard: any entry may be its.
     pub fn deaf(&mut self) {
         (self.foreign_ever, self.overflowed) = (true, true);
         self.foreign = Fingerprints::default();
@@ -107,7 +107,7 @@ impl Sightings {
         !self.foreign.is_empty()
     }
 
-    /// What is left of their time proves nothing of some entries that are there, whichever they are.
+    /// True if the time left proves nothing of some entries that are there, whichever they are.
     pub fn others_write(&self) -> bool {
         self.overflowed || self.any_foreign()
     }

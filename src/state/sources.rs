@@ -35,7 +35,7 @@ struct Row<A> {
 #[derive(Clone, Debug)]
 struct Slab<A> {
     rows: Vec<Row<A>>,
-    /// Where in `rows` a source is.
+    /// Places of the sources in `rows`.
     places: HashTable<u32>,
 }
 
@@ -141,7 +141,7 @@ impl Sources {
         }
     }
 
-    /// What is known of a source.
+    /// Count of a source.
     pub(super) fn get(&self, key: SourceKey) -> Option<&Count> {
         match key.address {
             IpAddr::V4(address) => {
@@ -153,7 +153,7 @@ impl Sources {
         }
     }
 
-    /// How many there are.
+    /// Number of sources.
     pub(super) fn len(&self) -> usize {
         self.v4.rows.len() + self.v6.rows.len()
     }
@@ -164,7 +164,7 @@ impl Sources {
         v4.chain(self.v6.rows.iter().map(|row| (row.key(), &row.count)))
     }
 
-    /// The same, to be changed.
+    /// All sources with their counts, to be changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (SourceKey, &mut Count)> {
         let v4 = self.v4.rows.iter_mut().map(|row| (row.key(), &mut row.count));
         v4.chain(self.v6.rows.iter_mut().map(|row| (row.key(), &mut row.count)))

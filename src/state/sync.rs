@@ -45,12 +45,12 @@ impl Sync {
         Sync { identify, ..Sync::default() }
     }
 
-    /// The same, whose ledger remembers who its entries are; so have the dumps that it adopts to.
+    /// Makes the ledger remember the identities of its entries; so have the dumps that it adopts to.
     pub fn remembering(self) -> Self {
         Sync { ledger: self.ledger.remembering(self.identify.clone()), ..self }
     }
 
-    /// What comes from here on is heard at this time.
+    /// Sets the time at which events from here on are heard.
     pub fn at(&mut self, now_seconds: u32) {
         self.now_seconds = now_seconds;
     }
@@ -106,7 +106,7 @@ impl Sync {
         for (fingerprint, Touch { alive, key, group }) in touched {
             if alive {
                 dumped.hear(fingerprint, key, group, self.now_seconds);
-                // What an event touched since was born since.
+                // An entry that an event touched since was born since.
                 if let Some(id) = self.ledger.roll().and_then(|roll| roll.get(fingerprint, key.address)) {
                     dumped.remember(fingerprint, || id);
                 }
@@ -126,17 +126,17 @@ impl Sync {
         self.touched = None;
     }
 
-    /// The counts.
+    /// Counts by source.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Who its entries are, if that is to be remembered and all of them are.
+    /// Identities of its entries, if they are to be remembered and all of them are.
     pub fn roll(&self) -> Option<&Roll> {
         self.ledger.roll().filter(|_| self.remembers)
     }
 
-    /// The totals.
+    /// Totals of the counts.
     pub fn tally(&self) -> Tally {
         self.tally
     }

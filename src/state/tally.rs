@@ -34,21 +34,21 @@ pub struct Census {
     entries: u64,
 }
 
-/// What could be known of each group.
+/// Figures that could be known of each group.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Known {
     /// Idleness was judged.
     pub idle: bool,
-    /// New entries were listened to, for so many seconds.
+    /// Seconds for which new entries were listened to; `None` if they were not.
     pub listened_seconds: Option<f64>,
 }
 
-/// The answer.
+/// Ranked groups, with the totals.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Counted {
-    /// Entries.
+    /// Entries of all groups.
     pub entries: u64,
-    /// Groups.
+    /// Number of groups.
     pub total: u64,
     /// The greatest, by what was asked.
     pub rows: Vec<SourceRow>,

@@ -1,4 +1,5 @@
-//! Who holds the table: a scan's entries by source, for fair share. In bounded memory, however many sources are forged.
+//! Weighs the sources that hold the table: a scan's entries by source, for fair share. In bounded memory, however
+//! many sources are forged.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -43,7 +44,7 @@ impl Weighing {
         Weighing { suspended, ..self }
     }
 
-    /// What is eligible of this class is left to the class's own flush.
+    /// True if eligible entries of this class are left to the class's own flush.
     pub fn leaves_to_class(&self, class: Class) -> bool {
         !self.suspended.contains(&class)
     }

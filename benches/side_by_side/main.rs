@@ -1,4 +1,4 @@
-//! What the README promises of speed, measured: each part beside a limit that receives and throws away, and beside
+//! What docs/benchmarks.md says of speed, measured: each part beside a limit that receives and throws away, and beside
 //! Debian's conntrack where that can do the same, in turns and in one run. Prints ratios and the machine; times stand
 //! beside them for whoever wants to reckon. Runs as root, in network namespaces of its own.
 //!

@@ -39,8 +39,8 @@ impl Acting {
         }
     }
 
-    /// What turned with this decision: the level, the share of protection (`before`), classes that are suspended.
-    /// `refused`: packets that found no room since the decision before this one.
+    /// Records what turned with this decision: the level, the share of protection (`before`), classes that are
+    /// suspended. `refused`: packets that found no room since the decision before this one.
     pub(super) fn tell_turns(
         &mut self,
         before: (Level, bool),
@@ -274,14 +274,14 @@ impl Acting {
             // A second chance frees nothing yet: what counts is what the kernel deleted.
             let now = clock::boottime_seconds();
             self.memory.flushed(snapshot, now, swept.deleted.gone());
-            // What was too old to act on is there still: no reason to wait for something to free.
+            // Entries that were too old to act on are there still: no reason to wait for something to free.
             let there = swept.deleted.stale + swept.chances.stale;
             self.memory.achieved(snapshot, &plan.pace, now, freed.saturating_add(there));
         }
         freed > 0
     }
 
-    /// What was refused is left alone for a while, and deletions and second chances keep to their pace from one sweep to
+    /// Backs off from acts that were refused, and keeps deletions and second chances to their pace from one sweep to
     /// the next.
     fn rest(&mut self, flushes: &[&Flush], swept: &Swept, failed: bool, now: f64) {
         const EPERM: i32 = nix::errno::Errno::EPERM as i32;
@@ -341,7 +341,7 @@ fn stale(swept: &Swept, chance: bool) -> Option<String> {
     })
 }
 
-/// What is done, to what, whatever the figures.
+/// The act and its object as text, without the figures.
 fn saying(level: Level, action: &Action) -> String {
     let row = ActionRow::from(action);
     format!("{level} {} {:?} {:?} {:?}", row.action, row.name, row.class, row.share_level.is_some())

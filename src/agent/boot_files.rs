@@ -1,5 +1,5 @@
-//! What the files of sysctls say, for the name of the one that a changed value is from. They are read by a thread that may
-//! wait for their disk: what relieves the table does not.
+//! Reads the files of sysctls, for the name of the file that a changed value is from. A thread of its own reads them,
+//! which may wait for their disk: relief does not.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::kernel::sysctl_files;
 use crate::model::ConfiguredValue;
 
-/// How long they are waited for: some dozens of files of a disk that answers take milliseconds.
+/// Longest wait for the files: some dozens of them on a disk that answers take milliseconds.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The reading under way.

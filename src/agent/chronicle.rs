@@ -1,4 +1,4 @@
-//! What was decided and what came of it, to the journal and to the log, in the same words.
+//! Writes decisions and their outcomes to the journal and to the log, in the same words.
 
 use super::drifts::Drifts;
 use super::turns::Turns;
@@ -13,18 +13,18 @@ use crate::model::{
 /// The fullest that the table was seen while a flush was under way.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Fullest {
-    /// The act.
+    /// Number of the act.
     pub act: u64,
-    /// How full that was.
+    /// Usage after it, in percent.
     pub usage_percent: f64,
-    /// When the act began, in seconds since the host came up.
+    /// Begin of the act, in seconds since the host came up.
     pub began_seconds: f64,
-    /// When that was seen.
+    /// Time at which that usage was seen, in seconds since the host came up.
     pub at_seconds: f64,
 }
 
 impl Fullest {
-    /// Whether it was critical then, with so many packets refused meanwhile.
+    /// True if the table was critical then, with `refused` packets refused meanwhile.
     pub fn critical(&self, refused: u64, pressure: &PressureSettings) -> bool {
         let full = self.usage_percent >= pressure.critical_percent;
         full || (refused > 0 && self.usage_percent >= pressure.high_percent)
@@ -67,7 +67,7 @@ impl Chronicle {
         self.journal.ring()
     }
 
-    /// What was done, counted.
+    /// Counts of acts.
     pub fn acts(&self) -> &Acts {
         &self.acts
     }
@@ -93,7 +93,8 @@ impl Chronicle {
         self.journal.append(draft);
     }
 
-    /// What was asked for and done: a dry run does that too, and it is no act of the policy's to be counted.
+    /// Records an act that an operator asked for: a dry run does that too, and it is no act of the policy's to be
+    /// counted.
     pub fn asked(&mut self, draft: Draft) {
         self.tell(&draft);
         self.journal.append(draft);
@@ -209,8 +210,8 @@ impl Chronicle {
         ids
     }
 
-    /// What came of acts that ended at once. Of those that are one act, what was met is told, each class by itself; if
-    /// nothing was, that.
+    /// Records the outcomes of acts that ended at once. Of those that are one act, the parts that met entries are
+    /// told, each class by itself; if none did, that is told.
     pub fn outcomes(&mut self, outcomes: &[(u64, Outcome)], level: Level) {
         for act in outcomes.chunk_by(|one, next| one.0 == next.0) {
             let met = act.iter().filter(|(_, outcome)| outcome.requested > 0);
@@ -244,7 +245,7 @@ impl Chronicle {
         self.turned(Level::Critical, draft, now_seconds);
     }
 
-    /// What came of it.
+    /// Records the outcome of one act.
     pub fn outcome(&mut self, id: u64, outcome: &Outcome, level: Level) {
         self.note(ended(id, outcome, level));
     }

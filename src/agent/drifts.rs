@@ -1,5 +1,6 @@
-//! What other hands do again and again: told a few times, then counted. A loop that fights over a value every two
-//! seconds would fill the journal, which is bounded, and push out what the agent did.
+//! Bounds the records of values that another program changes again and again: told a few times, then counted. A loop
+//! that fights over a value every two seconds would fill the journal, which is bounded, and push out what the agent
+//! did.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use crate::model::Draft;
 
 /// Changes of one value that are told one by one.
 const TOLD: u32 = 3;
-/// Those beyond are told together once in so long; after as much quiet each is told again.
+/// Period at whose end the changes beyond are told together; after as long without one each is told again.
 const PERIOD_SECONDS: f64 = 600.0;
 
 /// One value's changes since a period began.

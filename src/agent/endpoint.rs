@@ -13,9 +13,9 @@ use super::site::{Trouble, View};
 use crate::control;
 use crate::metrics::{self, Limits, Listener, Pages, Reading, Steady};
 
-/// A place that is taken is tried again so often.
+/// Interval at which an address that is taken is tried again.
 const RETRY: Duration = Duration::from_secs(5);
-/// A page holds for so long, however many ask.
+/// Time for which a page is handed out again, however many ask.
 const PAGE: Duration = Duration::from_millis(250);
 
 /// The topic of [`Trouble`] while nobody can ask for metrics.
@@ -34,7 +34,7 @@ impl Endpoint {
         Arc::new(Endpoint { namespaces, last: Mutex::new(None) })
     }
 
-    /// What is told of those that are watched, and the keys of the others.
+    /// Reads the namespaces that are watched, and the keys of the others.
     async fn read(&self) -> (Vec<Reading>, Vec<String>) {
         let (mut readings, mut missing) = (Vec::new(), Vec::new());
         for (view, steady) in &self.namespaces {

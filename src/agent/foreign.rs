@@ -1,4 +1,4 @@
-//! What other programs change (`conntrack -U`, conntrackd), heard beside the event stream.
+//! Hears what other programs change (`conntrack -U`, conntrackd), beside the event stream.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,7 +13,7 @@ use crate::state::Identify;
 
 /// Room for what other programs change at once: some 6,000 entries.
 const ROOM_BYTES: usize = 8 << 20;
-/// A socket that fails is tried again after so long.
+/// Delay before a socket that failed is tried again.
 const BREATH: Duration = Duration::from_millis(250);
 
 /// The subscription to other writers' updates.
@@ -33,7 +33,7 @@ impl Foreign {
         Ok(Foreign { listener: Listener::open_foreign_updates(ROOM_BYTES)?, lost: 0 })
     }
 
-    /// Takes what is queued, in at most so many system calls; whether more may be waiting.
+    /// Takes what is queued, in at most `calls` system calls; true if more may be waiting.
     pub fn drain(
         &mut self,
         batches: usize,

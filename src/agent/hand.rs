@@ -34,17 +34,17 @@ use crate::recovery::{Keeper, Noticed};
 use crate::sieve::SharedSightings;
 use crate::state::{Identify, Rates, RegretMeter};
 
-/// What the thread is made of.
+/// Parts that the actor's thread is made of.
 pub struct Ground {
-    /// Where.
+    /// Network namespace that it acts in.
     pub namespace: Namespace,
-    /// What the operator wants.
+    /// The operator's settings.
     pub settings: Settings,
     /// Decide and journal, change nothing.
     pub dry_run: bool,
-    /// Whose max and buckets are.
+    /// The lease on max and buckets, which one agent of the host has.
     pub host: HostLease,
-    /// Where baseline and journal live.
+    /// Directory of baseline and journal.
     pub state_dir: std::path::PathBuf,
     /// Shared with the events thread.
     pub identify: Identify,
@@ -58,27 +58,28 @@ pub struct Ground {
     pub view: SharedView,
     /// The events thread.
     pub watch: Watch,
-    /// What is asked of this one.
+    /// Orders to this thread.
     pub orders: Receiver<Order>,
     /// The other end of that, for what this one waits for.
     pub wake: SyncSender<Order>,
-    /// Who writes the journal, and who writes the other files.
+    /// Writers of the journal and of the other files.
     pub disks: Disks,
-    /// Whether the agent was told to change nothing, before this thread or by it.
+    /// Set while the agent was told to change nothing, before this thread or by it.
     pub pause: Pause,
 }
 
-/// How many decisions in a row are made before orders and the interval have their turn.
+/// Decisions in a row at most, before orders and the interval have their turn.
 const ROUNDS: usize = 8;
-/// A value whose record is not on disk after so long is left alone until it is, and other acts do what they can.
+/// Time after which a value whose record is not on disk is left alone until it is, and other acts do what they can.
 pub(super) const RECORD: Duration = Duration::from_millis(20);
-/// How often other hands on the values are looked for.
+/// Interval at which values are compared with what the agent set.
 const DRIFT_SECONDS: f64 = 1.0;
-/// An act that the kernel refused is not tried again for so long.
+/// Backoff after an act that the kernel refused.
 pub(super) const BACKOFF_SECONDS: f64 = 60.0;
-/// So much that deletions of the last sweep owe is waited for right before the next; with more to pay that comes later.
+/// Longest pacing delay left over from the last sweep that is waited out before a new one. A longer delay postpones
+/// the sweep instead.
 pub(super) const DEBT: Duration = Duration::from_millis(50);
-/// A sweep that failed for another reason than permission is tried again after so long.
+/// Backoff after a sweep that failed for another reason than permission.
 pub(super) const SHORT_BACKOFF_SECONDS: f64 = 0.5;
 /// A dry run says the same thing again no sooner.
 pub(super) const REPEAT_SECONDS: f64 = 60.0;
@@ -108,7 +109,7 @@ pub struct Acting {
     pub(super) keeper: Keeper,
     pub(super) chronicle: Chronicle,
     pub(super) memory: Memory,
-    /// What the running round began with.
+    /// The policy's memory at the beginning of the running round.
     pub(super) memory_before: Memory,
     /// Acts whose record is on its way to the disk.
     pub(super) recording: Recording,
@@ -121,11 +122,11 @@ pub struct Acting {
     pub(super) backoff: BTreeMap<Step, f64>,
     /// Until when the second chances given so far keep others waiting.
     pub(super) chances_due_seconds: f64,
-    /// The same of deletions.
+    /// Time until which the pacing delay of deletions lasts, in seconds since the host came up.
     pub(super) deletions_due_seconds: f64,
     /// The fullest that the table was during the last flush, until it is told.
     pub(super) fullest: Option<Fullest>,
-    /// What a dry run said of late, and when.
+    /// Sentences that a dry run said of late, and when.
     pub(super) said: BTreeMap<String, f64>,
     pub(super) notes: Vec<String>,
     pub(super) reading: Reading,
@@ -153,7 +154,7 @@ impl Acting {
         let (mut keeper, notes) = Keeper::take(places, &boot_id, &netns, &owned, ground.dry_run, disk)?;
         keeper.entrust(ground.disks.records(ground.wake.clone())?);
         for (name, found) in keeper.baseline() {
-            // What timeouts were before an earlier agent shortened them may still be some entry's base.
+            // The value of a timeout before an earlier agent shortened it may still be some entry's base.
             if let (Value::Timeout(timeout), Ok(seconds)) = (name, u32::try_from(found)) {
                 gauge.history().saw_one(timeout, seconds, None);
             }
@@ -225,7 +226,7 @@ impl Acting {
         Ok(acting)
     }
 
-    /// What is said at start: thresholds, ceiling, and what may be done.
+    /// Makes the lines that are logged at start: thresholds, ceiling, and the agent's rights.
     pub fn introduction(&mut self) -> Result<Vec<String>> {
         let snapshot = self.facts()?;
         Ok(super::introduction::lines(
@@ -288,7 +289,7 @@ impl Acting {
     /// false at the end.
     fn obey_all(&mut self, first: Option<Order>) -> bool {
         let orders: Vec<Order> = first.into_iter().chain(self.ground.orders.try_iter()).collect();
-        // What is only asked changes nothing.
+        // A question changes nothing.
         if orders.iter().any(|order| !matches!(order, Order::Known(..))) {
             self.rest.ends();
         }
@@ -304,7 +305,7 @@ impl Acting {
         let before = (self.memory.level, self.memory.overprotected);
         self.end_pause(snapshot.now_seconds);
         let paused = self.paused(snapshot.now_seconds);
-        // What a dry run decides is not done either.
+        // The decisions of a dry run are not carried out either.
         let memory = match paused || self.hand.dry() {
             true => memory.without_acts_since(&self.memory),
             false => memory,

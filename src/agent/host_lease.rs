@@ -1,4 +1,5 @@
-//! Who writes what is one for all namespaces, max and buckets: one process of the host, and in it one pipeline at a time.
+//! The lease on the values that are one for all namespaces, max and buckets: one process of the host has it, and in
+//! it one pipeline at a time.
 //!
 //! flock(2) conflicts within a process as between two: the process takes the lock once, and its pipelines pass it on.
 
@@ -9,19 +10,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::lease::{Lease, take};
 
-/// What this process knows of one lock.
+/// State of one lock in this process.
 #[derive(Default)]
 struct Claim {
     lease: Option<Lease>,
     /// Pipelines that might want it. With the last of them the lock goes.
     members: usize,
     holder: Option<u64>,
-    /// Who is pressed and waits for the holder to be calm.
+    /// Pipeline that is pressed and waits for the holder to be calm.
     asks: Option<u64>,
     /// Another process had it: tried again then.
     not_before_seconds: Option<f64>,
     told: bool,
-    /// Who that process is, in words.
+    /// The process that has it, in words.
     owner: Option<String>,
     /// The pipelines' namespaces.
     names: BTreeMap<u64, String>,
@@ -55,7 +56,7 @@ impl HostLease {
         lease
     }
 
-    /// Who has it instead, and what would give it to this one, in words.
+    /// The process that has it instead, and what would give it to this one, in words.
     pub fn owner(&self) -> Option<String> {
         let claims = claims();
         let claim = claims.get(&self.lock_path())?;
@@ -74,7 +75,7 @@ impl HostLease {
         }
     }
 
-    /// Where what was found before the first holder came lies, for the next.
+    /// Directory of the values as the first holder found them, for the next holder.
     pub fn baseline_dir(&self) -> PathBuf {
         self.directory.join("host")
     }
@@ -130,7 +131,7 @@ impl Claim {
     fn pass_to(&mut self, id: u64) {
         self.holder = Some(id);
         if let (Some(lease), Some(name)) = (&mut self.lease, self.names.get(&id)) {
-            // What it says is for others to read: without it they are told less.
+            // The file's text is for other processes to read: without it they are told less.
             let _ = lease.tell(name);
         }
     }

@@ -1,4 +1,4 @@
-//! What the agent says of itself at start.
+//! Sentences that the agent logs of itself at start.
 
 use crate::model::{Settings, Snapshot};
 use crate::policy;

@@ -1,4 +1,4 @@
-//! What the agent knows of single entries, for commands that look at the table themselves.
+//! Tells commands that look at the table themselves what the agent knows of single entries.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;

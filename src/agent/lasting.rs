@@ -1,4 +1,4 @@
-//! What the next agent has to know of what this one saw.
+//! Saves what the next agent has to know of the timeouts that this one saw.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ impl Acting {
         }
     }
 
-    /// The same at the end, with when the timeouts were looked at last.
+    /// Saves them at the end, with the time of the last look.
     pub(super) fn save_last_look(&mut self) {
         let last_look_seconds = self.gauge.history().last_look_seconds();
         let seen = self.gauge.seen(&self.boot_id);

@@ -73,7 +73,7 @@ fn sweep(directory: &Path) {
     }
 }
 
-/// Who holds a lock, by what its file says.
+/// The process that holds a lock, by the text of its file.
 fn owner(text: &str) -> String {
     let (pid, whose) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     match (pid, whose.trim()) {
@@ -113,7 +113,7 @@ pub(super) fn take(path: &Path, whose: &str) -> Result<std::result::Result<Lease
     }
 }
 
-/// Where locks live: `/run/ctctl`, or where this user can write, beside its socket.
+/// Directory of the locks: `/run/ctctl`, or where this user can write, beside its socket.
 ///
 /// # Errors
 /// Exit 3 where there is no such place.

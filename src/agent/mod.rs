@@ -53,20 +53,20 @@ use site::{Change, Site, Trouble};
 /// A start that takes longer is said to.
 const LATE: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// How `ctctl agent` was called.
+/// Options of `ctctl agent`.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `--netns`.
+    /// Namespace of `--netns`, over that of the configuration.
     pub netns: Option<String>,
-    /// `--socket`.
+    /// Path of `--socket`, over that of the configuration.
     pub socket: Option<PathBuf>,
     /// The file that the settings are from, to be read again on reload.
     pub config: Option<PathBuf>,
-    /// `--dry-run`.
+    /// True with `--dry-run`: nothing is changed.
     pub dry_run: bool,
-    /// The settings.
+    /// Settings of the configuration.
     pub settings: Settings,
-    /// How a command in a second terminal is typed that asks this agent; `None` where nobody sits at a first one.
+    /// The command line that asks this agent in a second terminal; `None` where nobody sits at a first one.
     pub client: Option<String>,
 }
 
@@ -163,7 +163,7 @@ pub fn keep_files() -> Result<()> {
     journal::serve(std::io::stdin().lock(), std::io::stdout().lock()).map_err(failed)
 }
 
-/// Why the agent ends.
+/// Reason for which the agent ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
     /// For good: values go back.
@@ -314,7 +314,7 @@ impl Door {
             let netns = if several { format!(" --netns {key}") } else { String::new() };
             tracing::info!(netns = %key, "in a second terminal: {client}{netns} status (or: top, plan, history)");
         }
-        // Who is connected to the one before, of another name, is answered no more: its sender goes.
+        // A client that is connected to the socket of another name is answered no more: its sender goes.
         self.opened = Some(Opened { path, stop, served, _guard: guard });
         Ok(())
     }

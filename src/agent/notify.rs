@@ -1,4 +1,4 @@
-//! What a service manager is told (sd_notify(3)): ready, reloading, stopping, and a line for `systemctl status`.
+//! Tells a service manager (sd_notify(3)): ready, reloading, stopping, and a line for `systemctl status`.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Where the service manager listens; nobody, where none started this process.
+/// Socket of the service manager; `None` where none started this process.
 pub struct Manager(Option<(UnixDatagram, SocketAddr)>);
 
 impl Manager {

@@ -1,4 +1,4 @@
-//! What the hand is asked for, and its end.
+//! Carries out orders to the actor, and its end.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
@@ -44,7 +44,7 @@ impl Acting {
             Order::Revert(force, by, reply) => self.revert(force, &by, reply),
             Order::Known(_, reply) if reply.is_closed() => {}
             Order::Known(entries, reply) => self.answer_known(&entries, reply),
-            // Who has gone does not want the table scanned.
+            // A client that has gone does not want the table scanned.
             Order::Plan(reply) if reply.is_closed() => {}
             Order::Plan(reply) => self.answer_plan(reply),
             Order::Snapshot(reply) if reply.is_closed() => {}
@@ -58,8 +58,8 @@ impl Acting {
         true
     }
 
-    /// Who asks while a dump of seconds runs has gone before it is his turn, or was answered by it: the table is not
-    /// scanned once for each.
+    /// A client that asks while a dump of seconds runs has gone before it is its turn, or was answered by that dump:
+    /// the table is not scanned once for each.
     fn look_for(&mut self, asking: &oneshot::Sender<()>) {
         let last = self.sweeper.last.as_ref();
         if asking.is_closed() || last.is_some_and(|scan| still_told(scan, clock::boottime_seconds())) {
@@ -153,13 +153,13 @@ impl Acting {
         Ok((snapshot, plan))
     }
 
-    /// What a scan weighs sources with: the events thread knows which of them are new.
+    /// Makes the means by which a scan weighs sources: the events thread knows which of them are new.
     pub(super) fn weighing(&self, now_seconds: f64) -> Weighing {
         const PATIENCE: Duration = Duration::from_secs(1);
         let since = (now_seconds - self.settings.pressure.calm_seconds).max(0.0);
         let (reply, young) = sync_channel(1);
         self.ground.watch.send(Command::Young { since_seconds: since as u32, reply });
-        // Who is not known to be young is as good as old.
+        // A source that is not known to be young is as good as old.
         Weighing::new(&self.settings.flush, young.recv_timeout(PATIENCE).unwrap_or_default())
             .suspending(self.memory.suspended.clone())
     }
@@ -199,7 +199,7 @@ impl Acting {
             tracing::info!(netns = %self.netns.key(), "stopped; values stay as they are ({why})");
             return;
         }
-        // What another namespace of this agent left a moment ago is this one's to put back.
+        // Values that another namespace of this agent left a moment ago are this one's to put back.
         if let Ok(snapshot) = self.facts() {
             let now = owned_values(&self.gauge, &snapshot, snapshot.owns_host_values);
             self.heed(&now, snapshot.now_seconds);
@@ -217,7 +217,7 @@ impl Acting {
 }
 
 impl Acting {
-    /// What is not on disk by now stays as it is there: the next start holds it against what the kernel has.
+    /// A file that is not on disk by now stays as it is there: the next start holds it against the kernel's values.
     fn end_records(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(1);
         if let Err(why) = self.keeper.finish(PATIENCE) {

@@ -1,4 +1,4 @@
-//! What this pipeline may write.
+//! The values that this pipeline may write.
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::Paused;
 
-/// What was told last.
+/// The last order to pause or to act again.
 #[derive(Clone, Debug, Default)]
 pub struct Pause(Arc<Mutex<Option<Paused>>>);
 

@@ -25,7 +25,7 @@ use crate::survey;
 
 /// One namespace under watch.
 pub struct Pipeline {
-    /// Where.
+    /// Network namespace of the pipeline.
     pub netns: Netns,
     /// Its control socket.
     pub socket: PathBuf,
@@ -133,7 +133,7 @@ impl Pipeline {
         })
     }
 
-    /// What answers its control socket.
+    /// Makes the part that answers its control socket.
     pub fn answers(&self, trouble: &Trouble) -> Answers {
         Answers {
             trouble: trouble.clone(),
@@ -148,12 +148,12 @@ impl Pipeline {
         }
     }
 
-    /// Whether the namespace was deleted by name, which gives a subscriber no error.
+    /// True if the namespace was deleted by name, which gives a subscriber no error.
     pub fn gone(&self) -> bool {
         !self.namespace.still_there()
     }
 
-    /// Why there is nothing to watch any more, if so.
+    /// The error for which there is nothing to watch any more, if there is one.
     pub fn ended(&self) -> Option<Error> {
         if self.gone() {
             let why = format!("{} is gone; there is nothing to watch any more", self.netns.key());

@@ -1,4 +1,4 @@
-//! What the hand tells of its reading the kernel: when that fails, and when a value is the module's default again.
+//! Logs that the actor cannot read the kernel, and sets a value again that went back to the module's default.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,7 +13,7 @@ use crate::model::{EventsSetting, Snapshot, Value};
 /// `nf_conntrack_events` is not set again more often.
 const EVENTS_AGAIN_SECONDS: f64 = 60.0;
 
-/// What was told of late.
+/// Troubles that were logged of late.
 #[derive(Debug)]
 pub(super) struct Reading {
     unreadable: Seldom,
@@ -58,7 +58,7 @@ impl Acting {
         }
     }
 
-    /// What is looked at once a second beside the table.
+    /// Looks once a second at what is beside the table.
     pub(super) fn look_beside(&mut self, values: &BTreeMap<Value, u64>, now_seconds: f64) {
         self.set_events_again(values, now_seconds);
         self.look_for_event_masks(now_seconds);

@@ -15,12 +15,12 @@ use crate::model::{Act, Action, Draft, EventsSetting, Level, Plan, RecordEvent, 
 use crate::policy;
 use crate::recovery::Readiness;
 
-/// How long the start waits for the disk before it goes on without the values that are set at start.
+/// Longest wait of the start for the disk, before it goes on without the values that are set at start.
 const START: Duration = Duration::from_secs(1);
 /// An act that waits for its record for longer than this is journalled as deferred.
 const SILENT: Duration = Duration::from_secs(1);
 
-/// Who writes the files: the journal has its own, so that neither waits for the other.
+/// Writers of the files: the journal has its own, so that neither waits for the other.
 #[derive(Clone)]
 pub struct Disks {
     /// For the journal.
@@ -41,7 +41,7 @@ impl Disks {
         Disks { journal: disk(), records: disk() }
     }
 
-    /// What keeps the files of one namespace.
+    /// Makes the writer of one namespace's files.
     pub(super) fn records(&self, wake: SyncSender<Order>) -> Result<Records> {
         // A queue that is full wakes as well.
         let records = Records::start(self.records.clone(), move || drop(wake.try_send(Order::Wake)));
@@ -83,7 +83,7 @@ struct Intent {
 }
 
 impl Acting {
-    /// What is set at start, once its record is on disk.
+    /// Sets the values of the start, once their record is on disk.
     pub(super) fn begin(&mut self, snapshot: &Snapshot) {
         self.set_marks(snapshot);
         self.recording.events = self.settings.agent.events == EventsSetting::On;
@@ -240,7 +240,7 @@ impl Acting {
         }
     }
 
-    /// Where no record gets to the disk, max is as good as not this agent's: the policy decides what else there is.
+    /// Tells the policy to leave max alone while no record gets to the disk.
     pub(super) fn allow_for_records(&self, snapshot: &mut Snapshot) {
         if snapshot.owns_host_values && self.keeper.hangs_back(RECORD) {
             snapshot.owns_host_values = false;
@@ -278,7 +278,7 @@ impl Acting {
         acted
     }
 
-    /// What waits for the disk, for `status`.
+    /// Sentence on the values that wait for the disk, for `status`.
     pub(super) fn waits_for_disk(&self) -> Option<String> {
         let trouble = self.keeper.trouble()?;
         let names: Vec<&str> = self.recording.intents.keys().map(|value| value.name()).collect();

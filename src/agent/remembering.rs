@@ -1,4 +1,4 @@
-//! What becomes of deletions, for those who count and those who listen for regret.
+//! Tells the counts, and the watch for regret, of each deletion.
 
 use std::sync::Arc;
 

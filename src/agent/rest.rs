@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::shared::Numbers;
 
-/// What the last round was about.
+/// Subject of the last round.
 #[derive(Debug, Default)]
 pub struct Rest(Option<Seen>);
 

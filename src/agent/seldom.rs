@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// When the next one is due.
+/// Time at which the next one is due.
 #[derive(Debug, Default)]
 pub struct Seldom {
     due: Option<Instant>,

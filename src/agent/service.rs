@@ -25,26 +25,26 @@ use crate::model::{
 };
 use crate::policy;
 
-/// What a scan saw is told for so long at least, and for a hundred times as long as it took: whoever asks all the time
-/// costs 1 % of a core.
+/// Time for which the result of a scan is told again at least, and a hundred times the time that it took at most: a
+/// client that asks all the time costs 1 % of a core.
 const SCAN_SECONDS: f64 = 30.0;
 /// A copy of the hand's facts that is older is brought up to date with what the events thread counts.
 const STALE_SECONDS: f64 = 0.3;
-/// How long `history` waits for the disk.
+/// Longest wait of `history` for the disk.
 const DISK: Duration = Duration::from_secs(2);
-/// How long `status` waits for a scan: a million entries take half of it.
+/// Longest wait of `status` for a scan: a million entries take half of it.
 const LOOK: Duration = Duration::from_millis(2500);
 
 /// One namespace's answers.
 #[derive(Clone)]
 pub struct Answers {
-    /// Where.
+    /// Network namespace that is asked about.
     pub netns: Netns,
-    /// RFC 3339.
+    /// Start of the agent, RFC 3339.
     pub started_at: String,
     /// Read again at `reload`.
     pub config: Option<PathBuf>,
-    /// For `history`.
+    /// State directory, of which `history` reads the journal.
     pub state_dir: PathBuf,
     /// Of the events thread.
     pub numbers: Arc<Numbers>,
@@ -52,7 +52,7 @@ pub struct Answers {
     pub view: SharedView,
     /// The events thread.
     pub watch: Watch,
-    /// The hand.
+    /// Sender of orders to the actor.
     pub hand: SyncSender<Order>,
     /// Of the metrics endpoint and of other namespaces.
     pub trouble: Trouble,
@@ -85,7 +85,7 @@ impl Service for Answers {
     }
 }
 
-/// What it saw need not be looked at again for a question.
+/// True if a scan is young enough to answer a question.
 pub(super) fn still_told(scan: &Scan, now_seconds: f64) -> bool {
     now_seconds - scan.at_seconds <= SCAN_SECONDS.max(100.0 * scan.duration_seconds)
 }
@@ -100,7 +100,7 @@ impl Answers {
             Ok((settings, _)) => self.order(|reply| Order::Reload(Box::new(settings), by, reply)).await,
             Err(error) => {
                 let error = Error { why: format!("{}; the running one stays", error.why), ..error };
-                // Where the hand is too busy to keep it, whoever asked is told all the same.
+                // The actor may be too busy to record it; the client is told all the same.
                 let _ = self.hand.try_send(Order::ReloadRefused(error.to_string(), by));
                 Err(Refusal::from(error))
             }
@@ -137,7 +137,7 @@ impl Answers {
         self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether the counts can be relied on right now.
+    /// True if the counts can be relied on right now.
     async fn synced(&self) -> bool {
         let (reply, receive) = oneshot::channel();
         self.watch.send(Command::Synced { reply }) && receive.await.unwrap_or(false)
@@ -161,7 +161,7 @@ impl Answers {
         if old(&view) {
             view.snapshot.scan = None;
         }
-        // What was seen before says nothing of a table that is not there any more.
+        // Figures of before say nothing of a table that is not there any more.
         if let Some(why) = self.numbers.unreadable.get() {
             return Err(Refusal::failed(format!("the table cannot be read: {why}")));
         }
@@ -209,7 +209,7 @@ impl Answers {
         status
     }
 
-    /// What the metrics tell, but for a namespace whose agent is only starting.
+    /// Figures of the metrics; `None` for a namespace whose agent is only starting.
     pub async fn reading(&self, steady: &Mutex<Steady>) -> Option<Reading> {
         let view = self.view()?;
         let sources = self.steady(view.settings.metrics.top_sources, steady).await;
@@ -300,8 +300,8 @@ impl Answers {
         };
         let directory = self.state_dir.clone();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        // What is in memory is whole enough where the disk is not to be relied on: a thread that waits for a dead one
-        // would keep the process from ending.
+        // The records in memory are whole enough where the disk is not to be relied on: a thread that waits for a
+        // dead one would keep the process from ending.
         let remembered = |view: &View| {
             let all = view.records.tail(usize::MAX);
             let after = |record: &JournalRecord| {

@@ -1,4 +1,5 @@
-//! What the agent's threads share: numbers, copies for queries, and the bounded ways in which they wake each other.
+//! State that the agent's threads share: numbers, copies for queries, and the bounded ways in which they wake each
+//! other.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io::{Read, Write};
@@ -42,19 +43,19 @@ pub struct Numbers {
     pub overruns: AtomicU64,
     pub forged: AtomicU64,
     pub synced: AtomicBool,
-    /// Why the counts are in doubt, where that is more than a dump that is due.
+    /// Reason for which the counts are in doubt, where that is more than a dump that is due.
     pub doubt: Said,
     /// Rules keep the kernel from telling of some births or ends (`ct event set`).
     pub masked: AtomicBool,
-    /// Why ctnetlink gave the hand no answer.
+    /// Reason for which ctnetlink gave the actor no answer.
     pub unanswered: Said,
-    /// Why the hand cannot read how full the table is.
+    /// Reason for which the actor cannot read how full the table is.
     pub unreadable: Said,
     /// Events that wait to be counted.
     pub queue: Mutex<Queue>,
     /// Entries are there that another program made or changed, or may have: which, the agent alone knows.
     pub others_write: AtomicBool,
-    /// When another program was heard to write last, in whole seconds of the boottime clock.
+    /// Time at which another program was heard to write last, in whole seconds of the boottime clock.
     pub others_wrote_seconds: AtomicU64,
     /// A sweep under way is to end: somebody wants a stop or a pause.
     pub halt: AtomicBool,
@@ -93,7 +94,7 @@ impl Numbers {
     }
 }
 
-/// What the hand last saw and decided, copied for queries.
+/// Facts that the actor last saw and its decision, copied for queries.
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub struct View {
@@ -117,18 +118,18 @@ pub struct View {
 /// The last view, if there is one yet.
 pub type SharedView = Arc<Mutex<Option<Arc<View>>>>;
 
-/// Where an answer goes.
+/// Sender of the answer to one order.
 pub type Reply1 = oneshot::Sender<Result<Reply, Refusal>>;
 
-/// What the hand is asked to do.
+/// Orders to the actor.
 pub enum Order {
     /// A watermark was crossed.
     Wake,
     /// Dump the table for the counts.
     Census,
-    /// Act no more, for so long or for good.
+    /// Act no more, for these seconds or until resumed.
     Pause(Option<f64>, Asker, Reply1),
-    /// Act again.
+    /// Act again after a pause.
     Resume(Asker, Reply1),
     /// Other settings hold from now on.
     Reload(Box<Settings>, Asker, Reply1),
@@ -140,13 +141,13 @@ pub enum Order {
     Revert(bool, Asker, Reply1),
     /// Scan and publish, change nothing.
     Look(oneshot::Sender<()>),
-    /// What is known of single entries; without any, what holds for all.
+    /// Tell what is known of single entries; without any, what holds for all.
     Known(Vec<EntryId>, Reply1),
-    /// What would be done now.
+    /// Tell what would be done now.
     Plan(Reply1),
-    /// What that is made of.
+    /// Tell the facts that a plan is made of.
     Snapshot(Reply1),
-    /// The end.
+    /// Put values back, and end.
     Stop(End),
 }
 
@@ -160,7 +161,7 @@ pub struct Top {
     pub synced: bool,
 }
 
-/// Who a source's entries are, as the events thread knows them.
+/// Entries of a source, as the events thread knows them.
 #[derive(Debug)]
 pub enum Remembered {
     /// It does not remember entries.
@@ -174,57 +175,57 @@ pub enum Remembered {
 }
 
 impl Remembered {
-    /// So many are told of at most: the stream waits for no longer than some milliseconds.
+    /// Entries that are told of at most: the stream waits for no longer than some milliseconds.
     pub const MOST: usize = 1 << 16;
 }
 
-/// What the events thread is asked to do.
+/// Commands to the events thread.
 pub enum Command {
     /// A dump has ended.
     Adopt {
-        /// What it saw.
+        /// Counts of the dump.
         ledger: Box<Ledger>,
-        /// How long it took.
+        /// Time that the dump took.
         duration: Duration,
     },
     /// A dump came to nothing.
     Abandon {
-        /// How long it took.
+        /// Time that the dump took.
         duration: Duration,
     },
     /// The hand deleted these.
     Deleted(Vec<Entry>),
     /// The `limit` largest sources.
     Top {
-        /// 0: all.
+        /// Number of sources; 0 is all.
         limit: usize,
         /// By what they are the largest.
         rank: SortBy,
-        /// Where they go.
+        /// Receiver of the sources.
         reply: oneshot::Sender<Top>,
     },
     /// The sources that were not there before.
     Young {
         /// Before this, on the boot clock.
         since_seconds: u32,
-        /// Where they go.
+        /// Receiver of the sources.
         reply: SyncSender<HashSet<SourceKey>>,
     },
     /// The entries of a source.
     Entries {
-        /// Its address.
+        /// Address of the source.
         source: IpAddr,
         /// In this zone alone.
         zone: Option<u16>,
-        /// Where they go.
+        /// Receiver of the entries.
         reply: oneshot::Sender<Remembered>,
     },
-    /// Whether the counts can be relied on right now.
+    /// Tell whether the counts can be relied on right now.
     Synced {
-        /// Where that goes.
+        /// Receiver of the answer.
         reply: oneshot::Sender<bool>,
     },
-    /// The end.
+    /// End the thread.
     Stop,
 }
 
@@ -293,7 +294,7 @@ impl Drop for WatchEnd {
 }
 
 impl WatchEnd {
-    /// What was sent since the last call.
+    /// Takes what was sent since the last call.
     pub fn take(&mut self) -> VecDeque<Command> {
         let mut bytes = [0; 64];
         while matches!(self.woken.read(&mut bytes), Ok(n) if n > 0) {}

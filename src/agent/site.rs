@@ -23,19 +23,19 @@ use crate::kernel::clock;
 use crate::kernel::netns::{self, Namespace};
 use crate::model::Settings;
 
-/// How often it is looked whether a namespace is there. Neither its making nor its end by name makes an event for a
-/// subscriber of the table.
+/// Interval at which it is looked whether a namespace is there. Neither its making nor its end by name makes an event
+/// for a subscriber of the table.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long after a start that failed the next one is tried.
+/// Delay after a start that failed, before the next one is tried.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// For so long a start that is not over is waited for at the end.
+/// Longest wait at the end for a start that is not over.
 const STARTING: Duration = Duration::from_secs(2);
 
-/// What keeps the agent from a part of its work, by topic; `status` says it.
+/// Troubles that keep the agent from a part of its work, by topic; `status` says them.
 pub type Trouble = Arc<Mutex<BTreeMap<String, String>>>;
 
-/// What the service thread is told of a namespace.
+/// Change of a namespace that the service thread is told of.
 #[derive(Debug)]
 pub enum Change {
     /// It is watched from now on.
@@ -59,7 +59,7 @@ enum State {
     },
 }
 
-/// What there is to say of a namespace right now.
+/// State of a namespace right now.
 #[derive(Clone)]
 pub struct View(Arc<Mutex<State>>);
 
@@ -118,7 +118,7 @@ fn missing(why: String) -> Answer {
 pub struct Site {
     /// For those who ask.
     pub view: View,
-    /// Where its socket is expected while it is missing, if its name tells.
+    /// Path at which its socket is expected while it is missing, if its name tells.
     pub expected_socket: Option<PathBuf>,
     orders: Sender<End>,
     thread: JoinHandle<()>,
@@ -196,11 +196,11 @@ struct Keeper {
     orders: Receiver<End>,
     /// Since when it is not watched, and why.
     without: Option<(String, Why)>,
-    /// What its pipelines were told.
+    /// Pause that its pipelines were told of.
     pause: Pause,
 }
 
-/// Why there is nothing to ask, in what is said of it.
+/// Reason for which there is nothing to ask, in the words that clients get.
 #[derive(Clone, PartialEq, Eq)]
 enum Why {
     /// It is not there: said once, whatever the words of later looks.
@@ -209,7 +209,7 @@ enum Why {
     Failed(String),
 }
 
-/// Why there is no pipeline.
+/// Reason for which there is no pipeline.
 enum Without {
     /// The namespace is not there.
     Missing(Error),
@@ -243,7 +243,7 @@ impl Keeper {
                                     AGAIN
                                 }
                             };
-                            // What it changed goes back: other namespaces may go on with the host's values.
+                            // Its values go back: other namespaces may go on with the host's values.
                             pipeline.stop(End::Stop);
                             wait
                         }

@@ -26,13 +26,13 @@ const KEEP_PLACE: Duration = Duration::from_secs(10);
 /// Counts a dump by source while it is swept.
 pub struct CensusTaker {
     identify: Identify,
-    /// What was counted.
+    /// Counts of the dump.
     pub ledger: Ledger,
 }
 
 impl CensusTaker {
-    /// Nothing counted yet, of about so many entries; `remember`: each of them is to be known by what the kernel finds it
-    /// by.
+    /// Makes an empty count with room for `entries`; `remember`: each of them is to be known by what the kernel finds
+    /// it by.
     pub fn new(identify: Identify, entries: u64, remember: bool) -> Self {
         let ledger = Ledger::with_room(usize::try_from(entries).unwrap_or(0));
         let ledger = if remember { ledger.remembering(identify.clone()) } else { ledger };
@@ -47,20 +47,20 @@ impl CensusTaker {
     }
 }
 
-/// What sweeps need and leave behind.
+/// State that sweeps need and leave behind.
 pub struct Sweeper {
     protection: Protection,
     identify: Identify,
     sightings: SharedSightings,
     numbers: Arc<Numbers>,
     observations: Observations,
-    /// Who may go, as far as the last scan saw and nobody asked for it since.
+    /// Entries that may go, as far as the last scan saw and that were not asked for since.
     candidates: Candidates,
     /// Entries that spoke in their grace, of which listeners are to be told.
     pub(super) untold: Untold,
-    /// Where the last flush left the table.
+    /// Place at which the last flush left the table.
     left: Option<Walk>,
-    /// What the next sweep weighs.
+    /// Means by which the next sweep weighs sources, if it is to.
     pub weighing: Option<Weighing>,
     /// The last scan; after a flush that stopped early, corrected by what went.
     pub last: Option<Scan>,
@@ -102,7 +102,7 @@ impl Sweeper {
         self.left.take_if(|walk| walk.age() > KEEP_PLACE);
     }
 
-    /// What earlier scans saw.
+    /// Observations of earlier scans.
     pub fn observations(&self) -> &Observations {
         &self.observations
     }
@@ -169,7 +169,7 @@ impl Sweeper {
         let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
         let Eye { sieve, gauge, seen, .. } = eye;
         let after = gauge.count()?;
-        // What came and went meanwhile may be missing or seen; more than that is a dump in doubt.
+        // Entries that came and went meanwhile may be missing or seen; a larger difference is a dump in doubt.
         let slack = 1000 + before.max(after) / 20 + before.abs_diff(after);
         let expected = before.max(after).saturating_add(swept.deleted.gone());
         let near = seen <= expected + slack && (!swept.whole || seen + slack >= before.min(after));
@@ -177,7 +177,7 @@ impl Sweeper {
         let scan =
             sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), swept.whole, trusted);
         let dry = hand.dry();
-        // What a dry run would have taken is still there, and was not counted.
+        // Entries that a dry run would have taken are still there, and were not counted.
         if dry && !flushes.is_empty() {
             return Ok(swept);
         }
@@ -188,7 +188,7 @@ impl Sweeper {
         for (flush, n) in flushes.iter().zip(&swept.freed) {
             match flush.grace_seconds {
                 Some(_) => last.given_grace(flush.class, *n),
-                // What went was not counted by a scan of the whole table.
+                // Entries that went were not counted by a scan of the whole table.
                 None if swept.whole => {}
                 None if flush.lifts_protection => last.freed_of_protected(flush.class, *n),
                 None => last.freed(flush.class, *n),
@@ -198,21 +198,21 @@ impl Sweeper {
     }
 }
 
-/// Whether who is known may be asked for, before the table is walked. To ask for an entry takes twice what it takes to
-/// meet it in a dump, and waits for whoever else asks or writes (`nfnl_lock`): only where few of many are wanted it is
-/// the shorter way. Acts other than flushes by class weigh the whole table.
+/// True if known candidates may be asked for before the table is walked. To ask for an entry takes twice what it
+/// takes to meet it in a dump, and waits for whoever else asks or writes (`nfnl_lock`): only where few of many are
+/// wanted it is the shorter way. Acts other than flushes by class weigh the whole table.
 fn may_ask(flushes: &[&Flush]) -> bool {
     let by_class =
         |flush: &&Flush| flush.share.is_none() && flush.grace_seconds.is_none() && !flush.lifts_protection;
     !flushes.is_empty() && flushes.iter().all(by_class)
 }
 
-/// Whether so many candidates are asked for one by one, which takes twice as long for each as to meet it in a dump: they are
-/// few of the `entries`, or the table is walked for those of other namespaces. A dump goes through all buckets of the host
-/// (400 entries took 1.8 s beside a million, and were old when they came).
+/// True if `candidates` are asked for one by one, which takes twice as long for each as to meet it in a dump: they
+/// are few of the `entries`, or the table is walked for those of other namespaces. A dump goes through all buckets of
+/// the host (400 entries took 1.8 s beside a million, and were old when they came).
 fn shorter_to_ask(candidates: u64, entries: u64, walk_seconds: f64) -> bool {
     const SECONDS_PER_ENTRY: f64 = 1.2e-6;
-    // What a walk takes beyond its own entries may be a machine that is busy.
+    // A walk that takes up to this multiple of its own entries' time may be that of a busy machine.
     const FOR_OTHERS: f64 = 10.0;
     let few = candidates <= entries / 3;
     let walk_is_for_others = walk_seconds >= FOR_OTHERS * SECONDS_PER_ENTRY * entries.max(candidates) as f64;

@@ -1,4 +1,4 @@
-//! What the hand lets other threads know.
+//! Figures that the actor lets other threads know.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};

@@ -1,5 +1,5 @@
-//! What turns to and fro: told a few times, then counted. A level that flaps four times a second would fill the journal,
-//! which is bounded, and push out what the agent did.
+//! Bounds the records of a state that turns to and fro: told a few times, then counted. A level that flaps four times
+//! a second would fill the journal, which is bounded, and push out what the agent did.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use crate::model::Draft;
 
 /// Turns that are told one by one in each period.
 const TOLD: u32 = 6;
-/// After so long, as many are told one by one again.
+/// Period after which as many turns are told one by one again.
 const PERIOD_SECONDS: f64 = 600.0;
-/// Turns that were left out are told together once there was none for so long; twice as long after each time that this
-/// was done in the same period, so that a slow flapping has a bound too.
+/// Quiet time after which turns that were left out are told together; it doubles after each time that this was done
+/// in one period, so that a slow flapping has a bound too.
 const QUIET_SECONDS: f64 = 10.0;
 
 /// One thing that turns: the level, or the share of the table that configuration protects.
 #[derive(Debug)]
 pub(super) struct Turns {
-    /// What turns, as the subject of a sentence.
+    /// The state that turns, as the subject of a sentence.
     subject: &'static str,
     begun_seconds: f64,
     told: u32,
@@ -30,9 +30,9 @@ pub(super) struct Turns {
 struct LeftOut {
     since_seconds: f64,
     last_seconds: f64,
-    /// How often it turned to what.
+    /// Turns to each state.
     to: BTreeMap<&'static str, u64>,
-    /// What it turned to last.
+    /// The state that it turned to last.
     in_the_end: &'static str,
     last: Draft,
     /// Of usage, percent.

@@ -41,7 +41,7 @@ impl Untold {
         told
     }
 
-    /// When the next may be told of; for ever where there is none.
+    /// Wait until the next entry may be told of; endless where there is none.
     fn wait(&self, now: Instant) -> Duration {
         match (self.entries.is_empty(), self.due) {
             (true, _) => Duration::MAX,

@@ -25,18 +25,18 @@ use crate::state::{Audit, Backlog, Finding, Identify, Look, RegretMeter, Sightin
 
 /// System calls in a row before commands and ticks have their turn.
 const BATCHES: usize = 32;
-/// For so long events gather where they come thick: two of them within twice as long. At 50,000 flows a
-/// second an event costs 2.19 us of CPU so, 2.27 us with 1 ms.
+/// Time for which events gather where they come thick: two of them within twice that time. At 50,000 flows a second
+/// an event costs 2.19 us of CPU with it, 2.27 us with 1 ms.
 const GATHER: Duration = Duration::from_millis(4);
-/// The same where the table is about to cross a mark: the hand is to know of that sooner. At 0.75 of the most that a
-/// machine makes, of 60 runs each, some were refused in 13 so, in 20 without.
+/// Time for which events gather where the table is about to cross a mark: the actor is to know of that sooner. At
+/// 0.75 of the most that a machine makes, of 60 runs each, some entries were refused in 13 with it, in 20 without.
 const GATHER_NEAR_A_MARK: Duration = Duration::from_millis(1);
-/// The audit looks so often, whatever the agent's interval.
+/// Interval of the audit, whatever the agent's interval.
 const TICK: Duration = Duration::from_millis(250);
 
-/// What the thread is made of.
+/// Parts that the events thread is made of.
 pub struct Ground {
-    /// Where.
+    /// Network namespace whose events it hears.
     pub namespace: Namespace,
     /// Shared with the hand, so that both name entries alike.
     pub identify: Identify,
@@ -44,15 +44,15 @@ pub struct Ground {
     pub sightings: SharedSightings,
     /// Shared with the hand.
     pub regret: Arc<RegretMeter>,
-    /// Published.
+    /// Figures that this thread publishes.
     pub numbers: Arc<Numbers>,
-    /// Commands.
+    /// Commands to this thread.
     pub commands: WatchEnd,
-    /// The hand.
+    /// Sender of orders to the actor.
     pub hand: SyncSender<Order>,
     /// This namespace's part of the host's memory, for the room that events may take of it; 0: not known.
     pub memory_bytes: u64,
-    /// Whether each entry is to be known by what the kernel finds it by.
+    /// Each entry is to be known by what the kernel finds it by.
     pub remember_entries: bool,
 }
 
@@ -85,7 +85,7 @@ pub struct Watcher {
     lost_at_tick: u64,
     below: [bool; 3],
     behind: bool,
-    /// When there last was an event, and whether there was another shortly before.
+    /// Time of the last event, and whether there was another shortly before.
     heard: Instant,
     thick: bool,
     /// Entries at the last look at the marks, and whether as many more as since the one before would cross one.
@@ -95,7 +95,7 @@ pub struct Watcher {
     census_wanted: bool,
     /// Events of the last whole tick.
     events_in_tick: u64,
-    /// What the sightings are to hear of what is drained, in a room that is kept.
+    /// Facts that the sightings are to hear of the events that are drained, in a room that is kept.
     noted: Vec<Sighting>,
 }
 

@@ -1,5 +1,5 @@
-//! What operators ask of an agent: to pause, to act again, to read its configuration again. Each goes into the journal
-//! and the log with who asked for it.
+//! Orders of operators to an agent: to pause, to act again, to read its configuration again. Each goes into the
+//! journal and the log with the user who gave it.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Acting {
         self.pause.as_ref().is_some_and(|pause| now < pause.until_seconds)
     }
 
-    /// Touches nothing from now on, for so long or until `resume`.
+    /// Changes nothing from now on, for `seconds` or until `resume`.
     pub(super) fn pause(&mut self, seconds: Option<f64>, by: Asker, reply: Reply1) {
         let until_seconds = seconds.map_or(f64::INFINITY, |seconds| clock::boottime_seconds() + seconds);
         let until = seconds.map(clock::rfc3339_in);
@@ -45,7 +45,7 @@ impl Acting {
         );
     }
 
-    /// Acts again.
+    /// Acts again after a pause.
     pub(super) fn resume(&mut self, by: Asker, reply: Reply1) {
         let was = self.pause.take();
         if let Some(pause) = &was {
@@ -77,7 +77,7 @@ impl Acting {
             n => format!("{read}: {n} keys changed"),
         };
         self.settings = Arc::new(settings);
-        // What was owed was so at the old paces.
+        // The pacing delay that is left is of the old paces.
         (self.deletions_due_seconds, self.chances_due_seconds) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
         self.sweeper.configure(&self.settings, self.gauge.look_at_host().clone());
         let each: Vec<String> = changes.iter().map(ToString::to_string).collect();

@@ -27,11 +27,11 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// only the agent's to put back while the kernel still holds what the agent wrote ([`Held::written`]).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Baseline {
-    /// Always 1.
+    /// Version of the format, always 1.
     pub schema: u32,
-    /// /proc/sys/kernel/random/boot_id.
+    /// Boot in which it was taken (/proc/sys/kernel/random/boot_id).
     pub boot_id: String,
-    /// Where.
+    /// Network namespace in which it was taken.
     pub netns: Netns,
     /// RFC 3339, UTC.
     pub taken_at: String,
@@ -39,12 +39,12 @@ pub struct Baseline {
     pub values: BTreeMap<Value, Held>,
 }
 
-/// One value.
+/// A value that the agent changed or may change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Held {
     /// Before the agent changed it.
     pub found: u64,
-    /// What the agent wrote last, recorded before it did: the kernel holds it, or still the value before.
+    /// The value that the agent wrote last, recorded before it did: the kernel holds it, or still the value before.
     pub written: Option<u64>,
     /// That value before: an earlier one of the agent's own, where the agent was killed between record and write.
     #[serde(default)]
@@ -63,7 +63,7 @@ impl Held {
     }
 }
 
-/// What a state directory holds.
+/// Baseline of a state directory, or the reason for which there is none.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Loaded {
     /// The baseline of this boot and namespace.
@@ -72,9 +72,9 @@ pub enum Loaded {
     None,
     /// One of another boot or namespace, or one that does not parse. It is never applied.
     SetAside {
-        /// Where it is now; `baseline.json` itself if it could not be renamed.
+        /// Path of the file now; `baseline.json` itself if it could not be renamed.
         path: PathBuf,
-        /// Why, as a sentence.
+        /// Reason for which it is not taken, as a sentence.
         why: String,
     },
     /// There may be one, and it cannot be read; why. Saving would replace it.
@@ -141,8 +141,8 @@ impl Baseline {
         self.store(dir, true).map_err(|error| not_written(dir, &error))
     }
 
-    /// The same without fsync, for the moment before a value is written: enough against SIGKILL, and after a power
-    /// cut the kernel holds none of the agent's values, so that a torn file would only be set aside.
+    /// Writes the baseline without fsync, for the moment before a value is written: enough against SIGKILL, and after
+    /// a power cut the kernel holds none of the agent's values, so that a torn file would only be set aside.
     ///
     /// # Errors
     /// As [`Baseline::save`].
@@ -158,12 +158,12 @@ impl Baseline {
         fs::remove_file(dir.join(FILE))
     }
 
-    /// Where the baseline of a state directory lies.
+    /// Path of the baseline in a state directory.
     pub fn path(dir: &Path) -> PathBuf {
         dir.join(FILE)
     }
 
-    /// What the file holds, its checksum included.
+    /// Content of the file, its checksum included.
     pub fn text(&self) -> String {
         // A map with text for keys, numbers and text: that is always JSON.
         sealed(self).unwrap_or_default()
@@ -232,7 +232,7 @@ fn set_aside(dir: &Path, label: &str, why: String) -> Loaded {
     }
     aside.push((number, to.clone()));
     for (_, old) in &aside[..aside.len().saturating_sub(KEPT)] {
-        // What cannot be removed is no reason not to start, and is tried again with the next one.
+        // A file that cannot be removed is no reason not to start, and is tried again with the next one.
         let _ = fs::remove_file(old);
     }
     Loaded::SetAside { path: to, why }

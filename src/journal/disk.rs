@@ -1,4 +1,5 @@
-//! What is done to the files of a state directory, as requests: by this process, or by one that it keeps for them.
+//! Requests to read and write the files of a state directory, carried out by this process or by one that it keeps for
+//! them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -34,7 +35,7 @@ pub(super) enum Request {
     Look { path: PathBuf },
 }
 
-/// What changes with every change of a file, whoever makes it.
+/// Facts that change with every change of a file, whoever makes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Stamp {
     device: u64,
@@ -43,7 +44,7 @@ pub(super) struct Stamp {
     changed: (i64, i64),
 }
 
-/// What an agent that starts wants to know of a state directory.
+/// Questions of an agent that starts about a state directory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Question {
     pub dir: PathBuf,
@@ -61,11 +62,11 @@ pub(super) enum Of {
     Trail,
     /// [`read::last`] of the journal.
     Last,
-    /// [`TimeoutsSeen::load`].
+    /// The timeouts that earlier agents saw, as [`TimeoutsSeen::load`].
     Seen,
 }
 
-/// What it holds.
+/// Answer to [`Of`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Found {
     Baseline(Loaded),
@@ -113,14 +114,14 @@ impl SharedDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).ask(request)
     }
 
-    /// Where there is no other process to be had, by this one.
+    /// Asks the other process; this one answers where there is none.
     fn read(&self, dir: &Path, boot_id: &str, inode: u64, of: Of) -> Found {
         let question = Question { dir: dir.to_owned(), boot_id: boot_id.to_owned(), inode, of };
         let mut disk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         disk.read(&question).unwrap_or_else(|_| find(&question))
     }
 
-    /// As [`Baseline::load`].
+    /// Loads the baseline, as [`Baseline::load`].
     pub fn baseline(&self, dir: &Path, boot_id: &str, inode: u64) -> Loaded {
         match self.read(dir, boot_id, inode, Of::Baseline) {
             Found::Baseline(loaded) => loaded,
@@ -128,7 +129,7 @@ impl SharedDisk {
         }
     }
 
-    /// As [`trail`].
+    /// Follows the journal's acts, as [`trail`].
     pub fn trail(&self, dir: &Path, boot_id: &str, inode: u64) -> BTreeMap<Value, Held> {
         match self.read(dir, boot_id, inode, Of::Trail) {
             Found::Trail(held) => held,
@@ -136,7 +137,7 @@ impl SharedDisk {
         }
     }
 
-    /// As [`TimeoutsSeen::load`].
+    /// Loads the timeouts that earlier agents saw, as [`TimeoutsSeen::load`].
     pub fn timeouts_seen(&self, dir: &Path, boot_id: &str, inode: u64) -> TimeoutsSeen {
         match self.read(dir, boot_id, inode, Of::Seen) {
             Found::Seen(seen) => seen,
@@ -144,7 +145,7 @@ impl SharedDisk {
         }
     }
 
-    /// As [`read::last`].
+    /// Finds the end of the journal, as [`read::last`].
     pub(super) fn last(&self, dir: &Path) -> Last {
         match self.read(dir, "", 0, Of::Last) {
             Found::Last(last) => last,
@@ -229,7 +230,7 @@ pub(super) enum Asked {
     Read(Question),
 }
 
-/// What is answered.
+/// Answer of the other process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answered {
     Done(Option<Stamp>),

@@ -1,15 +1,16 @@
-//! What was meant, what was done, and what the agent found before it changed anything.
+//! Records of what was intended and done, and of the values that the agent found before it changed any.
 //!
 //! Three files in the state directory: `journal.jsonl` (one record a line, see [`JournalRecord`]), `baseline.json`
 //! (see [`Baseline`]) and `timeouts-seen.json` (see [`TimeoutsSeen`]).
 //!
-//! [`Records`] keeps the last two as the agent wants them; all of them are written by [`SharedDisk`], so that no thread
-//! of the agent's waits for a disk in a way that cannot be ended.
+//! [`Records`] keeps the last two as the agent wants them; all of them are written by [`SharedDisk`], so that no
+//! thread of the agent's waits for a disk in a way that cannot be ended.
 //!
-//! What has to last, and how long. A sysctl's value does not outlive a reboot, so nothing here needs to outlive the
-//! loss of power: what a record could lead to undoing is gone then, too. The page cache outlives the process, so a
-//! plain write(2) before the act is enough against SIGKILL. fsync serves one end only: that no half-written baseline
-//! follows a power cut. Deletions cannot be undone and never wait for a disk: [`Journal::append`] only queues.
+//! Records last as long as the values that they are of. A sysctl's value does not outlive a reboot, so nothing here
+//! needs to outlive the loss of power: what a record could lead to undoing is gone then, too. The page cache outlives
+//! the process, so a plain write(2) before the act is enough against SIGKILL. fsync serves one end only: that no
+//! half-written baseline follows a power cut. Deletions cannot be undone and never wait for a disk:
+//! [`Journal::append`] only queues.
 
 mod baseline;
 mod checksum;
@@ -44,9 +45,9 @@ use writer::{DiskSink, Sink, Writer};
 
 /// Records that are kept in memory.
 pub const RING: usize = 256;
-/// How long a journal that ends waits for what is queued.
+/// Longest wait of a journal that ends for what is queued.
 const DRAIN: Duration = Duration::from_millis(500);
-/// How long one that begins waits to hear whether it can be written.
+/// Longest wait of a journal that begins to hear whether it can be written.
 const PROBE: Duration = Duration::from_secs(1);
 /// Bytes of a reason, at most: a record stays far below the length that [`read`] skips.
 const REASON_BYTES: usize = 16 * 1024;
@@ -61,7 +62,7 @@ pub struct Journal {
     next_id: u64,
     boot_id: String,
     netns: Netns,
-    /// How far the writer had come when a wait ran out; while it has come no further, nobody waits again.
+    /// Place of the writer when a wait ran out; while it has come no further, nobody waits again.
     stalled_at: Option<u64>,
 }
 
@@ -107,7 +108,7 @@ impl Journal {
         self.queue(draft).0
     }
 
-    /// The same, and waits until write(2) has taken the record or has failed, at most `wait`.
+    /// Appends a record, and waits until write(2) has taken it or has failed, at most `wait`.
     ///
     /// When the time is over it goes on, and [`Journal::ok`] is false. While the writer still hangs at the same
     /// place, later calls do not wait at all: a dead disk costs its `wait` once and not with every act.

@@ -51,7 +51,7 @@ pub fn read(
     Ok(records.into())
 }
 
-/// What an agent that starts goes on from: 0 and nothing where there is no journal.
+/// End of a journal, from which an agent that starts goes on: 0 and nothing where there is no journal.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Last {
     /// The highest number of a record.
@@ -60,7 +60,7 @@ pub(super) struct Last {
     pub id: u64,
     /// The last records, oldest first.
     pub records: Vec<JournalRecord>,
-    /// What could not be read, in sentences.
+    /// Parts that could not be read, in sentences.
     pub warnings: Vec<String>,
 }
 

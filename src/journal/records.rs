@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use super::disk::{Request, SharedDisk, Stamp};
 
-/// How often files are looked at, and what failed is tried again.
+/// Interval at which files are looked at, and a write that failed is tried again.
 const LOOK: Duration = Duration::from_secs(1);
 /// A write that takes longer is said to hang.
 const SLOW: Duration = Duration::from_secs(1);
-/// How often one file is said to have been lost.
+/// Interval at which one file is said to have been lost.
 const SAID: Duration = Duration::from_secs(60);
 
 /// The state of a file that was to be written.
@@ -25,7 +25,7 @@ const SAID: Duration = Duration::from_secs(60);
 pub enum Recorded {
     /// It is on the disk: write(2) and rename(2) have returned.
     Yes,
-    /// It is on its way, for so long already.
+    /// It has been on its way for this time.
     Waits(Duration),
     /// It cannot be written, and is tried again.
     Failed(String),
@@ -142,7 +142,7 @@ impl Records {
         Ticket { path: path.to_owned(), number: wanted.number }
     }
 
-    /// Whether what a ticket was given for, or something newer, is on the disk.
+    /// State of the content that a ticket was given for: it, or something newer, is on the disk or not.
     pub fn recorded(&self, ticket: &Ticket) -> Recorded {
         recorded(&self.shared.lock(), ticket)
     }
@@ -180,7 +180,7 @@ impl Records {
         state.files.values().any(hangs)
     }
 
-    /// What cannot be written, or has waited for longer than disks take, as a sentence.
+    /// Sentence on a file that cannot be written, or has waited for longer than disks take.
     pub fn trouble(&self) -> Option<String> {
         self.shared.lock().files.iter().find_map(|(path, wanted)| wanted.trouble(path, SLOW))
     }

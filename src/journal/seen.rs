@@ -16,10 +16,10 @@ use crate::model::{Class, TimeoutPolicy};
 
 const FILE: &str = "timeouts-seen.json";
 
-/// What was seen.
+/// Timeouts that agents of this boot saw.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct TimeoutsSeen {
-    /// /proc/sys/kernel/random/boot_id.
+    /// Boot in which they were seen (/proc/sys/kernel/random/boot_id).
     pub boot_id: String,
     /// Inode of the namespace.
     pub inode: u64,
@@ -56,7 +56,8 @@ pub struct TimeoutsSeen {
 }
 
 impl TimeoutsSeen {
-    /// What a state directory holds for this boot and namespace; nothing where it holds nothing that can be read.
+    /// Loads what a state directory holds for this boot and namespace; nothing where it holds nothing that can be
+    /// read.
     pub fn load(dir: &Path, boot_id: &str, inode: u64) -> Self {
         let read = || {
             let bytes = read_file(&dir.join(FILE)).ok()?;
@@ -67,12 +68,12 @@ impl TimeoutsSeen {
         read().filter(|seen| seen.boot_id == boot_id && seen.inode == inode).unwrap_or(nothing)
     }
 
-    /// Where it lies in a state directory.
+    /// Path of the file in a state directory.
     pub fn path(dir: &Path) -> PathBuf {
         dir.join(FILE)
     }
 
-    /// What the file holds, its checksum included.
+    /// Content of the file, its checksum included.
     pub fn text(&self) -> String {
         // Numbers and text: that is always JSON.
         sealed(self).unwrap_or_default()

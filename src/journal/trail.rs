@@ -1,4 +1,4 @@
-//! What the journal alone says is still held: for when the baseline is gone or broken.
+//! Follows the journal alone to the values that are still held: for when the baseline is gone or broken.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,7 +19,7 @@ pub fn trail(dir: &Path, boot_id: &str, inode: u64) -> BTreeMap<Value, Held> {
     held
 }
 
-/// Whether the journal has records of this boot and namespace.
+/// True if the journal has records of this boot and namespace.
 pub fn has_trail(dir: &Path, boot_id: &str, inode: u64) -> bool {
     let records = read(dir, 0, None, |_| {}).unwrap_or_default();
     records.iter().any(|r| r.boot_id == boot_id && r.netns.inode == inode && !r.dry_run)

@@ -15,12 +15,12 @@ use super::{RING, record};
 /// Records that may wait for the disk; some 1 MiB.
 pub(super) const QUEUE: usize = 1024;
 
-/// Where lines go.
+/// Takes the lines of a journal.
 pub(super) trait Sink: Send + 'static {
     /// Writes one line, which ends in a newline, or says why not.
     fn write_line(&mut self, line: &[u8]) -> io::Result<()>;
 
-    /// Whether lines can be written, before the first.
+    /// Checks that lines can be written, before the first.
     fn probe(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -55,14 +55,14 @@ struct Job {
     note_seq: Option<u64>,
 }
 
-/// What both threads see. Nobody holds it during I/O or logging.
+/// State of both threads. It is not locked during I/O or logging.
 struct State {
     queue: VecDeque<Job>,
     ring: VecDeque<JournalRecord>,
     /// The last record that was written, or given up.
     handled_seq: u64,
     ok: bool,
-    /// Whether anything can be written is known.
+    /// It is known whether anything can be written.
     probed: bool,
     /// Records that no record on disk tells of yet, and the last reason.
     lost: u64,

@@ -301,7 +301,7 @@ pub struct Least {
 }
 
 impl Least {
-    /// So little is left of the base that gives the least idleness that another writer may have set it: conntrackd
+    /// The base that gives the least idleness has little left, which another writer may have set: conntrackd
     /// commits flows with 180 s or less, people write 10 to 3600 (`conntrack -U --timeout`). A sixteenth of the base at
     /// most, and an hour at most: what is dead spends no more of its life there.
     ///

@@ -23,7 +23,7 @@ impl Watcher {
     }
 
     pub(super) fn adopt(&mut self, ledger: Ledger, duration: Duration) {
-        // What happened while the dump ran is in the queue: take it all in before the merge.
+        // Events of while the dump ran are in the queue: take them all in before the merge.
         self.drain();
         self.catch_up();
         let lost = self.total_lost();

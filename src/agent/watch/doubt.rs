@@ -1,4 +1,4 @@
-//! What makes the counts doubtful though their sum is the kernel's: ctnetlink is away, or was.
+//! Doubts the counts though their sum is the kernel's: ctnetlink is away, or was.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -52,8 +52,9 @@ impl Watcher {
         numbers.doubt.set(why.or_else(|| self.masked.then(|| MASKED.to_owned())));
     }
 
-    /// Where rules mask events, as many unheard ends of one source as unheard births of another leave the sum as it was:
-    /// the counts stay in doubt, and are compared with the table again and again, at 3 % of a core at most.
+    /// Doubts the counts where rules mask events: as many unheard ends of one source as unheard births of another
+    /// leave the sum as it was, so that the counts are compared with the table again and again, at 3 % of a core at
+    /// most.
     fn heed_masks(&mut self) {
         let masked = self.ground.numbers.masked.load(Relaxed);
         let turned = std::mem::replace(&mut self.masked, masked) != masked;

@@ -1,4 +1,4 @@
-//! What the events thread is asked, and answers from its state between events.
+//! Questions to the events thread, which it answers from its state between events.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -20,8 +20,8 @@ impl Watcher {
         }
     }
 
-    /// Who a source's entries are, all of them as far as is known for certain: what began before this was asked was heard
-    /// of before.
+    /// Entries of a source, all of them as far as is known for certain: an entry that began before this was asked was
+    /// heard of before.
     pub(super) fn entries_of(&mut self, source: IpAddr, zone: Option<u16>) -> Remembered {
         if !self.ground.remember_entries {
             return Remembered::Nothing;
@@ -36,8 +36,8 @@ impl Watcher {
         Remembered::All(all.into_iter().map(|id| (id, expects(&id))).collect())
     }
 
-    /// Whether the counts are exactly the table's: at some moment with an empty queue they are, however much comes and
-    /// goes, unless entries began or ended unheard.
+    /// True if the counts are exactly the table's: at some moment with an empty queue they are, however much comes
+    /// and goes, unless entries began or ended unheard.
     fn knows_all(&mut self) -> bool {
         const LOOKS: usize = 50;
         (0..LOOKS).any(|_| {
@@ -56,7 +56,7 @@ impl Watcher {
         }
     }
 
-    /// Whether the counts can be relied on right now, not at the last tick: the process may have been stopped since.
+    /// True if the counts can be relied on right now, not at the last tick: the process may have been stopped since.
     pub(super) fn synced(&mut self) -> bool {
         self.heed_ctnetlink();
         if self.masked || !self.audit.synced() || self.behind || self.total_lost() != self.lost_at_tick {

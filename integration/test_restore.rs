@@ -16,6 +16,7 @@ use crate::{Test, test, wait};
 pub const TESTS: &[Test] = &[
     test("restore::timeouts_go_back_after_sigkill_and_a_restart", timeouts_after_sigkill).needs(&[Need::Age]),
     test("restore::timeouts_go_back_by_revert_without_an_agent", timeouts_by_revert).needs(&[Need::Age]),
+    test("restore::revert_under_pressure_says_that_the_agent_acts_again", under_pressure).needs(&[Need::Age]),
     test("restore::revert_says_so_where_the_whole_state_directory_is_gone", directory_gone)
         .needs(&[Need::Age]),
     test("restore::a_timeout_set_just_before_pressure_is_what_goes_back", just_before).needs(&[Need::Age]),
@@ -47,6 +48,19 @@ fn timeouts_by_revert() {
     let reverted = setup.json(&["revert"]);
     assert_eq!(reverted["schema"], 1);
     assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 432_000);
+}
+
+fn under_pressure() {
+    let (topology, setup) = to_be_shortened();
+    let agent = shortened(setup.start(), &topology, 432_000);
+    let reverted = setup.ctctl(&["revert"]);
+    assert_eq!(reverted.code, 1, "{reverted:?}");
+    assert!(reverted.stdout.contains("432000") && reverted.stdout.contains("ctctl pause"), "{reverted:?}");
+    assert_eq!(setup.ctctl(&["pause"]).code, 0);
+    let reverted = setup.ctctl(&["revert"]);
+    assert!(reverted.code == 0 && !reverted.stdout.contains("ctctl pause"), "{reverted:?}");
+    assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 432_000);
+    assert_eq!(agent.stop(), 0);
 }
 
 fn directory_gone() {

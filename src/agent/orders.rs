@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::executor::DryHand;
 use crate::gauge::NamespaceValues;
 use crate::kernel::clock;
-use crate::model::{Asker, Basis, Draft, Plan, RestoreOnExit, RevertDocument, Snapshot};
+use crate::model::{Asker, Basis, Draft, Level, Plan, RestoreOnExit, RevertDocument, Snapshot};
 use crate::policy;
 use crate::state::Weighing;
 
@@ -114,7 +114,15 @@ impl Acting {
     }
 
     fn revert(&mut self, force: bool, by: &Asker, reply: Reply1) {
-        let document = self.restore(force, Some(by));
+        let mut document = self.restore(force, Some(by));
+        let acts_on = !self.hand.dry() && !self.paused(clock::boottime_seconds());
+        if acts_on && self.memory.level > Level::Normal && !document.values.is_empty() {
+            document.waiting.push(format!(
+                "the agent goes on, and level {} lets it change values again at once: ctctl pause, before ctctl revert, \
+                 keeps it from that",
+                self.memory.level
+            ));
+        }
         let _ = reply.send(Ok(Reply::Reverted(document)));
     }
 

@@ -6,12 +6,12 @@
 use super::usage_percent;
 use crate::model::{Level, Plan, Scan, Settings, Snapshot};
 
-/// How long a scan serves below critical: looking costs a twentieth of a core at most.
+/// Seconds for which a scan serves below critical: looking costs a twentieth of a core at most.
 pub(super) fn keep_seconds(scan: &Scan) -> f64 {
     (20.0 * scan.duration_seconds).max(10.0)
 }
 
-/// Whether a scan ended no more than `seconds` ago. One from the future is of another boot, or of a broken record.
+/// True if a scan ended no more than `seconds` ago. One from the future is of another boot, or of a broken record.
 pub(super) fn younger(snapshot: &Snapshot, scan: &Scan, seconds: f64) -> bool {
     const SKEW_SECONDS: f64 = 1.0;
     (-SKEW_SECONDS..=seconds).contains(&(snapshot.now_seconds - scan.at_seconds))

@@ -46,7 +46,7 @@ fn restore_timeouts(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan, s
     let calm = now - since;
     memory.restored_at_seconds = Some(now);
     for (timeout, from, to) in held {
-        // What is over comes back with the next look.
+        // A timeout that is beyond the bound on writes comes back with the next look.
         if !settle::may_write(Write::Timeout, snapshot, memory) {
             return;
         }
@@ -84,7 +84,7 @@ fn lower_max(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan
     }
 }
 
-/// What is held away from its baseline, and until when.
+/// Says which values are held away from their baseline, and until when.
 pub(super) fn tell_waiting(snapshot: &Snapshot, memory: &Memory, settings: &Settings, plan: &mut Plan) {
     let calm = memory.calm_needed_seconds.max(settings.pressure.calm_seconds);
     for (timeout, now, baseline) in held_timeouts(snapshot, memory) {

@@ -1,4 +1,4 @@
-//! How far max may be raised: by memory, by what is promised already, by buckets, by the operator.
+//! Bounds of max: memory, what is promised already, buckets, the operator's ceiling.
 
 use crate::model::{MemoryFacts, Settings, Snapshot};
 
@@ -15,13 +15,13 @@ pub struct Ceiling {
     pub memory_budget_bytes: u64,
     /// Which bound it is, as a phrase with its figures.
     pub bound: String,
-    /// How far max may rise and by which bound, in a sentence.
+    /// Entries to which max may rise and the bound, in a sentence.
     pub reason: String,
-    /// The same, with figures that it can be computed from.
+    /// The ceiling with the figures that it can be computed from.
     pub account: String,
-    /// What memory would do for, where another bound is nearer.
+    /// Entries for which memory would do, where another bound is nearer; empty otherwise.
     pub memory_account: String,
-    /// So many entries fit into the memory that the table may take.
+    /// Entries that fit into the memory that the table may take.
     pub memory_entries: u64,
 }
 
@@ -85,7 +85,7 @@ pub fn headroom(snapshot: &Snapshot, settings: &Settings) -> String {
     }
 }
 
-/// Why this agent never raises max, where that is so.
+/// Reason for which this agent never raises max, where that is so.
 fn stays(snapshot: &Snapshot, settings: &Settings) -> Option<&'static str> {
     let capacity = &settings.capacity;
     let quota = capacity.limit > 0 && capacity.limit <= snapshot.max;
@@ -97,7 +97,7 @@ fn stays(snapshot: &Snapshot, settings: &Settings) -> Option<&'static str> {
     }
 }
 
-/// How far max may rise, in a sentence; or why it will not rise at all, where this agent never raises it.
+/// Says how far max may rise, or the reason for which this agent never raises it.
 pub fn outlook(snapshot: &Snapshot, settings: &Settings) -> String {
     let reason = ceiling(snapshot, settings).reason;
     match stays(snapshot, settings) {
@@ -106,7 +106,8 @@ pub fn outlook(snapshot: &Snapshot, settings: &Settings) -> String {
     }
 }
 
-/// What makes room where entries stay, for the operator to decide: which value bounds the table, and what bounds that.
+/// Says what makes room where entries stay, for the operator to decide: the value that bounds the table, and the
+/// bound of that.
 pub(super) fn what_makes_room(snapshot: &Snapshot, settings: &Settings) -> String {
     let (capacity, max) = (&settings.capacity, snapshot.max);
     if capacity.limit > 0 && (max == 0 || capacity.limit <= max) {
@@ -144,8 +145,8 @@ pub fn fullest_entries(snapshot: &Snapshot) -> u64 {
     snapshot.entries.max(of_others(snapshot))
 }
 
-/// What MemAvailable allows once `keep_available_percent` is kept. max is a promise to every namespace: what each of
-/// them may still take of it is spoken for.
+/// The bound by MemAvailable less `keep_available_percent`. max is a promise to every namespace: entries that each of
+/// them may still take of it are spoken for.
 fn available(snapshot: &Snapshot, settings: &Settings, cost: u64) -> Bound {
     let facts: &MemoryFacts = &snapshot.memory;
     let keep = (facts.total_bytes as f64 * settings.capacity.keep_available_percent / 100.0) as u64;

@@ -17,22 +17,22 @@ use super::ceiling::what_makes_room;
 use super::max_min::{Claim, dues, level};
 use crate::model::*;
 
-/// Payers who hold no more than so many times the mean of all payers stand together.
+/// Payers with at most this multiple of the mean of all payers stand together.
 const LITTLE: f64 = 4.0;
 /// Prefixes by which levels are found before the source itself, IPv4 and IPv6.
 const PREFIXES: [(u8, u8); 3] = [(16, 48), (24, 56), (32, 64)];
-/// So many payers are named; all of them pay.
+/// Payers that are named at most; all of them pay.
 const NAMED: usize = 100;
 
-/// What is asked of every holding so far.
+/// Entries that are asked of each holding so far.
 struct Bill<'a> {
     weighed: &'a Weighed,
     weights: Vec<f64>,
-    /// What may be taken of each.
+    /// Entries that may be taken of each holding.
     takeable: Vec<u64>,
-    /// What each pays.
+    /// Entries that each holding pays.
     pays: Vec<u64>,
-    /// What is missing still.
+    /// Entries that are missing still.
     missing: u64,
 }
 
@@ -48,7 +48,8 @@ pub(super) fn share_out(
     let forged = take_unanswered(weighed, missing, floor, settings, plan);
     let mut bill = Bill::new(weighed, missing.saturating_sub(weighed.unanswered_entries), settings);
     let group = bill.ask_group();
-    // What a scattered flood owes and cannot give yet is not asked of honest sources that are larger than each bot.
+    // Entries that a scattered flood owes and cannot give yet are not asked of honest sources that are larger than
+    // each bot.
     if group.is_none() {
         bill.ask_above_level();
     }
@@ -87,7 +88,7 @@ impl<'a> Bill<'a> {
         Bill { weighed, weights, takeable, pays: vec![0; holdings.len()], missing }
     }
 
-    /// What a holding is left with.
+    /// Entries that are left to a holding.
     fn holds(&self, i: usize) -> u64 {
         u64::from(self.weighed.holdings[i].entries).saturating_sub(self.pays[i])
     }
@@ -124,7 +125,7 @@ impl<'a> Bill<'a> {
         }
     }
 
-    /// Step 3.
+    /// Asks holdings above the level, which is step 3.
     fn ask_above_level(&mut self) {
         let everybody: Vec<Claim> = (0..self.weights.len()).map(|i| self.claim(i)).collect();
         let level = level(&everybody, self.missing);
@@ -188,13 +189,13 @@ fn prefix(holder: &Holder, depth: usize) -> Holder {
     }
 }
 
-/// How many a source stands for: the longest prefix that the operator named for it.
+/// Number of users for which a source stands: of the longest prefix that the operator named for it.
 fn weight(holder: &Holder, settings: &Settings) -> f64 {
     let named = settings.flush.source_weights.iter().filter(|(net, _)| net.contains(&holder.net));
     named.max_by_key(|(net, _)| net.prefix_len()).map_or(1.0, |(_, weight)| *weight)
 }
 
-/// Why not all of it goes, until when, and what makes room before.
+/// Says why not all of it goes, until when, and what makes room before.
 fn tell_what_stays(bill: &Bill<'_>, floor: u32, snapshot: &Snapshot, settings: &Settings, plan: &mut Plan) {
     if bill.missing == 0 {
         return;

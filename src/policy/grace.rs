@@ -12,21 +12,24 @@ const RUN_OUT_SECONDS: f64 = 2.0;
 /// about 1,280 bytes of its buffer (166 in one of the default size), and conntrackd sends it on to its peer.
 const LISTENED_PER_SECOND: u64 = 1000;
 
-/// Deletions of this agent hide how fast the table grows: where there was no time, there is none for so long after.
+/// Seconds for which there is no time for second chances after there was none: deletions of this agent hide how fast
+/// the table grows.
 const HURRY_SECONDS: f64 = 10.0;
 
-/// How many a second.
+/// Second chances that are given in a second.
 pub(super) fn per_second(snapshot: &Snapshot, settings: &Settings) -> u64 {
     let alone = settings.flush.per_second_high;
     if snapshot.update_listeners == 0 { alone } else { alone.min(LISTENED_PER_SECOND) }
 }
 
-/// How many entries a second listeners are told of that spoke in their grace: each is such an event as well.
+/// Entries that spoke in their grace of which listeners are told in a second: each is an event for every listener as
+/// well.
 pub fn told_per_second(settings: &Settings) -> u64 {
     settings.flush.per_second_high.min(LISTENED_PER_SECOND)
 }
 
-/// Whether there is time for it before the table is full; where there is none, or the kernel refuses, they are flushed.
+/// True if there is time for it before the table is full; where there is none, or the kernel refuses, the entries are
+/// flushed.
 pub(super) fn has_time(
     level: Level,
     snapshot: &Snapshot,
@@ -45,7 +48,7 @@ pub(super) fn has_time(
     !hurried && grace > 0 && snapshot.may_give_grace
 }
 
-/// Why they are flushed at high though a grace is configured.
+/// Reason for which entries are flushed at high though a grace is configured.
 pub(super) fn why_not(snapshot: &Snapshot, settings: &Settings) -> Option<&'static str> {
     match settings.flush.grace_seconds {
         0 => None,
@@ -85,7 +88,8 @@ pub(super) fn find_who_spoke(snapshot: &Snapshot, plan: &mut Plan) {
     plan.scan |= snapshot.scan.as_ref().is_none_or(due);
 }
 
-/// For so many of a class, the longest idle first. Those that are in their grace are longer idle, and stay out of it.
+/// Gives `missing` entries of a class a second chance, the longest idle first. Those that are in their grace are
+/// longer idle, and stay out of it.
 pub(super) fn give(seen: &ClassScan, missing: u64, snapshot: &Snapshot, settings: &Settings) -> Flush {
     let floor = settings.flush.floor_seconds(seen.class);
     let budget = seen.would_free.min(missing).min(snapshot.chances.room);
@@ -102,7 +106,7 @@ pub(super) fn serves(class: Class) -> bool {
     class == Class::Established
 }
 
-/// What runs, for those who wonder why nothing more is done.
+/// Says how many second chances run, for readers that wonder why nothing more is done.
 pub(super) fn tell_waiting(snapshot: &Snapshot, plan: &mut Plan) {
     let chances = &snapshot.chances;
     // In calm no scan follows that would see who has gone.

@@ -9,28 +9,28 @@ use serde::{Deserialize, Serialize};
 use super::Memory;
 use crate::model::{Drift, Snapshot, Value};
 
-/// How long a reset is left alone: the first, the second, and each one after it.
+/// Minutes for which a reset is left alone: the first, the second, and each one after it.
 const MINUTES: [u32; 3] = [1, 5, 15];
-/// After so long without a reset, the next one is the first again.
+/// Seconds without a reset after which the next one is the first again.
 const FORGOTTEN_SECONDS: f64 = 3600.0;
-/// Where the table is full, max is raised over another hand so often at most: six writes a minute.
+/// Interval at which max is raised over another hand where the table is full: six writes a minute.
 pub(super) const FORCED_SECONDS: f64 = 10.0;
 
 /// The last time that somebody else wrote over a value.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct OtherHand {
-    /// When that was seen.
+    /// Time at which that was seen.
     pub at_seconds: f64,
-    /// How often in a row, without an hour between two.
+    /// Number of times in a row, without an hour between two.
     pub times: u32,
-    /// What it was.
+    /// Kind of the change.
     pub drift: Drift,
 }
 
 impl Memory {
     /// Somebody else wrote over `value`, which the agent had set or would set.
     pub fn overridden(&mut self, value: Value, drift: Drift, now_seconds: f64) {
-        // What the agent had set is there again: nothing to answer.
+        // The value that the agent had set is there again: nothing to answer.
         if drift == Drift::Own {
             return;
         }
@@ -40,7 +40,7 @@ impl Memory {
     }
 }
 
-/// Why a value is left as it is, if somebody else's hand is on it.
+/// Reason for which a value is left as it is, if another program has overridden it.
 pub(super) fn theirs(name: Value, value: u64, snapshot: &Snapshot, memory: &Memory) -> Option<String> {
     let hand = memory.hands.get(&name)?;
     let passed = (snapshot.now_seconds - hand.at_seconds).max(0.0);
@@ -60,7 +60,8 @@ pub(super) fn theirs(name: Value, value: u64, snapshot: &Snapshot, memory: &Memo
     })
 }
 
-/// The same for max, which is raised all the same where the table is full: new connections are refused there.
+/// Reason for which max is left as it is, if another program has overridden it. It is raised all the same where the
+/// table is full: new connections are refused there.
 pub(super) fn holds_max(snapshot: &Snapshot, memory: &Memory) -> Option<String> {
     let why = theirs(Value::Max, snapshot.max, snapshot, memory)?;
     let full = snapshot.entries >= snapshot.max - snapshot.max / 64;

@@ -8,23 +8,24 @@
 use super::{Memory, ahead, limit, relief, seconds_to_full, usage_percent};
 use crate::model::{Act, Action, Class, Flush, Level, Plan, Scan, Settings, Snapshot};
 
-/// A table that is full within so many seconds cannot wait for a scan: 1.2 us an entry to dump it, as much again for
-/// what is done on the way, and a second for what the scheduler makes of that.
+/// Seconds of a scan for each entry; a table that is full before a scan has ended cannot wait for it: 1.2 us an entry
+/// to dump it, as much again for what is done on the way, and a second for what the scheduler makes of that.
 const SCAN_SECONDS_PER_ENTRY: f64 = 2.4e-6;
 const SPARE_SECONDS: f64 = 1.0;
-/// So many hurried acts in a row that meet next to nothing are no chance: one may have met a part that was cleared.
+/// Urgent acts in a row that meet next to nothing before they are no chance: one may have met a part that was
+/// cleared.
 pub(super) const MEAGRE_ACTS: u32 = 3;
-/// A scan is a ground for urgency for so much longer than it is kept below critical: until the look ahead that replaces
-/// it has ended.
+/// Multiple of the time that a scan is kept below critical for which it is a ground for urgency: until the look ahead
+/// that replaces it has ended.
 const LONGER: f64 = 1.5;
 /// Parts are not all alike.
 const GENEROUS: f64 = 1.25;
 
-/// Whether there is no time for a scan.
+/// True if there is no time for a scan.
 pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
     let flush = &settings.flush;
-    // Where scans were barren or the last acts met next to nothing, nothing is there to be met: a scan is due, and at
-    // critical who holds the table.
+    // If scans were barren or the last acts met next to nothing, nothing is there to be met: a scan is due, which at
+    // critical weighs the sources.
     let spent = memory.barren.is_some() || memory.meagre.is_some_and(|(_, times)| times >= MEAGRE_ACTS);
     if !flush.enabled || !snapshot.may_flush || memory.sharing || spent || there(snapshot, memory).is_empty()
     {

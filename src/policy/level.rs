@@ -1,4 +1,4 @@
-//! How pressed the table is, with hysteresis.
+//! Level of pressure, with hysteresis.
 
 use super::{Memory, ahead, limit, seconds_to_full, share, usage_percent};
 use crate::model::{Level, Plan, Scan, Settings, Snapshot};
@@ -8,7 +8,7 @@ const SAMPLES: u32 = 3;
 const SAMPLE_SECONDS: f64 = 0.2;
 /// Relief below low ends this near to its target, a part of it: who speaks in a second chance is no reason for another.
 const NEAR: u64 = 200;
-/// Relief below low ends after so many looks in a row at a table with next to nothing to free.
+/// Looks in a row at a table with next to nothing to free after which relief below low ends.
 const LOOKS: u32 = 3;
 
 /// Sets the plan's level and the memory's, with a sentence for what it rests on.
@@ -58,10 +58,10 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
     (memory.level, plan.level) = (level, level);
 }
 
-/// Whether relief that has brought usage below low may have more to free: not where it looked again and again and found
+/// True if relief that has brought usage below low may have more to free: not if it looked again and again and found
 /// next to nothing.
 fn goes_on(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
-    // Who is paused does not scan.
+    // A paused agent does not scan.
     let lately = |scan: &Scan| snapshot.now_seconds - scan.at_seconds <= 3.0 * ahead::keep_seconds(scan);
     let looked = |scan: &Scan| scan.trusted && lately(scan);
     memory.relieving
@@ -90,7 +90,8 @@ pub fn refused(snapshot: &Snapshot, memory: &Memory) -> u64 {
         .saturating_sub(grown(snapshot.drops.insert_failed, before.insert_failed))
 }
 
-/// What is foreseen stays so until the table would last twice as long: growth is a noisy figure.
+/// Updates the forecast: a full table that is foreseen stays so until the table would last twice as long, for growth
+/// is a noisy figure.
 fn foresee(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings) -> bool {
     let counts = memory.level > Level::Normal && foreseen(memory);
     let horizon = settings.pressure.horizon_seconds * if counts { 2.0 } else { 1.0 };

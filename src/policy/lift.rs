@@ -4,7 +4,7 @@
 use super::{Memory, limit, percent, share};
 use crate::model::{Act, Action, Class, ClassScan, Flush, Level, Plan, Scan, Settings, Snapshot};
 
-/// How much configuration protects, and how much it may.
+/// Entries that configuration protects, and those that it may.
 struct Share {
     held: u64,
     allowed: u64,

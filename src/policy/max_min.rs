@@ -1,23 +1,24 @@
 //! Max-min fairness: the level to which whoever is above it is cut, so that nobody below it pays.
 
-/// What somebody holds and how many it stands for.
+/// A holding, and the number of users for which it stands.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Claim {
-    /// Held.
+    /// Entries that it holds.
     pub entries: u64,
-    /// It may keep so many times what others keep; above 0.
+    /// Multiple of what others keep that it may keep; above 0.
     pub weight: f64,
 }
 
 impl Claim {
-    /// What it holds for each of those that it stands for.
+    /// Entries for each user for which it stands.
     pub(super) fn height(&self) -> f64 {
         self.entries as f64 / self.weight
     }
 }
 
-/// What each gives up so that `wanted` are given up together: all that is above one level, taken times the weight.
-/// Never more than `wanted`; the odd ones that rounding leaves are theirs who would keep most beyond the level.
+/// Entries that each gives up so that `wanted` are given up together: all that is above one level, taken times the
+/// weight. Never more than `wanted`; the odd ones that rounding leaves are asked of the holdings that would keep most
+/// beyond the level.
 pub(super) fn dues(claims: &[Claim], wanted: u64) -> Vec<u64> {
     let level = level(claims, wanted);
     let mut left = wanted;
@@ -36,7 +37,7 @@ pub(super) fn dues(claims: &[Claim], wanted: u64) -> Vec<u64> {
     dues
 }
 
-/// Who keeps more than the level even after `dues`, the highest first, else the first.
+/// Holdings that keep more than the level even after `dues`, the highest first, else the first.
 fn highest_above(level: f64, claims: &[Claim], dues: &[u64]) -> Vec<usize> {
     let kept = |i: usize| Claim { entries: claims[i].entries - dues[i], ..claims[i] }.height();
     let mut above: Vec<usize> = (0..claims.len()).filter(|&i| kept(i) > level).collect();

@@ -10,13 +10,13 @@ const SHARE: u64 = 50;
 /// The longest that the next one waits at high; at critical what becomes idle all at once is not to wait for long.
 const HIGH_SECONDS: f64 = 10.0;
 const CRITICAL_SECONDS: f64 = 2.0;
-/// Where packets are refused, every entry counts.
+/// Interval of acts while packets are refused: every entry counts then.
 const REFUSED_SECONDS: f64 = 0.25;
 /// Between acts at high that were not meagre.
 const APART_SECONDS: f64 = 1.0;
 
 impl Memory {
-    /// An act that was decided on `snapshot` has freed so many entries, or given them a second chance.
+    /// An act that was decided on `snapshot` has freed `freed` entries, or given them a second chance.
     pub fn achieved(&mut self, snapshot: &Snapshot, pace: &Pace, now_seconds: f64, freed: u64) {
         let wanted = snapshot.entries.saturating_sub(pace.enough_at_entries);
         let times = self.meagre.map_or(0, |(_, times)| times);
@@ -25,8 +25,8 @@ impl Memory {
     }
 }
 
-/// Why the next act waits, and for how long, if it does. It does not where more can be freed, where the table was
-/// looked at after the last act, or where who holds it is still to be asked.
+/// Reason for which the next act waits, with the time, if it does. It does not where more can be freed, where the
+/// table was looked at after the last act, or where the sources are still to be weighed.
 pub(super) fn waits(
     snapshot: &Snapshot,
     memory: &Memory,
@@ -59,7 +59,7 @@ pub(super) fn waits(
         (_, 0) => APART_SECONDS,
         (..) => (10.0 * walk).max(f64::from(times).min(HIGH_SECONDS)),
     };
-    // Where scans alone prove idleness, an act is the second look at what the last one met first.
+    // If scans alone prove idleness, an act is the second look at what the last one met first.
     let by_scans = scan.filter(|scan| scan.by_observation);
     let wait = by_scans.map_or(wait, |scan| wait.min(observe::until_next_seconds(scan, settings)));
     let passed = snapshot.now_seconds - at;

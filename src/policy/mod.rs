@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Class, Drops, Level, Plan, Settings, Snapshot, Timeout, Value};
 
-/// What the policy remembers from one decision to the next.
+/// Memory of the policy from one decision to the next.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memory {
@@ -49,17 +49,17 @@ pub struct Memory {
     pub relieving: bool,
     /// Since when usage has been low.
     pub low_since_seconds: Option<f64>,
-    /// How long it has to stay low; 0: `calm_seconds`. Doubled after each relapse.
+    /// Seconds for which it has to stay low; 0: `calm_seconds`. Doubled after each relapse.
     pub calm_needed_seconds: f64,
-    /// When values went back last: pressure soon after is a relapse.
+    /// Time at which values went back last: pressure soon after is a relapse.
     pub restored_at_seconds: Option<f64>,
     /// Samples in a row that foresee a full table.
     pub foreseen: u32,
-    /// When the last of them was taken.
+    /// Time of the last of them.
     pub foreseen_at_seconds: f64,
     /// Statistics at the last decision.
     pub drops: Option<Drops>,
-    /// When max was raised last.
+    /// Time at which max was raised last.
     pub raised_at_seconds: Option<f64>,
     /// Values that somebody else wrote over.
     pub hands: BTreeMap<Value, OtherHand>,
@@ -67,23 +67,23 @@ pub struct Memory {
     pub writes: Vec<(f64, bool)>,
     /// Flushes whose effect does not show yet, the oldest first.
     pub unsettled: Vec<Flushed>,
-    /// When max was lowered last, or calm began.
+    /// Time at which max was lowered last, or calm began.
     pub lowered_at_seconds: Option<f64>,
     /// The most entries of the running hour.
     pub peak_entries: u64,
-    /// When a scan last found nothing to free, and how often in a row.
+    /// Time at which a scan last found nothing to free, and the number of such scans in a row.
     pub barren: Option<(f64, u32)>,
-    /// When the last act was, and how many in a row freed next to nothing of what was too many.
+    /// Time of the last act, and the number of acts in a row that freed next to nothing of the excess.
     pub meagre: Option<(f64, u32)>,
-    /// When it was last known who holds the table, and asked of them.
+    /// Time at which sources were last weighed, and asked.
     pub weighed_seconds: Option<f64>,
     /// Gentler means do not suffice: scans weigh who holds the table.
     pub sharing: bool,
-    /// When there was last no time for a second chance.
+    /// Time at which there was last no time for a second chance.
     pub hurried_at_seconds: Option<f64>,
     /// Classes that are not flushed because their flows lived.
     pub suspended: BTreeSet<Class>,
-    /// When flows of a class were last found alive, by this agent or the one before it.
+    /// Time at which flows of a class were last found alive, by this agent or the one before it.
     pub regretted_seconds: BTreeMap<Class, f64>,
     /// Configuration protects more of the table than `max_percent`.
     pub overprotected: bool,
@@ -92,7 +92,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The same, but with nothing done since `before`: what was decided meanwhile was not carried out.
+    /// The memory with nothing done since `before`: acts that were decided meanwhile were not carried out.
     pub fn without_acts_since(self, before: &Memory) -> Memory {
         Memory {
             raised_at_seconds: before.raised_at_seconds,
@@ -104,13 +104,13 @@ impl Memory {
         }
     }
 
-    /// What a timeout was before the agent came.
+    /// Value of a timeout before the agent came.
     pub fn baseline_timeout(&self, timeout: Timeout) -> Option<u32> {
         self.baseline.get(&Value::Timeout(timeout)).and_then(|v| u32::try_from(*v).ok())
     }
 }
 
-/// How many entries the namespace may hold: max, or the quota below it. `None`: no limit at all (max 0 up to 6.18).
+/// Entries that the namespace may hold: max, or the quota below it. `None`: no limit at all (max 0 up to 6.18).
 pub fn limit(snapshot: &Snapshot, settings: &Settings) -> Option<u64> {
     match (settings.capacity.limit, snapshot.max) {
         (0, 0) => None,

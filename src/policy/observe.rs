@@ -1,12 +1,12 @@
-//! Where only observation proves idleness, the table is scanned in calm as well: under pressure it would be too late to
-//! begin, since a silence of two hours takes two hours to be seen.
+//! Scans in calm, for tables where only observation proves idleness: under pressure it would be too late to begin,
+//! since a silence of two hours takes two hours to be seen.
 
 use crate::model::{Class, ClassScan, IdleProof, Plan, Scan, Settings, Snapshot};
 
 /// No more often than this in calm.
 const LEAST_SECONDS: f64 = 60.0;
 
-/// Under pressure the table is scanned once in so long at the least.
+/// Longest interval of scans under pressure.
 const LONGEST_SECONDS: f64 = 10.0;
 
 /// Asks for a scan where one is due: every quarter of the shortest floor, once a minute at most, and for a hundredth of
@@ -43,7 +43,7 @@ pub(super) fn until_next_seconds(scan: &Scan, settings: &Settings) -> f64 {
     least.max(1.0).max(10.0 * scan.duration_seconds)
 }
 
-/// Why entries that look idle by the timeouts of today stay.
+/// Says why entries that look idle by the timeouts of today stay.
 pub(super) fn tell_waiting(snapshot: &Snapshot, plan: &mut Plan) {
     let presumed = snapshot.scan.as_ref().map_or(0, |scan| scan.presumed);
     if presumed > 0 {

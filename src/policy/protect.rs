@@ -1,4 +1,4 @@
-//! What is never given up.
+//! Entries that are never given up.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -14,10 +14,10 @@ pub struct OwnHost {
     pub ssh_ports: Vec<u16>,
 }
 
-/// Why an entry stays.
+/// Reason for which an entry stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Protected {
-    /// In words.
+    /// The reason in words.
     pub reason: &'static str,
     /// By configuration alone: at critical, with too much of the table under it, what is idle for certain loses it.
     pub liftable: bool,
@@ -30,8 +30,8 @@ pub struct Protection {
     own: OwnHost,
 }
 
-/// Why a master is kept. Its child holds a reference to it (`init_conntrack`): deleted, it stays in the count until the
-/// child has ended.
+/// Reason for which a master is kept. Its child holds a reference to it (`init_conntrack`): deleted, it stays in the
+/// count until the child has ended.
 pub const MASTER: &str = "it is the master of another connection";
 
 impl Protection {
@@ -40,14 +40,14 @@ impl Protection {
         Protection { settings, own }
     }
 
-    /// What keeps this entry, if anything does. `has_children`: an expected connection names it as its master.
+    /// Protection of this entry, if it has any. `has_children`: an expected connection names it as its master.
     pub fn of(&self, entry: &Entry, has_children: bool) -> Option<Protected> {
         let always = self.always(entry, has_children);
         let protected = |liftable| move |reason| Protected { reason, liftable };
         always.map(protected(false)).or_else(|| self.by_configuration(entry).map(protected(true)))
     }
 
-    /// What holds whatever happens: flows whose silence cannot be proven, or that carry what is alive.
+    /// Protection that holds whatever happens: of flows whose silence cannot be proven, or that carry what is alive.
     fn always(&self, entry: &Entry, has_children: bool) -> Option<&'static str> {
         let status = entry.status;
         if status.any(Status::OFFLOAD | Status::HW_OFFLOAD) {

@@ -4,7 +4,7 @@ use super::settle::{self, Write};
 use super::{Memory, ceiling, hands};
 use crate::model::{Act, Action, Plan, Settings, Snapshot, Value};
 
-/// How far ahead a forecast raises max. A longer one would promise memory to every burst.
+/// Seconds of growth for which max is raised ahead. A longer forecast would promise memory to every burst.
 const FORESEEN_SECONDS: f64 = 5.0;
 
 /// max is not at its ceiling yet and only waits until it may be raised again.
@@ -58,7 +58,7 @@ pub(super) fn raise(
         return None;
     }
     let bound = ceiling(snapshot, settings);
-    // What is foreseen is foreseen for a moment: max can rise again in the next, at no cost.
+    // The forecast is for a moment: max can rise again in the next, at no cost.
     let coming = match memory.relieving {
         true => 0.0,
         false => snapshot.net_growth_per_second.unwrap_or(0.0).max(0.0) * FORESEEN_SECONDS,

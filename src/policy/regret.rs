@@ -9,7 +9,7 @@ use crate::model::{Act, Class, ClassRegret, ClassScan, Histogram, Plan, Snapshot
 const MOST_PERCENT: f64 = 1.0;
 /// One flow that came back may be chance (a port used again by hand); two are a pattern.
 const LEAST: u64 = 2;
-/// A suspension lasts until nothing was regretted for so long: the meter's window has run out by then.
+/// Seconds without regret after which a suspension ends: the meter's window has run out by then.
 const QUIET_SECONDS: f64 = 600.0;
 
 /// Suspends and releases classes, with a sentence for each. Fair share is measured and never suspended: what it takes

@@ -124,12 +124,13 @@ fn act(
     })
 }
 
-/// The table comes to be full soon, by so many that deletions at level high have to be faster than they are by themselves.
+/// True if the table comes to be full soon, and grows faster than deletions at level high go by themselves.
 fn fills_fast(snapshot: &Snapshot, settings: &Settings) -> bool {
     2.0 * coming_soon(snapshot, settings) > settings.flush.per_second_high as f64
 }
 
-/// What classes cannot free at critical, those who hold more than their share do. It takes a scan that weighed them.
+/// Asks sources that hold more than their share for what classes cannot free at critical. It takes a scan that
+/// weighed them.
 fn share_out(
     snapshot: &Snapshot,
     memory: &mut Memory,
@@ -162,13 +163,14 @@ fn share_out(
     }
 }
 
-/// What comes in a second, where that would fill the table within the horizon; else nothing that a pace has to answer to.
+/// Entries that come in a second, where they would fill the table within the horizon; else 0: nothing that a pace has
+/// to answer to.
 pub(super) fn coming_soon(snapshot: &Snapshot, settings: &Settings) -> f64 {
     let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
     if soon { snapshot.new_per_second.unwrap_or(0.0).max(0.0) } else { 0.0 }
 }
 
-/// How long a scan is acted on.
+/// Seconds for which a scan is acted on.
 fn keep_seconds(level: Level, memory: &Memory, scan: &Scan, settings: &Settings) -> f64 {
     match (level, memory.barren) {
         // Two scans prove what time left does not: the second comes as soon as it can tell anything.
@@ -317,7 +319,7 @@ fn why(seen: &ClassScan, flush: &Flush, missing: u64, settings: &Settings) -> St
     }
 }
 
-/// Why entries count as live of which it is not known whether they are.
+/// Says why entries count as live of which it is not known whether they are.
 fn tell_unproven(scan: &Scan, plan: &mut Plan) {
     let n = unproven::total(&scan.unproven);
     if n > 0 {

@@ -11,51 +11,52 @@ use crate::model::{Act, Snapshot};
 pub const WRITES_A_MINUTE: usize = 20;
 const OF_TIMEOUTS: usize = WRITES_A_MINUTE - 6;
 const MINUTE_SECONDS: f64 = 60.0;
-/// What is said where a value has to wait.
+/// Sentence for a value that has to wait.
 pub(super) const TOLD: &str =
     "20 values were written within a minute: the next waits, for something drives the agent to and fro";
 
-/// So long an act may take to show in the count. `nf_conntrack_count` shows it at once; a count from elsewhere (a
-/// collector, a copy) may be seconds old.
+/// Longest time that an act may take to show in the count. `nf_conntrack_count` shows it at once; a count from
+/// elsewhere (a collector, a copy) may be seconds old.
 const LAG_SECONDS: f64 = 3.0;
-/// What shows so soon is shown by a count that is none the older.
+/// An act that shows within this time is shown by a count that is not old.
 const AT_ONCE_SECONDS: f64 = 0.3;
-/// Acts closer together than this are one: so many are remembered at most.
+/// Acts closer together than this are one, which bounds the number that are remembered.
 const APART_SECONDS: f64 = 0.05;
 
 /// Which value is to be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Write {
-    /// `nf_conntrack_max`.
+    /// The write is of `nf_conntrack_max`.
     Max,
-    /// A timeout.
+    /// The write is of a timeout.
     Timeout,
 }
 
 /// A flush whose effect may not show yet.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Flushed {
-    /// When it was decided.
+    /// Time at which it was decided.
     pub at_seconds: f64,
-    /// When it was done.
+    /// Time at which it was done.
     pub until_seconds: f64,
     /// Entries that it was decided on.
     pub entries: u64,
     /// Entries that went.
     pub freed: u64,
-    /// When the count shows it at the latest.
+    /// Time at which the count shows it at the latest.
     pub shows_seconds: f64,
     /// The count that it was decided on showed all acts before it.
     pub counted: bool,
 }
 
 impl Flushed {
-    /// How late it shows at most.
+    /// Longest time after which it shows.
     fn lag(&self) -> f64 {
         self.shows_seconds - self.until_seconds
     }
 
-    /// Half of so many is seen; half, because what came meanwhile is known from events no better than that.
+    /// True if the count has come down by half of `freed` at least; half, because what came meanwhile is known from
+    /// events no better than that.
     fn shown(&self, freed: u64, snapshot: &Snapshot) -> bool {
         if !self.counted {
             return false;
@@ -84,7 +85,7 @@ impl Memory {
         }
     }
 
-    /// A flush that was decided on `snapshot` has freed so many entries by now.
+    /// A flush that was decided on `snapshot` has freed `freed` entries by now.
     pub fn flushed(&mut self, snapshot: &Snapshot, now_seconds: f64, freed: u64) {
         let flushed = Flushed {
             at_seconds: snapshot.now_seconds,

@@ -25,7 +25,7 @@ const ORDER: [&str; 12] = [
     "gre_timeout",
 ];
 
-/// What the last scan saw of the entries under one timeout.
+/// Entries under one timeout, as the last scan saw them.
 struct Under<'a> {
     timeout: Timeout,
     of: Vec<(Class, &'a Governed)>,
@@ -97,7 +97,7 @@ pub(super) fn shorten(
         };
         let under = Under::of(timeout, scan);
         let covered = under.covered(floor, settings);
-        // Where nothing is past the floor, these are not the entries that fill the table; but where flushing does not
+        // If nothing is past the floor, these are not the entries that fill the table; but if flushing does not
         // suffice at critical, they are, however young.
         let fill = under.entries > 0 && under.entries.saturating_mul(MUCH) >= scan.entries;
         if now <= floor || !fill || (covered == 0 && !spent) {

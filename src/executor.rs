@@ -18,7 +18,7 @@ use crate::kernel::deleting::{Deleting, Going};
 use crate::kernel::grace::{Shortened, Shortener};
 use crate::model::{Class, Entry, Value};
 
-/// Where values and deletions go: the kernel, or nowhere (dry run). The same plan reaches either.
+/// Takes values and deletions, for the kernel or for nothing (dry run). The same plan reaches either.
 pub trait Hand {
     /// Sets a value; returns what it is afterwards, or `None` if nothing was changed by intent.
     ///
@@ -36,7 +36,7 @@ pub trait Hand {
     /// If it cannot be begun; nothing of it is deleted then.
     fn begin(&mut self, hurry: bool) -> io::Result<()>;
 
-    /// What the oldest batch came to that was begun and not told of; `None` if there is none, or, without `wait`, none
+    /// Result of the oldest batch that was begun and not told of; `None` if there is none, or, without `wait`, none
     /// that has ended.
     fn told(&mut self, wait: bool) -> Option<io::Result<Deleted>>;
 
@@ -61,7 +61,7 @@ pub trait Hand {
     fn dry(&self) -> bool;
 }
 
-/// Why a value was not set.
+/// Reason for which a value was not set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refused {
     /// It is not what the decision was made for any more.
@@ -112,7 +112,7 @@ impl Hand for DryHand {
 
 /// Reads and writes values of the kernel.
 pub trait Values {
-    /// What it is now.
+    /// Reads a value.
     ///
     /// # Errors
     /// As read(2).
@@ -163,7 +163,8 @@ impl<V: Values> Hand for KernelHand<V> {
     }
 
     fn give_grace(&mut self, entry: &Entry, seen: Instant) {
-        // What does not encode with certainty, or has a timeout that no packet would put back, is left alone.
+        // An entry that does not encode with certainty, or has a timeout that no packet would put back, is left
+        // alone.
         let _ = self.shortener.push(entry, seen);
     }
 

@@ -19,7 +19,7 @@ struct Schema {
     version: Option<String>,
 }
 
-/// What has to be there, whatever else older and newer versions have.
+/// Fields that have to be there, whatever else older and newer versions have.
 #[derive(Deserialize)]
 struct Head {
     #[serde(rename = "snapshot")]

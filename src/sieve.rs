@@ -1,5 +1,5 @@
-//! Where class, proof of idleness and protection meet: the one judgement of a single entry, shared by the scan that
-//! counts, the flush that deletes, the dry run and `plan`.
+//! Judges single entries: here class, proof of idleness and protection meet, for the scan that counts, the flush that
+//! deletes, the dry run and `plan` alike.
 
 mod unclassed;
 
@@ -14,10 +14,12 @@ use crate::model::{
 use crate::policy::{Protected, Protection};
 use crate::state::{Bases, Identify, Idle, LocalLife, Observations, Proof, Proofs, Sightings, Weighing};
 
-/// What the event stream says of single entries, shared between the thread that hears it and the one that scans.
+/// Facts that the event stream tells of single entries, shared between the thread that hears it and the one that
+/// scans.
 pub type SharedSightings = Arc<RwLock<Sightings>>;
 
-/// What makes time left into idleness, as far as it is known right now. Read again while a scan runs.
+/// Facts that make time left into idleness, as far as they are known right now. They are read again while a scan
+/// runs.
 #[derive(Clone, Debug, Default)]
 pub struct Grounds {
     /// Candidate bases; `None` while they cannot be known.
@@ -97,7 +99,7 @@ impl<'a> Sieve<'a> {
         }
     }
 
-    /// What was counted so far is counted again.
+    /// Forgets the counts: the entries are met again.
     pub fn recount(&mut self) {
         self.classes = Class::ALL.map(ClassScan::empty).into();
         (self.entries, self.protected, self.liftable, self.presumed) = (0, 0, 0, 0);
@@ -105,7 +107,7 @@ impl<'a> Sieve<'a> {
         (self.unproven, self.unclassed) = Default::default();
     }
 
-    /// Who holds the table is to be weighed as well.
+    /// Weighs the sources that hold the table as well.
     pub fn weigh(&mut self, weighing: Weighing) {
         self.weighing = Some(weighing);
     }
@@ -126,7 +128,7 @@ impl<'a> Sieve<'a> {
             self.note_offloading();
         }
         let sightings = self.sightings.read().unwrap_or_else(PoisonError::into_inner);
-        // Where there is none, as nearly everywhere, to know it is cheaper than to hash each tuple.
+        // If there is no master, as nearly everywhere, to know it is cheaper than to hash each tuple.
         let has_children = sightings.any_masters()
             && sightings.master(self.identify.tuple(&entry.original, entry.zone_id()));
         let living = self.grounds.life.holds(entry);
@@ -165,7 +167,7 @@ impl<'a> Sieve<'a> {
             Idle::Unknown => None,
         };
         let emergency = self.settings.emergency_idle_floor_seconds;
-        // What is of no class is not fair share's either.
+        // An entry of no class is not fair share's either.
         let order_seconds = idle_seconds.filter(|_| class.is_some()).map(|idle| match presumed_seconds {
             Some(presumed) if idle >= emergency => presumed.max(idle),
             _ => idle,

@@ -72,8 +72,8 @@ impl Target {
         Ok(Target { namespace: Namespace::resolve(netns)?, others_write: false, beside: None })
     }
 
-    /// The same, where another program writes entries and nobody here knows which: the time left of none proves that it
-    /// is idle.
+    /// A target where another program writes entries and nobody here knows which: the time left of none proves that
+    /// it is idle.
     ///
     /// # Errors
     /// As dup(2).
@@ -81,8 +81,8 @@ impl Target {
         Ok(Target { namespace: self.clone_namespace()?, others_write: true, beside: None })
     }
 
-    /// The same, beside an agent that is asked of what one look at the table leaves unknown. `first`: what it answered
-    /// where it was asked of no entry.
+    /// A target beside an agent that is asked of what one look at the table leaves unknown. `first`: its answer to a
+    /// question of no entry.
     ///
     /// # Errors
     /// As dup(2).
@@ -119,7 +119,7 @@ impl Target {
         &self.namespace
     }
 
-    /// What is known of other writers before anything was looked at.
+    /// Facts of other writers before anything was looked at.
     fn sightings(&self) -> SharedSightings {
         let sightings = SharedSightings::default();
         if self.others_write {
@@ -145,7 +145,7 @@ impl Target {
     }
 }
 
-/// What may be asked by who only looks: what is loaded already.
+/// Questions of a command that only looks: those that loaded modules answer.
 fn looking() -> Asking {
     Asking::Only(Modules::running(&sysctl::kernel_release()))
 }
@@ -155,20 +155,20 @@ pub fn now() -> String {
     clock::now_rfc3339()
 }
 
-/// How a document of this moment begins.
+/// Head of a document of this moment.
 pub fn header(target: &Target) -> Header {
     documents::header(target.netns(), clock::now_rfc3339())
 }
 
-/// Where an agent that runs as root keeps the baseline of max and buckets, beside the lease on them.
+/// Directory in which an agent that runs as root keeps the baseline of max and buckets, beside the lease on them.
 pub const HOST_DIR: &str = "/run/ctctl/host";
 
-/// Where the agent of a namespace keeps baseline and journal.
+/// Directory in which the agent of a namespace keeps baseline and journal.
 pub fn state_dir(netns: &Netns, settings: &Settings) -> PathBuf {
     settings.agent.state_dir.clone().unwrap_or_else(|| PathBuf::from("/var/lib/ctctl").join(netns.key()))
 }
 
-/// Where agents keep the baselines of a namespace: the values of its own, and those of the host.
+/// Directories in which agents keep the baselines of a namespace: of its own values, and of the host's.
 pub fn baseline_dirs(netns: &Netns, settings: &Settings) -> [PathBuf; 2] {
     [state_dir(netns, settings), PathBuf::from(HOST_DIR)]
 }
@@ -215,7 +215,7 @@ pub fn recorded(target: &Target, settings: &Settings) -> Result<SnapshotDocument
 fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
     let mut gauge = target.gauge(settings)?;
     let mut snapshot = gauge.snapshot()?;
-    // Who has children is known before, so that none of them is said to be free to go.
+    // Masters are known before, so that none of them is said to be free to go.
     let (identify, sightings) = (Identify::default(), target.sightings());
     if let Some(masters) = Masters::look(identify.clone(), sightings.clone(), Duration::ZERO)? {
         masters.wait()?;
@@ -282,7 +282,7 @@ pub fn record_flush(target: &Target, settings: &Settings, flush: HandFlush) {
     journal.append(Draft { by: Some(process::this()), ..Draft::by_hand(id, flush) });
 }
 
-/// Who is told of the entries of a scan.
+/// Takes the entries of a scan.
 trait Heed {
     /// A dump begins; what was told so far is told again.
     fn begins(&mut self);
@@ -302,10 +302,10 @@ impl Heed for Unheeded {
 struct Scanning<'a> {
     gauge: &'a mut Gauge,
     settings: &'a Settings,
-    /// Who holds the table is weighed as well.
+    /// The sources that hold the table are weighed as well.
     weigh: bool,
     identify: &'a Identify,
-    /// What is known of entries before, by how `identify` names them.
+    /// Facts that are known of entries before, by how `identify` names them.
     sightings: &'a SharedSightings,
     heed: &'a mut dyn Heed,
 }

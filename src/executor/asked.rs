@@ -42,7 +42,7 @@ impl Taker {
         Ok(())
     }
 
-    /// What became of all so far.
+    /// Result of all deletions so far.
     pub fn done(&self) -> Deleted {
         self.done
     }

@@ -8,10 +8,10 @@ use crate::kernel::table::Chunk;
 use crate::model::{Entry, Flush};
 use crate::sweep::{Allowed, Choice, Rules, Victim};
 
-/// What was asked for of one chunk.
+/// Acts on one chunk.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
-    /// Deletions.
+    /// Number of deletions.
     pub deletions: u64,
     /// Second chances of each act, with the certain idleness of each entry.
     pub chances: Vec<Vec<(Entry, u32)>>,

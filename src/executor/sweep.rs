@@ -23,7 +23,7 @@ pub trait Judge {
     fn given_grace(&mut self, _entry: &Entry, _idle_seconds: u32, _grace_seconds: u32) {}
 }
 
-/// What a sweep asks about the table that it goes through. A sweep of no acts needs no answer.
+/// Tells a sweep about the table that it goes through. A sweep of no acts needs no answer.
 pub trait Surroundings: Judge {
     /// Reads again what the judgement rests on, for it may have changed while the sweep runs.
     fn refresh(&mut self) {}
@@ -57,7 +57,7 @@ pub trait Surroundings: Judge {
     }
 }
 
-/// What a sweep came to.
+/// Result of a sweep.
 #[derive(Clone, Debug, Default)]
 pub struct Swept {
     /// For each flush of the plan, how many entries went or got their second chance (or would have).
@@ -68,13 +68,13 @@ pub struct Swept {
     pub deleted: Deleted,
     /// All second chances together, without the entries.
     pub chances: Shortened,
-    /// How many were given.
+    /// Number of second chances that were given.
     pub chances_given: u64,
-    /// For so long the second chances of this sweep keep the next ones waiting, at the plan's pace.
+    /// Pacing delay that the second chances of this sweep leave to the next ones, at the plan's pace.
     pub chances_owed: Duration,
-    /// The same of its deletions.
+    /// Pacing delay that the deletions of this sweep leave to the next ones.
     pub deletions_owed: Duration,
-    /// How many of the candidates were asked for.
+    /// Number of candidates that were asked for.
     pub recalled: usize,
     /// The sweep went through the whole table.
     pub whole: bool,
@@ -82,7 +82,7 @@ pub struct Swept {
     pub unreadable: u64,
 }
 
-/// How often what the judgement rests on is read again.
+/// Interval at which the facts that the judgement rests on are read again.
 const REFRESH: Duration = Duration::from_millis(250);
 
 /// Goes through the table; of what is eligible takes what the flushes name, at the plan's pace, and stops when that is
@@ -181,7 +181,7 @@ impl<'a> Sweeping<'a> {
             true => walk.go_ahead(|chunk| self.chunk(chunk)),
             false => walk.go_on(|chunk| self.chunk(chunk)),
         };
-        // What comes next is not to meet again what is on its way out.
+        // The next sweep is not to meet again what is on its way out.
         let settled = self.settle_all();
         let at_end = walked.and_then(|at_end| settled.map(|()| at_end))?;
         Ok(Some(walk).filter(|_| !at_end && !ahead))

@@ -1,4 +1,4 @@
-//! What the agent of the namespace knows of entries that one look at the table leaves unknown.
+//! Asks the agent of the namespace about entries that one look at the table leaves unknown.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,8 @@ use crate::model::{Entry, EntryId, Judged, Knowledge, KnowledgeDocument};
 
 /// Whoever can be asked what an agent knows.
 pub trait KnowsEntries {
-    /// What it knows of at most [`KnowledgeDocument::MOST`] entries, in their order; none where it does not tell.
+    /// Facts that it knows of at most [`KnowledgeDocument::MOST`] entries, in their order; `None` where it does not
+    /// tell.
     fn known(&mut self, entries: &[EntryId]) -> Option<Vec<Knowledge>>;
 }
 
@@ -21,7 +22,7 @@ pub(super) struct Beside {
     seen: Option<TimeoutsTold>,
 }
 
-/// What was told of some entries, and when, in seconds since the host came up.
+/// Facts of some entries, and when they were told, in seconds since the host came up.
 pub(super) struct ToldOf {
     pub known: Vec<Knowledge>,
     pub at_seconds: f64,
@@ -44,7 +45,7 @@ impl Beside {
         self.others_update
     }
 
-    /// Whether the agent may know more of an entry than this.
+    /// True if the agent may know more of an entry than this.
     pub(super) fn may_know_more(&self, judged: &Judged) -> bool {
         if judged.protected.is_some() && judged.idle_seconds.is_none() && !self.others_update {
             // A socket of this host, a helper: nobody proves that it is idle.

@@ -21,12 +21,12 @@ const BATCHES: usize = 4;
 /// Losses show in a counter and wake nobody.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What a tail tells.
+/// An item of a tail of events.
 #[derive(Clone, Copy, Debug)]
 pub enum Told<'a> {
     /// An event that the filters want.
     Event(&'a Event),
-    /// So many events, of whatever kind, found no room since the last time: the reader, or this machine, is too slow.
+    /// Events, of whatever kind, that found no room since the last time: the reader, or this machine, is too slow.
     Lost(u64),
 }
 

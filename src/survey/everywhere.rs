@@ -28,8 +28,8 @@ pub fn everywhere(settings: &Settings) -> Result<EverywhereDocument> {
     Ok(document)
 }
 
-/// Whether the configuration is for this namespace: what it names, or the caller's where it names none. A quota for one
-/// says nothing of the others.
+/// True if the configuration is for this namespace: the one that it names, or the caller's where it names none. A
+/// quota for one says nothing of the others.
 fn is_meant(visited: &Visited, own: &Netns, settings: &Settings) -> bool {
     let named = |spec: &String| {
         *spec == visited.spec

@@ -22,16 +22,16 @@ use crate::model::{Entry, Filters, Settings, SourceKey, UnprovenCount, UnprovenC
 use crate::policy::MASTER;
 use crate::sweep::{ByHand, Fate};
 
-/// What is wanted gone.
+/// The order of an operator to delete entries.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
-    /// What has to match.
+    /// Filters that have to match.
     pub filters: &'a Filters,
     /// Only what the agent would give up at level high: of a class, idle for certain past its floor.
     pub stale: bool,
-    /// What is protected goes as well.
+    /// Protected entries go as well.
     pub even_protected: bool,
-    /// So many at most, the least recently active first.
+    /// Entries at most, the least recently active first.
     pub limit: u64,
     /// Nothing is deleted afterwards.
     pub only_looks: bool,
@@ -61,22 +61,22 @@ impl<'a> Wish<'a> {
         ByHand { stale: self.stale, even_protected: self.even_protected, left }
     }
 
-    /// What goes is meant for its silence.
+    /// True if entries go for their silence.
     fn for_silence(&self) -> bool {
         self.stale || self.filters.want_idleness()
     }
 
-    /// What an entry has to be still, right before it goes, if it was not meant for its silence.
+    /// Condition that an entry has to meet still, right before it goes, if it was not meant for its silence.
     fn still(&self) -> Option<Still> {
         let filters = self.filters.clone();
         (!self.for_silence()).then(|| Box::new(move |now: &Entry| filters.may_match(now)) as Still)
     }
 }
 
-/// How many sources are shown.
+/// Number of sources that are shown.
 const SHOWN: usize = 5;
 
-/// What would go.
+/// Entries that would go.
 #[derive(Clone, Debug, Default)]
 pub struct Preview {
     /// Entries that match and may go.
@@ -98,12 +98,12 @@ pub struct Preview {
     pub sources: Vec<(SourceKey, u64)>,
     /// Of what would go the most recently active: first those of which nobody can tell, then by certain idleness.
     pub most_recent: Vec<(Entry, Verdict)>,
-    /// Where fewer go than match: they are the least recently active. Else they are too many to be told apart before,
-    /// and go as they are met.
+    /// If fewer go than match, they are the least recently active. If not so, they are too many to be told apart
+    /// before, and go as they are met.
     pub chosen: bool,
 }
 
-/// What came of it.
+/// Result of a flush.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flushed {
     /// Entries that went.
@@ -128,7 +128,8 @@ pub struct Flushed {
 }
 
 impl Flushed {
-    /// Who was shown is asked for by identity: who does not answer is gone, and who is not `handed` on has changed.
+    /// Entries that were shown are asked for by identity: one that does not answer is gone, and one that is not
+    /// `handed` on has changed.
     fn of(deleted: Deleted, (asked, there): (u64, u64), handed: u64, stop: &Stop) -> Self {
         Flushed {
             deleted: deleted.gone(),
@@ -143,7 +144,7 @@ impl Flushed {
         }
     }
 
-    /// The same, of so many that were shown: each is in one of the counts.
+    /// The result for `shown` entries: each of them is in one of the counts.
     pub fn of_shown(self, shown: u64) -> Self {
         let met = self.deleted + self.already_gone + self.revived + self.failed;
         let not_met = if self.interrupted { 0 } else { shown.saturating_sub(met) };
@@ -151,7 +152,7 @@ impl Flushed {
     }
 }
 
-/// What a walk met that is meant.
+/// Counts of a walk, of entries that are meant.
 #[derive(Default)]
 struct Met {
     matched: u64,
@@ -232,7 +233,7 @@ impl<'a> Flush<'a> {
             };
             let walked = looker.entries(wish.these(), each, || true)?;
             walked.trusted()?;
-            // What is shown need not be all for certain: what goes is met again.
+            // A preview need not show all for certain: an entry that goes is met again.
             if walks.ended_with(&walked, true) {
                 let (most_recent, chosen) = (victims.most_recent(), victims.knows_all());
                 let not_told = walked.not_told;
@@ -281,7 +282,7 @@ impl<'a> Flush<'a> {
             let sure = met.matched == matched || is_sure(&mut looker, &walked, taker.done(), before)?;
             whole = walks.ended_with(&walked, sure);
             not_told = walked.not_told;
-            // What stays is met in every walk.
+            // An entry that stays is met in every walk.
             protected = std::mem::take(&mut met.protected).max(protected);
             unproven = std::mem::take(&mut met.unproven);
             unproven.add_all(walked.unproven);
@@ -315,7 +316,7 @@ impl<'a> Flush<'a> {
             let sure = left_before == rules.left || is_sure(&mut self.looker, &walked, taker.done(), before)?;
             whole = walks.ended_with(&walked, sure);
             not_told = walked.not_told;
-            // What went in the walks before was there, and what a lookup missed then is there now.
+            // An entry that went in the walks before was there, and one that a lookup missed then is there now.
             let there = limit - left_before + walked.there;
             asked = (walked.asked, there.min(walked.asked));
         }

@@ -31,7 +31,7 @@ pub(super) struct Held<T> {
     known: Option<(Knowledge, f64)>,
 }
 
-/// What could not be told of entries that the filters may want.
+/// Counts of entries that the filters may want and of which something could not be told.
 #[derive(Default)]
 pub(super) struct NotTold {
     /// Entries that match but for their idleness, which is not known, by why.
@@ -50,7 +50,7 @@ pub(super) struct Handing<'a, T, O, E> {
     pub each: E,
     /// A look for children that has not ended.
     pub masters: Option<Masters>,
-    /// What is not past its floor is handed on before: it stays, whoever its children are.
+    /// An entry that is not past its floor is handed on before: it stays, whatever its children are.
     pub only_stale: bool,
     /// Filters match what is likely idle too: nothing is deleted.
     pub likely: bool,

@@ -1,4 +1,4 @@
-//! What somebody else knows of the table, so that it need not be walked.
+//! Entries that an agent knows of the table, so that it need not be walked.
 
 use crate::kernel::request;
 use crate::model::{Entry, EntryId, Identity};
@@ -22,7 +22,7 @@ impl Known {
             .then_some(Known { entries, children })
     }
 
-    /// How many there are.
+    /// Number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()
     }

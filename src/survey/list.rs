@@ -9,15 +9,15 @@ use crate::error::Result;
 use crate::kernel::modules::{Asking, Modules};
 use crate::model::{Detail, Entry, Filters, Settings, UnprovenCount, Verdict};
 
-/// Who prints what is listed.
+/// Prints the entries of a list.
 pub trait Sink<T> {
-    /// One more.
+    /// Prints one more entry.
     fn entry(&mut self, listed: T);
     /// A moment to hand on what was gathered; false ends the list.
     fn breathe(&mut self) -> bool;
 }
 
-/// What a list leaves open.
+/// Counts of entries that a list leaves open.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NotListed {
     /// Entries that would be listed, were they known to be idle, by why they are not.
@@ -45,12 +45,12 @@ pub fn list(
     }
 }
 
-/// Who has children is heard of in a walk alone: what may go is listed when that is known.
+/// Masters are heard of in a walk alone: entries that may go are listed when that is known.
 fn these(known: Option<&Known>) -> Option<&[Entry]> {
     known.filter(|known| known.childless()).map(Known::entries)
 }
 
-/// The same, every entry, for who has to leave the kernel as it is: nothing is asked that would load a module.
+/// Lists every entry, for a caller that has to leave the kernel as it is: nothing is asked that would load a module.
 ///
 /// # Errors
 /// As [`list`].
@@ -80,7 +80,7 @@ fn entries(
     Ok(NotListed { not_told: walked.not_told, unproven: walked.unproven.rows() })
 }
 
-/// What is to be said at the end of a list that was read to its end.
+/// Says at the end of a list that was read to its end whether it is whole.
 fn ended(looker: &mut Looker<'_>, walked: &Walked) -> Result<()> {
     if !walked.whole {
         return Ok(());
@@ -89,7 +89,7 @@ fn ended(looker: &mut Looker<'_>, walked: &Walked) -> Result<()> {
     if looker.met_all(walked)? { Ok(()) } else { Err(partial()) }
 }
 
-/// The same with every attribute that the kernel tells, for conntrack(8)'s own form.
+/// Lists entries with every attribute that the kernel tells, for conntrack(8)'s own form.
 ///
 /// # Errors
 /// As [`list`].

@@ -29,7 +29,7 @@ use crate::state::{BuildAsIs, Dumped, Identify, Observations};
 /// A dump that goes on after its last entry went starts that bucket again (`ctnetlink_dump_table`): doubles are near.
 const RECENT: usize = 256;
 
-/// How often what the judgement rests on is read again: a dump lasts as long as its reader takes.
+/// Interval at which the facts that the judgement rests on are read again: a dump lasts as long as its reader takes.
 const REFRESH: Duration = Duration::from_millis(250);
 
 /// The last few entries of a dump, to know doubles by.
@@ -38,7 +38,7 @@ pub(super) struct Recent<'a> {
     /// The oldest is at `next`.
     ring: Vec<u64>,
     next: usize,
-    /// The same, to be found without looking at each (260 ns of an entry's 1.2 us).
+    /// Fingerprints of the ring, to be found without looking at each (260 ns of an entry's 1.2 us).
     known: HashSet<u64, BuildAsIs>,
 }
 
@@ -75,11 +75,11 @@ pub(super) struct Looker<'a> {
     beside: Option<Beside>,
     /// Filters match what is likely idle too, by timeouts that nobody saw: for who deletes nothing.
     likely: bool,
-    /// Who has children is looked for with the next walk, from so long after its beginning on.
+    /// Delay after the beginning of the next walk from which on masters are looked for with it; `None`: they are not.
     heeds_masters: Option<Duration>,
     /// Only what is past its floor may go.
     only_stale: bool,
-    /// What cannot match need not be walked through: children are looked for apart.
+    /// Entries that cannot match need not be walked through: children are looked for apart.
     part: bool,
     /// Entries of the walk under way that its caller has deleted so far.
     gone: Rc<Cell<u64>>,
@@ -122,14 +122,14 @@ impl<'a> Looker<'a> {
         }
     }
 
-    /// Where the caller writes how many entries of the walk under way it has deleted so far: what the kernel counts is
-    /// fewer by those.
+    /// The cell in which the caller writes the number of entries of the walk under way that it has deleted so far:
+    /// the kernel counts fewer by those.
     pub(super) fn gone(&self) -> Rc<Cell<u64>> {
         self.gone.clone()
     }
 
-    /// Whether the last walk met all that there was. Where its own figures leave that open, the table is dumped again,
-    /// for the number of its entries alone.
+    /// True if the last walk met all entries that there were. If its own figures leave that open, the table is dumped
+    /// again, for the number of its entries alone.
     ///
     /// # Errors
     /// Exit 3 where the kernel cannot be read.
@@ -145,9 +145,9 @@ impl<'a> Looker<'a> {
         }
     }
 
-    /// Whether entries of the last walk, of which `deleted` went meanwhile, are known to have stayed where they were. Of
-    /// the whole table the kernel's count tells, of those asked for by their identities that each was there; a part that
-    /// was not watched all the time is dumped again, for the number of its entries alone.
+    /// True if entries of the last walk, of which `deleted` went meanwhile, are known to have stayed where they were.
+    /// Of the whole table the kernel's count tells, of those asked for by their identities that each was there; a
+    /// part that was not watched all the time is dumped again, for the number of its entries alone.
     ///
     /// # Errors
     /// Exit 3 where the kernel cannot be read.
@@ -162,13 +162,13 @@ impl<'a> Looker<'a> {
         }
     }
 
-    /// The same, with who has children known before the first walk hands on who may go. `only_stale`: who is not past his
-    /// floor may not, whoever his children are, and is handed on at once.
+    /// Makes masters known before the first walk hands on entries that may go. `only_stale`: an entry that is not
+    /// past its floor may not go, whatever its children are, and is handed on at once.
     pub(super) fn heeding_masters(self, only_stale: bool) -> Self {
         Looker { heeds_masters: Some(Duration::ZERO), only_stale, part: true, ..self }
     }
 
-    /// The same, for whose reader may have heard enough after a few lines.
+    /// Makes it wait for a reader that may have heard enough after a few lines.
     pub(super) fn without_haste(self) -> Self {
         const A_FEW_LINES: Duration = Duration::from_millis(20);
         Looker { heeds_masters: self.heeds_masters.map(|_| A_FEW_LINES), ..self }
@@ -179,7 +179,8 @@ impl<'a> Looker<'a> {
         self.beside = None;
     }
 
-    /// The same, for whoever deletes nothing: filters of idleness match what is idle by the timeouts that are known.
+    /// Makes filters of idleness match entries that are idle by the timeouts that are known, for a caller that
+    /// deletes nothing.
     pub(super) fn finding_likely(self) -> Self {
         Looker { likely: true, ..self }
     }
@@ -284,7 +285,7 @@ impl<'a> Looker<'a> {
         let resized = whole::resized(watch);
         let asked = asked.map_err(|error| explain("conntrack dump", &error))?;
         let mut walked = walking.end()?;
-        // What cannot be asked for exactly was not.
+        // An entry that cannot be asked for exactly was not.
         let known = these.into_iter().flatten().take(asked);
         walked.asked = known.filter(|entry| request::identifiable(entry).is_ok()).count() as u64;
         walked.dumped.was_resized(resized);
@@ -366,7 +367,7 @@ where
     B: FnMut() -> bool,
 {
     fn chunk(&mut self, chunk: &Chunk<'_>) -> bool {
-        // What came to nothing in a lull ends the walk here.
+        // A reader that had enough in a lull ends the walk here.
         if !self.walked.whole {
             return false;
         }

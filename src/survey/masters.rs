@@ -1,4 +1,5 @@
-//! Whom others expect: known before anything goes, in whatever order a walk meets them.
+//! Finds masters, which other entries expect: they are known before anything goes, in whatever order a walk meets
+//! them.
 
 use std::io;
 use std::sync::PoisonError;
@@ -19,9 +20,9 @@ use crate::state::{Completeness, Identify};
 pub(super) struct Masters(JoinHandle<Result<()>>);
 
 impl Masters {
-    /// Begins after so long; the sightings hear of each master. `None` where no entry can have children, as on gateways
-    /// without helpers. The kernel goes through the table in one system call, which no signal ends: a process that ends
-    /// meanwhile waits for it.
+    /// Begins after `delay`; the sightings hear of each master. `None` where no entry can have children, as on
+    /// gateways without helpers. The kernel goes through the table in one system call, which no signal ends: a
+    /// process that ends meanwhile waits for it.
     ///
     /// # Errors
     /// As [`Netlink::open`] and clone(2).
@@ -31,7 +32,7 @@ impl Masters {
         after: Duration,
     ) -> Result<Option<Self>> {
         let (mut netlink, sysctls) = (Netlink::open()?, ConntrackSysctls::open()?);
-        // Who cannot tell looks.
+        // If the kernel does not tell, it is looked.
         if table::never_expected(&mut netlink).unwrap_or(false) {
             return Ok(None);
         }

@@ -17,9 +17,9 @@ const BUFFER_BYTES: usize = 16 << 20;
 /// System calls before the clock is looked at again.
 const BATCHES: usize = 32;
 
-/// Counts the entries that are `wanted` (by themselves and their idleness in seconds, as far as it is known or likely; with
-/// `idleness` it matters to that) by what was asked. With
-/// `listen` new ones are counted for so long first; what was lost meanwhile shows as not synced.
+/// Counts the entries that are `wanted` (by themselves and their idleness in seconds, as far as it is known or
+/// likely; with `idleness` it matters to that) by the question's groups. With `listen` new ones are counted for that
+/// time first; a loss meanwhile shows as not synced.
 ///
 /// # Errors
 /// Exit 3 where the kernel cannot be read or listened to.

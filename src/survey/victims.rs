@@ -1,4 +1,4 @@
-//! Who goes, as the preview has met them: kept, so that a flush of a few does not walk the table again.
+//! Entries that go, as the preview has met them: kept, so that a flush of a few does not walk the table again.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -42,7 +42,7 @@ impl Eq for Victim {}
 pub(super) struct MostRecent(BinaryHeap<Reverse<Victim>>);
 
 impl MostRecent {
-    /// How many are shown.
+    /// Number of entries that are shown.
     const SHOWN: usize = 5;
 
     pub(super) fn add(&mut self, entry: &Entry, verdict: &Verdict) {

@@ -1,21 +1,21 @@
-//! What a walk through the table met besides entries.
+//! Facts of a walk through the table besides its entries.
 
 use crate::error::{Error, Result};
 use crate::kernel::table::Part;
 use crate::model::UnprovenCounts;
 use crate::state::Dumped;
 
-/// What a walk met besides entries.
+/// Facts of a walk besides its entries.
 #[derive(Clone, Debug)]
 pub(super) struct Walked {
     /// It went through the whole table.
     pub whole: bool,
     /// Messages that could not be read.
     pub unreadable: u64,
-    /// What it met beside what the kernel counted, where it was a walk of the whole table; of a part it is known alone
-    /// whether the table was resized meanwhile.
+    /// Entries that it met beside the kernel's counts, where it was a walk of the whole table; of a part it is known
+    /// alone whether the table was resized meanwhile.
     pub dumped: Dumped,
-    /// What was asked for; `None` where entries were, by their identities.
+    /// The part that was asked for; `None` where entries were, by their identities.
     pub part: Option<Part>,
     /// Entries that were asked for by their identities.
     pub asked: u64,

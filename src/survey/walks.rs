@@ -1,4 +1,4 @@
-//! How often a flush walks the table.
+//! Counts the walks of a flush, and ends them.
 
 use super::look::Looker;
 use super::walked::Walked;
@@ -40,8 +40,9 @@ impl Walks {
     }
 }
 
-/// Whether nothing was missed by a walk that deleted what it met: the table stayed as it was, and what was to go was
-/// found. Deletions by tuple miss what is being moved, and a few entries end by themselves at any time.
+/// True if nothing was missed by a walk that deleted entries as it met them: the table stayed as it was, and the
+/// entries that were to go were found. Deletions by tuple miss what is being moved, and a few entries end by
+/// themselves at any time.
 pub(super) fn is_sure(
     looker: &mut Looker<'_>,
     walked: &Walked,

@@ -7,7 +7,7 @@ use crate::kernel::socket::{Netlink, explain};
 use crate::kernel::table::{self, Chunk, Part};
 use crate::state::{Completeness, Dumped};
 
-/// What is said of a dump from which entries may be missing.
+/// The error of a dump from which entries may be missing.
 pub(super) fn partial() -> Error {
     Error::unreachable(
         "conntrack dump",
@@ -16,8 +16,8 @@ pub(super) fn partial() -> Error {
     .hint("run it again")
 }
 
-/// Whether a walk of a part of the table met all of that, as far as other dumps tell; `deleted` entries of the part went
-/// since.
+/// True if a walk of a part of the table met all of that, as far as other dumps tell; `deleted` entries of the part
+/// went since.
 ///
 /// # Errors
 /// Exit 3 where the kernel cannot be read.
@@ -50,7 +50,7 @@ fn count(gauge: &mut Gauge, part: Part) -> Result<Dumped> {
     Ok(dumped)
 }
 
-/// Whether the table was resized; `None` where that is not known.
+/// True if the table was resized; `None` where that is not known.
 pub(super) fn resized(watch: BucketWatch) -> Option<bool> {
     match watch.end() {
         Buckets::Stayed => Some(false),

@@ -1,4 +1,4 @@
-//! What the payers of a fair-share flush still owe.
+//! Entries that the payers of a fair-share flush still owe.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! How fast entries may go within a sweep. The clock is an argument: each moment is the time since the sweep began.
+//! Paces the acts of a sweep. The clock is an argument: each moment is the time since the sweep began.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct Pacing {
     pace: Pace,
     per_second: u64,
     urgent_at_entries: u64,
-    /// When the batch under way was begun: what its acts took is part of their time.
+    /// Moment at which the batch under way was begun: the time of its acts is part of theirs.
     pub(super) begun: Duration,
     pub(super) due: Duration,
     came: u64,

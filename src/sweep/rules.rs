@@ -34,7 +34,7 @@ struct Act<F> {
     requested: u64,
 }
 
-/// What the pace allows in one batch.
+/// Limits that the pace sets to one batch.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Allowed {
     /// Acts that delete may take.
@@ -56,7 +56,7 @@ impl Default for Allowed {
     }
 }
 
-/// What becomes of an entry; the number is the act's, as it stands in the plan.
+/// Decision on an entry; the number is the act's, as it stands in the plan.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Choice {
     /// It is deleted by this act.
@@ -74,9 +74,9 @@ pub struct Victim<T> {
     pub act: usize,
     /// Their certain idleness; the longest idle go first.
     pub idle_seconds: u32,
-    /// Their number.
+    /// Number of these entries.
     pub count: u64,
-    /// What the driver knows them by.
+    /// The driver's name of them.
     pub item: T,
 }
 

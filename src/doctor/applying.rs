@@ -1,5 +1,5 @@
-//! Who applies files of sysctls besides the boot itself, and whether conntrack's module is there by then: units, scripts,
-//! rules of udev, commands of modprobe.d.
+//! Finds what applies files of sysctls besides the boot itself, and whether conntrack's module is there by then:
+//! units, scripts, rules of udev, commands of modprobe.d.
 
 use super::boot_modules::normalized;
 use super::facts::{Files, Program, When};
@@ -24,9 +24,9 @@ pub enum Which {
 /// A command that applies files of sysctls behind the boot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Applier {
-    /// Where it stands.
+    /// Line that applies them.
     pub at: FileLine,
-    /// Which files.
+    /// Files that are applied.
     pub which: Which,
     /// Only names below one of these (`net/netfilter`); all where there is none.
     pub prefixes: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Applier {
 }
 
 impl Applier {
-    /// Whether it applies a file.
+    /// True if it applies a file.
     pub fn reads(&self, file: &SysctlFile) -> bool {
         match &self.which {
             Which::System => {
@@ -47,7 +47,7 @@ impl Applier {
         }
     }
 
-    /// Whether it applies a line of a file.
+    /// True if it applies a line of a file.
     pub fn applies(&self, file: &SysctlFile, line: &SysctlLine) -> bool {
         let below = |prefix: &String| line.key.starts_with(prefix.as_str());
         let named = match &self.which {
@@ -143,7 +143,7 @@ fn load_lists(files: &Files) -> impl Iterator<Item = Applier> {
     })
 }
 
-/// What a command applies, and below which names.
+/// Files that a command applies, and the names below which it does.
 fn applied(command: &Command) -> Option<(Which, Vec<String>)> {
     let arguments = command.arguments();
     let has = |options: &[&str]| arguments.iter().any(|word| options.contains(&word.as_str()));
@@ -205,7 +205,7 @@ fn prefixes(arguments: &[String]) -> Vec<String> {
     found
 }
 
-/// Whether a command brings conntrack's module.
+/// True if a command brings conntrack's module.
 pub fn loads(command: &Command, files: &Files) -> bool {
     let arguments = command.arguments();
     let has = |words: &[&str]| arguments.iter().any(|word| words.contains(&word.as_str()));

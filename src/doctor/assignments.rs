@@ -21,7 +21,7 @@ fn of_line(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Option<Findin
     if behind.is_empty() || !(first.is_some() || behind.iter().any(|other| is_ours(&path(other)))) {
         return None;
     }
-    // Where the first value is refused as well, that is said of it already.
+    // If the first value is refused as well, that is said of it already.
     let number = match first {
         Some(name) => value::read(name, value).number()?.to_string(),
         None => value.split_ascii_whitespace().next()?.to_owned(),

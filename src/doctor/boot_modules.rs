@@ -4,7 +4,7 @@
 use super::facts::BootModule;
 use crate::model::FileLine;
 
-/// What a program that makes an initramfs, or a boot loader, is told by an assignment.
+/// Meaning of an assignment to a program that makes an initramfs, or to a boot loader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Told {
     /// Modules that are loaded.
@@ -18,7 +18,7 @@ const ASSIGNMENTS: [(&str, Told); 11] = [
     // dracut.conf(5). What add_drivers names is only put into the initramfs.
     ("force_drivers", Told::Modules),
     ("kernel_cmdline", Told::CommandLine),
-    // mkinitcpio.conf(5).
+    // Names of mkinitcpio.conf(5).
     ("MODULES_LOADED_ON_BOOT", Told::Modules),
     ("MODULES", Told::Modules),
     // OpenRC's conf.d/modules, and update-extlinux.conf of Alpine.

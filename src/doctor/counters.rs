@@ -7,14 +7,14 @@ use crate::model::{Evidence, Finding, KernelMessage, Severity, Statistics};
 
 /// Ports taken: fewer a second are ordinary on a busy gateway.
 const FOUND_PER_SECOND: f64 = 10.0;
-/// The same since boot.
+/// Searches of the table since boot from which on they are told of.
 const FOUND_IN_ALL: u64 = 10_000;
 /// Messages older than this are history.
 const RECENT_SECONDS: f64 = 3600.0;
-/// Messages shown.
+/// Messages that are shown at most.
 const SHOWN: usize = 3;
 
-/// What the counters and the log tell.
+/// Findings on the counters and the log.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(runtime) = &facts.runtime {
@@ -190,14 +190,14 @@ fn log(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// What was logged long ago is history.
+/// A message that was logged long ago is history.
 pub(super) fn severity_of(facts: &Facts, last: &KernelMessage) -> Severity {
     let up = facts.runtime.as_ref().map_or(0.0, |runtime| runtime.up_seconds);
     let recent = last.at_seconds.is_none_or(|at| up - at < RECENT_SECONDS);
     if recent { Severity::Warning } else { Severity::Note }
 }
 
-/// What the kernel writes of a namespace and what stat(2) says of it differ by this much at most.
+/// Seconds by which the kernel's time of a namespace and stat(2)'s differ at most.
 const CLOCKS_SECONDS: f64 = 2.0;
 
 /// The host's operator is told of every namespace, which the kernel names by its inode; any other of its own. Inodes

@@ -5,16 +5,16 @@ use super::facts::{Facts, Files};
 use super::settings::{Setting, is_vendors};
 use crate::model::{Evidence, FileLine, SysctlFile, SysctlLine};
 
-/// Where fixes put sysctls.
+/// File in which fixes put sysctls.
 pub const SYSCTL_FILE: &str = "/etc/sysctl.d/90-conntrack.conf";
-/// The same behind files of packages that come later.
+/// File in which fixes put sysctls that have to come behind files of packages.
 const LATER_SYSCTL_FILE: &str = "/etc/sysctl.d/99-zz-conntrack.conf";
-/// Where fixes name modules for the boot.
+/// File in which fixes name modules for the boot.
 pub const MODULES_FILE: &str = "/etc/modules-load.d/conntrack.conf";
-/// The same of OpenWrt, and its directory.
+/// File in which fixes name modules for the boot of OpenWrt, and its directory.
 const OPENWRT_MODULES_FILE: &str = "/etc/modules.d/conntrack";
 pub const OPENWRT_MODULES: &str = "/etc/modules.d";
-/// Where fixes put options of modules.
+/// File in which fixes put options of modules.
 pub const MODPROBE_FILE: &str = "/etc/modprobe.d/conntrack.conf";
 
 /// The first and the last line of what a fix changes.
@@ -53,12 +53,12 @@ pub fn quoted(text: &str) -> String {
 }
 
 impl Files {
-    /// Where fixes name modules for the boot: OpenWrt's kmodloader reads a directory of its own.
+    /// File in which fixes name modules for the boot: OpenWrt's kmodloader reads a directory of its own.
     pub fn modules_file(&self) -> &'static str {
         if self.openwrt { OPENWRT_MODULES_FILE } else { MODULES_FILE }
     }
 
-    /// Whether /etc/sysctl.d has something of that name, be it a link that leads nowhere.
+    /// True if /etc/sysctl.d has something of that name, be it a link that leads nowhere.
     pub fn is_taken(&self, name: &str) -> bool {
         self.sysctl_names.iter().any(|taken| taken == name)
     }
@@ -137,7 +137,7 @@ impl Facts {
         format!("{}printf '{first}%s\\n' {} >> {}", self.make_directory(path), quoted(text), self.shell(path))
     }
 
-    /// What makes the directory of a file, where there is none.
+    /// Command that makes the directory of a file, where there is none.
     pub(super) fn make_directory(&self, path: &str) -> String {
         let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
         let missing = self.files.as_ref().map_or(&[][..], |files| &files.missing_directories);
@@ -167,7 +167,7 @@ impl Facts {
         vec![format!("{enter}sysctl -w {}={value}", key(name))]
     }
 
-    /// Whether a max is below the one in force: what that is, and what the lower one would do, as advice.
+    /// Max in force if `number` is below it, with advice on what the lower one would do.
     pub fn lowers_max(&self, name: &str, number: u64) -> Option<(u64, String)> {
         let runtime = self.runtime.as_ref().filter(|_| name == "max")?;
         let (now, count) = (runtime.number("max")?, runtime.number("count").unwrap_or(0));
@@ -204,7 +204,7 @@ impl Facts {
                 self.append(if name < ours { SYSCTL_FILE } else { LATER_SYSCTL_FILE }, &assignment)
             }
             Some(setting) if !setting.by_pattern => {
-                // Where the line has a name of ip_conntrack, the kernels do too.
+                // If the line has a name of ip_conntrack, the kernels do too.
                 let old =
                     super::names::renamed(&setting.line.key).map(|_| setting.line.key.replace('/', "."));
                 let assignment = old.map_or(assignment, |key| format!("{key} = {value}"));
@@ -214,7 +214,7 @@ impl Facts {
         }]
     }
 
-    /// What is in force: in the running kernel, for an image what its boot would leave, with where that stands.
+    /// Number in force, with its evidence: in the running kernel, for an image what its boot would leave.
     pub fn in_force(&self, name: &str) -> Option<(u64, Vec<Evidence>)> {
         let effective = self.files.as_ref().and_then(|files| files.effective().get(name).copied());
         let line = effective.map(|setting| self.at(setting.file, setting.line));
@@ -275,12 +275,12 @@ pub fn runtime(name: &str, text: impl Into<String>) -> Evidence {
     }
 }
 
-/// What has no file.
+/// Evidence that is in no file.
 pub fn seen(text: impl Into<String>) -> Evidence {
     Evidence { text: text.into(), ..Evidence::default() }
 }
 
-/// `net.netfilter.nf_conntrack_…`.
+/// Full name of a sysctl, `net.netfilter.nf_conntrack_…`.
 pub fn key(name: &str) -> String {
     format!("net.netfilter.nf_conntrack_{name}")
 }

@@ -1,4 +1,4 @@
-//! What findings are made of. Nothing here reads anything.
+//! Facts that findings are made of. Nothing here reads anything.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Facts {
     pub files: Option<Files>,
     /// The running kernel; nothing for an image.
     pub runtime: Option<Runtime>,
-    /// What was not looked at.
+    /// Parts that were not looked at.
     pub not_examined: Vec<NotExamined>,
 }
 
@@ -29,7 +29,7 @@ pub struct Files {
     pub sysctl: Vec<SysctlFile>,
     /// systemd-sysctl applies them, not a script of procps.
     pub systemd: bool,
-    /// What applies them at boot.
+    /// Program that applies them at boot.
     pub program: SysctlProgram,
     /// Releases of the kernels that are installed, or of the one that runs.
     pub kernels: Vec<String>,
@@ -42,7 +42,7 @@ pub struct Files {
     pub dependents: Option<Vec<String>>,
     /// Lines that hold parameters of the kernel's command line.
     pub command_lines: Vec<FileLine>,
-    /// What units, scripts and rules run.
+    /// Programs that units, scripts and rules run.
     pub programs: Vec<Program>,
     /// Lines of modprobe.d, those of files that modprobe does not read among them.
     pub modprobe: Vec<FileLine>,
@@ -82,7 +82,7 @@ pub struct BootModule {
     pub obeys_blacklist: bool,
 }
 
-/// When a program runs.
+/// Moment at which a program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum When {
     /// Before systemd-sysctl, or as a part of it.
@@ -93,10 +93,10 @@ pub enum When {
     Again,
 }
 
-/// What a unit, a script or a line of a table runs, in its order.
+/// Commands of a unit, a script or a line of a table, in their order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Program {
-    /// When.
+    /// Moment at which they run.
     pub when: When,
     /// Commands, of a script that a command runs those in it behind that.
     pub commands: Vec<Command>,
@@ -109,18 +109,18 @@ pub struct Runtime {
     pub first: bool,
     /// Inode of the namespace, which the kernel's log names it by.
     pub inode: u64,
-    /// What to put before a command so that it acts in the namespace (`ip netns exec blue `); empty in the caller's.
+    /// Words before a command that make it act in the namespace (`ip netns exec blue `); empty in the caller's.
     pub enter: String,
-    /// How this program was called, with what it was asked of: `ctctl --netns blue`.
+    /// Call of this program, with the options that say where: `ctctl --netns blue`.
     pub program: String,
-    /// When it was looked at, RFC 3339 in UTC.
+    /// Time at which it was looked at, RFC 3339 in UTC.
     pub taken_at: String,
     /// Namespaces that the log names, by inode: what `--netns` takes, and as [`since_seconds`](Self::since_seconds).
     pub namespaces: BTreeMap<u64, (String, Option<f64>)>,
     /// Seconds since boot from which on the namespace is known to have been there; nothing where that is not known. What
     /// the kernel logged of its inode before may be about another.
     pub since_seconds: Option<f64>,
-    /// `uname -r`.
+    /// Release of the kernel, as `uname -r` prints it.
     pub release: String,
     /// Conntrack's sysctls of this namespace by the name after `nf_conntrack_`; empty where conntrack is not loaded.
     pub values: BTreeMap<String, String>,
@@ -136,19 +136,19 @@ pub struct Runtime {
     pub log: Vec<KernelMessage>,
     /// Seconds since boot.
     pub up_seconds: f64,
-    /// What the table holds.
+    /// Entries of the table, counted; `None` where it could not be dumped.
     pub table: Option<TableFacts>,
-    /// nftables' ruleset.
+    /// Ruleset of nftables; `None` where it could not be read.
     pub rules: Option<Ruleset>,
     /// By port and side of a service that holds many entries: what would keep out its packets, were they untracked.
     pub in_the_way: BTreeMap<(u16, Side), Vec<String>>,
-    /// What else tracks: tables of legacy iptables, modules such as IPVS.
+    /// Others that track: tables of legacy iptables, modules such as IPVS.
     pub other_users: Vec<TrackingUser>,
     /// Programs that manage conntrack's values or entries: process id and name.
     pub programs: Vec<(u32, String)>,
     /// Timeout policies by what an operator knows them by.
     pub policies: Vec<(String, TimeoutPolicy)>,
-    /// Who hears conntrack's events, but for agents of this program.
+    /// Programs that hear conntrack's events, but for agents of this program.
     pub listeners: Vec<EventListener>,
 }
 
@@ -171,7 +171,7 @@ impl Runtime {
     }
 }
 
-/// What a bounded dump of the table came to.
+/// Result of a bounded dump of the table.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct TableFacts {
     /// Entries that were seen.
@@ -206,9 +206,9 @@ pub enum Side {
 pub struct Service {
     /// The service's port: the destination's.
     pub port: u16,
-    /// Where the ends lie.
+    /// Side on which the ends lie.
     pub side: Side,
-    /// Entries.
+    /// Number of its entries.
     pub entries: u64,
     /// Entries of the same port that are translated, forwarded or not.
     pub translated: u64,

@@ -9,7 +9,7 @@ use crate::model::{Finding, Severity};
 /// Programs that run what their arguments name: `ip netns exec NAME conntrack …`.
 const RUNNERS: [&str; 6] = ["ip", "flock", "chrt", "taskset", "nsenter", "systemd-run"];
 
-/// What empties the table again and again.
+/// Findings on programs that empty the table again and again.
 pub fn check(facts: &Facts, files: &Files) -> Vec<Finding> {
     let again = files.programs.iter().filter(|program| program.when == When::Again);
     let commands = again.flat_map(|program| applying::expanded(&program.commands));
@@ -21,7 +21,7 @@ pub fn check(facts: &Facts, files: &Files) -> Vec<Finding> {
         .collect()
 }
 
-/// Whether a command deletes every entry of the table: `conntrack -F`, and `-D` without anything that has to match.
+/// True if a command deletes every entry of the table: `conntrack -F`, and `-D` without anything that has to match.
 fn empties(command: &Command) -> bool {
     let arguments = command.arguments();
     let at = arguments.iter().position(|word| word == "conntrack" || word.ends_with("/conntrack"));

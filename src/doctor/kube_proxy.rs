@@ -4,20 +4,20 @@ use super::cure::{quoted, seen};
 use super::facts::{Facts, Files};
 use crate::model::{FileLine, Finding, Severity};
 
-/// How an option is written.
+/// Writes an option in the form of its file.
 type Form = fn(&str) -> String;
 
 /// A program that has kube-proxy in it.
 struct Host {
-    /// What it calls its process.
+    /// Names of its process.
     processes: &'static [&'static str],
-    /// Its units.
+    /// Names of its units.
     units: &'static [&'static str],
-    /// What it is called in a sentence.
+    /// Its name in a sentence.
     said: &'static str,
-    /// Where its options for kube-proxy stand, and how one is written there.
+    /// File of its options for kube-proxy, and the form in which one is written there.
     options: Option<(&'static str, Form)>,
-    /// What stands before them in a new file.
+    /// First line of a new file.
     head: Option<&'static str>,
 }
 
@@ -67,7 +67,7 @@ const SET: [(&str, &str); 3] = [
     ("tcp_timeout_close_wait", "conntrack-tcp-timeout-close-wait=0s"),
 ];
 
-/// What it sets against the files.
+/// Findings on values that it sets against the files.
 pub fn check(facts: &Facts) -> Option<Finding> {
     let running = facts.runtime.iter().flat_map(|runtime| &runtime.programs);
     let running = running.filter_map(|(pid, name)| {
@@ -123,7 +123,7 @@ fn is_off(line: &FileLine) -> bool {
     bare.contains("disable-kube-proxy:true") || bare.contains("start-kube-proxy=false")
 }
 
-/// Whether a line gives the option, whatever unit its 0 has.
+/// True if a line gives the option, whatever unit its 0 has.
 fn says(line: &FileLine, option: &str) -> bool {
     let bare = option.trim_end_matches('s');
     let Some((_, behind)) = line.text.split_once(bare) else { return false };

@@ -13,7 +13,7 @@ use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine};
 
 const FORMAT: &[&str] = &["sysctl.d(5)", "sysctl.conf(5)"];
 
-/// What is wrong with single lines of files of sysctls.
+/// Findings on single lines of files of sysctls.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(files) = &facts.files else { return Vec::new() };
     let read = files.sysctl.iter().filter(|file| file.applied_by != AppliedBy::Nobody);

@@ -5,9 +5,9 @@ use super::cure::key;
 use super::facts::Facts;
 use crate::model::{Finding, KernelMessage, Severity};
 
-/// Messages shown.
+/// Messages that are shown at most.
 const SHOWN: usize = 3;
-/// What makes no sense as a limit of expectations: each of them stands for a connection to come.
+/// Expectations above which a limit makes no sense: each of them stands for a connection to come.
 const MOST_EXPECTATIONS: u64 = 1 << 20;
 
 /// The table of connections is full.
@@ -20,8 +20,8 @@ fn tells_of_expectations(text: &str) -> bool {
     text.contains("expectation table full")
 }
 
-/// How many messages there were: a syslog daemon's line stands for more (`message repeated 5 times: […]`, and `last
-/// message repeated 5 times` for the one before).
+/// Number of messages: a syslog daemon's line stands for more (`message repeated 5 times: […]`, and `last message
+/// repeated 5 times` for the one before).
 pub fn count(messages: &[KernelMessage], counts: impl Fn(&KernelMessage) -> bool) -> u64 {
     let (mut sum, mut before) = (0u64, false);
     for message in messages {

@@ -10,7 +10,7 @@ use crate::model::{FileLine, Finding, Severity};
 /// A module that the boot loads, as far as it has to do with conntrack.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed<'a> {
-    /// Where.
+    /// Line that names it.
     pub line: &'a FileLine,
     /// Loading it loads nf_conntrack.
     pub loads: bool,
@@ -37,7 +37,7 @@ pub fn in_time(files: &Files) -> bool {
 /// Soft dependencies of soft dependencies are followed so far.
 const MOST_STEPS: usize = 8;
 
-/// Whether loading a module loads nf_conntrack: by what it needs, or by what modprobe.d says.
+/// True if loading a module loads nf_conntrack: by what it needs, or by what modprobe.d says.
 fn brings_with_others(module: &str, files: &Files, steps: usize) -> bool {
     let more = |name: &str| steps > 0 && brings_with_others(name, files, steps - 1);
     let said = |line: &FileLine| match first(line).as_str() {
@@ -72,7 +72,7 @@ pub(super) fn word(line: &FileLine, at: usize) -> Option<String> {
     line.text.split_ascii_whitespace().nth(at).map(|word| word.replace('-', "_"))
 }
 
-/// Whether a module is nf_conntrack, or depends on it.
+/// True if a module is nf_conntrack, or depends on it.
 pub fn brings(module: &str, files: &Files) -> bool {
     const DEPEND: [&str; 28] = [
         "nft_ct",
@@ -130,11 +130,11 @@ pub(super) fn read(files: &Files) -> impl Iterator<Item = &FileLine> {
     files.modprobe.iter().filter(|line| line.path.ends_with(".conf"))
 }
 
-/// What keeps the module away, or seems to.
+/// Findings on lines that keep the module away, or seem to.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(files) = &facts.files else { return Vec::new() };
     let mut found = options::check(facts, files);
-    // What is built in cannot be kept away, and nothing there is to load.
+    // A module that is built in cannot be kept away, and there is nothing to load.
     if !files.builtin {
         found.extend(blocked(facts, files));
         found.extend(seems_away(facts, files));
@@ -169,7 +169,7 @@ fn blocked<'a>(facts: &'a Facts, files: &'a Files) -> impl Iterator<Item = Findi
 /// A blacklist keeps off loading by alias and by modules-load.d, but not what other modules need.
 fn seems_away(facts: &Facts, files: &Files) -> Option<Finding> {
     let lines: Vec<&FileLine> = blacklisted(files).collect();
-    // Where values come too late for it, that says it already.
+    // If values come too late for it, that finding says it already.
     if lines.is_empty() || order::before_module(facts, files).is_some() {
         return None;
     }

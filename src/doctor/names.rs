@@ -2,7 +2,7 @@
 
 use crate::model::Timeout;
 
-/// What is known of a name after `nf_conntrack_`.
+/// Knowledge of a name after `nf_conntrack_`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Known {
     /// Writable in every kernel that is still about.
@@ -41,16 +41,16 @@ const OTHERS: [&str; 17] = [
     "dccp_loose",
 ];
 
-/// What is known of a name after `nf_conntrack_`.
+/// Looks up a name after `nf_conntrack_`.
 pub fn known(name: &str) -> Known {
     match name {
         "count" => Known::ReadOnly,
         // 3183ab8997a4 made the table resizable through the sysctl.
         "buckets" => Known::WritableSince((4, 8)),
-        // b118509076b3.
+        // It went with commit b118509076b3 of the kernel.
         "helper" => Known::GoneSince((6, 0), "helpers are assigned by rules: `ct helper set` of nft(8)"),
         "events_retry_timeout" => Known::GoneSince((4, 9), "the kernel retries by itself"),
-        // 9700ba805bdb.
+        // They went with commit 9700ba805bdb of the kernel.
         "udplite_timeout" | "udplite_timeout_stream" => {
             Known::GoneSince((4, 11), "UDP-Lite follows udp_timeout and udp_timeout_stream")
         }
@@ -147,7 +147,7 @@ pub fn is_before_nf_conntrack(release: &str) -> bool {
     numbers < (2, 6, 20)
 }
 
-/// Levenshtein's distance.
+/// Levenshtein's distance of two names.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(80).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -4,10 +4,10 @@ use super::cure::seen;
 use super::facts::{EventListener, Facts};
 use crate::model::{Finding, Severity, TimeoutPolicy};
 
-/// What a listener's buffer has room for: some 25,000 events at 1,280 bytes each.
+/// Bytes of a listener's buffer that hold some 25,000 events at 1,280 bytes each.
 const ROOM_BYTES: u32 = 33_554_432;
 
-/// What other programs hear, and what policies set.
+/// Findings on other programs that hear events, and on timeout policies.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     [listeners, policies].iter().filter_map(|check| check(facts)).collect()
 }

@@ -7,7 +7,7 @@ use super::modules::{first, read, word};
 use super::{names, trial, value};
 use crate::model::{FileLine, Finding, Severity};
 
-/// What a parameter takes (param_ops of kernel/params.c).
+/// Kind of value that a parameter takes (param_ops of kernel/params.c).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Number,
@@ -55,7 +55,7 @@ fn number(text: &str) -> Option<u64> {
     number.flatten().map(u64::from)
 }
 
-/// Whether the kernel takes a value; nothing at all is enough for a switch alone.
+/// True if the kernel takes a value; nothing at all is enough for a switch alone.
 fn is_taken(name: &str, kind: Kind, value: Option<&str>) -> bool {
     let Some(value) = value else { return kind == Kind::Switch };
     match kind {
@@ -84,7 +84,7 @@ pub fn hashsize(files: &Files) -> Option<(&FileLine, u64)> {
 /// The parameter as the kernel's command line has it.
 const ON_COMMAND_LINE: &str = "nf_conntrack.hashsize";
 
-/// What makes the module come with so many buckets: where a line says another number, there.
+/// Command that makes the module come with `size` buckets: in the line that says another number, if there is one.
 pub fn sized(facts: &Facts, files: &Files, size: u64) -> String {
     match hashsize(files) {
         Some((line, old)) => resized(facts, line, old, size),
@@ -150,7 +150,7 @@ fn tried(facts: &Facts, line: &FileLine, with: &str, option: &str) -> Vec<String
     }
 }
 
-/// The same line without an option: a comment, where nothing else stands in it.
+/// A line without one of its options: a comment, where nothing else stands in it.
 fn without(facts: &Facts, line: &FileLine, name: &str) -> String {
     match options(line).all(|(other, _)| other == name) {
         true => facts.comment_out(&line.path, line),
@@ -263,7 +263,8 @@ fn unknown(facts: &Facts, line: &FileLine, name: &str, value: Option<&str>) -> F
     )
 }
 
-/// What stands behind options is no comment: every word of it goes to the kernel, and one that is a parameter counts.
+/// Finding on words behind options, which are no comment: every one of them goes to the kernel, and one that is a
+/// parameter counts.
 fn no_comment(facts: &Facts, line: &FileLine) -> Finding {
     let (before, behind) = line.text.split_once('#').unwrap_or((&line.text, ""));
     let counts =

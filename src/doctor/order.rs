@@ -9,7 +9,7 @@ use super::trial::Trial;
 use super::{applying, modules, options};
 use crate::model::{AppliedBy, Finding, Severity, SysctlFile};
 
-/// What is wrong with files as wholes.
+/// Findings on files as wholes.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(files) = &facts.files else { return Vec::new() };
     let mut found = conflicts(facts, files);
@@ -177,7 +177,7 @@ fn renamed(facts: &Facts, files: &Files, file: &SysctlFile, trial: &mut Trial<'_
     fix
 }
 
-/// What else a file sets, which then counts as well.
+/// Other values that a file sets, which then count as well.
 fn others_count(facts: &Facts, file: &SysctlFile) -> Vec<String> {
     let others =
         file.lines.iter().filter(|line| line.value.is_some() && line.conntrack_name().is_none()).count();

@@ -4,7 +4,7 @@ use super::cure::key;
 use super::facts::{Facts, Files};
 use crate::model::{AppliedBy, FileLine, Finding, Severity};
 
-/// What a restart of the firewall does to conntrack's values.
+/// Findings on what a restart of the firewall does to conntrack's values.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(files) = &facts.files else { return Vec::new() };
     let mut found = ufw(facts, files);

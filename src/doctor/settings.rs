@@ -10,13 +10,13 @@ use crate::model::{AppliedBy, SysctlFile, SysctlLine, SysctlProgram};
 /// A value that the kernel takes from a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
-    /// After `nf_conntrack_`.
+    /// Name after `nf_conntrack_`.
     pub name: &'a str,
-    /// What is then in force.
+    /// Number that is then in force.
     pub number: u64,
-    /// The file.
+    /// File that sets it.
     pub file: &'a SysctlFile,
-    /// Its line.
+    /// Line that sets it.
     pub line: &'a SysctlLine,
     /// By a pattern, which any line with the name itself overrides.
     pub by_pattern: bool,
@@ -48,8 +48,9 @@ impl Files {
         self.sysctl = sysctl;
     }
 
-    /// What the boot leaves in force, and what it runs behind its own files. A pattern leaves out names that any line
-    /// sets or exempts; a name that systemd-sysctl finds exempted behind its assignment is not set.
+    /// Settings that the boot leaves in force, with those of programs that it runs behind its own files. A pattern
+    /// leaves out names that any line sets or exempts; a name that systemd-sysctl finds exempted behind its
+    /// assignment is not set.
     pub fn effective(&self) -> BTreeMap<&str, Setting<'_>> {
         let mut effective: BTreeMap<&str, Setting<'_>> = BTreeMap::new();
         let of = |by| self.sysctl.iter().filter(move |file| file.applied_by == by);
@@ -113,7 +114,7 @@ pub fn is_pattern(key: &str) -> bool {
     key.contains(['*', '?', '['])
 }
 
-/// Whether a pattern is the pattern of any name that there is.
+/// True if a pattern is the pattern of any name that there is.
 pub fn names_any(pattern: &str) -> bool {
     named(pattern).next().is_some()
 }
@@ -125,7 +126,7 @@ fn named(pattern: &str) -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// Whether the file's kind is one that a vendor ships and /etc overrides.
+/// True if the file is of a kind that a vendor ships and /etc overrides.
 pub fn is_vendors(file: &SysctlFile) -> bool {
     ["/usr/", "/lib/"].iter().any(|prefix| file.path.starts_with(prefix))
 }
@@ -160,7 +161,7 @@ pub(super) fn part_matches(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|c| *c == b'*')
 }
 
-/// Whether one character is what a pattern begins with, and how long that is: `?`, `[a-z]`, `[!x]`, `\\*`, or itself.
+/// Length of a pattern's first part if one character matches it: `?`, `[a-z]`, `[!x]`, `\\*`, or itself.
 fn one_matches(pattern: &[u8], c: u8) -> Option<usize> {
     match pattern {
         [] => None,
@@ -188,7 +189,7 @@ fn one_matches(pattern: &[u8], c: u8) -> Option<usize> {
     }
 }
 
-/// What a reading says of a value, for lines that name one.
+/// Reading of a line's value, for lines that name one.
 pub fn reading(line: &SysctlLine) -> Option<(&str, Reading)> {
     let name = line.conntrack_name()?;
     Some((name, value::read(name, line.value.as_deref()?)))

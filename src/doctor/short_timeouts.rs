@@ -14,18 +14,18 @@ const PASSING_PART: u32 = 4;
 /// States in which a flow may be silent and live: below half.
 const LASTING_PART: u32 = 2;
 
-/// What is wrong with a number of seconds.
+/// Fault of a number of seconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Short {
     /// An error below a twentieth of the kernel's own.
     pub severity: Severity,
-    /// What is forgotten: the subject of a sentence.
+    /// Entries that are forgotten: the subject of a sentence.
     pub what: &'static str,
-    /// What that does.
+    /// Consequence of that.
     pub because: &'static str,
-    /// Where it is written.
+    /// Sources in which it is written.
     pub source: &'static [&'static str],
-    /// What the fix sets.
+    /// Seconds that the fix sets.
     pub sane: u64,
 }
 
@@ -55,7 +55,7 @@ pub fn short(name: &str, seconds: u64) -> Option<Short> {
     Some(Short { severity, what, because, source, sane: kernels.into() })
 }
 
-/// `tcp_timeout_established`.
+/// Name of the timeout of established TCP connections.
 pub const ESTABLISHED: &str = "tcp_timeout_established";
 
 type Kind = (&'static str, &'static str, &'static [&'static str], u32);
@@ -178,7 +178,7 @@ pub fn finding(
     Finding::new(id, short.severity, title).because(because).seen(evidence).source(short.source)
 }
 
-/// What a timeout of 0 or less does.
+/// Consequence of a timeout of 0 or less.
 pub const BORN_EXPIRED: &str = "With 0 or less an entry is expired when it is made: the next packet of the flow finds \
                                 none and makes another, no answer finds its flow, and NAT gives each packet a new one.";
 

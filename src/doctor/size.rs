@@ -11,11 +11,11 @@ const ENTRIES_PER_BUCKET: u64 = 8;
 const MANY_BUCKETS: u64 = 1 << 17;
 /// 128 MiB of buckets, for 134 million entries of some 50 GiB.
 const MOST_BUCKETS: u64 = 1 << 24;
-/// What the kernel makes by itself above 4 GiB of memory.
+/// Buckets that the kernel makes by itself above 4 GiB of memory.
 const DEFAULT_BUCKETS: u64 = 262_144;
 const BUCKET_BYTES: u64 = 8;
 
-/// What the sizes come to.
+/// Findings on the sizes of the table.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(unlimited(facts));
@@ -80,7 +80,7 @@ fn in_force(facts: &Facts, name: &str) -> Option<(u64, Vec<Evidence>)> {
         let number = here.number(name)?;
         return Some((number, vec![runtime(name, number.to_string())]));
     }
-    // What a script writes behind the boot counts in the end.
+    // A value that a script writes behind the boot counts in the end.
     let written = facts.files.iter().flat_map(|files| &files.writers).rev().filter(|write| {
         name == "max" && write.name() == Some(name) && !write.overruled && write.torn.is_none()
     });
@@ -118,7 +118,7 @@ fn too_many_buckets(facts: &Facts) -> Option<Finding> {
         {
             (format!("{} buckets for each entry that max allows", buckets / max), max.next_multiple_of(512))
         }
-        // Where nothing sets max, the kernel sets it to eight times what it is told of buckets.
+        // If nothing sets max, the kernel sets it to eight times the buckets that it is told of.
         None if facts.runtime.is_none() && buckets > MOST_BUCKETS => {
             (format!("{buckets} buckets are more than any table needs"), DEFAULT_BUCKETS)
         }
@@ -143,7 +143,7 @@ fn too_many_buckets(facts: &Facts) -> Option<Finding> {
     )
 }
 
-/// Why a max is not to be so large; nothing where it may.
+/// Reason for which a max is too large; `None` where it is not.
 pub fn forbids(here: &Runtime, max: u64) -> Option<&'static str> {
     let buckets = here.number("buckets").unwrap_or(0);
     let (cost, total) = (here.memory.bytes_per_entry, here.memory.total_bytes);
@@ -160,7 +160,7 @@ fn could_take(here: &Runtime, max: u64, buckets: u64) -> u64 {
     max.saturating_mul(here.memory.bytes_per_entry).saturating_add(buckets.saturating_mul(BUCKET_BYTES))
 }
 
-/// What max promises of memory.
+/// Finding on the memory that max promises.
 fn memory(facts: &Facts, here: &Runtime) -> Option<Finding> {
     let (max, buckets) = (here.number("max")?, here.number("buckets")?);
     let (cost, total) = (here.memory.bytes_per_entry, here.memory.total_bytes);

@@ -11,10 +11,10 @@ pub const RFC_5382_SECONDS: u64 = 7440;
 pub const CUTS_SECONDS: u64 = 300;
 /// The kernel's default, five days.
 const FIVE_DAYS_SECONDS: u64 = 432_000;
-/// What the fixes set: a day, as Kubernetes does.
+/// Seconds that the fixes set: a day, as Kubernetes does.
 const DAY_SECONDS: u64 = 86_400;
 
-/// What values in force come to.
+/// Findings on values in force.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = short_timeouts::check(facts);
     let checks = [five_days, differs_note, events, tcp_loose, tcp_be_liberal];

@@ -66,7 +66,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Whether all of a file may count from now on; where not, comments in place of its lines.
+    /// Applies `fix` if all of a file may count from now on; if not, comments take the place of its lines.
     pub fn apply(&mut self, file: &SysctlFile, fix: Vec<String>) -> Vec<String> {
         let facts = self.facts;
         let (path, listed_as) = (file.path.clone(), file.listed_as.clone());
@@ -76,7 +76,7 @@ impl<'a> Trial<'a> {
                 found.applied_by = AppliedBy::Boot;
             }
         };
-        // What stands in a file that nothing reads was not looked at yet.
+        // A file that nothing reads was not looked at yet.
         let unread = match file.applied_by {
             AppliedBy::Nobody => found_in(facts, file),
             _ => None,
@@ -153,7 +153,7 @@ impl<'a> Written<'a> {
         Written { facts, tried: None, left: Self::MOST }
     }
 
-    /// Whether nothing more is found once a file of sysctls sets `name` to `value`.
+    /// Checks that nothing more is found once a file of sysctls sets `name` to `value`.
     ///
     /// # Errors
     /// The title of the first finding.
@@ -203,7 +203,7 @@ impl Tried {
     }
 }
 
-/// What is found for the lines of a file once it is read.
+/// Title of the first finding on the lines of a file once it is read.
 fn found_in(facts: &Facts, file: &SysctlFile) -> Option<String> {
     let mut candidate = facts.clone();
     let files = candidate.files.as_mut()?;
@@ -212,7 +212,8 @@ fn found_in(facts: &Facts, file: &SysctlFile) -> Option<String> {
     lines::check(&candidate).into_iter().next().map(|finding| finding.title)
 }
 
-/// What is found for a line of modprobe.d, as another text or under another name; nothing where all is well.
+/// Title of the first finding on a line of modprobe.d, as another text or under another name; `None` where all is
+/// well.
 pub fn modprobe(facts: &Facts, line: &FileLine, path: &str, text: &str) -> Option<String> {
     let mut candidate = facts.clone();
     let files = candidate.files.as_mut()?;

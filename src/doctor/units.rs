@@ -11,9 +11,9 @@ pub struct Directive {
     pub section: String,
     /// The name before `=`.
     pub name: String,
-    /// What stands behind `=`.
+    /// Text behind `=`.
     pub value: String,
-    /// Where, with the lines that it continues over.
+    /// Its line, with the lines that it continues over.
     pub at: FileLine,
 }
 
@@ -35,7 +35,7 @@ pub fn directives(lines: &[FileLine]) -> Vec<Directive> {
 /// A unit with its drop-ins.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Unit {
-    /// `x.service`.
+    /// Name of the unit, such as `x.service`.
     pub name: String,
     /// Those of the fragment, then of its drop-ins.
     pub directives: Vec<Directive>,

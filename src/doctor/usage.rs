@@ -1,4 +1,4 @@
-//! Who makes the kernel track, and what would be better left alone.
+//! Findings on what makes the kernel track, and what would be better left alone.
 
 use super::cure::{quoted, runtime, seen};
 use super::facts::{Facts, Runtime, Service, Side, TableFacts};
@@ -9,7 +9,7 @@ const MANY_ENTRIES: u64 = 1000;
 /// Of the table's entries.
 const SHARE_PERCENT: u64 = 10;
 
-/// What the ruleset and the table tell.
+/// Findings on the ruleset and the table.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let Some(runtime) = &facts.runtime else { return Vec::new() };
     let mut found = Vec::new();
@@ -18,7 +18,8 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// What makes the kernel track, as far as it was looked at; nothing where the ruleset could not be read.
+/// Rules and programs that make the kernel track, as far as it was looked at; `None` where the ruleset could not be
+/// read.
 pub fn users(facts: &Facts) -> Option<Vec<TrackingUser>> {
     let runtime = facts.runtime.as_ref()?;
     let rules = runtime.rules.as_ref()?;

@@ -1,8 +1,8 @@
-//! What the kernel makes of the text that is written to one of conntrack's sysctls.
+//! Reads the text that is written to one of conntrack's sysctls as the kernel does.
 
 use crate::model::Timeout;
 
-/// What becomes of a text.
+/// Result of reading a text.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reading {
     /// Taken as this number, as its author meant it.
@@ -29,9 +29,9 @@ impl Reading {
 const SWITCHES: [&str; 6] =
     ["acct", "timestamp", "checksum", "tcp_loose", "tcp_be_liberal", "tcp_ignore_invalid_rst"];
 
-/// How `proc_get_long` and its callers (kernel/sysctl.c) read `text` for the name after `nf_conntrack_`: white space,
-/// then digits, by whose beginning they are octal or hexadecimal, and behind the digits a space, a tab or the end. The
-/// no-break space of Unicode is two bytes of which it takes none for white space.
+/// Reads `text` for the name after `nf_conntrack_` as `proc_get_long` and its callers (kernel/sysctl.c) do: white
+/// space, then digits, by whose beginning they are octal or hexadecimal, and behind the digits a space, a tab or the
+/// end. The no-break space of Unicode is two bytes of which it takes none for white space.
 pub fn read(name: &str, text: &str) -> Reading {
     let text = text.trim_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
     let Some(word) = text.split([' ', '\t', '\n']).next().filter(|word| !word.is_empty()) else {

@@ -17,7 +17,7 @@ use super::value::{self, Reading};
 use super::{flushes, kube_proxy, options};
 use crate::model::{FileLine, Finding, Severity};
 
-/// What scripts, units and profiles write, and programs that run.
+/// Findings on scripts, units and profiles that write values, and on programs that run.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(files) = &facts.files {
@@ -31,7 +31,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// What files of sysctls set, looked up once for all writers.
+/// Values that files of sysctls set, looked up once for all writers.
 struct Boot<'a> {
     files: &'a Files,
     effective: BTreeMap<&'a str, Setting<'a>>,
@@ -58,7 +58,7 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
     if let Some(finding) = too_short(facts, boot, write, of_file, name) {
         return Some(finding);
     }
-    // What only the run decides, and nothing else sets, is not known to be wrong.
+    // A value that only the run decides, and nothing else sets, is not known to be wrong.
     if number.is_none() && set.is_none() {
         return None;
     }
@@ -133,7 +133,7 @@ fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Ve
     fix
 }
 
-/// Whether a write changes what the files set, or sets what they do not.
+/// True if a write changes what the files set, or sets what they do not.
 fn counts(write: &Write, set: Option<&Setting<'_>>, number: Option<u64>) -> bool {
     set.is_none_or(|set| match (number, write.only) {
         (Some(number), Some('>')) => number > set.number,
@@ -239,7 +239,7 @@ fn wrong_name(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> 
         ),
         _ => return None,
     };
-    // What only the run decides may be right.
+    // A value that only the run decides may be right.
     if write.key.contains(['$', '`', '*', '?', '[']) {
         return None;
     }
@@ -253,7 +253,7 @@ fn wrong_name(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> 
     )
 }
 
-/// What a script writes counts behind the boot, and is no better for it.
+/// Findings on values of a script that are too short: they count behind the boot, and are no better for it.
 fn too_short(
     facts: &Facts,
     boot: &Boot<'_>,

@@ -63,7 +63,7 @@ pub fn of_sysfs(lines: &[FileLine]) -> Vec<Write> {
     lines.iter().filter_map(of).collect()
 }
 
-/// What stands behind so many words.
+/// Text behind the first `words` words.
 fn behind(text: &str, words: usize) -> Option<&str> {
     let mut rest = text.trim_start();
     for _ in 0..words {

@@ -1,4 +1,4 @@
-//! What files of other programs say, each read by the rules of the program that reads it. Pure: text and lines come in,
+//! Reads files of other programs, each by the rules of the program that reads it. Pure: text and lines come in,
 //! commands and values that they write come out.
 
 pub mod listed;
@@ -17,17 +17,17 @@ use crate::model::FileLine;
 pub struct Command {
     /// The line that it stands in, with the lines that this one continues over.
     pub line: FileLine,
-    /// Where in that line's text it stands with its redirections; nothing where it cannot be cut out of it.
+    /// Place in that line's text, with the redirections; `None` where it cannot be cut out of it.
     pub span: Option<(usize, usize)>,
     /// The program and its arguments, quotes taken away. What only the run decides stays as it is written (`$MAX`).
     pub words: Vec<String>,
     /// Redirections to files by name.
     pub redirects: Vec<Redirect>,
-    /// What it reads, where that stands in the file: a here-document, a here-string, the output of `echo`.
+    /// Its input, where that stands in the file: a here-document, a here-string, the output of `echo`.
     pub input: Option<String>,
     /// It reads what the command before writes.
     pub piped: bool,
-    /// What stands around it is no script without a command in its place: `if`, `case`, a function, `&&`.
+    /// Without a command in its place the text around it is no script: `if`, `case`, a function, `&&`.
     pub inside: bool,
 }
 
@@ -38,7 +38,7 @@ pub struct Redirect {
     pub number: Option<u32>,
     /// It writes to the file.
     pub writes: bool,
-    /// The file.
+    /// File to which it is redirected.
     pub target: String,
 }
 
@@ -80,7 +80,7 @@ impl Command {
         self.arguments().first().map_or("", |word| base(word))
     }
 
-    /// What `echo` or `printf` of constants writes.
+    /// Output of `echo` or `printf` of constants.
     fn output(&self) -> Option<String> {
         let arguments = self.arguments().get(1..).unwrap_or_default();
         let options = arguments.iter().take_while(|word| word.starts_with('-') && word.len() <= 3).count();
@@ -92,7 +92,7 @@ impl Command {
             {
                 Some(value.clone())
             }
-            // What it reads goes through.
+            // `cat` passes its input through.
             ("cat", []) => self.input.clone(),
             ("tee", _) => self.input.clone(),
             _ => None,
@@ -105,7 +105,7 @@ impl Command {
         Some(format!("{}{with}{}", self.line.text.get(..from)?, self.line.text.get(to..)?))
     }
 
-    /// How it stands in its line; nothing where it cannot be cut out of it.
+    /// Text of the command in its line; `None` where it cannot be cut out of it.
     pub fn text(&self) -> Option<&str> {
         let (from, to) = self.span?;
         self.line.text.get(from..to)

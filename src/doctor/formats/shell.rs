@@ -1,6 +1,7 @@
-//! What a shell script runs: simple commands with their words and redirections (POSIX, 2.3 and 2.10). Quotes, comments,
-//! continuation lines, here-documents and command substitutions are understood; variables are known where the script
-//! gives them one constant. Nothing is run, and what is decided at run time stays as it is written (`$MAX`).
+//! Finds the commands of a shell script: simple commands with their words and redirections (POSIX, 2.3 and 2.10).
+//! Quotes, comments, continuation lines, here-documents and command substitutions are understood; variables are known
+//! where the script gives them one constant. Nothing is run, and what is decided at run time stays as it is written
+//! (`$MAX`).
 
 use std::collections::HashMap;
 
@@ -43,13 +44,13 @@ struct Reader<'a> {
     path: &'a str,
     text: &'a str,
     at: usize,
-    /// Where the lines behind the first begin.
+    /// Places at which the lines behind the first begin.
     starts: Vec<usize>,
     depth: usize,
     found: Vec<Command>,
     open: Command,
     began: Option<usize>,
-    /// Where the last word of the open command ends.
+    /// End of the last word of the open command.
     ended: usize,
     piped: bool,
     /// The command that is open stands behind `&&`, `||` or `|`.
@@ -130,7 +131,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What stands before a command and does not belong to it is left out.
+    /// Adds a word, but for one before the command that does not belong to it.
     fn push(&mut self, word: String) {
         const BEFORE: [&str; 10] = ["if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"];
         if self.open.words.is_empty() {
@@ -272,7 +273,7 @@ impl<'a> Reader<'a> {
             }
             let Some(mut at) = document.command.filter(|at| *at < self.found.len()) else { continue };
             self.found[at].input = Some(body);
-            // What passes it on.
+            // The commands of a pipe pass it on.
             while self.found.get(at + 1).is_some_and(|next| next.piped) {
                 self.found[at + 1].input = self.found[at].output();
                 at += 1;

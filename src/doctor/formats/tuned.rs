@@ -33,7 +33,7 @@ fn is_true(value: &str) -> bool {
     matches!(value, "1" | "True" | "true")
 }
 
-/// What profiles come to.
+/// Values and scripts of the active profiles together.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Merged {
     units: Vec<Unit>,

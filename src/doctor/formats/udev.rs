@@ -4,12 +4,12 @@ use super::writes::{BUCKETS, Write, is_ours, path};
 use super::{Command, words};
 use crate::model::FileLine;
 
-/// `KEY{attribute}OPERATOR"value"`.
+/// One part of a rule, `KEY{attribute}OPERATOR"value"`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Token<'a> {
-    /// `RUN`, `KERNEL`.
+    /// The key, such as `RUN` or `KERNEL`.
     pub key: &'a str,
-    /// What stands in braces.
+    /// The attribute in braces; empty where there is none.
     pub attribute: &'a str,
     /// `==`, `!=`, `=`, `+=`, `-=`, `:=`.
     pub operator: &'a str,
@@ -53,7 +53,7 @@ fn closing(quoted: &str) -> Option<usize> {
     })
 }
 
-/// What a rule runs.
+/// Commands that a rule runs.
 pub fn commands(lines: &[FileLine]) -> Vec<Command> {
     let of = |line: &FileLine| {
         let tokens = tokens(&line.text);
@@ -65,7 +65,7 @@ pub fn commands(lines: &[FileLine]) -> Vec<Command> {
     lines.iter().flat_map(of).collect()
 }
 
-/// What a rule writes itself: `SYSCTL{key}="value"`, and the module's `ATTR{parameters/hashsize}`.
+/// Values that a rule writes itself: `SYSCTL{key}="value"`, and the module's `ATTR{parameters/hashsize}`.
 pub fn writes(lines: &[FileLine]) -> Vec<Write> {
     let of = |line: &FileLine| {
         let tokens = tokens(&line.text);
@@ -84,7 +84,7 @@ pub fn writes(lines: &[FileLine]) -> Vec<Write> {
     lines.iter().flat_map(of).collect()
 }
 
-/// Whether a rule acts when the module of connection tracking comes.
+/// True if a rule acts when the module of connection tracking comes.
 pub fn is_for_module(rule: &str) -> bool {
     let tokens = tokens(rule);
     let is = |key: &str, value: &str| {

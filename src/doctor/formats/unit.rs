@@ -6,7 +6,7 @@ use crate::model::FileLine;
 /// The sections whose `Exec…=` run commands.
 const SECTIONS: [&str; 4] = ["Service", "Socket", "Mount", "Swap"];
 
-/// What the lines of a unit or a drop-in run.
+/// Commands of the lines of a unit or a drop-in.
 pub fn commands(lines: &[FileLine]) -> Vec<Command> {
     let mut section = "";
     let mut found = Vec::new();

@@ -27,7 +27,7 @@ pub(super) fn is_name(text: &str) -> bool {
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// Where the parenthesis that is open ends.
+/// End of the parenthesis that is open.
 pub(super) fn closing(text: &str) -> usize {
     let (mut depth, mut quote, mut escaped) = (1, None, false);
     for (at, c) in text.char_indices() {

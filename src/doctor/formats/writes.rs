@@ -7,7 +7,7 @@ use crate::model::FileLine;
 /// A value that something writes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Write {
-    /// Where.
+    /// Line that writes it.
     pub line: FileLine,
     /// The command, where a shell runs it.
     pub command: Option<Command>,
@@ -19,7 +19,7 @@ pub struct Write {
     pub torn: Option<String>,
     /// It is written only where less (`>`) or more (`<`) is in force.
     pub only: Option<char>,
-    /// The same program applies files of sysctls behind it, and what they say has the last word.
+    /// One program writes it and applies files of sysctls behind it, which have the last word.
     pub overruled: bool,
 }
 
@@ -33,7 +33,7 @@ impl Write {
     }
 }
 
-/// What the hashsize of the module is among the sysctls.
+/// Name among the sysctls of the module's hashsize.
 pub const BUCKETS: &str = "net/netfilter/nf_conntrack_buckets";
 /// Shells within commands are read this deep.
 const DEEPEST: usize = 4;
@@ -70,7 +70,7 @@ fn within(command: &Command, depth: usize) -> Vec<Write> {
     found
 }
 
-/// What a shell is given to run: `sh -c TEXT`, `eval TEXT`.
+/// Script that a shell is given to run: `sh -c TEXT`, `eval TEXT`.
 pub fn script(command: &Command) -> Option<&str> {
     const SHELLS: [&str; 7] = ["sh", "bash", "dash", "ash", "ksh", "zsh", "su"];
     let arguments = command.arguments();
@@ -200,7 +200,7 @@ fn assignments(command: &Command, arguments: &[&str], writes: bool) -> Vec<Write
                 rest = after;
                 (*first, *value, true)
             }
-            // `key= value`.
+            // The form `key= value`, in two words.
             (Some((key, "")), [value, after @ ..]) if !value.contains('=') => {
                 rest = after;
                 (key, *value, true)

@@ -1,4 +1,5 @@
-//! What the boot loads and runs: lists of modules, the kernel's command line, units that are enabled, and scripts.
+//! Gathers what the boot loads and runs: lists of modules, the kernel's command line, units that are enabled, and
+//! scripts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use crate::kernel::image::Image;
 use crate::kernel::text_lines::{Format, joined};
 use crate::model::FileLine;
 
-/// Where units lie, in order of precedence (systemd.unit(5), Unit File Load Path).
+/// Directories of units, in order of precedence (systemd.unit(5), Unit File Load Path).
 const UNITS: [&str; 5] = [
     "etc/systemd/system",
     "run/systemd/system",
@@ -149,7 +150,7 @@ fn inside(image: &Image, directory: &str, end: &str) -> Vec<String> {
     names.map(|name| format!("{directory}/{name}")).collect()
 }
 
-/// What runs, and the files of which it is made.
+/// Programs that run, and the files of which they are made.
 #[derive(Default)]
 pub struct Programs {
     /// In no particular order.

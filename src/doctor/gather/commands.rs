@@ -41,7 +41,7 @@ const SCRIPT_DIRECTORIES: [&str; 22] = [
     "usr/local/sbin",
     "usr/local/bin",
 ];
-/// Where profiles of tuned lie, the first that counts first.
+/// Directories of tuned's profiles, the first that counts first.
 const PROFILES: [&str; 4] = ["etc/tuned/profiles", "etc/tuned", "usr/lib/tuned/profiles", "usr/lib/tuned"];
 
 /// Directories whose scripts `run-parts` of Debian runs: those with a dot in their names it leaves out, as cron does with
@@ -94,7 +94,7 @@ fn ours(image: &Image, path: &str) -> Option<Text> {
     image.read_script(path).filter(|text| text.text.contains("conntrack") && !text.text.contains('\0'))
 }
 
-/// What a file writes, by what kind of file it is; a link makes it what its own place says.
+/// Values that a file writes, by what kind of file it is; a link makes it what its own place says.
 fn of_file(path: &str, text: &Text) -> Vec<Write> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let below = |directory: &str| path.starts_with(directory);
@@ -139,7 +139,7 @@ pub fn script(text: &Text) -> Vec<Command> {
     }
 }
 
-/// What the active profiles of tuned write, and the scripts that they run.
+/// Values that the active profiles of tuned write, and that the scripts write that they run.
 fn profiles(image: &Image) -> Vec<Write> {
     let active = ["etc/tuned/active_profile", "etc/tuned/post_loaded_profile"];
     let active: Vec<Text> = active.iter().filter_map(|path| image.read(path)).collect();

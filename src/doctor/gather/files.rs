@@ -27,7 +27,7 @@ const FIREWALLS: [&str; 5] = [
 /// Files that fixes append to.
 const WRITTEN: [&str; 3] = [SYSCTL_FILE, MODULES_FILE, MODPROBE_FILE];
 
-/// What the files of a tree say. `releases` are the kernels that count, those installed where there are none.
+/// Gathers the facts of a tree's files. `releases` are the kernels that count, those installed where there are none.
 pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> Files {
     let kernels = if releases.is_empty() { modules::releases(image) } else { releases.to_vec() };
     let builtin = match running {

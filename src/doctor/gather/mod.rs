@@ -41,17 +41,17 @@ pub fn image(root: &Path) -> Result<DoctorDocument> {
     Ok(document(header(Netns::default()), &facts))
 }
 
-/// What [`running`] is asked.
+/// Question to [`running`].
 pub struct Question<'a> {
-    /// The namespace.
+    /// Network namespace that is asked about.
     pub target: &'a Target,
     /// By which entries are judged.
     pub settings: &'a Settings,
     /// As the operator named it.
     pub spec: Option<&'a str>,
-    /// How this program was called, with the options that say where: `ctctl --netns blue`.
+    /// Call of this program, with the options that say where: `ctctl --netns blue`.
     pub program: String,
-    /// Where agents keep baselines.
+    /// Directories in which agents keep baselines.
     pub baselines: &'a [PathBuf],
     /// Seconds between two looks at the counters.
     pub sample_seconds: u64,

@@ -26,7 +26,7 @@ const TRACKERS: [&str; 4] = ["ip_vs", "openvswitch", "act_ct", "nf_conntrack_bri
 /// Modules that list the sockets of this host.
 const LISTING: [&str; 3] = ["inet_diag", "tcp_diag", "udp_diag"];
 
-/// `uname -r`.
+/// Release of the running kernel, as `uname -r` prints it.
 pub fn release() -> String {
     sysctl::kernel_release()
 }
@@ -177,7 +177,7 @@ fn in_the_way(runtime: &Runtime, modules: &Modules) -> BTreeMap<(u16, Side), Vec
     asked.collect()
 }
 
-/// Where the packets of a service have its port.
+/// Fields in which the packets of a service have its port.
 fn way(side: Side) -> Way {
     let (own, theirs, both): (&[&str], &[&str], &[&str]) = (&["dport"], &["sport"], &["dport", "sport"]);
     let (incoming, outgoing) = match side {
@@ -218,7 +218,7 @@ fn named_in(log: &[KernelMessage]) -> BTreeMap<u64, (String, Option<f64>)> {
     netns::by_inodes(&inodes)
 }
 
-/// What agents of this program changed, of this boot, and what they found.
+/// Values that agents of this program changed in this boot, as they found them.
 fn held(question: &Question<'_>) -> BTreeMap<String, u64> {
     let (boot_id, inode) = (clock::boot_id(), question.target.netns().inode);
     let peek = |dir: &PathBuf| Baseline::peek(dir, &boot_id, inode);
@@ -229,7 +229,7 @@ fn held(question: &Question<'_>) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// What puts a command into the namespace.
+/// Words that put a command into the namespace.
 fn enter(spec: Option<&str>) -> String {
     match spec {
         None => String::new(),

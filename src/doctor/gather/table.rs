@@ -16,7 +16,7 @@ const MOST_ENTRIES: u64 = 1 << 18;
 /// RFC 5382, REQ-5.
 const RFC_5382_SECONDS: u32 = 7440;
 
-/// What the table holds.
+/// Counts the entries of the table.
 ///
 /// # Errors
 /// As [`survey::list_loading_nothing`].
@@ -36,7 +36,7 @@ struct Counting {
     /// UDP by port: entries by side, and those that are translated.
     ports: HashMap<u16, ([u64; 3], u64)>,
     own: HashSet<IpAddr>,
-    /// By state.
+    /// Entries of no class, by state.
     unclassed: HashMap<&'static str, Unclassed>,
 }
 

@@ -7,7 +7,7 @@ use crate::model::{Evidence, Finding, KernelMessage, Severity, Statistics};
 
 /// Ports taken: fewer a second are ordinary on a busy gateway.
 const FOUND_PER_SECOND: f64 = 10.0;
-/// Searches of the table since boot from which on they are told of.
+/// Ports taken since boot: fewer are ordinary on a busy gateway.
 const FOUND_IN_ALL: u64 = 10_000;
 /// Messages older than this are history.
 const RECENT_SECONDS: f64 = 3600.0;

@@ -1,4 +1,4 @@
-//! How a new flow finds its place (`__nf_conntrack_alloc`): while there is room, or where early drop makes some.
+//! Finds a place for a new flow (`__nf_conntrack_alloc`): while there is room, or where early drop makes some.
 
 use super::random::Random;
 use super::table::Table;
@@ -7,10 +7,10 @@ use super::table::Table;
 const EVICTION_RANGE: i32 = 8;
 /// Every entry hangs in the hash twice, once for each direction.
 const DIRECTIONS: f64 = 2.0;
-/// Early drops among which the table is taken to stay the same: one in so many of what may be dropped.
+/// Parts of the entries that may be dropped, in each of which the table is taken to stay as it is.
 const BATCHES: f64 = 64.0;
 
-/// What became of new flows.
+/// New flows by what became of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Admitted {
     /// In the table.
@@ -21,12 +21,12 @@ pub struct Admitted {
     pub early_dropped: u64,
 }
 
-/// What one early drop finds in a table with so many entries that it may take.
+/// Entries that one early drop finds in a table with a number of entries that it may take.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Chance {
     /// That it makes room.
     pub succeeds: f64,
-    /// How many entries go where it does: all that it may take in the first bucket that has one.
+    /// Entries that go where it does: all that it may take in the first bucket that has one.
     pub takes: f64,
     /// Buckets that it looks at.
     pub looks_at: f64,
@@ -62,7 +62,7 @@ pub fn admit(table: &mut Table, group: usize, count: u64, random: &mut Random) -
         let batch = if by_one > 0.0 { left.min((few as u64).max(1)) } else { left };
         let successes = random.binomial(batch, chance.succeeds);
         let dropped = random.round(successes as f64 * chance.takes).max(successes);
-        // What has expired in the buckets that it looks at goes too, but makes no room for this packet.
+        // Entries that have expired in the buckets that it looks at go too, but make no room for this packet.
         let expired_in_bucket = DIRECTIONS * table.expired_entries() as f64 / table.buckets.max(1) as f64;
         let reaped = random.round(batch as f64 * chance.looks_at * expired_in_bucket);
         table.reap(reaped);

@@ -7,7 +7,7 @@ use super::report::Figures;
 use super::table::Table;
 use crate::model::Traffic;
 
-/// Groups take turns at a table with no room: so many in a step.
+/// Turns in a step, which groups take at a table with no room.
 const TURNS: u64 = 16;
 /// Cohorts that a stock of living flows is spread over, between two packets.
 const PHASES: u64 = 64;
@@ -24,7 +24,8 @@ pub fn rate(traffic: &Traffic, at_seconds: f64) -> f64 {
     traffic.per_second * risen
 }
 
-/// What came in `passed` seconds up to the table's now. `owed`: parts of flows that came evenly, of each group.
+/// Begins the flows that came in `passed` seconds up to the table's now. `owed`: parts of flows that came evenly, of
+/// each group.
 pub fn arrive(
     table: &mut Table,
     facts: &mut Facts,
@@ -70,8 +71,8 @@ fn account(table: &Table, facts: &mut Facts, figures: &mut Figures, group: usize
     facts.statistics.drops.early_drop += admitted.early_dropped;
 }
 
-/// What is there when a group begins. In the middle of a scenario another program writes it, and only as far as there
-/// is room: ctnetlink's inserts find nothing to drop early (their hash is 0).
+/// Puts in the entries that are there when a group begins. In the middle of a scenario another program writes them,
+/// and only as far as there is room: ctnetlink's inserts find nothing to drop early (their hash is 0).
 pub fn stock(table: &mut Table, group: usize) -> u64 {
     let traffic = table.traffic[group].clone();
     let before = table.entries();

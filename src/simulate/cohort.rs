@@ -8,7 +8,7 @@ use super::random::Random;
 pub struct Place {
     /// Index of the traffic.
     pub group: usize,
-    /// Their state.
+    /// State of these entries.
     pub state: State,
     /// Their flows live.
     pub alive: bool,
@@ -17,15 +17,15 @@ pub struct Place {
 /// Entries that had their last packet at about the same time.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Cohort {
-    /// What a dump would show as `CTA_ID`.
+    /// Identity that a dump would show, `CTA_ID`.
     pub id: u32,
-    /// How many.
+    /// Number of entries.
     pub count: u64,
     /// The last packet.
     pub last_seconds: f64,
-    /// When they expire, unless a packet comes.
+    /// Time at which they expire, unless a packet comes.
     pub expires_seconds: f64,
-    /// When the next packet comes; never for the dead.
+    /// Time at which the next packet comes; never for the dead.
     pub packet_seconds: f64,
     /// Another program wrote them.
     pub foreign: bool,
@@ -34,7 +34,7 @@ pub struct Cohort {
 }
 
 impl Cohort {
-    /// When something happens to them.
+    /// Time of the next thing that happens to them.
     pub fn due(&self) -> f64 {
         self.expires_seconds.min(self.packet_seconds)
     }
@@ -72,7 +72,7 @@ pub fn drawn(wanted: &mut u64, left: &mut u64, count: u64, random: &mut Random) 
     }
     let fallen = random.binomial(*wanted, count as f64 / *left as f64).min(count);
     *left -= count;
-    // What the others cannot give has to come from here.
+    // Entries that the others cannot give have to come from here.
     let fallen = fallen.max(wanted.saturating_sub(*left)).min(count);
     *wanted -= fallen;
     fallen

@@ -15,7 +15,7 @@ const PER_RUN: u64 = 256;
 /// Every entry hangs in the hash twice.
 const DIRECTIONS: f64 = 2.0;
 
-/// The collector.
+/// The kernel's garbage collector (`gc_worker`).
 #[derive(Clone, Debug)]
 pub struct Collector {
     next_seconds: f64,
@@ -34,7 +34,7 @@ impl Collector {
         Collector { next_seconds, ahead: 0, began_seconds: 0.0, in_pass: false, was_full: false }
     }
 
-    /// When it next has something to do.
+    /// Time at which it next has something to do.
     pub fn next_seconds(&self, now: f64) -> f64 {
         if self.in_pass { now } else { self.next_seconds }
     }

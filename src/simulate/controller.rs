@@ -12,13 +12,13 @@ use crate::model::{Act, Costs, Drift, Flush, Level, Plan, Scan, Settings, Snapsh
 use crate::policy::{self, Memory};
 use crate::state::Rates;
 
-/// How many decisions in a row are made before the interval has its turn (`agent::hand`).
+/// Decisions in a row at most, before the interval has its turn (`agent::hand`).
 const ROUNDS: u32 = 8;
-/// A sweep is taken apart into steps no shorter than this, and into so many where it takes long.
+/// Least time of a step into which a long sweep is taken apart.
 const STEP_SECONDS: f64 = 0.05;
 const STEPS: f64 = 40.0;
 
-/// The agent.
+/// The agent on the modelled table.
 pub struct Controller {
     settings: Settings,
     costs: Costs,
@@ -26,10 +26,10 @@ pub struct Controller {
     memory: Memory,
     rates: Rates,
     last_scan: Option<Scan>,
-    /// What it wrote over the baseline, by contract name.
+    /// Values that it wrote over the baseline.
     written: BTreeMap<Value, u64>,
     sweeps: Vec<Sweep>,
-    /// What the sweeps were decided on.
+    /// Facts that the sweeps were decided on.
     decided_on: Snapshot,
     look_seconds: f64,
     looked_at_max: u64,
@@ -86,7 +86,7 @@ impl Controller {
         self.look_seconds = now + share * self.settings.agent.interval_ms as f64 / 1000.0;
     }
 
-    /// When it has to be let go on, at the latest.
+    /// Latest time at which it has to be let go on.
     pub fn next_seconds(&self, table: &Table) -> f64 {
         let walk_seconds = table.entries() as f64 * self.costs.scan_us_per_entry / 1e6;
         let step = (walk_seconds / STEPS).max(STEP_SECONDS);
@@ -112,7 +112,7 @@ impl Controller {
             if !self.sweeps.is_empty() {
                 return;
             }
-            // What a sweep came to is decided upon at once.
+            // The result of a sweep is decided upon at once.
             self.look_seconds = table.now;
         }
         let woken = self.crosses_a_mark(table);

@@ -1,4 +1,4 @@
-//! How the agent sees the modelled table: the same sieve that judges real entries judges one entry of each cohort.
+//! The agent's view of the modelled table: the sieve that judges real entries judges one entry of each cohort.
 
 use crate::model::{Chances, Entry, Event, EventKind, Features, Judged, Scan, Settings, Timeout, Traffic};
 use crate::policy::{OwnHost, Protection};
@@ -14,7 +14,7 @@ use super::weighing;
 /// For how long the gateway has been up when a scenario begins: nothing has been idle for longer.
 pub const UP_SECONDS: f64 = 30.0 * 86_400.0;
 
-/// What proofs of idleness rest on.
+/// State that proofs of idleness rest on.
 pub struct Eye {
     protection: Protection,
     identify: Identify,
@@ -25,14 +25,14 @@ pub struct Eye {
     opened_seconds: f64,
 }
 
-/// What a look saw of one cohort.
+/// One cohort, as a look sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// The cohort's.
+    /// Identity of the cohort.
     pub id: u32,
-    /// Whose entries.
+    /// Index of the traffic that it is of.
     pub group: usize,
-    /// Their state.
+    /// State of its entries.
     pub state: State,
     /// Number of its entries.
     pub count: u64,
@@ -109,7 +109,7 @@ impl Eye {
         self.observations = observations;
         self.given.scanned(table);
         if weigh {
-            // Who was there when the agent came is known for as long as anybody can say.
+            // Sources that were there when the agent came are known for as long as anybody can say.
             let since = self.opened_seconds.max(table.now - settings.pressure.calm_seconds);
             let young = |traffic: &Traffic| traffic.from_seconds > since;
             scan.weighed = Some(weighing::weigh(&seen, &table.traffic, &settings.flush, young).into());
@@ -117,7 +117,7 @@ impl Eye {
         scan
     }
 
-    /// What a sweep under way sees.
+    /// The cohorts, as a sweep under way sees them.
     pub fn look(&self, table: &Table, settings: &Settings) -> Vec<Seen> {
         // It leaves no observation behind.
         let mut observations = self.observations.clone();
@@ -129,7 +129,7 @@ impl Eye {
         table.cohorts().map(see).collect()
     }
 
-    /// A cohort that was idle for so long has been given a second chance just now.
+    /// A cohort that was idle for `idle_seconds` has been given a second chance just now.
     pub fn given_grace(&mut self, table: &Table, given: (&Place, &Cohort), idle_seconds: u32, grace: u32) {
         let (place, cohort) = given;
         let now = UP_SECONDS + table.now;

@@ -1,4 +1,4 @@
-//! What the kernel would tell of itself besides the table.
+//! Facts that the kernel would tell besides the table.
 
 use super::table::Table;
 use crate::model::{Drops, GatewayModel, MemoryFacts};
@@ -18,12 +18,12 @@ pub struct Facts {
     gateway: GatewayModel,
     /// MemAvailable without the table.
     free_bytes: u64,
-    /// Statistics.
+    /// Statistics since the beginning.
     pub statistics: Statistics,
 }
 
 impl Facts {
-    /// At the beginning, with so many entries in the table.
+    /// Facts at the beginning, with `entries` in the table.
     pub fn new(gateway: &GatewayModel, entries: u64) -> Self {
         let free_bytes =
             gateway.available_bytes.saturating_add(entries.saturating_mul(gateway.bytes_per_entry));

@@ -6,8 +6,8 @@ use super::eye::{Seen, zone};
 use super::weighing::sources_within;
 use crate::model::{Due, Holder, Rank, SourceKey, Traffic};
 
-/// What the sources of each group owe together, as the due of one holder in the group's zone. Where a payer is of several
-/// groups, what it owes is split in proportion to what may be taken of it in each.
+/// Entries that the sources of each group owe together, as the due of one holder in the group's zone. If a payer is
+/// of several groups, its due is split in proportion to what may be taken of it in each.
 pub fn of_groups(dues: &[Due], floor_seconds: u32, seen: &[Seen], traffic: &[Traffic]) -> Vec<Due> {
     let mut takeable = vec![BTreeMap::new(); traffic.len()];
     for seen in seen.iter().filter(|seen| !seen.state.unreplied()) {
@@ -43,7 +43,7 @@ pub fn of_groups(dues: &[Due], floor_seconds: u32, seen: &[Seen], traffic: &[Tra
     owed.into_iter().zip(takeable).enumerate().filter_map(of_group).collect()
 }
 
-/// The due of a holder that gives up so many entries, the greatest rank first.
+/// The due of a holder that gives up `owed` entries, the greatest rank first.
 fn due(holder: Holder, owed: u64, takeable: &BTreeMap<Rank, u64>) -> Due {
     let whole = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     let (mut left, mut due) = (owed, Due { holder, entries: whole(owed), rank: Rank::default(), at_rank: 0 });

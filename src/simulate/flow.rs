@@ -1,4 +1,4 @@
-//! What an entry is to the kernel and to the agent, by the state of its flow.
+//! Entries as the kernel and the agent see them, by the state of their flow.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,7 +11,7 @@ use crate::model::{
 /// The state of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum State {
-    /// TCP.
+    /// A TCP connection.
     Tcp(Tcp),
     /// UDP without an answer.
     UdpOneWay,
@@ -19,7 +19,7 @@ pub enum State {
     UdpYoung,
     /// UDP with an answer, ASSURED.
     UdpStream,
-    /// The same as [`State::UdpYoung`], to port 53.
+    /// UDP with an answer to port 53, younger than 2 s: not ASSURED.
     Dns,
     /// An echo, answered.
     Icmp,
@@ -80,7 +80,7 @@ impl State {
         matches!(self, State::Tcp(Tcp::TimeWait | Tcp::Close | Tcp::CloseWait)) || !self.assured()
     }
 
-    /// Never answered.
+    /// True if it was never answered.
     pub fn unreplied(self) -> bool {
         matches!(self, State::UdpOneWay | State::Tcp(Tcp::SynSent))
     }

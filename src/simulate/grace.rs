@@ -9,7 +9,7 @@ use crate::state::SecondChances;
 /// Cohorts in their grace.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Given {
-    /// How many, and when they run out on the host's clock; by the cohort's id.
+    /// By the cohort's id: the number of entries, and when their chance runs out on the host's clock.
     cohorts: BTreeMap<u32, (u64, f64)>,
 }
 
@@ -17,7 +17,7 @@ impl Given {
     /// Without a scan after the last has run out, they are forgotten (`SecondChances`).
     const FORGOTTEN_SECONDS: f64 = 10.0;
 
-    /// So many were given one that ends then.
+    /// `count` entries were given a second chance that ends then.
     pub fn give(&mut self, id: u32, count: u64, ends_seconds: f64) {
         self.cohorts.insert(id, (count, ends_seconds));
     }

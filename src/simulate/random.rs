@@ -45,7 +45,7 @@ impl Random {
         }
     }
 
-    /// How many of what happens `mean` times on average.
+    /// Draws from Poisson's distribution with this mean.
     pub fn poisson(&mut self, mean: f64) -> u64 {
         if mean <= 0.0 {
             return 0;
@@ -63,7 +63,7 @@ impl Random {
         n
     }
 
-    /// How many of `n` to which the same thing happens with chance `share`.
+    /// Draws from the binomial distribution of `n` trials with chance `share`.
     pub fn binomial(&mut self, n: u64, share: f64) -> u64 {
         if n == 0 || share <= 0.0 {
             return 0;

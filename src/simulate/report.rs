@@ -1,4 +1,4 @@
-//! What a run came to, as text, JSON and drawing show it.
+//! Results of runs, as text, JSON and drawing show them.
 
 use serde::Serialize;
 
@@ -24,11 +24,11 @@ pub struct Figures {
     pub live_flows_expired: u64,
     /// Living flows of no attacker that the kernel shed (early drop, collector).
     pub live_flows_shed: u64,
-    /// Entries deleted.
+    /// Entries that were deleted.
     pub deletions: u64,
     /// Entries given a second chance.
     pub second_chances: u64,
-    /// Values written.
+    /// Values that were written.
     pub sysctl_writes: u64,
     /// Entries that early drop took.
     pub early_dropped: u64,
@@ -65,9 +65,9 @@ impl Figures {
 pub struct Sample {
     /// Since the beginning.
     pub at_seconds: f64,
-    /// `nf_conntrack_count`.
+    /// Entries, `nf_conntrack_count`.
     pub entries: u64,
-    /// `nf_conntrack_max`.
+    /// Limit of entries, `nf_conntrack_max`.
     pub max: u64,
     /// Living flows of no attacker.
     pub living: u64,
@@ -82,34 +82,34 @@ pub struct Sample {
 pub struct Note {
     /// Since the beginning.
     pub at_seconds: f64,
-    /// What, in a sentence.
+    /// The event in a sentence.
     pub text: String,
 }
 
 /// One run of one strategy with one seed.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Run {
-    /// Its seed.
+    /// Seed of the run's chance.
     pub seed: u64,
-    /// What it came to.
+    /// Figures of the run.
     #[serde(flatten)]
     pub figures: Figures,
-    /// How it went.
+    /// Samples of the run over time.
     pub timeline: Vec<Sample>,
-    /// What was done, the first thousand things.
+    /// First thousand acts of the run.
     pub notes: Vec<Note>,
 }
 
 /// A figure over several seeds.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Spread {
-    /// Which.
+    /// Name of the figure.
     pub figure: &'static str,
     /// Mean over the seeds.
     pub mean: f64,
-    /// The least.
+    /// Least value over the runs.
     pub least: f64,
-    /// The most.
+    /// Greatest value over the runs.
     pub most: f64,
 }
 
@@ -118,7 +118,7 @@ pub struct Spread {
 pub struct Comparison {
     /// As the command line names it.
     pub strategy: &'static str,
-    /// In words.
+    /// The strategy in words.
     pub description: &'static str,
     /// False of a strategy whose hour does not come: its runs are those of doing nothing.
     pub fires: bool,
@@ -160,7 +160,7 @@ impl Comparison {
     }
 }
 
-/// `simulate`.
+/// The document of `simulate`.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Document {
     /// Time is virtual: it begins on the first day of 1970.
@@ -168,11 +168,11 @@ pub struct Document {
     pub header: Header,
     /// File, or name of a shipped scenario.
     pub scenario: String,
-    /// What it is about.
+    /// Subject of the scenario.
     pub summary: String,
-    /// How long it lasts.
+    /// Seconds that it lasts.
     pub duration_seconds: f64,
-    /// The seeds.
+    /// Seeds of the runs.
     pub seeds: Vec<u64>,
     /// One for each strategy.
     pub strategies: Vec<Comparison>,

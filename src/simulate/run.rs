@@ -191,7 +191,7 @@ impl<'a> Play<'a> {
         {
             self.happened += 1;
             if let Some(agent) = &mut self.agent {
-                // Where in its interval the agent is, is chance.
+                // The agent's place in its interval is chance.
                 agent.look_within(now, self.luck.share());
             }
             match happening.what {

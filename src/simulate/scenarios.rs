@@ -3,9 +3,9 @@
 /// A scenario that comes with the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shipped {
-    /// Its name.
+    /// Name of the scenario.
     pub name: &'static str,
-    /// Its TOML.
+    /// Scenario in TOML.
     pub text: &'static str,
 }
 

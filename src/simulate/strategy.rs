@@ -1,14 +1,14 @@
-//! What ctctl is compared with, and what each of them does to the table.
+//! Strategies that ctctl is compared with, and what each of them does to the table.
 
 use super::random::Random;
 use super::sweep::Sweep;
 use super::table::Table;
 use crate::model::Timeout;
 
-/// What is done about a full table.
+/// A remedy against a full table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Strategy {
-    /// Nothing.
+    /// Nothing is done.
     None,
     /// `tcp_timeout_established` 54000 and max doubled, once, at the beginning.
     Folklore,
@@ -17,7 +17,7 @@ pub enum Strategy {
     Pf,
     /// `conntrack -F` at 03:00.
     Nightly,
-    /// The agent.
+    /// The agent of this program.
     Ctctl,
 }
 
@@ -37,7 +37,7 @@ impl Strategy {
         }
     }
 
-    /// In words.
+    /// The strategy in words.
     pub fn words(self) -> &'static str {
         match self {
             Strategy::None => "no agent",
@@ -49,16 +49,16 @@ impl Strategy {
     }
 }
 
-/// What was done, counted.
+/// Acts of a strategy, counted.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Tally {
-    /// Values written.
+    /// Values that were written.
     pub writes: u64,
-    /// Entries deleted.
+    /// Entries that were deleted.
     pub deletions: u64,
     /// Entries given a second chance.
     pub second_chances: u64,
-    /// What was done when, in sentences; the first of them.
+    /// First acts with their times, in sentences.
     pub notes: Vec<(f64, String)>,
 }
 
@@ -90,7 +90,7 @@ impl Tally {
 const DAY_SECONDS: f64 = 86_400.0;
 const FLUSH_AT_SECONDS: f64 = 3.0 * 3600.0;
 const FOLKLORE_ESTABLISHED_SECONDS: u32 = 54_000;
-/// pf looks for what has expired so often (`timeout interval`).
+/// Interval at which pf looks for what has expired (`timeout interval`).
 const PURGE_SECONDS: f64 = 10.0;
 const ADAPTIVE_START: f64 = 0.6;
 const ADAPTIVE_END: f64 = 1.2;
@@ -125,7 +125,7 @@ impl Custom {
         Custom { strategy, next_seconds }
     }
 
-    /// When it next has something to do.
+    /// Time at which it next has something to do.
     pub fn next_seconds(&self) -> f64 {
         self.next_seconds
     }
@@ -149,7 +149,7 @@ impl Custom {
     }
 }
 
-/// `conntrack -F`.
+/// Empties the table, as `conntrack -F` does.
 pub fn empty(table: &mut Table, random: &mut Random) -> u64 {
     let expired = table.reap(u64::MAX);
     expired + table.take(u64::MAX, random, |lost| &mut lost.deleted, |_| true, |_, _| true)

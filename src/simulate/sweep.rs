@@ -20,7 +20,7 @@ pub struct Sweep {
     pace: Pace,
     began_seconds: f64,
     put_in_before: u64,
-    /// How much of the table lies behind it.
+    /// Share of the table that lies behind it.
     walked: f64,
     /// It is urgent, and something was left that could have gone.
     left_behind: bool,
@@ -28,7 +28,7 @@ pub struct Sweep {
     freed: Vec<u64>,
 }
 
-/// How a sweep stands after a while.
+/// State of a sweep after a while.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Standing {
     /// It goes on.
@@ -40,7 +40,7 @@ pub enum Standing {
 }
 
 impl Sweep {
-    /// Begins now.
+    /// Begins a sweep now.
     pub fn new(flushes: Vec<Flush>, pace: Pace, table: &Table) -> Self {
         let freed = vec![0; flushes.len()];
         let (began_seconds, put_in_before) = (table.now, table.put_in);
@@ -63,12 +63,12 @@ impl Sweep {
         self.flushes.iter().zip(self.freed.iter().copied())
     }
 
-    /// Its pace.
+    /// Pace of the plan.
     pub fn pace(&self) -> &Pace {
         &self.pace
     }
 
-    /// What it deleted.
+    /// Entries that it deleted.
     pub fn deleted(&self) -> u64 {
         self.credits().filter(|(flush, _)| flush.grace_seconds.is_none()).map(|(_, freed)| freed).sum()
     }
@@ -170,8 +170,8 @@ impl Sweep {
         table.put_in - self.put_in_before
     }
 
-    /// How much of the table is walked in `span` seconds: at the pace of the acts until the budgets are spent, then as
-    /// fast as a dump.
+    /// Share of the table that is walked in `span` seconds: at the pace of the acts until the budgets are spent, then
+    /// as fast as a dump.
     fn step(&self, table: &Table, costs: &Costs, wanted: Wanted, span: f64) -> f64 {
         let ahead = (1.0 - self.walked).max(f64::EPSILON);
         let mut deletions = wanted.deletions as f64 / ahead;
@@ -202,7 +202,7 @@ impl Sweep {
     }
 }
 
-/// What the acts would take of all that lies ahead.
+/// Entries that the acts would take of all that lies ahead.
 #[derive(Clone, Copy, Default)]
 struct Wanted {
     deletions: u64,

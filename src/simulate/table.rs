@@ -15,30 +15,30 @@ type Shelf = BTreeMap<(i64, i64), Cohort>;
 
 /// Slots to the span over which a place's cohorts lie: idleness is known that finely.
 const SLOTS: f64 = 2048.0;
-/// The same for the living, which lie between two packets.
+/// Slots for the living, which lie between two packets.
 const SLOTS_ALIVE: f64 = 64.0;
-/// What has been idle for less than this may be near a floor, and is known more finely.
+/// Idleness below which an entry may be near a floor, and is known more finely.
 const YOUNG_SECONDS: f64 = 600.0;
 const FINE_SECONDS: f64 = 5.0;
-/// How often those that are not young any more are put together.
+/// Interval at which entries that are not young any more are put together.
 const GATHER_SECONDS: f64 = 300.0;
 /// No slot is finer.
 const FINEST_SECONDS: f64 = 0.25;
 
-/// The table.
+/// The modelled table.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// Virtual time.
+    /// Virtual time in seconds.
     pub now: f64,
-    /// `nf_conntrack_max`.
+    /// Limit of entries, `nf_conntrack_max`.
     pub max: u64,
-    /// `nf_conntrack_buckets`.
+    /// Buckets, `nf_conntrack_buckets`.
     pub buckets: u64,
     /// Timeouts in force.
     pub timeouts: TimeoutValues,
-    /// Who opens flows.
+    /// Traffic that opens flows.
     pub traffic: Vec<Traffic>,
-    /// What living flows of no attacker lost.
+    /// Entries that living flows of no attacker lost.
     pub lost: Lost,
     shelves: BTreeMap<Place, Shelf>,
     expired: Vec<u64>,
@@ -83,7 +83,7 @@ impl Table {
         self.expired.iter().sum()
     }
 
-    /// What early drop may take: not ASSURED, and not expired.
+    /// Entries that early drop may take: not ASSURED, and not expired.
     pub fn droppable(&self) -> u64 {
         self.droppable
     }
@@ -236,7 +236,7 @@ impl Table {
         }
     }
 
-    /// What is due in one place.
+    /// Settles what is due in one place.
     fn settle(&mut self, place: Place) {
         let now = self.now;
         let Some(shelf) = self.shelves.get_mut(&place) else { return };

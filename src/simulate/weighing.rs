@@ -1,4 +1,5 @@
-//! Who holds the modelled table: a scan's cohorts dealt out to the sources of their group, for fair share.
+//! Weighs the sources that hold the modelled table: a scan's cohorts are dealt out to the sources of their group, for
+//! fair share.
 //!
 //! A group's sources are the first addresses of its network and hold its entries evenly. No more than 65,536 of them
 //! are told apart: where a group has more, these stand for all.
@@ -27,7 +28,7 @@ pub(super) fn sources(traffic: &Traffic) -> impl Iterator<Item = IpAddr> {
     })
 }
 
-/// How many of a group's sources lie in a prefix.
+/// Number of a group's sources that lie in a prefix.
 pub(super) fn sources_within(traffic: &Traffic, prefix: IpNet) -> u64 {
     let single = traffic.network.prefix_len() == traffic.network.max_prefix_len();
     let (first, count) = (u128::from(!single), u128::from(traffic.sources.max(1)));
@@ -63,7 +64,7 @@ struct Held {
     takeable: BTreeMap<Rank, u64>,
 }
 
-/// What `state::Weighing` makes of a scan; `young`: the group has begun lately.
+/// Does what `state::Weighing` does for a scan; `young`: the group has begun lately.
 pub(super) fn weigh(
     seen: &[Seen],
     traffic: &[Traffic],

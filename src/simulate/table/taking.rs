@@ -1,4 +1,4 @@
-//! What is done to the table by those who act on it: taken, shortened, reaped.
+//! Acts on the modelled table: entries are taken, shortened, reaped.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ impl Table {
         taken
     }
 
-    /// Takes so many of each cohort, by its id; how many went.
+    /// Takes `owed` entries of each cohort, by its id; returns the number that went.
     pub fn take_of(&mut self, owed: &BTreeMap<u32, u64>, of: fn(&mut Lost) -> &mut u64) -> u64 {
         let (mut owed, mut gone) = (owed.clone(), Vec::new());
         for (place, shelf) in &mut self.shelves {
@@ -63,8 +63,8 @@ impl Table {
         self.bury(gone, of)
     }
 
-    /// Sets the time left of so many of each cohort, by its id; their next packet sets the full timeout again. Returns
-    /// the cohorts that have it now, each with the id that it had.
+    /// Sets the time left of `counts` entries of each cohort, by its id; their next packet sets the full timeout
+    /// again. Returns the cohorts that have it now, each with the id that it had.
     pub fn set_left(&mut self, counts: &BTreeMap<u32, u64>, left_seconds: f64) -> Vec<(u32, Place, Cohort)> {
         let expires_seconds = self.now + left_seconds;
         let (mut counts, mut moved) = (counts.clone(), Vec::new());

@@ -14,18 +14,18 @@ use super::unclassed::UnclassedRow;
 use super::unproven::UnprovenCount;
 use super::wish::Asker;
 
-/// How every document begins.
+/// Head of every document.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Header {
-    /// Always 1.
+    /// Version of the format, always 1.
     pub schema: u32,
     /// RFC 3339, UTC.
     pub taken_at: String,
-    /// Where.
+    /// Network namespace that it is of.
     pub netns: Netns,
 }
 
-/// Where counts come from.
+/// Source of counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
@@ -74,7 +74,7 @@ pub struct SourceCount {
     pub idle: Option<u64>,
 }
 
-/// `top-sources`.
+/// The document of `top-sources`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct TopSources {
@@ -145,7 +145,7 @@ pub struct ClassRow {
 }
 
 impl ClassRow {
-    /// What a scan saw, with nothing deleted yet.
+    /// Row of a class that a scan saw, with nothing deleted yet.
     pub fn seen(seen: &ClassScan) -> Self {
         ClassRow {
             class: seen.class,
@@ -173,14 +173,14 @@ pub struct AgentStatus {
     pub version: String,
     pub dry_run: bool,
     pub paused: bool,
-    /// When the pause ends by itself; `None` where it is not paused, or for good.
+    /// Time at which the pause ends by itself; `None` where it is not paused, or for good.
     #[serde(default)]
     pub paused_until: Option<String>,
-    /// Who asked for the pause.
+    /// User that asked for the pause.
     #[serde(default)]
     pub paused_by: Option<Asker>,
     pub synced: bool,
-    /// Why the counts are in doubt, where that is more than a recount that is due.
+    /// Reason for which the counts are in doubt, where that is more than a recount that is due.
     #[serde(default)]
     pub doubt: Option<String>,
     pub overruns: u64,
@@ -203,7 +203,7 @@ pub struct AgentStatus {
     pub capabilities: Vec<String>,
 }
 
-/// `status`.
+/// The document of `status`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Status {
@@ -219,7 +219,7 @@ pub struct Status {
     pub net_growth_per_second: Option<f64>,
     pub seconds_to_full: Option<f64>,
     pub drops: Drops,
-    /// What the level rests on and what bounds relief, in sentences.
+    /// Sentences on the figures that the level rests on, and the bounds of relief.
     #[serde(default)]
     pub reasons: Vec<String>,
     pub bounds: Bounds,
@@ -228,10 +228,10 @@ pub struct Status {
     /// Entries of no class, by state: no flush by class takes them.
     #[serde(default)]
     pub unclassed: Option<Vec<UnclassedRow>>,
-    /// Why the idleness of entries is not proven, with how many they are.
+    /// Reasons for which the idleness of entries is not proven, with their numbers.
     #[serde(default)]
     pub unproven: Option<Vec<UnprovenCount>>,
-    /// How old the look at the table is that `classes` and `protected` are of.
+    /// Age of the look at the table that `classes` and `protected` are of.
     #[serde(default)]
     pub classes_age_seconds: Option<f64>,
     pub protected: Option<u64>,
@@ -240,7 +240,7 @@ pub struct Status {
     pub last_actions: Vec<JournalRecord>,
 }
 
-/// `plan`.
+/// The document of `plan`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct PlanDocument {
@@ -249,22 +249,22 @@ pub struct PlanDocument {
     pub level: Level,
     pub reasons: Vec<String>,
     pub actions: Vec<ActionRow>,
-    /// What each class would free, where the table was looked at.
+    /// Entries that each class would free, where the table was looked at.
     #[serde(default)]
     pub classes: Option<Vec<ClassRow>>,
     /// Entries of no class, by state: no flush by class takes them.
     #[serde(default)]
     pub unclassed: Option<Vec<UnclassedRow>>,
-    /// Why the idleness of entries is not proven, with how many they are.
+    /// Reasons for which the idleness of entries is not proven, with their numbers.
     #[serde(default)]
     pub unproven: Option<Vec<UnprovenCount>>,
-    /// How long ago that was.
+    /// Seconds since that look.
     #[serde(default)]
     pub classes_age_seconds: Option<f64>,
     /// The table is looked at next, before more is decided.
     #[serde(default)]
     pub scan: bool,
-    /// What has to wait, in sentences.
+    /// Sentences on what has to wait.
     #[serde(default)]
     pub waiting: Vec<String>,
 }
@@ -274,17 +274,17 @@ pub struct PlanDocument {
 pub struct RevertRow {
     /// Name of the value (`max`, `tcp_timeout_established` …).
     pub name: String,
-    /// What it was.
+    /// Value that it had.
     pub from: u64,
-    /// What it should be.
+    /// Value that it should have.
     pub to: u64,
     /// "restored", "left" (someone else set it meanwhile), "waits" or "failed".
     pub result: String,
-    /// Why, where it is not restored.
+    /// Reason for which it is not restored.
     pub reason: Option<String>,
 }
 
-/// `revert`.
+/// The document of `revert`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct RevertDocument {

@@ -9,15 +9,15 @@ use super::tuple::Tuple;
 pub struct Candidate {
     /// Its original tuple.
     pub original: Tuple,
-    /// Its zone.
+    /// Zone of the original direction.
     pub zone: u16,
-    /// `CTA_ID`.
+    /// Identity of the entry, `CTA_ID`.
     pub id: u32,
-    /// What it was.
+    /// Class that the entry was of.
     pub class: Class,
 }
 
-/// What the kernel finds again by its original tuple, zone and id.
+/// An entry that the kernel finds again by its original tuple, zone and id.
 pub trait Identity {
     /// An entry of which this much holds, whatever else it says.
     fn identity(&self) -> Entry;
@@ -28,9 +28,9 @@ pub trait Identity {
 pub struct EntryId {
     /// Its original tuple.
     pub original: Tuple,
-    /// Its zone.
+    /// Zone of the original direction.
     pub zone: u16,
-    /// `CTA_ID`.
+    /// Identity of the entry, `CTA_ID`.
     pub id: u32,
 }
 
@@ -84,7 +84,7 @@ impl Candidates {
         Candidates { bound: Some(bound), ..Candidates::default() }
     }
 
-    /// How many there are.
+    /// Number of candidates.
     pub fn len(&self) -> usize {
         self.of.iter().map(Vec::len).sum()
     }

@@ -11,7 +11,7 @@ use super::tuple::{TCP, UDP, UDPLITE};
 pub enum Class {
     /// TCP in CLOSE or TIME_WAIT, with everything acknowledged that either side sent.
     Closed,
-    /// Never answered.
+    /// Entries that were never answered.
     Unreplied,
     /// Answered UDP to a short-lived service (DNS, NTP), not ASSURED.
     UdpShort,
@@ -21,7 +21,7 @@ pub enum Class {
     Other,
     /// TCP in ESTABLISHED, answered.
     Established,
-    /// What fair share takes; no entry is of this class by itself.
+    /// Entries that fair share takes; no entry is of this class by itself.
     FairShare,
 }
 

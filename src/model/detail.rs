@@ -1,4 +1,4 @@
-//! What conntrack(8) shows of an entry beyond what counting and judging need.
+//! Attributes of an entry that conntrack(8) shows, beyond those that counting and judging need.
 
 use super::entry::Entry;
 use super::tuple::Tuple;
@@ -14,7 +14,7 @@ pub struct Counters {
 /// An entry with every attribute that the kernel told.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Detail {
-    /// What all others look at.
+    /// Attributes that all others look at.
     pub entry: Entry,
     /// Number of the state of SCTP (`enum sctp_conntrack`) or DCCP (`enum ct_dccp_states`).
     pub other_state: Option<u8>,
@@ -26,19 +26,19 @@ pub struct Detail {
     pub zone_reply: Option<u16>,
     /// Of the original direction, with `nf_conntrack_acct`.
     pub counters_original: Option<Counters>,
-    /// The same of the reply direction.
+    /// Packets and bytes of the reply direction.
     pub counters_reply: Option<Counters>,
     /// `CTA_STATUS` is there.
     pub has_status: bool,
     /// `CTA_MARK`, 0 too.
     pub mark: Option<u32>,
-    /// `CTA_SECMARK`.
+    /// Number of the security context, `CTA_SECMARK`.
     pub secmark: Option<u32>,
-    /// `CTA_SECCTX_NAME`.
+    /// Name of the security context, `CTA_SECCTX_NAME`.
     pub secctx: Option<String>,
-    /// `CTA_HELP_NAME`.
+    /// Name of the helper, `CTA_HELP_NAME`.
     pub helper: Option<String>,
-    /// `CTA_USE`.
+    /// References to the entry, `CTA_USE`.
     pub use_count: Option<u32>,
     /// `CTA_TIMESTAMP_STOP` in seconds of the Unix epoch; 0 for what has not ended.
     pub stopped_unix_seconds: u64,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What somebody else did to a value.
+/// Kind of change that another program made to a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Drift {
@@ -21,8 +21,8 @@ pub enum Drift {
 pub struct ConfiguredValue {
     /// By the contract's name (`max`, `tcp_timeout_established`).
     pub name: String,
-    /// What the file says.
+    /// Value in the file.
     pub value: u64,
-    /// Which file.
+    /// Path of the file.
     pub file: String,
 }

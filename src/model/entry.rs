@@ -27,18 +27,18 @@ impl Status {
     pub const HELPER: u32 = 1 << 13;
     /// Its packets go through a flowtable and do not refresh it.
     pub const OFFLOAD: u32 = 1 << 14;
-    /// The same, in hardware.
+    /// IPS_HW_OFFLOAD: it is in a flowtable of the hardware.
     pub const HW_OFFLOAD: u32 = 1 << 15;
 
     /// True if any bit of `mask` is set.
     pub fn any(self, mask: u32) -> bool {
         self.0 & mask != 0
     }
-    /// ASSURED.
+    /// True if it is ASSURED (IPS_ASSURED).
     pub fn assured(self) -> bool {
         self.any(Self::ASSURED)
     }
-    /// SEEN_REPLY.
+    /// True if it was answered (IPS_SEEN_REPLY).
     pub fn seen_reply(self) -> bool {
         self.any(Self::SEEN_REPLY)
     }
@@ -137,7 +137,7 @@ impl std::fmt::Display for TcpState {
 /// `CTA_PROTOINFO_TCP`: the state and the flags of both directions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TcpInfo {
-    /// The state.
+    /// State of the connection.
     pub state: TcpState,
     /// `IP_CT_TCP_FLAG_*` of the original direction.
     pub flags_original: u8,
@@ -173,21 +173,21 @@ impl TcpInfo {
 /// An entry of the table. Copied, never allocated.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Entry {
-    /// `CTA_ID`.
+    /// Identity of the entry, `CTA_ID`.
     pub id: u32,
     /// Zone of the original direction (`CTA_ZONE`, or the zone inside `CTA_TUPLE_ORIG`): the kernel finds the entry by it.
     pub zone: u16,
     /// Zone of the reply direction, if it is another than `zone` (`ct original zone set`, `ct reply zone set`).
     pub reply_zone: Option<u16>,
-    /// Original direction.
+    /// Tuple of the original direction.
     pub original: Tuple,
-    /// Reply direction.
+    /// Tuple of the reply direction.
     pub reply: Option<Tuple>,
-    /// Status bits.
+    /// Bits of `enum ip_conntrack_status`.
     pub status: Status,
     /// `CTA_TIMEOUT`, seconds left; offloaded entries and DESTROY events have none.
     pub timeout_seconds: Option<u32>,
-    /// TCP alone.
+    /// State of a TCP connection; `None` of other protocols.
     pub tcp: Option<TcpInfo>,
     /// `CTA_MARK`; 0 where there is none.
     pub mark: u32,
@@ -218,7 +218,7 @@ impl Entry {
         if self.reply_zone.is_none() { self.zone } else { 0 }
     }
 
-    /// Who this entry is counted for.
+    /// Source that this entry is counted for.
     pub fn source_key(&self) -> SourceKey {
         SourceKey { address: self.original.source, zone: self.zone }
     }
@@ -227,7 +227,7 @@ impl Entry {
 /// A message of the event stream.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Event {
-    /// What happened.
+    /// Kind of the event.
     pub kind: EventKind,
     /// The entry as the message shows it.
     pub entry: Entry,
@@ -235,14 +235,14 @@ pub struct Event {
     pub foreign: bool,
 }
 
-/// What happened to an entry.
+/// Kind of an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EventKind {
-    /// IPCT_NEW.
+    /// The entry began (IPCT_NEW).
     New,
     /// Any other change.
     Update,
-    /// IPCT_DESTROY.
+    /// The entry ended (IPCT_DESTROY).
     Destroy,
 }
 

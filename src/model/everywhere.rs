@@ -7,7 +7,7 @@ use super::level::Level;
 use super::record::Netns;
 use super::snapshot::Drops;
 
-/// `status --all`.
+/// The document of `status --all`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct EverywhereDocument {
     /// As every document begins; the namespace is the caller's.
@@ -19,24 +19,24 @@ pub struct EverywhereDocument {
     pub max: u64,
     /// The fullest first.
     pub namespaces: Vec<NamespaceRow>,
-    /// Why namespaces are missing, one reason each.
+    /// Reasons for which namespaces are missing, each once.
     pub refused: Vec<String>,
     /// Processes that do not show their namespace to this user.
     pub hidden_processes: u64,
 }
 
-/// One namespace.
+/// Row of one namespace.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct NamespaceRow {
     /// Its name, where it has one, and inode.
     pub netns: Netns,
-    /// What `--netns` takes for it: its name, or a path.
+    /// Name or path that `--netns` takes for it.
     pub spec: String,
     /// The process in it with the lowest id.
     pub lowest_process: Option<ProcessRow>,
     /// Entries in its table.
     pub entries: u64,
-    /// What usage is measured against: max, or the quota of its agent below it; 0 is none.
+    /// Entries that usage is measured against: max, or the quota of its agent below it; 0 is none.
     pub limit: u64,
     /// Usage of the limit.
     pub usage_percent: f64,
@@ -55,7 +55,7 @@ pub struct NamespaceRow {
 /// A process, by which a namespace without a name is known.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ProcessRow {
-    /// Its id.
+    /// Id of the process.
     pub pid: u32,
     /// Its name (proc_pid_comm(5)).
     pub name: String,
@@ -64,9 +64,9 @@ pub struct ProcessRow {
 /// An agent, as far as `status --all` tells of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct WatchingAgent {
-    /// Its process.
+    /// Id of the agent's process.
     pub pid: u32,
-    /// Where it is asked.
+    /// Path of the agent's socket.
     pub socket: String,
     /// It decides and touches nothing.
     pub dry_run: bool,

@@ -1,6 +1,6 @@
-//! What was read for `doctor`: lines of files, counters, messages, rules. Facts alone.
+//! Facts that `doctor` read: lines of files, counters, messages, rules.
 
-/// Who applies a file of sysctls.
+/// Program that applies a file of sysctls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AppliedBy {
     /// The boot, and `sysctl --system`.
@@ -29,7 +29,7 @@ pub struct SysctlFile {
     pub path: String,
     /// By which it is found: the same, or a link to it.
     pub listed_as: String,
-    /// Who applies it.
+    /// Program that applies it.
     pub applied_by: AppliedBy,
     /// Lines in all.
     pub lines_total: u32,
@@ -42,7 +42,7 @@ pub struct SysctlFile {
 /// A line that is neither empty nor a comment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SysctlLine {
-    /// From 1.
+    /// Number of the line, from 1.
     pub line: u32,
     /// The last line of the file that it continues over; the same as `line` where it does not.
     pub last: u32,
@@ -52,7 +52,7 @@ pub struct SysctlLine {
     pub physical: Vec<String>,
     /// The path below /proc/sys that it names, `-` and separators understood; a pattern stays one.
     pub key: String,
-    /// What stands behind `=`; nothing without one.
+    /// Text behind `=`; `None` without one.
     pub value: Option<String>,
     /// It begins with `-`: that it may fail is meant.
     pub may_fail: bool,
@@ -73,7 +73,7 @@ impl SysctlLine {
 pub struct FileLine {
     /// Below the root.
     pub path: String,
-    /// From 1.
+    /// Number of the line, from 1.
     pub line: u32,
     /// The last line of the file that it continues over; the same as `line` where it does not.
     pub last: u32,
@@ -86,7 +86,7 @@ pub struct FileLine {
 /// A program that reads files of sysctls. Each has its own grammar.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SysctlProgram {
-    /// systemd-sysctl.
+    /// The program systemd-sysctl.
     #[default]
     Systemd,
     /// `sysctl` of procps 4.
@@ -121,9 +121,9 @@ pub struct KernelMessage {
     pub line: Option<u32>,
     /// Seconds since boot, where the record tells.
     pub at_seconds: Option<f64>,
-    /// The same as RFC 3339 in UTC.
+    /// The time as RFC 3339 in UTC.
     pub at: Option<String>,
-    /// The text.
+    /// Text of the message.
     pub text: String,
 }
 
@@ -132,11 +132,11 @@ pub struct KernelMessage {
 pub struct Rule {
     /// `inet`, `ip`, …
     pub family: &'static str,
-    /// Its table.
+    /// Name of its table.
     pub table: String,
-    /// Its chain.
+    /// Name of its chain.
     pub chain: String,
-    /// Its handle.
+    /// Number by which nft(8) knows it.
     pub handle: u64,
     /// Expressions and extensions of x_tables that make the kernel track (`ct`, `masq`, `conntrack`).
     pub tracks_by: Vec<String>,
@@ -153,7 +153,7 @@ pub struct Rule {
 /// The ruleset of nftables in one namespace.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Ruleset {
-    /// Every rule.
+    /// Rules of all tables.
     pub rules: Vec<Rule>,
     /// A base chain has policy drop.
     pub policy_drop: bool,

@@ -1,4 +1,4 @@
-//! What of the running kernel decides which base timeouts an entry can have.
+//! Features of the running kernel that decide which base timeouts an entry can have.
 
 /// Features of the kernel and of the namespace that the sysctls of conntrack do not tell.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::protocol::protocol_name;
 use super::tuple::{GRE, L4, Tuple};
 use super::verdict::ShortDuration;
 
-/// Address family.
+/// Address family of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[allow(missing_docs)]
 pub enum Family {
@@ -25,7 +25,7 @@ pub enum Family {
     Ipv6,
 }
 
-/// What a filter wants of an entry. The order is that in which filters are tried.
+/// Condition that a filter sets to an entry. The order is that in which filters are tried.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Wanted {
     /// Family of its addresses.
@@ -40,13 +40,13 @@ pub enum Wanted {
     Mark(Mark),
     /// No packet of the reply direction was seen: not SEEN_REPLY.
     Unreplied,
-    /// ASSURED.
+    /// It is ASSURED.
     Assured,
     /// State, of TCP alone.
     State(TcpState),
     /// Source port of the original direction, of protocols that have ports (GRE has keys).
     SourcePort(u16),
-    /// The same for the destination.
+    /// Destination port of the original direction.
     DestinationPort(u16),
     /// Source address of the original direction: who opened the connection.
     Source(IpNet),
@@ -60,16 +60,16 @@ pub enum Wanted {
     NatSource(IpNet),
     /// The source is translated, and its port is this one now: the destination port of the reply direction.
     NatPort(u16),
-    /// Idle for certain for so many seconds or longer; what nobody can tell is not idle.
+    /// It has been idle for certain for at least these seconds; an entry of which nobody can tell is not idle.
     IdleOver(u32),
 }
 
-/// One filter.
+/// A condition, or its opposite.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Filter {
     /// `--not` stands before it.
     pub negated: bool,
-    /// What it wants.
+    /// The condition that it sets.
     pub wanted: Wanted,
 }
 
@@ -114,7 +114,7 @@ impl Wanted {
 }
 
 impl Filter {
-    /// Whether one entry, idle for so long for certain, is wanted.
+    /// True if one entry is wanted that has been idle for certain for `idle_seconds`.
     pub fn matches(&self, entry: &Entry, idle_seconds: Option<u32>) -> bool {
         self.wanted.matches(entry, idle_seconds) != self.negated
     }
@@ -138,13 +138,13 @@ impl Filters {
         self.sorted.is_empty()
     }
 
-    /// Whether an entry that has been idle for so long for certain (`None`: nobody can tell) is wanted.
+    /// True if an entry is wanted that has been idle for certain for `idle_seconds` (`None`: nobody can tell).
     pub fn matches(&self, entry: &Entry, idle_seconds: Option<u32>) -> bool {
         let any = |of_a_kind: &[Filter]| of_a_kind.iter().any(|filter| filter.matches(entry, idle_seconds));
         self.sorted.chunk_by(Filter::alternative_of).all(any)
     }
 
-    /// Whether an entry may be wanted, its idleness left aside: to spare the judgement of those that are not.
+    /// True if an entry may be wanted, its idleness left aside: to spare the judgement of those that are not.
     pub fn may_match(&self, entry: &Entry) -> bool {
         let any = |of_a_kind: &[Filter]| {
             let idle = of_a_kind.iter().any(|filter| matches!(filter.wanted, Wanted::IdleOver(_)));
@@ -153,7 +153,7 @@ impl Filters {
         self.sorted.chunk_by(Filter::alternative_of).all(any)
     }
 
-    /// The same of this source alone, in one zone where one is given.
+    /// The filters for this source alone, in one zone where one is given.
     pub fn of_source(&self, source: IpNet, zone: Option<u16>) -> Filters {
         let positive = |wanted| Filter { negated: false, wanted };
         let replaced = |filter: &Filter| match filter.wanted {

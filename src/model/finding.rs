@@ -1,10 +1,10 @@
-//! What `doctor` finds: a setting that does not do what its author thinks, or a sign that something is wrong.
+//! Findings of `doctor`: a setting that does not do what its author thinks, or a sign that something is wrong.
 
 use serde::{Deserialize, Serialize};
 
 use super::answer::Header;
 
-/// How bad, the least first.
+/// Severity of a finding, the least first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -27,32 +27,32 @@ impl Severity {
     }
 }
 
-/// Where a finding rests on: a line of a file, or a value of the running kernel.
+/// Evidence of a finding: a line of a file, or a value of the running kernel.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Evidence {
     /// The file, also one of /proc; nothing for what has no file.
     pub file: Option<String>,
     /// Line, from 1.
     pub line: Option<u32>,
-    /// What stands there, or what was seen.
+    /// Text of the line, or the value that was seen.
     pub text: String,
-    /// When that was, RFC 3339 in UTC: of a message of the kernel when it was written, of a counter when it was read.
-    /// Nothing where only the text tells, and for what has no time.
+    /// Time of the evidence, RFC 3339 in UTC: of a message of the kernel when it was written, of a counter when it
+    /// was read. `None` where only the text tells, and for what has no time.
     pub at: Option<String>,
 }
 
-/// One finding.
+/// A finding of `doctor`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// Its stable name, in kebab-case.
     pub id: String,
-    /// How bad.
+    /// Severity of the finding.
     pub severity: Severity,
-    /// One line.
+    /// The finding in one line.
     pub title: String,
-    /// Why it matters.
+    /// Reason for which it matters.
     pub explanation: String,
-    /// What it rests on.
+    /// Lines and values that it rests on.
     pub evidence: Vec<Evidence>,
     /// Commands to paste, one an element; lines that begin with `#` are advice.
     pub fix: Vec<String>,
@@ -74,12 +74,12 @@ impl Finding {
         }
     }
 
-    /// Why it matters.
+    /// Adds the reason for which it matters.
     pub fn because(self, explanation: impl Into<String>) -> Finding {
         Finding { explanation: explanation.into(), ..self }
     }
 
-    /// What it rests on.
+    /// Adds lines and values that it rests on.
     pub fn seen(mut self, evidence: impl IntoIterator<Item = Evidence>) -> Finding {
         self.evidence.extend(evidence);
         self
@@ -91,19 +91,19 @@ impl Finding {
         self
     }
 
-    /// Where it is written.
+    /// Adds documents in which it is written.
     pub fn source(mut self, sources: &[&str]) -> Finding {
         self.source.extend(sources.iter().map(ToString::to_string));
         self
     }
 }
 
-/// What `doctor` could not look at, or did not.
+/// A part that `doctor` could not look at, or did not.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NotExamined {
     /// A file, or a part of the kernel.
     pub what: String,
-    /// Why.
+    /// Reason for that.
     pub why: String,
     /// It was refused or cannot be read; otherwise there is nothing to look at, or looking would change something.
     pub failed: bool,
@@ -118,7 +118,7 @@ pub struct TrackingUser {
     pub by: String,
 }
 
-/// `doctor`.
+/// The document of `doctor`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct DoctorDocument {
     /// The head; of an image the namespace has no name and inode 0.
@@ -128,10 +128,10 @@ pub struct DoctorDocument {
     pub root: Option<String>,
     /// The worst severity found.
     pub severity: Option<Severity>,
-    /// Worst first.
+    /// Findings, the worst first.
     pub findings: Vec<Finding>,
     /// Rules that track connections; nothing where the ruleset was not read.
     pub tracking_users: Option<Vec<TrackingUser>>,
-    /// What was not looked at.
+    /// Parts that were not looked at.
     pub not_examined: Vec<NotExamined>,
 }

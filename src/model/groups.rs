@@ -1,4 +1,4 @@
-//! How many entries there are of each protocol and state.
+//! Counts of entries by protocol and state.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub struct Group {
     pub protocol: String,
     /// Of TCP its state (`syn-sent`), of all else `unreplied`, `replied` or `assured`.
     pub state: String,
-    /// How many.
+    /// Number of entries.
     pub entries: u64,
 }
 
@@ -67,12 +67,12 @@ impl GroupPlace {
 }
 
 impl Groups {
-    /// One more.
+    /// Counts one more entry.
     pub fn add(&mut self, place: GroupPlace) {
         self.add_many(place, 1);
     }
 
-    /// `n` more.
+    /// Counts `n` more entries.
     pub fn add_many(&mut self, place: GroupPlace, n: u64) {
         self.0[place.0] += n;
     }

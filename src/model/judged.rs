@@ -11,13 +11,13 @@ pub struct Judged {
     pub timeout: Option<Timeout>,
     /// Its class, if it is of one.
     pub class: Option<Class>,
-    /// Why it stays whatever happens.
+    /// Reason for which it stays whatever happens.
     pub protected: Option<&'static str>,
     /// Its certain idleness in seconds, the least that it can be.
     pub idle_seconds: Option<u32>,
     /// `idle_seconds` is exact, within a second.
     pub exact: bool,
-    /// Why no more than that is certain, where something is known to be in the way.
+    /// Reason for which no more than that is certain, where something is known to be in the way.
     pub unproven: Option<Unproven>,
     /// It was given a second chance, and no packet has come since.
     pub second_chance: bool,
@@ -37,7 +37,7 @@ pub struct Judged {
     pub in_grace: bool,
     /// It was given a second chance, and a packet came since.
     pub spoke: bool,
-    /// What protects it may be lifted.
+    /// The protection that it has may be lifted.
     pub liftable: bool,
     /// It would be eligible, were what protects it lifted.
     pub held_by_protection: bool,
@@ -47,7 +47,8 @@ pub struct Judged {
 
 #[cfg(test)]
 impl Judged {
-    /// Of an entry of a class that nothing protects, idle for certain for so long, and past its floor.
+    /// Judgement of an entry of a class that nothing protects, idle for certain for `idle_seconds`, and past its
+    /// floor.
     pub fn eligible(entry: &Entry, class: Class, idle_seconds: u32) -> Self {
         Judged {
             group: GroupPlace::of(entry),

@@ -1,4 +1,4 @@
-//! What an agent has heard and seen of single entries, which one look at the table does not tell.
+//! Facts of single entries that an agent has heard and seen, which one look at the table does not tell.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::remembered::EntryRow;
 /// An entry as earlier scans of the agent saw it. Times are from the moment of the answer.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ObservedBefore {
-    /// When it expires by what they saw: with another expiry now, a packet came since.
+    /// Seconds until it expires by what they saw: with another expiry now, a packet came since.
     pub expires_in_seconds: f64,
     /// For how long no packet has come, if it still has that expiry.
     pub silent_seconds: f64,
@@ -22,7 +22,7 @@ pub struct ObservedBefore {
 /// An entry that the agent gave a second chance. Times are from the moment of the answer.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub struct GivenChance {
-    /// When it is gone, unless a packet comes: with another expiry now, one came.
+    /// Seconds until it is gone, unless a packet comes: with another expiry now, one came.
     pub expires_in_seconds: f64,
     /// For how long it has had its second chance.
     pub given_seconds: f64,
@@ -30,7 +30,7 @@ pub struct GivenChance {
     pub silent_seconds: f64,
 }
 
-/// What an agent knows of one entry.
+/// Facts that an agent knows of one entry.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Knowledge {
     /// Another program wrote its time left, or may have: that proves nothing.
@@ -46,11 +46,11 @@ pub struct Knowledge {
 /// The answer to a question for what an agent knows.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct KnowledgeDocument {
-    /// Always 1.
+    /// Version of the format, always 1.
     pub schema: u32,
     /// RFC 3339, UTC.
     pub taken_at: String,
-    /// Where.
+    /// Network namespace of the agent.
     pub netns: Netns,
     /// Another program has written entries that are there, or may have: which, `foreign` tells of each.
     pub others_update: bool,

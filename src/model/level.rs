@@ -1,4 +1,4 @@
-//! How pressed the table is.
+//! Levels of pressure.
 
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Header;
 
-/// `lifeline`.
+/// The document of `lifeline`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct LifelineDocument {
     /// As every document begins.
@@ -16,19 +16,19 @@ pub struct LifelineDocument {
     pub seconds: Option<u64>,
     /// It was done, and not only shown.
     pub applied: bool,
-    /// What nft(8) was given, or may be; comments alone where there are refusals.
+    /// Rules that nft(8) was given, or may be; comments alone where there are refusals.
     pub ruleset: String,
-    /// What to look at.
+    /// Sentences on what to look at.
     pub warnings: Vec<String>,
     /// Rules in force that would lock the ports out if this was loaded.
     #[serde(default)]
     pub refusals: Vec<String>,
-    /// Why the rules in force could not be looked at; `None`: they were.
+    /// Reason for which the rules in force could not be looked at; `None`: they were.
     #[serde(default)]
     pub not_checked: Option<String>,
-    /// What the kernel had before; `None`: it was not asked, or this nft cannot say.
+    /// Table that the kernel had before; `None`: it was not asked, or this nft cannot say.
     pub before: Option<LifelineTable>,
-    /// What it has now.
+    /// Table that the kernel has now.
     pub now: Option<LifelineTable>,
 }
 
@@ -37,7 +37,7 @@ pub struct LifelineDocument {
 pub struct LifelineTable {
     /// It is there, be it without a port: the kernel ends ports alone.
     pub is_there: bool,
-    /// What it lets past.
+    /// Ports that it lets past.
     pub ports: Vec<LifelinePort>,
 }
 

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 /// A mark under a mask.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Mark {
-    /// Wanted value.
+    /// Value that is wanted, within the mask.
     pub value: u32,
     /// Bits that count.
     pub mask: u32,
 }
 
-/// Why a text is no mark.
+/// Reason for which a text is no mark.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MarkFault {
     /// Neither `VALUE` nor `VALUE/MASK`.

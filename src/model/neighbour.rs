@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a conntrackd does to the table, by its configuration.
+/// Role of a conntrackd in the table, by its configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConntrackdRole {
@@ -20,9 +20,9 @@ pub enum ConntrackdRole {
 pub struct Conntrackd {
     /// Process id, as /proc here shows it.
     pub pid: u32,
-    /// What it does.
+    /// Role of the process.
     pub role: ConntrackdRole,
-    /// Why the role is not known.
+    /// Reason for which the role is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }

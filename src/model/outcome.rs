@@ -1,8 +1,8 @@
-//! What came of an action.
+//! Outcomes of actions.
 
 use super::plan::Action;
 
-/// How it ended.
+/// End of an action.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Ended {
     /// Done, in whole or as far as there was something to do.
@@ -15,12 +15,12 @@ pub enum Ended {
     Failed(String),
 }
 
-/// What came of an action.
+/// Outcome of an action.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Outcome {
-    /// The action.
+    /// Action that was carried out.
     pub action: Action,
-    /// How it ended.
+    /// End of the action.
     pub ended: Ended,
     /// Entries asked for (flush) or 1.
     pub requested: u64,
@@ -28,7 +28,7 @@ pub struct Outcome {
     pub achieved: u64,
     /// Entries that were gone already when their turn came.
     pub already_gone: u64,
-    /// How long it took.
+    /// Seconds that it took.
     pub duration_seconds: f64,
     /// Usage of the limit before, in percent.
     pub usage_before_percent: f64,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Header;
 
-/// `persist`.
+/// The document of `persist`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct PersistDocument {
     /// As every document begins.
@@ -14,39 +14,39 @@ pub struct PersistDocument {
     pub dry_run: bool,
     /// Below which directory.
     pub root: String,
-    /// What the files hold.
+    /// Values in the files.
     pub values: Vec<PersistedValue>,
     /// The files, in the order in which they are read at boot.
     pub files: Vec<PersistedFile>,
-    /// What another file sets after them: at boot that holds.
+    /// Values that another file sets after them: at boot those hold.
     pub overridden: Vec<Overriding>,
-    /// What else there is to know.
+    /// Sentences on what else there is to know.
     pub notes: Vec<String>,
 }
 
-/// One value.
+/// A value that is made to hold at boot.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PersistedValue {
     /// After `nf_conntrack_` (`max`, `tcp_timeout_established`).
     pub name: String,
-    /// What is written.
+    /// Value that is written.
     pub value: u64,
-    /// What the kernel holds now.
+    /// Value that the kernel has now.
     pub now: u64,
-    /// Why the two differ.
+    /// Reason for which the two differ.
     pub reason: Option<String>,
 }
 
-/// One file.
+/// A file that is written.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PersistedFile {
-    /// Where.
+    /// Path of the file.
     pub path: String,
     /// `new`, `changed`, `unchanged`, or `removed`: an earlier one that nothing reads.
     pub change: String,
     /// Unified; empty where nothing changes.
     pub diff: String,
-    /// Where the file before is kept.
+    /// Path at which the file before is kept.
     pub backup: Option<String>,
 }
 
@@ -55,8 +55,8 @@ pub struct PersistedFile {
 pub struct Overriding {
     /// After `nf_conntrack_`; `module` where the module itself is kept from loading.
     pub name: String,
-    /// Where: `FILE:LINE`.
+    /// Place of the line, `FILE:LINE`.
     pub place: String,
-    /// What the line says.
+    /// Text of the line.
     pub line: String,
 }

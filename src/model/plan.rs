@@ -1,4 +1,4 @@
-//! What the policy wants done. A plan names classes, cut-offs and budgets, never entries.
+//! Acts that the policy wants. A plan names classes, cut-offs and budgets, never entries.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use super::share::Share;
 use super::timeouts::Timeout;
 use super::value::Value;
 
-/// Who pays at fair share, and how much is left to each.
+/// A payer at fair share, and the number of its entries.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Payer {
     /// Address or prefix.
@@ -20,14 +20,14 @@ pub struct Payer {
 /// A flush of one class.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Flush {
-    /// Which class.
+    /// Class of the entries.
     pub class: Class,
     /// Only what is idle for certain at least this long.
     pub idle_over_seconds: u32,
     /// Of class closed alone: TIME_WAIT only if it is idle for certain at least this long; `None`: as long as its own
     /// floor says. Under that floor at level critical alone.
     pub time_wait_over_seconds: Option<u32>,
-    /// At most so many.
+    /// Entries at most.
     pub budget: u64,
     /// Fair share alone: the level that every payer is cut to.
     pub share_level: Option<u64>,
@@ -35,7 +35,7 @@ pub struct Flush {
     pub payers: Option<Vec<Payer>>,
     /// Fair share alone: whose entries go, to the last payer.
     pub share: Option<Share>,
-    /// Second chance alone: nothing is deleted, but so many seconds are left to each, and never more than it had.
+    /// Second chance alone: nothing is deleted, but these seconds are left to each, and never more than it had.
     pub grace_seconds: Option<u32>,
     /// Of what nothing keeps but a protection that may be lifted, instead of what is unprotected.
     pub lifts_protection: bool,
@@ -57,7 +57,7 @@ impl Flush {
         }
     }
 
-    /// Whether it takes entries of this idleness in seconds that level critical alone may take.
+    /// True if it takes entries of this idleness in seconds that level critical alone may take.
     pub fn takes_only_critical(&self, idle_seconds: u32) -> bool {
         self.time_wait_over_seconds.is_some_and(|over| idle_seconds >= over)
     }
@@ -106,13 +106,13 @@ impl Act {
 /// One thing to do, and why.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Action {
-    /// What.
+    /// The act that is wanted.
     pub act: Act,
     /// A sentence with the measured value and the limit.
     pub reason: String,
 }
 
-/// How fast entries may go.
+/// Pace at which entries may go.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Pace {
     /// Deletions a second.
@@ -131,11 +131,11 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// What came since a sweep began is told as a rate over so long at least.
+    /// Least seconds over which the entries that came since a sweep began are told as a rate.
     pub const BEGINNING_SECONDS: f64 = 0.004;
 
-    /// Deletions a second while so many come in: where that is urgent `urgent_per_second` beyond these, else
-    /// [`Pace::keeping_up`].
+    /// Deletions a second while `coming` entries come in a second: where that is urgent `urgent_per_second` beyond
+    /// these, else [`Pace::keeping_up`].
     pub fn rate(&self, planned: f64, coming: f64, urgent: bool) -> f64 {
         match urgent {
             true => self.urgent_per_second as f64 + coming,
@@ -151,26 +151,27 @@ impl Pace {
     }
 }
 
-/// What to do now.
+/// A decision: the acts of now, and the sentences that explain them.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Plan {
     /// The level that it answers.
     pub level: Level,
     /// The measurement that the level rests on, as a sentence; `reasons` begins with it.
     pub cause: String,
-    /// What the policy sees, in sentences.
+    /// Sentences on what the policy sees.
     pub reasons: Vec<String>,
-    /// What to do, in this order.
+    /// Acts, in this order.
     pub actions: Vec<Action>,
     /// A scan is wanted before more can be decided; it reaps what has expired, too.
     pub scan: bool,
     /// That scan is to weigh who holds the table: for fair share.
     pub weigh: bool,
-    /// How fast.
+    /// Pace of the deletions and second chances.
     pub pace: Pace,
-    /// What has to wait, in sentences (a value that cannot go back yet).
+    /// Sentences on what has to wait (a value that cannot go back yet).
     pub waiting: Vec<String>,
-    /// How far configuration protects more of the table than `max_percent`, as a sentence; `waiting` has it too.
+    /// Sentence on the share of the table that configuration protects, where that is more than `max_percent`;
+    /// `waiting` has it too.
     pub overprotected: Option<String>,
     /// Classes that are not flushed because too many of their flows lived, and those that are flushed again.
     pub suspensions: Vec<Suspension>,
@@ -179,15 +180,15 @@ pub struct Plan {
 /// A class whose flush is left out at every level.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Suspension {
-    /// Which.
+    /// Class that is left out.
     pub class: Class,
-    /// Where it stands.
+    /// State of the suspension.
     pub turn: Turn,
     /// A sentence with the measured value and the limit.
     pub reason: String,
 }
 
-/// Where a suspension stands.
+/// State of a suspension.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum Turn {

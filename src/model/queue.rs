@@ -12,7 +12,7 @@ pub struct Queue {
     pub wanted_bytes: u64,
     /// Of the buffer in use at the last tick.
     pub queued_bytes: u64,
-    /// How long the oldest of the events had waited that were counted in the last quarter of a second.
+    /// Seconds that the oldest of the events had waited that were counted in the last quarter of a second.
     pub lag_seconds: f64,
     /// The longest that events were left alone, since the start.
     pub longest_stall_seconds: f64,
@@ -21,7 +21,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// What the kernel charges a socket for a queued event, whatever its length (its skb's truesize).
+    /// Bytes that the kernel charges a socket for a queued event, whatever its length (its skb's truesize).
     pub const EVENT_BYTES: u64 = 1280;
 
     /// Events that there is room for.

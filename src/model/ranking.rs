@@ -1,4 +1,4 @@
-//! Who fills the table, by whatever entries have in common.
+//! Groups that fill the table, by whatever entries have in common.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::entry::Entry;
 use super::protocol::protocol_name;
 use super::tuple::GRE;
 
-/// What entries are counted together by.
+/// Feature by which entries are counted together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grouping {
@@ -26,22 +26,22 @@ pub enum Grouping {
     NatSource,
     /// Zone of the original direction.
     Zone,
-    /// `CTA_MARK`.
+    /// The mark, `CTA_MARK`.
     Mark,
 }
 
 impl Grouping {
-    /// Whether its keys are addresses, which prefixes can sum and a resolver can name.
+    /// True if its keys are addresses, which prefixes can sum and a resolver can name.
     pub fn of_addresses(self) -> bool {
         matches!(self, Grouping::Source | Grouping::Destination | Grouping::NatSource)
     }
 }
 
-/// What groups are sorted by, the greatest first.
+/// Figure that groups are sorted by, the greatest first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SortBy {
-    /// Entries.
+    /// Number of entries.
     #[default]
     Entries,
     /// New entries a second.
@@ -75,7 +75,7 @@ impl SortBy {
     }
 }
 
-/// What `top-sources` is asked.
+/// Question of `top-sources`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Question {
     /// By what entries are counted.
@@ -84,11 +84,11 @@ pub struct Question {
     pub rank: SortBy,
     /// Lengths of IPv4 and IPv6 prefixes; `None`: whole addresses.
     pub prefix: Option<(u8, u8)>,
-    /// At most so many groups; 0: all.
+    /// Number of groups; 0 is all.
     pub limit: usize,
 }
 
-/// What the entries of one group have in common. Sorted by address, number, zone.
+/// Feature that the entries of one group have in common. Sorted by address, number, zone.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum GroupKey {
     /// An address or a prefix, in its zone.
@@ -97,9 +97,9 @@ pub enum GroupKey {
     Untranslated(u16),
     /// Protocol number, and the port where the protocol has one.
     Service(u8, Option<u16>),
-    /// A zone.
+    /// Number of a zone.
     Zone(u16),
-    /// A mark.
+    /// Value of a mark.
     Mark(u32),
 }
 
@@ -162,15 +162,15 @@ impl fmt::Display for GroupKey {
 /// `top-sources`, whatever it groups by. Printed with `sources`, or with `group` and `rows` instead.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Ranking {
-    /// How the document begins.
+    /// Head of the document.
     pub header: Header,
-    /// Where the counts come from.
+    /// Source of the counts.
     pub basis: Basis,
     /// The counts are the kernel's.
     pub synced: bool,
     /// Entries that were counted.
     pub entries: u64,
-    /// By what.
+    /// Feature that they are grouped by.
     pub grouping: Grouping,
     /// Groups, those that are not among the rows too.
     pub total: u64,
@@ -180,7 +180,7 @@ pub struct Ranking {
     pub names: Option<Vec<Option<String>>>,
     /// Lines of a file that are no entries, where it was a file.
     pub unreadable_lines: Option<u64>,
-    /// What a file does not tell of its entries, where it was a file.
+    /// Facts that a file does not tell of its entries, where it was a file.
     pub not_told: Option<NotTold>,
     /// Counted from a dump from which entries may be missing. Not printed: `synced` is false then, and the exit code 3.
     pub part_only: bool,
@@ -189,13 +189,13 @@ pub struct Ranking {
 /// Entries of which a text does not tell the status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct UnknownStatus {
-    /// Whether they are ASSURED.
+    /// Entries of which it does not tell whether they are ASSURED.
     pub assured: u64,
-    /// Whether they had a reply.
+    /// Entries of which it does not tell whether they had a reply.
     pub unreplied: u64,
 }
 
-/// What a text does not tell.
+/// Facts that a text does not tell.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NotTold {
     /// Of the entries of each row.

@@ -36,7 +36,7 @@ impl Netns {
     }
 }
 
-/// What a record tells of.
+/// Kind of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
@@ -68,7 +68,7 @@ impl RecordEvent {
 /// A line of `journal.jsonl`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct JournalRecord {
-    /// Always 1.
+    /// Version of the format, always 1.
     pub schema: u32,
     /// RFC 3339, UTC.
     pub at: String,
@@ -76,11 +76,11 @@ pub struct JournalRecord {
     pub seq: u64,
     /// The act that this record belongs to.
     pub id: u64,
-    /// /proc/sys/kernel/random/boot_id.
+    /// Boot that it is of (/proc/sys/kernel/random/boot_id).
     pub boot_id: String,
-    /// Where.
+    /// Network namespace that it is of.
     pub netns: Netns,
-    /// What happened.
+    /// Kind of the record.
     pub event: RecordEvent,
     /// Level at that time.
     pub level: Option<Level>,
@@ -93,28 +93,28 @@ pub struct JournalRecord {
     pub name: Option<String>,
     /// Class, for actions on entries.
     pub class: Option<Class>,
-    /// Value before.
+    /// Value before the act.
     pub from: Option<u64>,
-    /// Value after.
+    /// Value after the act.
     pub to: Option<u64>,
     /// Entries asked for.
     pub requested: Option<u64>,
     /// Entries that went.
     pub achieved: Option<u64>,
-    /// How long it took.
+    /// Seconds that it took.
     pub duration_seconds: Option<f64>,
-    /// Why, as a sentence.
+    /// Reason, as a sentence.
     pub reason: String,
-    /// Usage before.
+    /// Usage before the act, in percent.
     pub usage_before_percent: Option<f64>,
-    /// Usage after.
+    /// Usage after the act, in percent.
     pub usage_after_percent: Option<f64>,
     /// Nothing was changed.
     pub dry_run: bool,
-    /// Who asked for it, where no policy decided it.
+    /// User that asked for it, where no policy decided it.
     #[serde(default)]
     pub by: Option<Asker>,
-    /// When it ends by itself: RFC 3339, UTC.
+    /// Time at which it ends by itself: RFC 3339, UTC.
     #[serde(default)]
     pub until: Option<String>,
     /// Keys of the configuration that changed.
@@ -175,7 +175,7 @@ impl From<&JournalRecord> for Draft {
 }
 
 impl Draft {
-    /// What came of putting a value back.
+    /// Record of putting a value back.
     pub fn reverted(id: u64, row: &super::RevertRow) -> Self {
         let event = match row.result.as_str() {
             "restored" => RecordEvent::Reverted,

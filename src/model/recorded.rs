@@ -12,26 +12,26 @@ use super::snapshot::Snapshot;
 /// The header stands here in full: what is flattened is parsed from a buffer, and an error then has no place.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SnapshotDocument {
-    /// Always 1.
+    /// Version of the format, always 1.
     pub schema: u32,
     /// RFC 3339, UTC.
     pub taken_at: String,
-    /// Where.
+    /// Network namespace that it is of.
     pub netns: Netns,
     /// Of the program that recorded it.
     pub version: String,
-    /// Whether an agent's memory is in it, or nothing was seen before.
+    /// Tells whether an agent's memory is in it, or nothing was seen before.
     pub basis: Basis,
-    /// The facts.
+    /// Facts of the moment.
     pub snapshot: Snapshot,
-    /// What the policy remembered: its own, and for nobody else to read.
+    /// Memory of the policy: its own, and for nobody else to read.
     pub memory: serde_json::Value,
-    /// What the operator wanted.
+    /// Settings of the operator.
     pub settings: Settings,
 }
 
 impl SnapshotDocument {
-    /// How the plan's document begins.
+    /// Head of the plan's document.
     pub fn header(&self) -> Header {
         Header { schema: self.schema, taken_at: self.taken_at.clone(), netns: self.netns.clone() }
     }

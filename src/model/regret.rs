@@ -1,4 +1,4 @@
-//! What deletions came to be regretted.
+//! Deletions that came to be regretted.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,9 +7,9 @@ use super::class::Class;
 /// One class's deletions, and how many of them hit a flow that lived.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ClassRegret {
-    /// Which.
+    /// Class of the deleted entries.
     pub class: Class,
-    /// Deleted, ever.
+    /// Entries that were ever deleted.
     pub flushed: u64,
     /// Deletions after which the flow was listened for, ever. Where they were too many some of them were, each of which
     /// stands for as many as were not, here and in what follows.
@@ -20,9 +20,9 @@ pub struct ClassRegret {
     pub recent_watched: u64,
     /// `regretted` of the same deletions.
     pub recent_regretted: u64,
-    /// How many flows these were, without those that each stands for.
+    /// Number of these flows, without those that each stands for.
     pub recent_heard: u64,
-    /// When a flow was heard of again last, `Snapshot::now_seconds`' clock.
+    /// Time at which a flow was heard of again last, `Snapshot::now_seconds`' clock.
     pub last_seconds: Option<f64>,
 }
 
@@ -46,7 +46,7 @@ impl ClassRegret {
         share(self.regretted, self.watched)
     }
 
-    /// The same of the last 5 to 10 minutes.
+    /// Share of regretted deletions of the last 5 to 10 minutes.
     pub fn recent_percent(&self) -> Option<f64> {
         share(self.recent_regretted, self.recent_watched)
     }

@@ -1,4 +1,4 @@
-//! Who the entries of a source are, as an agent remembers them.
+//! Entries of a source, as an agent remembers them.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ pub struct EntriesOfSource {
     #[serde(flatten)]
     pub header: Header,
     pub entries_total: u64,
-    /// As [`super::AgentStatus::others_update`].
+    /// Another program updates entries, as [`super::AgentStatus::others_update`].
     pub others_update: bool,
     pub entries: Vec<EntryRow>,
 }
@@ -62,7 +62,7 @@ impl EntryRow {
         }
     }
 
-    /// The entry.
+    /// Identity of the entry.
     pub fn id(&self) -> EntryId {
         let EntryRow { source, destination, protocol, zone, id, .. } = *self;
         let l4 = match (self.source_port, self.destination_port, self.icmp_type, self.icmp_code, self.icmp_id)

@@ -4,24 +4,24 @@ use ipnet::IpNet;
 
 use super::settings::Settings;
 
-/// What is played.
+/// A scenario that is simulated.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Scenario {
-    /// What it is about, in a line.
+    /// Its subject, in a line.
     pub summary: String,
-    /// How long it lasts.
+    /// Seconds that it lasts.
     pub duration_seconds: f64,
     /// Second of the day at which it begins: the nightly flush knows the hour.
     pub starts_at_seconds: f64,
     /// The gateway at its beginning.
     pub gateway: GatewayModel,
-    /// What things cost in virtual time.
+    /// Costs of the agent's work in virtual time.
     pub costs: Costs,
     /// The agent's settings.
     pub settings: Settings,
-    /// Who opens flows.
+    /// Traffic that opens flows.
     pub traffic: Vec<Traffic>,
-    /// What happens to the gateway besides traffic, in order of time.
+    /// Events of the gateway besides traffic, in order of time.
     pub happenings: Vec<Happening>,
 }
 
@@ -30,13 +30,13 @@ pub struct Scenario {
 pub struct GatewayModel {
     /// `nf_conntrack_max`; 0: no limit.
     pub max: u64,
-    /// `nf_conntrack_buckets`.
+    /// Buckets of the hash table, `nf_conntrack_buckets`.
     pub buckets: u64,
-    /// MemTotal.
+    /// Memory of the host, MemTotal.
     pub total_bytes: u64,
-    /// MemAvailable.
+    /// Memory that is available, MemAvailable.
     pub available_bytes: u64,
-    /// What one entry costs.
+    /// Bytes that one entry takes.
     pub bytes_per_entry: u64,
 }
 
@@ -52,7 +52,7 @@ impl Default for GatewayModel {
     }
 }
 
-/// What the agent's work costs in virtual time. The defaults were measured on Linux 6.18 with two cores.
+/// Costs of the agent's work in virtual time. The defaults were measured on Linux 6.18 with two cores.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Costs {
     /// A dump, an entry.
@@ -95,7 +95,7 @@ pub enum FlowKind {
     Generic,
 }
 
-/// How a TCP connection ends.
+/// End of a TCP connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FlowEnd {
     /// By FIN: TIME_WAIT.
@@ -111,13 +111,13 @@ pub enum FlowEnd {
 /// Somebody who opens flows of one kind.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Traffic {
-    /// What it is called.
+    /// Name of the traffic.
     pub name: String,
     /// Its flows are nobody's loss.
     pub attacker: bool,
-    /// Where its sources are.
+    /// Network of its sources.
     pub network: IpNet,
-    /// How many sources share its flows evenly.
+    /// Number of sources that share its flows evenly.
     pub sources: u64,
     /// Of what kind its flows are.
     pub kind: FlowKind,
@@ -125,7 +125,7 @@ pub struct Traffic {
     pub per_second: f64,
     /// From then on.
     pub from_seconds: f64,
-    /// Until then.
+    /// Time until which it comes.
     pub until_seconds: f64,
     /// They come evenly, as a machine sends them; else by chance (Poisson), as people do.
     pub even: bool,
@@ -133,9 +133,9 @@ pub struct Traffic {
     pub ramp_seconds: f64,
     /// Mean life of a flow (exponential); 0: it is over as soon as it began.
     pub lifetime_seconds: f64,
-    /// A flow that lives is silent for so long between two packets.
+    /// Seconds for which a flow that lives is silent between two packets.
     pub packet_every_seconds: f64,
-    /// How a flow ends.
+    /// End of a flow.
     pub end: FlowEnd,
     /// Living flows that are there when it begins.
     pub stock: u64,
@@ -143,8 +143,8 @@ pub struct Traffic {
     pub stale: u64,
     /// Their idleness then, evenly spread from the first to the second.
     pub stale_idle_seconds: (f64, f64),
-    /// What is there when it begins was written by another program (conntrackd after a failover), with at most 180 s
-    /// left.
+    /// The entries that are there when it begins were written by another program (conntrackd after a failover), with
+    /// at most 180 s left.
     pub committed: bool,
 }
 
@@ -176,18 +176,18 @@ impl Traffic {
 /// Something that happens to the gateway.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Happening {
-    /// When.
+    /// Time of the event.
     pub at_seconds: f64,
-    /// What.
+    /// Change that it makes.
     pub what: Change,
 }
 
-/// What may happen.
+/// Change of the gateway.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Change {
     /// Another hand sets `nf_conntrack_max`.
     SetMax(u64),
-    /// MemAvailable changes.
+    /// MemAvailable is this from now on.
     SetAvailableBytes(u64),
     /// A script empties the table (`conntrack -F`).
     Flush,

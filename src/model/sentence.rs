@@ -3,10 +3,10 @@
 use super::record::{Draft, RecordEvent};
 use super::value::Value;
 
-/// What is not known.
+/// Sign of a figure that is not known.
 const UNKNOWN: &str = "-";
 
-/// How long an act took: milliseconds where seconds say nothing.
+/// Time that an act took: milliseconds where seconds say nothing.
 pub fn took(seconds: f64) -> String {
     match seconds {
         s if !s.is_finite() || s < 0.0 => UNKNOWN.into(),
@@ -15,7 +15,7 @@ pub fn took(seconds: f64) -> String {
     }
 }
 
-/// `12.1 %`.
+/// A percentage as text, such as `12.1 %`.
 pub fn percent(value: f64) -> String {
     if value.is_finite() { format!("{value:.1} %") } else { UNKNOWN.into() }
 }
@@ -28,7 +28,7 @@ pub fn unit(name: Option<&str>) -> &'static str {
     }
 }
 
-/// What happened and what it achieved, who asked for it, and why.
+/// A record in one sentence: the act and its result, the user that asked for it, and the reason.
 pub fn sentence(record: &Draft) -> String {
     let text = outcome(record);
     match record.reason.is_empty() {
@@ -37,7 +37,7 @@ pub fn sentence(record: &Draft) -> String {
     }
 }
 
-/// What happened and what it achieved, and who asked for it.
+/// The act of a record and its result, with the user that asked for it.
 pub fn outcome(record: &Draft) -> String {
     let mut text = what(record);
     if record.dry_run && record.event != RecordEvent::Done {

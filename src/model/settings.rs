@@ -1,4 +1,4 @@
-//! What the operator wants: the configuration, with its defaults (the contract's "Configuration").
+//! Settings of the operator: the configuration, with its defaults (the contract's "Configuration").
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct Settings {
     pub log: LogSettings,
 }
 
-/// `[agent]`.
+/// Table `[agent]` of the configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AgentSettings {
@@ -42,15 +42,15 @@ pub struct AgentSettings {
     pub interval_ms: u64,
     /// Group that may read from the control socket.
     pub socket_group: String,
-    /// What SIGTERM and SIGINT put back.
+    /// Values that SIGTERM and SIGINT put back.
     pub restore_on_exit: RestoreOnExit,
-    /// Whether `nf_conntrack_events` is set to 1 while the agent runs.
+    /// Tells whether `nf_conntrack_events` is set to 1 while the agent runs.
     pub events: EventsSetting,
     /// Know who each entry is, not only whose.
     pub remember_entries: bool,
 }
 
-/// `restore_on_exit`.
+/// Value of `restore_on_exit`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RestoreOnExit {
@@ -60,17 +60,17 @@ pub enum RestoreOnExit {
     Never,
 }
 
-/// `events`.
+/// Value of `events`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventsSetting {
     /// Set `nf_conntrack_events` to 1, so that every entry ends with an event.
     On,
-    /// Leave it.
+    /// It is left as it is.
     Keep,
 }
 
-/// `[pressure]`.
+/// Table `[pressure]` of the configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PressureSettings {
@@ -84,15 +84,15 @@ pub struct PressureSettings {
     pub critical_percent: f64,
     /// Full within this is high too.
     pub horizon_seconds: f64,
-    /// How long usage stays low before values go back.
+    /// Seconds for which usage stays low before values go back.
     pub calm_seconds: f64,
 }
 
-/// `[capacity]`.
+/// Table `[capacity]` of the configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CapacitySettings {
-    /// Whether max may be raised.
+    /// True if max may be raised.
     pub enabled: bool,
     /// Share of memory that the table may take.
     pub memory_percent: f64,
@@ -102,35 +102,35 @@ pub struct CapacitySettings {
     pub ceiling: u64,
     /// Quota of this namespace; 0: max.
     pub limit: u64,
-    /// Whether buckets may be sized at start.
+    /// Tells whether buckets may be sized at start.
     pub buckets: BucketsSetting,
     /// The longest stall, in milliseconds, that sizing them may cost.
     pub stall_budget_ms: f64,
 }
 
-/// `buckets`.
+/// Value of `buckets`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BucketsSetting {
     /// Once at start, if the stall stays inside the budget.
     Start,
-    /// Never.
+    /// They are never sized.
     Never,
 }
 
-/// `[flush]`.
+/// Table `[flush]` of the configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FlushSettings {
-    /// Whether entries may be deleted.
+    /// True if entries may be deleted.
     pub enabled: bool,
-    /// What counts as proof of idleness.
+    /// Proofs of idleness that count.
     pub idle_proof: IdleProof,
     /// Deletions a second at level high.
     pub per_second_high: u64,
     /// Deletions a second at level critical, beyond what comes in meanwhile.
     pub per_second_critical: u64,
-    /// Whether fair share may act at critical.
+    /// True if fair share may act at critical.
     pub fair_share: bool,
     /// Prefix lengths that stand for one source, IPv4 and IPv6.
     pub source_prefix: (u8, u8),
@@ -158,7 +158,7 @@ pub struct FlushSettings {
     pub grace_seconds: u32,
 }
 
-/// `idle_proof`.
+/// Value of `idle_proof`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdleProof {
@@ -170,11 +170,11 @@ pub enum IdleProof {
     Observed,
 }
 
-/// `[timeouts]`.
+/// Table `[timeouts]` of the configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TimeoutSettings {
-    /// Whether timeouts may be shortened.
+    /// True if timeouts may be shortened.
     pub enabled: bool,
     /// Floors that the operator set; the others are [`TIMEOUTS`]' own.
     pub floors_seconds: BTreeMap<Timeout, u32>,
@@ -194,7 +194,7 @@ impl TimeoutSettings {
     }
 }
 
-/// `[protect]`.
+/// Table `[protect]` of the configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProtectSettings {
@@ -206,7 +206,7 @@ pub struct ProtectSettings {
     pub ports: Vec<u16>,
     /// Marks: value and mask.
     pub marks: Vec<Mark>,
-    /// Zones.
+    /// Zones of protected entries.
     pub zones: Vec<u16>,
     /// Entries with a helper, and the children of their expectations.
     pub helpers: bool,
@@ -216,31 +216,31 @@ pub struct ProtectSettings {
     pub max_percent: f64,
 }
 
-/// `[metrics]`.
+/// Table `[metrics]` of the configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MetricsSettings {
     /// `ADDRESS:PORT`, `unix:PATH`, or empty.
     pub listen: String,
-    /// How many sources get a metric of their own.
+    /// Number of sources that get a metric of their own.
     pub top_sources: usize,
 }
 
-/// `[log]`.
+/// Table `[log]` of the configuration.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogSettings {
-    /// Where and how.
+    /// Place and form of the log.
     pub format: LogFormat,
 }
 
-/// `format`.
+/// Value of `format`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// journald where standard error is connected to it, else text.
     Auto,
-    /// journald.
+    /// Fields for the socket of journald.
     Journald,
     /// Text on standard error.
     Text,

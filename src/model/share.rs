@@ -1,4 +1,4 @@
-//! Who holds how much of the table, and who gives up how much of it at fair share.
+//! Holders of the table, and the entries that they give up at fair share.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// Whom a source counts for.
+    /// Holder that a source counts for.
     pub fn of(key: SourceKey, source_prefix: (u8, u8)) -> Self {
         let (len, most) = match key.address {
             IpAddr::V4(_) => (source_prefix.0, 32),
@@ -40,11 +40,11 @@ impl std::fmt::Display for Holder {
     }
 }
 
-/// What one source holds. Entries that never had a reply are left out: they can be forged in its name. So is what
-/// goes by its class anyway.
+/// Entries that one source holds. Those that never had a reply are left out: they can be forged in its name. So is
+/// what goes by its class anyway.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Holding {
-    /// Whose.
+    /// Holder of the entries.
     pub holder: Holder,
     /// Answered entries, protected and live ones included.
     pub entries: u32,
@@ -59,9 +59,9 @@ pub struct Holding {
 pub struct Takeable {
     /// Index into [`Weighed::holdings`].
     pub holding: u32,
-    /// How soon they go.
+    /// Place in the order in which they go.
     pub rank: Rank,
-    /// How many.
+    /// Number of entries.
     pub entries: u32,
 }
 
@@ -71,7 +71,7 @@ pub struct Takeable {
 pub struct Rank(u8);
 
 impl Rank {
-    /// Of an entry that has been idle for so long for certain.
+    /// Rank of an entry that has been idle for certain for `idle_seconds`.
     pub fn of(assured: bool, idle_seconds: u32) -> Self {
         // A bin is at most 123.
         let bin = Histogram::bin(idle_seconds) as u8;
@@ -79,7 +79,7 @@ impl Rank {
     }
 }
 
-/// Who holds the table, as a scan weighed it.
+/// Holders of the table, as a scan weighed them.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Weighed {
     /// By holder, each once.
@@ -95,20 +95,20 @@ pub struct Weighed {
     pub beyond: u64,
 }
 
-/// What one payer gives up.
+/// Entries that one payer gives up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Due {
-    /// Who.
+    /// Holder that pays.
     pub holder: Holder,
-    /// How many entries at most.
+    /// Number of entries at most.
     pub entries: u32,
     /// Whatever goes before this rank goes.
     pub rank: Rank,
-    /// Of this rank itself, so many.
+    /// Number of entries of this rank itself.
     pub at_rank: u32,
 }
 
-/// Whose entries a fair-share flush takes.
+/// Entries that a fair-share flush takes.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Share {
     /// Those that never had a reply, whoever they claim to be from.

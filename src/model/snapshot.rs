@@ -25,19 +25,19 @@ pub struct Drops {
     pub chaintoolong: Option<u64>,
 }
 
-/// What the host's memory allows.
+/// Memory of the host, and its use by the table.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MemoryFacts {
-    /// MemTotal.
+    /// Memory of the host, MemTotal.
     pub total_bytes: u64,
-    /// MemAvailable.
+    /// Memory that is available, MemAvailable.
     pub available_bytes: u64,
     /// Memory set aside as huge pages.
     pub huge_pages_bytes: u64,
-    /// What one entry costs, its extensions included.
+    /// Bytes that one entry takes, its extensions included.
     pub bytes_per_entry: u64,
-    /// How that is known: "measured on this kernel: …" or "assumed: …".
+    /// Basis of that: "measured on this kernel: …" or "assumed: …".
     pub bytes_per_entry_basis: String,
     /// Entries of all namespaces together (`nf_conntrack` objects in use), where slabinfo can be read.
     pub entries_all_namespaces: Option<u64>,
@@ -85,7 +85,7 @@ impl Histogram {
         self.bins[bin] = self.bins[bin].saturating_add(n);
     }
 
-    /// How many values lie in bins that begin at or over `seconds`: never more than there are.
+    /// Number of values in bins that begin at or over `seconds`: never more than there are.
     pub fn at_least(&self, seconds: u32) -> u64 {
         self.bins
             .iter()
@@ -94,7 +94,7 @@ impl Histogram {
             .fold(0, |sum, (_, n)| sum.saturating_add(*n))
     }
 
-    /// What the largest value under `floor` may lack to it at least; `None` where there is none.
+    /// Seconds that the largest value under `floor` lacks to it at least; `None` where there is none.
     pub fn least_missing_to(&self, floor: u32) -> Option<u32> {
         let under = |bin: &usize| self.bins[*bin] > 0 && Self::edge(*bin) < floor;
         let bin = (0..self.bins.len()).rev().find(under)?;
@@ -118,7 +118,7 @@ impl Histogram {
         self.bins.iter_mut().zip(&other.bins).for_each(|(bin, n)| *bin = bin.saturating_add(*n));
     }
 
-    /// All values.
+    /// Number of values.
     pub fn total(&self) -> u64 {
         self.bins.iter().fold(0, |sum, n| sum.saturating_add(*n))
     }
@@ -144,7 +144,7 @@ impl Histogram {
 /// Entries of one class whose protocol and state stand under one timeout ([`Timeout::governing`]).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Governed {
-    /// The timeout.
+    /// Timeout that they stand under.
     pub timeout: Timeout,
     /// Entries, protected ones and those of unknown idleness included.
     pub entries: u64,
@@ -156,10 +156,10 @@ pub struct Governed {
     pub idle: Histogram,
 }
 
-/// What a scan saw of one class.
+/// Entries of one class, as a scan saw them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ClassScan {
-    /// Which.
+    /// Class of the entries.
     pub class: Class,
     /// Entries of the class, protected ones and those of unknown idleness included.
     pub entries: u64,
@@ -208,7 +208,7 @@ impl ClassScan {
         }
     }
 
-    /// What is counted of the entries that stand under a timeout.
+    /// Count of the entries that stand under a timeout.
     pub fn governed(&mut self, timeout: Timeout) -> &mut Governed {
         let place = self.by_timeout.iter().position(|governed| governed.timeout == timeout);
         let place = place.unwrap_or_else(|| {
@@ -233,15 +233,15 @@ impl ClassScan {
     }
 }
 
-/// What a scan of the whole table saw.
+/// Result of a scan of the whole table.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Scan {
-    /// When it ended, `Snapshot::now_seconds`' clock.
+    /// Time at which it ended, `Snapshot::now_seconds`' clock.
     pub at_seconds: f64,
-    /// How long it took.
+    /// Seconds that it took.
     pub duration_seconds: f64,
-    /// Entries seen.
+    /// Entries that it saw.
     pub entries: u64,
     /// Entries that are protected.
     pub protected: u64,
@@ -269,7 +269,7 @@ pub struct Scan {
     /// Entries by protocol and state.
     #[serde(default)]
     pub groups: Vec<Group>,
-    /// Who holds the table, where the scan was asked to weigh it.
+    /// Holders of the table, where the scan was asked to weigh them.
     #[serde(default)]
     pub weighed: Option<Arc<Weighed>>,
 }
@@ -279,7 +279,7 @@ impl Scan {
     pub fn freed(&mut self, class: Class, n: u64) {
         self.entries = self.entries.saturating_sub(n);
         if class == Class::FairShare {
-            // Who holds what is another matter now.
+            // The holdings are others now.
             self.weighed = None;
         }
         if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
@@ -318,13 +318,13 @@ impl Scan {
 /// The entries that were given a second chance and have not been seen to use it.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Chances {
-    /// How many.
+    /// Number of entries in their second chance.
     pub waiting: u64,
-    /// When the first of them runs out, `Snapshot::now_seconds`' clock; 0 without any.
+    /// Time at which the first of them runs out, `Snapshot::now_seconds`' clock; 0 without any.
     pub first_ends_seconds: f64,
-    /// When the last of them runs out.
+    /// Time at which the last of them runs out.
     pub last_ends_seconds: f64,
-    /// How many more can be kept in mind: nothing beyond is given one.
+    /// Number of further ones that can be kept in mind: no entry beyond is given one.
     pub room: u64,
 }
 
@@ -338,13 +338,13 @@ pub struct Snapshot {
     pub entries: u64,
     /// `nf_conntrack_max`; 0 means no limit.
     pub max: u64,
-    /// `nf_conntrack_buckets`.
+    /// Buckets of the hash table, `nf_conntrack_buckets`.
     pub buckets: u64,
-    /// Statistics.
+    /// Packets and entries that were dropped, since boot.
     pub drops: Drops,
-    /// Memory.
+    /// Memory of the host, and the cost of an entry.
     pub memory: MemoryFacts,
-    /// Current timeouts.
+    /// Timeouts of now, in seconds.
     pub timeouts: TimeoutValues,
     /// Those that are below zero: each packet then makes an entry that is expired when it is made.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -361,7 +361,7 @@ pub struct Snapshot {
     pub update_listeners: u64,
     /// The conntrackd of the namespace.
     pub conntrackd: Conntrackds,
-    /// What deletions came to; empty where none was ever made.
+    /// Deletions by class and those regretted; empty where none was ever made.
     #[serde(default)]
     pub regret: Vec<ClassRegret>,
     /// This agent may write host-wide values (max, buckets).

@@ -8,11 +8,11 @@ const LONGEST_SECONDS: f64 = 36_525.0 * 86_400.0;
 /// The units with their length in seconds, the longest first.
 const UNITS: [(&str, f64); 5] = [("d", 86_400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001)];
 
-/// What an option or a key that takes a span of time says of it.
+/// Hint of options and keys that take a span of time.
 pub const SPAN_HINT: &str =
     "write seconds, or numbers with units (d, h, m, s, ms): 90, 90s, 10m, 2h, 1d, 1h30m";
 
-/// Why a text is no span of time.
+/// Reason for which a text is no span of time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
 pub enum SpanFault {

@@ -1,6 +1,6 @@
 //! The kernel's conntrack timeouts: names, defaults, and how far the agent may shorten each.
 
-/// What is known of one timeout sysctl.
+/// Facts of one timeout sysctl.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TimeoutSpec {
     /// The sysctl's name after `nf_conntrack_`, which is also the contract's.
@@ -111,7 +111,7 @@ impl Timeout {
         TIMEOUTS.iter().position(|t| t.name == name).map(|i| Timeout(i as u8))
     }
 
-    /// What is known of it.
+    /// Facts of the timeout.
     pub fn spec(self) -> &'static TimeoutSpec {
         &TIMEOUTS[self.0 as usize]
     }
@@ -121,7 +121,7 @@ impl Timeout {
         self.name().split_once("_timeout").map_or("generic", |(tracker, _)| tracker)
     }
 
-    /// Its name.
+    /// Name of the sysctl after `nf_conntrack_`.
     pub fn name(self) -> &'static str {
         self.spec().name
     }

@@ -2,21 +2,21 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// `IPPROTO_ICMP`.
+/// Number of ICMP, `IPPROTO_ICMP`.
 pub const ICMP: u8 = 1;
-/// `IPPROTO_TCP`.
+/// Number of TCP, `IPPROTO_TCP`.
 pub const TCP: u8 = 6;
-/// `IPPROTO_UDP`.
+/// Number of UDP, `IPPROTO_UDP`.
 pub const UDP: u8 = 17;
-/// `IPPROTO_DCCP`.
+/// Number of DCCP, `IPPROTO_DCCP`.
 pub const DCCP: u8 = 33;
-/// `IPPROTO_GRE`.
+/// Number of GRE, `IPPROTO_GRE`.
 pub const GRE: u8 = 47;
-/// `IPPROTO_ICMPV6`.
+/// Number of ICMPv6, `IPPROTO_ICMPV6`.
 pub const ICMPV6: u8 = 58;
-/// `IPPROTO_SCTP`.
+/// Number of SCTP, `IPPROTO_SCTP`.
 pub const SCTP: u8 = 132;
-/// `IPPROTO_UDPLITE`.
+/// Number of UDP-Lite, `IPPROTO_UDPLITE`.
 pub const UDPLITE: u8 = 136;
 
 /// The part of a tuple that belongs to the transport protocol (`CTA_TUPLE_PROTO`).
@@ -34,9 +34,9 @@ pub enum L4 {
     },
     /// ICMP and ICMPv6.
     Icmp {
-        /// Message type.
+        /// Type of the message.
         kind: u8,
-        /// Message code.
+        /// Code of the message.
         code: u8,
         /// Echo identifier, host order.
         id: u16,
@@ -46,9 +46,9 @@ pub enum L4 {
 /// One direction of a flow.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Tuple {
-    /// Source address.
+    /// Address of the sender.
     pub source: IpAddr,
-    /// Destination address.
+    /// Address of the receiver.
     pub destination: IpAddr,
     /// IP protocol number.
     pub protocol: u8,
@@ -81,7 +81,7 @@ impl Tuple {
     }
 }
 
-/// Who an entry is counted for: the source of its original direction, zones kept apart.
+/// Source that an entry is counted for: that of its original direction, zones kept apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct SourceKey {
     /// Address of the original direction's source.
@@ -93,13 +93,13 @@ pub struct SourceKey {
 /// The four protocols that counts are split by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProtocolGroup {
-    /// TCP.
+    /// Entries of TCP.
     Tcp,
     /// UDP and UDP-Lite.
     Udp,
     /// ICMP and ICMPv6.
     Icmp,
-    /// All else.
+    /// Entries of all other protocols.
     Other,
 }
 

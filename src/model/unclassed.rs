@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::timeouts::Timeout;
 
-/// What a scan saw of TCP in one state whose entries are of no class.
+/// Entries of TCP in one state that are of no class, as a scan saw them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Unclassed {
     /// As filters name it (`close-wait`).
     pub state: String,
     /// The timeout that they stand under; none for a state that is not known.
     pub timeout: Option<Timeout>,
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
     /// The longest certain idleness, in seconds; none where that of no entry is known.
     pub oldest_idle_seconds: Option<u32>,
@@ -27,18 +27,18 @@ pub struct Unclassed {
 /// A row of `status` and `plan`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct UnclassedRow {
-    /// Always `tcp`.
+    /// Name of the protocol, always `tcp`.
     pub protocol: String,
     /// As filters name it.
     pub state: String,
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
     /// Entries that were looked at in all.
     #[serde(default)]
     pub of_entries: u64,
     /// The sysctl's name after `nf_conntrack_`.
     pub timeout: Option<String>,
-    /// Its value.
+    /// Value of the timeout in seconds.
     pub timeout_seconds: Option<u32>,
     /// The kernel's own value.
     pub default_seconds: Option<u32>,
@@ -113,7 +113,7 @@ impl UnclassedRow {
         self.timeout_seconds.zip(self.default_seconds).is_some_and(|(now, own)| now > own)
     }
 
-    /// What it is, on a line of a screen: `900 TCP in CLOSE_WAIT: tcp_timeout_close_wait is 3600 s, not 60 s`.
+    /// The row on a line of a screen: `900 TCP in CLOSE_WAIT: tcp_timeout_close_wait is 3600 s, not 60 s`.
     pub fn brief(&self) -> String {
         let state = self.state.to_uppercase().replace('-', "_");
         let text = format!("{} TCP in {state}", self.entries);
@@ -126,14 +126,14 @@ impl UnclassedRow {
         }
     }
 
-    /// What helps, on a line of a screen; nothing where the timeout is the kernel's own or shorter.
+    /// Remedy on a line of a screen; `None` where the timeout is the kernel's own or shorter.
     pub fn brief_remedy(&self) -> Option<String> {
         let own = self.default_seconds.filter(|_| self.is_kept())?;
         let silent = super::verdict::ShortDuration(own.saturating_mul(10));
         Some(format!("set it to {own}; `ctctl flush --state {} --idle-over {silent}`", self.state))
     }
 
-    /// What it is, by its timeout: one sentence without a full stop, for `plan`, `status` and `doctor`.
+    /// The row by its timeout: one sentence without a full stop, for `plan`, `status` and `doctor`.
     pub fn sentence(&self) -> String {
         let state = self.state.to_uppercase().replace('-', "_");
         let are = if self.entries == 1 { "is" } else { "are" };
@@ -161,7 +161,7 @@ impl UnclassedRow {
         text
     }
 
-    /// What helps: nothing where the timeout is the kernel's own or shorter.
+    /// Remedy in a sentence; `None` where the timeout is the kernel's own or shorter.
     pub fn remedy(&self) -> Option<String> {
         let (name, now, own) = (self.timeout.as_ref()?, self.timeout_seconds?, self.default_seconds?);
         (now > own).then(|| {

@@ -1,8 +1,8 @@
-//! Why it cannot be proven for how long an entry has been idle: such an entry counts as live.
+//! Reasons for which the idleness of an entry cannot be proven: such an entry counts as live.
 
 use serde::{Deserialize, Serialize};
 
-/// What keeps the idleness of an entry from being proven.
+/// Fact that keeps the idleness of an entry from being proven.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unproven {
@@ -39,7 +39,7 @@ pub enum Unproven {
 }
 
 impl Unproven {
-    /// Why, as the end of a sentence.
+    /// The reason as the end of a sentence.
     pub fn text(self) -> &'static str {
         match self {
             Unproven::LocalSocket => "an end is a socket of this host",
@@ -63,12 +63,12 @@ impl Unproven {
     }
 }
 
-/// How many entries of a scan have an idleness that cannot be proven, for one reason.
+/// Number of entries of a scan whose idleness cannot be proven, for one reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct UnprovenCount {
-    /// Why.
+    /// The reason for which it is not proven.
     pub why: Unproven,
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
 }
 
@@ -77,7 +77,7 @@ pub struct UnprovenCount {
 pub struct UnprovenCounts(Vec<UnprovenCount>);
 
 impl UnprovenCounts {
-    /// `n` more.
+    /// Counts `n` more entries for a reason.
     pub fn add(&mut self, why: Unproven, n: u64) {
         match self.0.iter_mut().find(|count| count.why == why) {
             Some(count) => count.entries += n,
@@ -96,13 +96,13 @@ impl UnprovenCounts {
         self.0
     }
 
-    /// How many in all.
+    /// Number of entries for all reasons.
     pub fn total(&self) -> u64 {
         total(&self.0)
     }
 }
 
-/// How many entries these are in all.
+/// Number of entries for all reasons.
 pub fn total(counts: &[UnprovenCount]) -> u64 {
     counts.iter().fold(0, |sum, count| sum.saturating_add(count.entries))
 }

@@ -1,4 +1,4 @@
-//! What the policy would do with a single entry, and why: as `list`, `flush` and the live view tell it.
+//! Verdicts of the policy on single entries, with their reasons, as `list`, `flush` and the live view tell them.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::class::Class;
 use super::tuple::TCP;
 use super::unproven::Unproven;
 
-/// Whether an entry could be given up under pressure.
+/// Verdict on an entry: whether it could be given up under pressure, and the facts for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Verdict {
     /// Its class, if it is of one.
@@ -15,7 +15,7 @@ pub struct Verdict {
     pub idle_seconds: Option<u32>,
     /// `idle_seconds` is exact, within a second.
     pub exact: bool,
-    /// Why no more than that is certain, where something is known to be in the way.
+    /// Reason for which no more than that is certain, where something is known to be in the way.
     pub unproven: Option<Unproven>,
     /// It was given a second chance, and no packet has come since.
     pub second_chance: bool,
@@ -24,9 +24,9 @@ pub struct Verdict {
     /// Its idleness by the timeouts that are known, where that is more than what is certain: which were in force before
     /// they were first looked at nobody saw.
     pub presumed_seconds: Option<u32>,
-    /// How long those of its class have to be idle.
+    /// Seconds for which entries of its class have to be idle.
     pub floor_seconds: Option<u32>,
-    /// Why it stays whatever happens.
+    /// Reason for which it stays whatever happens.
     pub protected: Option<&'static str>,
     /// Idle for certain past its floor, protected or not.
     pub past_floor: bool,
@@ -65,7 +65,7 @@ impl Verdict {
         self.presumed_seconds.max(self.idle_seconds)
     }
 
-    /// What `flush --stale` takes: what is eligible, and does not end by itself anyway.
+    /// True if `flush --stale` takes it: it is eligible, and does not end by itself anyway.
     pub fn stale(&self) -> bool {
         self.eligible() && !self.in_grace
     }
@@ -123,7 +123,7 @@ impl fmt::Display for Ending<'_> {
 pub struct IdleText {
     /// The least that it can be.
     pub seconds: Option<u32>,
-    /// It is exactly so long.
+    /// The idleness is exact, and not only the least that it can be.
     pub exact: bool,
 }
 

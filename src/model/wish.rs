@@ -1,4 +1,4 @@
-//! What an operator asks of an agent, and who that was.
+//! Orders of an operator to an agent, with the user that gave them.
 
 use std::fmt;
 
@@ -44,7 +44,7 @@ impl fmt::Display for Asker {
 /// A key of the configuration that a reload changed, with its values as TOML has them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Changed {
-    /// `[capacity] limit`.
+    /// Name of the key, such as `[capacity] limit`.
     pub key: String,
     /// Its value before.
     pub old: String,
@@ -62,12 +62,12 @@ impl fmt::Display for Changed {
     }
 }
 
-/// What a reload says.
+/// Answer to a reload.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// A sentence.
+    /// The answer in a sentence.
     pub message: String,
-    /// What it changed.
+    /// Keys that it changed.
     #[serde(default)]
     pub changes: Vec<Changed>,
 }
@@ -79,20 +79,20 @@ pub struct HandFlush {
     pub requested: u64,
     /// Entries that went.
     pub deleted: u64,
-    /// How long it took.
+    /// Seconds that it took.
     pub duration_seconds: f64,
-    /// What was meant: `--stale`, filters.
+    /// Order that was given: `--stale`, filters.
     pub wanted: String,
 }
 
 /// A pause of the agent.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Paused {
-    /// When it ends, on the boot clock; infinite: with `ctctl resume`.
+    /// Time at which it ends, on the boot clock; infinite: with `ctctl resume`.
     pub until_seconds: f64,
-    /// The same as a time of day, RFC 3339, UTC.
+    /// That time as a time of day, RFC 3339, UTC.
     pub until: Option<String>,
-    /// Who asked for it.
+    /// User that asked for it.
     pub by: Asker,
 }
 

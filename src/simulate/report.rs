@@ -65,7 +65,7 @@ impl Figures {
 pub struct Sample {
     /// Since the beginning.
     pub at_seconds: f64,
-    /// Entries, `nf_conntrack_count`.
+    /// Entries in the table, `nf_conntrack_count`.
     pub entries: u64,
     /// Limit of entries, `nf_conntrack_max`.
     pub max: u64,

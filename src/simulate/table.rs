@@ -32,7 +32,7 @@ pub struct Table {
     pub now: f64,
     /// Limit of entries, `nf_conntrack_max`.
     pub max: u64,
-    /// Buckets, `nf_conntrack_buckets`.
+    /// Buckets of the hash table, `nf_conntrack_buckets`.
     pub buckets: u64,
     /// Timeouts in force.
     pub timeouts: TimeoutValues,

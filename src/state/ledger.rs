@@ -343,13 +343,15 @@ mod tests {
     #[test]
     fn memory_goes_when_forged_sources_go() {
         let mut ledger = Ledger::default();
+        // Fingerprints are spread, as `Identify` makes them.
+        let fingerprint = |n: u32| u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let forged = |n: u32| SourceKey { address: std::net::Ipv4Addr::from(n).into(), zone: 0 };
         for n in 0..300_000u32 {
-            ledger.insert(n.into(), forged(n), ProtocolGroup::Udp, 0);
+            ledger.insert(fingerprint(n), forged(n), ProtocolGroup::Udp, 0);
         }
         let full = ledger.sources.capacity();
         for n in 0..300_000u32 {
-            ledger.remove(n.into(), forged(n), ProtocolGroup::Udp);
+            ledger.remove(fingerprint(n), forged(n), ProtocolGroup::Udp);
         }
         assert!(ledger.sources.capacity() < full / 4, "{} of {full}", ledger.sources.capacity());
     }

@@ -1,4 +1,4 @@
-//! The hand: plans become outcomes. It decides nothing, but looks again at the moment of acting: what it finds
+//! The writer: plans become outcomes. It decides nothing, but looks again at the moment of acting: what it finds
 //! changed since the decision, it leaves alone.
 
 mod asked;
@@ -19,14 +19,14 @@ use crate::kernel::grace::{Shortened, Shortener};
 use crate::model::{Class, Entry, Value};
 
 /// Takes values and deletions, for the kernel or for nothing (dry run). The same plan reaches either.
-pub trait Hand {
+pub trait Writer {
     /// Sets a value; returns what it is afterwards, or `None` if nothing was changed by intent.
     ///
     /// # Errors
     /// In the kernel's words.
     fn set(&mut self, value: Value, from: u64, to: u64) -> Result<Option<u64>, Refused>;
 
-    /// Takes an entry that was seen after `seen`; it goes with [`Hand::begin`].
+    /// Takes an entry that was seen after `seen`; it goes with [`Writer::begin`].
     fn take(&mut self, entry: &Entry, class: Class, seen: Instant);
 
     /// Begins to delete what was taken, as one batch, beside what the caller does next. In a `hurry`
@@ -40,7 +40,7 @@ pub trait Hand {
     /// that has ended.
     fn told(&mut self, wait: bool) -> Option<io::Result<Deleted>>;
 
-    /// Leaves a second chance to an entry that was seen after `seen`; it has it after [`Hand::settle_chances`].
+    /// Leaves a second chance to an entry that was seen after `seen`; it has it after [`Writer::settle_chances`].
     fn give_grace(&mut self, entry: &Entry, seen: Instant);
 
     /// Leaves `grace_seconds` to each of those, and never more than it had.
@@ -70,15 +70,15 @@ pub enum Refused {
     Kernel(String),
 }
 
-/// The hand that changes nothing.
+/// The writer that changes nothing.
 #[derive(Debug, Default)]
-pub struct DryHand {
+pub struct DryWriter {
     taken: u64,
     begun: VecDeque<u64>,
     given: Vec<Entry>,
 }
 
-impl Hand for DryHand {
+impl Writer for DryWriter {
     fn set(&mut self, _: Value, _: u64, _: u64) -> Result<Option<u64>, Refused> {
         Ok(None)
     }
@@ -125,22 +125,22 @@ pub trait Values {
     fn write(&self, value: Value, to: u64) -> io::Result<u64>;
 }
 
-/// The hand on the kernel.
-pub struct KernelHand<V> {
+/// The writer on the kernel.
+pub struct KernelWriter<V> {
     values: V,
     taken: Vec<Going>,
     deleting: Deleting,
     shortener: Shortener,
 }
 
-impl<V: Values> KernelHand<V> {
+impl<V: Values> KernelWriter<V> {
     /// With these values, a thread for deletions, and a socket of its own for second chances.
     pub fn new(values: V, deleting: Deleting, shortener: Shortener) -> Self {
-        KernelHand { values, taken: Vec::new(), deleting, shortener }
+        KernelWriter { values, taken: Vec::new(), deleting, shortener }
     }
 }
 
-impl<V: Values> Hand for KernelHand<V> {
+impl<V: Values> Writer for KernelWriter<V> {
     fn set(&mut self, value: Value, from: u64, to: u64) -> Result<Option<u64>, Refused> {
         let refused = |error: io::Error| Refused::Kernel(error.to_string());
         match self.values.read(value).map_err(refused)? {

@@ -82,23 +82,23 @@ fn freed_never_exceeds_what_was_asked() {
 
 #[test]
 fn the_dry_hand_counts_and_changes_nothing() {
-    let mut hand = DryHand::default();
-    assert!(hand.dry());
-    assert_eq!(hand.set(Value::Max, 1, 2), Ok(None));
-    hand.take(&Entry::default(), Class::Closed, Instant::now());
-    hand.take(&Entry::default(), Class::Closed, Instant::now());
-    hand.begin(false).unwrap();
-    assert_eq!(hand.told(false).unwrap().unwrap(), Deleted { sent: 2, ..Deleted::default() });
-    assert!(hand.told(true).is_none());
+    let mut writer = DryWriter::default();
+    assert!(writer.dry());
+    assert_eq!(writer.set(Value::Max, 1, 2), Ok(None));
+    writer.take(&Entry::default(), Class::Closed, Instant::now());
+    writer.take(&Entry::default(), Class::Closed, Instant::now());
+    writer.begin(false).unwrap();
+    assert_eq!(writer.told(false).unwrap().unwrap(), Deleted { sent: 2, ..Deleted::default() });
+    assert!(writer.told(true).is_none());
 }
 
-/// Takes second chances as the hand on the kernel does, and answers as told.
+/// Takes second chances as the writer on the kernel does, and answers as told.
 struct Chancy {
     given: Vec<Entry>,
     answer: fn(&[Entry]) -> Shortened,
 }
 
-impl Hand for Chancy {
+impl Writer for Chancy {
     fn set(&mut self, _: Value, _: u64, _: u64) -> Result<Option<u64>, Refused> {
         Ok(None)
     }
@@ -157,9 +157,9 @@ fn only_those_that_got_their_second_chance_are_told_of_and_what_was_short_was_no
         shorter_already: 1,
         ..Shortened::default()
     };
-    let mut hand = Chancy { given: Vec::new(), answer };
+    let mut writer = Chancy { given: Vec::new(), answer };
     let chances: Vec<(Entry, u32)> = (0..4).map(|id| (Entry { id, ..Entry::default() }, 8000 + id)).collect();
-    chances.iter().for_each(|(entry, _)| hand.give_grace(entry, Instant::now()));
+    chances.iter().for_each(|(entry, _)| writer.give_grace(entry, Instant::now()));
     let flush = Flush { grace_seconds: Some(60), ..Flush::of(Class::Established, 7440, 10) };
     let closed = Flush::of(Class::Closed, 5, 10);
     let (mut swept, mut told) = (swept(2), Onlooker::default());
@@ -170,7 +170,7 @@ fn only_those_that_got_their_second_chance_are_told_of_and_what_was_short_was_no
         assert_eq!(rules.offer(&entry, &judged), Choice::SecondChance(1));
     }
     let asked = Asked { deletions: 0, chances: vec![Vec::new(), chances], urgent: false };
-    settle(&asked, &mut hand, &mut rules, &mut told, &mut swept, &mut UnderWay::default()).unwrap();
+    settle(&asked, &mut writer, &mut rules, &mut told, &mut swept, &mut UnderWay::default()).unwrap();
     assert_eq!(told.told, [(1, 8001, 60), (3, 8003, 60)]);
     assert_eq!((rules.requested(), rules.freed(), swept.chances_given), (vec![0, 3], vec![0, 2], 2));
     assert_eq!((swept.chances.revived, swept.chances.set), (1, vec![]));
@@ -213,7 +213,7 @@ struct Slow {
     told: u64,
 }
 
-impl Hand for Slow {
+impl Writer for Slow {
     fn set(&mut self, _: Value, _: u64, _: u64) -> Result<Option<u64>, Refused> {
         Ok(None)
     }
@@ -243,7 +243,7 @@ impl Hand for Slow {
 
 #[test]
 fn what_is_under_way_counts_against_the_budget_and_none_is_left_untold_after_an_error() {
-    let (mut hand, mut swept, mut told) = (Slow::default(), swept(1), Onlooker::default());
+    let (mut writer, mut swept, mut told) = (Slow::default(), swept(1), Onlooker::default());
     let flush = Flush::of(Class::Closed, 5, 30);
     let mut rules = Rules::new([&flush], &pace(1));
     let mut under_way = UnderWay::default();
@@ -252,10 +252,10 @@ fn what_is_under_way_counts_against_the_budget_and_none_is_left_untold_after_an_
         assert!(!rules.enough(Some(100_000)));
         for _ in 0..n {
             assert_eq!(rules.offer(&Entry::default(), &judged), Choice::Delete(0));
-            hand.take(&Entry::default(), Class::Closed, Instant::now());
+            writer.take(&Entry::default(), Class::Closed, Instant::now());
         }
         let asked = Asked { deletions: n, chances: vec![Vec::new()], urgent: false };
-        settle(&asked, &mut hand, &mut rules, &mut told, &mut swept, &mut under_way).unwrap();
+        settle(&asked, &mut writer, &mut rules, &mut told, &mut swept, &mut under_way).unwrap();
     }
     assert_eq!((rules.freed()[0], rules.deletions_sent()), (0, 30));
     assert!(rules.enough(Some(100_000)), "the budget is spent");
@@ -263,9 +263,9 @@ fn what_is_under_way_counts_against_the_budget_and_none_is_left_untold_after_an_
     let nothing = Rules::new([&flush], &pace(1));
     assert!(nothing.enough(Some(70_000)), "the table is where it is to be");
     assert!(!nothing.enough(Some(70_001)));
-    let error = under_way.end(&mut hand, &mut rules, &mut swept).unwrap_err();
+    let error = under_way.end(&mut writer, &mut rules, &mut swept).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     assert_eq!((rules.freed()[0], rules.deletions_sent()), (20, 0));
-    assert!(hand.told(true).is_none());
+    assert!(writer.told(true).is_none());
     assert!(!rules.enough(Some(100_000)), "ten are still owed");
 }

@@ -11,13 +11,14 @@
 //!    │  counts, sysctls,       ▼   ▼                                  ▼
 //!    └──────────────▶ gauge ─▶ Snapshot ─▶ policy ─▶ Plan ─▶ executor ─▶ Outcome ─▶ journal
 //!       memory, drops                        ▲                  │
-//!                            Settings, Memory┘                  └─▶ kernel: the only hand on it,
+//!                            Settings, Memory┘                  └─▶ kernel, by the only writer,
 //!                                                                   or none (dry run)
 //! ```
 //!
-//! A plan names classes, cut-offs and budgets, never entries; the executor matches it against the stream of a sweep
-//! through the [`sieve`], so that plan, dry run and real run share the code that decides. The same snapshot, memory
-//! and settings give the same plan. Time is an argument everywhere left of the executor.
+//! A plan names classes, cut-offs and budgets, never entries. The executor walks the table, the [`sieve`] judges each
+//! entry, and the rules of the [`sweep`] choose those that go, so that plan, dry run, real run and simulation share the
+//! code that decides. The same snapshot, memory and settings give the same plan. Time is an argument everywhere left of
+//! the executor.
 //!
 //! | place | what lives there |
 //! |---|---|
@@ -26,15 +27,16 @@
 //! | [`state`] | events and dumps become counts; the audit; proofs of idleness |
 //! | [`policy`] | pure: level, ceiling, relief, calm, protection |
 //! | [`sieve`] | where class, proof and protection meet: the one judgement of an entry |
+//! | [`sweep`] | pure: which of the entries that are met go, by which act of the plan, and how fast |
 //! | [`gauge`] | the kernel's numbers become a snapshot |
 //! | [`saved`] | a table saved as text, `conntrack -L` or /proc, counted line by line |
 //! | [`simulate`] | the same policy and sieve against a modelled table, in virtual time |
-//! | [`executor`] | plan to outcomes; looks again at the moment of acting; decides nothing |
+//! | [`executor`] | plan to outcomes: walks, acts, and looks again at the moment of acting |
 //! | [`journal`] | intent before the act, outcome after; the baseline on disk |
 //! | [`recovery`] | the baseline in use: what was found, what was written, how it goes back |
 //! | [`documents`] | facts become the contract's documents, for the agent and without one |
 //! | [`replay`] | a recorded moment, decided again without a kernel |
-//! | [`agent`] | the loop and its three threads: events, hand, service |
+//! | [`agent`] | the loop and its three threads: events, actor, service |
 //! | [`doctor`] | settings that do not do what their author thinks: pure findings over gathered facts |
 //! | [`survey`] | the same answers with no agent, straight from the kernel |
 //! | [`persist`] | today's values made to hold at boot |

@@ -27,7 +27,7 @@ pub use ranking::ranking;
 
 use crate::documents;
 use crate::error::{Error, Result};
-use crate::executor::{self, DryHand, Hand, Judge, Surroundings, Swept};
+use crate::executor::{self, DryWriter, Judge, Surroundings, Swept, Writer};
 use crate::gauge::{Gauge, NamespaceValues};
 use crate::journal::{Baseline, Journal, TimeoutsSeen};
 use crate::kernel::modules::{Asking, Modules};
@@ -358,10 +358,10 @@ impl Scanning<'_> {
 }
 
 fn sweep(reader: &mut Reader<'_, '_>) -> io::Result<Swept> {
-    let mut hand = DryHand::default();
-    let hand: &mut dyn Hand = &mut hand;
+    let mut writer = DryWriter::default();
+    let writer: &mut dyn Writer = &mut writer;
     let none: [&crate::model::Flush; 0] = [];
-    executor::sweep(hand, &none, &Pace::default(), &mut None, reader)
+    executor::sweep(writer, &none, &Pace::default(), &mut None, reader)
 }
 
 struct Reader<'a, 'b> {

@@ -5,15 +5,15 @@ use std::collections::btree_map::Entry;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use super::actor::{Actor, BACKOFF_SECONDS, DEBT, REPEAT_SECONDS, SHORT_BACKOFF_SECONDS, Step};
 use super::chronicle::{Fullest, intended};
-use super::hand::{Acting, BACKOFF_SECONDS, DEBT, REPEAT_SECONDS, SHORT_BACKOFF_SECONDS, Step};
 use crate::error::Result;
 use crate::executor::{Refused, Swept, Values};
 use crate::kernel::clock;
 use crate::model::{Act, Action, ActionRow, Ended, Flush, Level, Outcome, Plan, Snapshot, Value};
 use crate::policy;
 
-impl Acting {
+impl Actor {
     /// Said once, and shown for as long as the agent runs.
     pub(super) fn tell_unknown_sockets(&mut self) {
         if let Some(note) = self.gauge.sockets_not_known() {
@@ -85,7 +85,7 @@ impl Acting {
         let since = if flushed { self.gauge.count().ok() } else { None };
         let since = since.map(|entries| Snapshot { entries, ..snapshot.clone() });
         for action in rest.iter().filter(|a| !of_entries(a)) {
-            if self.ground.numbers.halt.load(Relaxed) {
+            if self.parts.numbers.halt.load(Relaxed) {
                 break;
             }
             match self.act(action, plan, since.as_ref().unwrap_or(snapshot)) {
@@ -94,13 +94,13 @@ impl Acting {
                 false => {}
             }
         }
-        acted && !self.hand.dry()
+        acted && !self.writer.dry()
     }
 
     /// Those that are due, as one. Where the table is about to be full within a second, old debts do not count.
     fn acts_on_entries(&mut self, plan: &Plan, snapshot: &Snapshot) -> bool {
         let now = snapshot.now_seconds;
-        let growing = self.ground.numbers.growing_per_second.load(Relaxed);
+        let growing = self.parts.numbers.growing_per_second.load(Relaxed);
         let urgent = snapshot.entries.saturating_add(growing) >= plan.pace.urgent_at_entries;
         let owed = Duration::try_from_secs_f64(self.deletions_due_seconds - now).unwrap_or_default();
         let paid = urgent || owed <= DEBT;
@@ -120,7 +120,7 @@ impl Acting {
     /// once a minute.
     fn unsaid<'p>(&mut self, plan: &'p Plan, now: f64) -> Cow<'p, Plan> {
         let mut plan = Cow::Borrowed(plan);
-        if self.hand.dry() {
+        if self.writer.dry() {
             let (level, said) = (plan.level, &mut self.said);
             said.retain(|_, at| now - *at < REPEAT_SECONDS);
             plan.to_mut().actions.retain(|action| match said.entry(saying(level, action)) {
@@ -144,7 +144,7 @@ impl Acting {
         if self.backs_off(Step::Set(name), snapshot.now_seconds) {
             return false;
         }
-        // Somebody may have set it since the last look at other hands: then that is what is to go back to.
+        // Somebody may have set it since the last look at other programs: then that is what is to go back to.
         let theirs = self.heed(&[(name, from)].into(), snapshot.now_seconds);
         if theirs && matches!(action.act, Act::RestoreTimeout { .. } | Act::LowerMax { .. }) {
             return false;
@@ -160,7 +160,7 @@ impl Acting {
         let to = action.act.value().map_or(to, |(.., to)| to);
         let mut seen = None;
         if let Act::SetTimeout { timeout, to, .. } | Act::RestoreTimeout { timeout, to, .. } = action.act
-            && !self.hand.dry()
+            && !self.writer.dry()
         {
             let since = Some(snapshot.now_seconds as u32);
             self.gauge.history().saw_one(timeout, to, since);
@@ -172,7 +172,7 @@ impl Acting {
             return false;
         };
         let started = Instant::now();
-        let set = self.hand.set(name, from, to);
+        let set = self.writer.set(name, from, to);
         let ended = match &set {
             Ok(Some(_)) => Ended::Done,
             Ok(None) => Ended::DryRun,
@@ -195,7 +195,7 @@ impl Acting {
             action: action.clone(),
             ended,
             requested: 1,
-            achieved: u64::from(done && !self.hand.dry()),
+            achieved: u64::from(done && !self.writer.dry()),
             already_gone: 0,
             duration_seconds: started.elapsed().as_secs_f64(),
             usage_before_percent: usage,
@@ -245,7 +245,7 @@ impl Acting {
             let ended = match (&failure, refused(&swept, chance)) {
                 (Some(why), _) => Ended::Failed(why.clone()),
                 (None, Some(errno)) => Ended::Failed(std::io::Error::from_raw_os_error(errno).to_string()),
-                _ if self.hand.dry() => Ended::DryRun,
+                _ if self.writer.dry() => Ended::DryRun,
                 _ => Ended::Done,
             };
             let mut action = (*action).clone();
@@ -270,7 +270,7 @@ impl Acting {
         }
         self.chronicle.outcomes(&outcomes, plan.level);
         let freed = swept.freed.iter().sum::<u64>();
-        if !self.hand.dry() {
+        if !self.writer.dry() {
             // A second chance frees nothing yet: what counts is what the kernel deleted.
             let now = clock::boottime_seconds();
             self.memory.flushed(snapshot, now, swept.deleted.gone());
@@ -288,7 +288,7 @@ impl Acting {
         if flushes.iter().any(|flush| flush.grace_seconds.is_some()) {
             self.chances_due_seconds = clock::boottime_seconds() + swept.chances_owed.as_secs_f64();
         }
-        if !self.hand.dry() {
+        if !self.writer.dry() {
             let due = clock::boottime_seconds() + swept.deletions_owed.as_secs_f64();
             self.deletions_due_seconds = self.deletions_due_seconds.max(due);
         }
@@ -307,7 +307,7 @@ impl Acting {
 
     pub(super) fn sweep(&mut self, flushes: &[&Flush], plan: &Plan) -> Result<Swept> {
         let settings = self.settings.clone();
-        self.sweeper.sweep(&mut self.gauge, self.hand.as_mut(), flushes, &plan.pace, &settings, None)
+        self.sweeper.sweep(&mut self.gauge, self.writer.as_mut(), flushes, &plan.pace, &settings, None)
     }
 
     fn usage_now(&mut self, snapshot: &Snapshot) -> f64 {

@@ -3,20 +3,20 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::hand::Acting;
-use super::shared::Reply1;
+use super::actor::Actor;
+use super::shared::ReplySender;
 use crate::control::Reply;
 use crate::documents;
 use crate::kernel::clock;
 use crate::model::{EntryId, Header, Knowledge, KnowledgeDocument};
 
-impl Acting {
+impl Actor {
     /// Answers from memory: neither the kernel nor a disk is asked.
-    pub(super) fn answer_known(&mut self, entries: &[EntryId], reply: Reply1) {
+    pub(super) fn answer_known(&mut self, entries: &[EntryId], reply: ReplySender) {
         let Header { schema, taken_at, netns } = documents::header(&self.netns, clock::now_rfc3339());
         let now = clock::boottime_seconds();
-        let sightings = self.ground.sightings.read().unwrap_or_else(PoisonError::into_inner);
-        let identify = &self.ground.identify;
+        let sightings = self.parts.sightings.read().unwrap_or_else(PoisonError::into_inner);
+        let identify = &self.parts.identify;
         let observations = self.sweeper.observations();
         let known = |id: &EntryId| {
             let fingerprint = identify.id(id);
@@ -30,7 +30,7 @@ impl Acting {
             schema,
             taken_at,
             netns,
-            others_update: self.ground.numbers.others_write.load(Relaxed),
+            others_update: self.parts.numbers.others_write.load(Relaxed),
             seen: seen.and_then(Result::ok),
             entries,
         };

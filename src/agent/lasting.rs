@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::hand::Acting;
+use super::actor::Actor;
 use crate::journal::{Ticket, TimeoutsSeen};
 use crate::model::Class;
 
-impl Acting {
+impl Actor {
     /// Classes that are suspended, and when flows of theirs were last found alive: to the minute, for each is a file.
     pub(super) fn suspended(&self) -> BTreeMap<Class, u32> {
         let last =
@@ -33,10 +33,10 @@ impl Acting {
 
     /// Has it written where it is not on disk yet; the ticket for that.
     fn record_seen(&self) -> Option<Ticket> {
-        self.keeper.record(&TimeoutsSeen::path(&self.ground.state_dir), self.seen.text())
+        self.keeper.record(&TimeoutsSeen::path(&self.parts.state_dir), self.seen.text())
     }
 
-    /// [`Acting::save_seen`], with the ticket for what is to be on disk before a timeout is written.
+    /// [`Actor::save_seen`], with the ticket for what is to be on disk before a timeout is written.
     pub(super) fn saved_seen(&mut self) -> Option<Ticket> {
         self.save_seen();
         self.record_seen()

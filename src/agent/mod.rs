@@ -1,17 +1,17 @@
 //! The agent: three threads a namespace, bounded channels between them, a fourth that waits for the namespace where it is
 //! missing, and one service thread for all.
 //!
-//! `watch` hears and counts, `hand` decides (by asking `policy`) and acts, `service` answers from copies. None of them
+//! `watch` hears and counts, `actor` decides (by asking `policy`) and acts, `service` answers from copies. None of them
 //! waits for another: a dump may block for a tenth of a second inside send(2), a disk or a client for longer. While the
-//! hand walks the table, a thread that it has for that deletes what it found (`kernel::deleting`).
+//! actor walks the table, a thread that it has for that deletes what it found (`kernel::deleting`).
 
+mod actor;
 mod acts;
 mod boot_files;
 mod chronicle;
 mod drifts;
 mod endpoint;
 mod foreign;
-mod hand;
 mod host_lease;
 mod introduction;
 mod knowing;

@@ -7,27 +7,27 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::End;
-use super::hand::Acting;
+use super::actor::Actor;
 use super::owned::owned_values;
 use super::service::still_told;
-use super::shared::{Command, Order, Reply1};
-use super::sweeper::CensusTaker;
+use super::shared::{Command, Order, ReplySender};
+use super::sweeper::Recount;
 use crate::control::{Refusal, Reply};
 use crate::documents;
 use crate::error::Result;
-use crate::executor::DryHand;
+use crate::executor::DryWriter;
 use crate::gauge::NamespaceValues;
 use crate::kernel::clock;
 use crate::model::{Asker, Basis, Draft, Level, Plan, RestoreOnExit, RevertDocument, Snapshot};
 use crate::policy;
 use crate::state::Weighing;
 
-impl Acting {
+impl Actor {
     /// Does what was asked; false at the end.
     pub(super) fn obey(&mut self, order: Order) -> bool {
         // A watermark is nobody's wish: who wants a stop may stand behind it.
         if !matches!(order, Order::Wake) {
-            self.ground.numbers.halt.store(false, Relaxed);
+            self.parts.numbers.halt.store(false, Relaxed);
         }
         match order {
             Order::Look(seen) => {
@@ -35,7 +35,7 @@ impl Acting {
                 let _ = seen.send(());
             }
             Order::Wake => {}
-            Order::Census => self.census_since = Some(Instant::now()),
+            Order::Recount => self.recount_since = Some(Instant::now()),
             Order::Pause(seconds, by, reply) => self.pause(seconds, by, reply),
             Order::Resume(by, reply) => self.resume(by, reply),
             Order::Reload(settings, by, reply) => self.reload(*settings, by, reply),
@@ -54,7 +54,7 @@ impl Acting {
                 return false;
             }
         }
-        self.ground.pause.set(self.pause.clone());
+        self.parts.pause.set(self.pause.clone());
         true
     }
 
@@ -72,7 +72,7 @@ impl Acting {
     fn look(&mut self) {
         let planned = self.facts().map(|snapshot| policy::decide(&snapshot, &self.memory, &self.settings).0);
         let Ok(plan) = planned else { return };
-        let mut none = DryHand::default();
+        let mut none = DryWriter::default();
         let settings = self.settings.clone();
         let swept = self.sweeper.sweep(&mut self.gauge, &mut none, &[], &plan.pace, &settings, None);
         if let (Ok(_), Ok(snapshot)) = (swept, self.facts()) {
@@ -84,20 +84,20 @@ impl Acting {
     pub(super) fn census_if_due(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(2);
         let waits = |since: Instant| self.memory.relieving && since.elapsed() < PATIENCE;
-        if self.census_since.is_some_and(|since| !waits(since)) {
-            self.census_since = None;
-            self.census();
+        if self.recount_since.is_some_and(|since| !waits(since)) {
+            self.recount_since = None;
+            self.recount();
         }
     }
 
     /// One dump for the counts, which is a scan for the policy as well.
-    fn census(&mut self) {
+    fn recount(&mut self) {
         let started = Instant::now();
         let entries = self.gauge.count().unwrap_or(0);
-        let remember = self.ground.settings.agent.remember_entries;
-        let mut taker = CensusTaker::new(self.ground.identify.clone(), entries, remember);
+        let remember = self.parts.settings.agent.remember_entries;
+        let mut taker = Recount::new(self.parts.identify.clone(), entries, remember);
         let settings = self.settings.clone();
-        let mut none = DryHand::default();
+        let mut none = DryWriter::default();
         let pace = crate::model::Pace::default();
         let swept = self.sweeper.sweep(&mut self.gauge, &mut none, &[], &pace, &settings, Some(&mut taker));
         let duration = started.elapsed();
@@ -107,15 +107,15 @@ impl Acting {
         if let Err(error) = &swept {
             self.warn_unreadable(error);
         }
-        self.ground.watch.send(match good {
+        self.parts.watch.send(match good {
             true => Command::Adopt { ledger: Box::new(taker.ledger), duration },
             false => Command::Abandon { duration },
         });
     }
 
-    fn revert(&mut self, force: bool, by: &Asker, reply: Reply1) {
+    fn revert(&mut self, force: bool, by: &Asker, reply: ReplySender) {
         let mut document = self.restore(force, Some(by));
-        let acts_on = !self.hand.dry() && !self.paused(clock::boottime_seconds());
+        let acts_on = !self.writer.dry() && !self.paused(clock::boottime_seconds());
         if acts_on && self.memory.level > Level::Normal && !document.values.is_empty() {
             document.waiting.push(format!(
                 "the agent goes on, and level {} lets it change values again at once: ctctl pause, before ctctl revert, \
@@ -131,7 +131,7 @@ impl Acting {
         // Without a count, no max is known to be safe to lower.
         self.gauge.look_again_at_memory();
         let entries = self.facts().map_or(u64::MAX / 200, |snapshot| policy::fullest_entries(&snapshot));
-        let rows = match self.hand.dry() {
+        let rows = match self.writer.dry() {
             true => Vec::new(),
             false => self.keeper.restore(&values, entries, self.settings.pressure.low_percent, force),
         };
@@ -152,7 +152,7 @@ impl Acting {
                 return Ok((snapshot, plan));
             }
             self.sweeper.weighing = plan.weigh.then(|| self.weighing(snapshot.now_seconds));
-            let mut none = DryHand::default();
+            let mut none = DryWriter::default();
             let settings = self.settings.clone();
             self.sweeper.sweep(&mut self.gauge, &mut none, &[], &plan.pace, &settings, None)?;
         }
@@ -166,13 +166,13 @@ impl Acting {
         const PATIENCE: Duration = Duration::from_secs(1);
         let since = (now_seconds - self.settings.pressure.calm_seconds).max(0.0);
         let (reply, young) = sync_channel(1);
-        self.ground.watch.send(Command::Young { since_seconds: since as u32, reply });
+        self.parts.watch.send(Command::Young { since_seconds: since as u32, reply });
         // A source that is not known to be young is as good as old.
         Weighing::new(&self.settings.flush, young.recv_timeout(PATIENCE).unwrap_or_default())
             .suspending(self.memory.suspended.clone())
     }
 
-    fn answer_plan(&mut self, reply: Reply1) {
+    fn answer_plan(&mut self, reply: ReplySender) {
         let paused = self.paused(clock::boottime_seconds());
         let document = self.planned().map(|(snapshot, mut plan)| {
             if paused {
@@ -185,7 +185,7 @@ impl Acting {
         let _ = reply.send(document.map(Reply::Plan).map_err(Refusal::from));
     }
 
-    fn answer_snapshot(&mut self, reply: Reply1) {
+    fn answer_snapshot(&mut self, reply: ReplySender) {
         let document = self.planned().map(|(snapshot, _)| {
             let header = documents::header(&self.netns, clock::now_rfc3339());
             documents::recorded(header, Basis::Agent, &snapshot, &self.memory, &self.settings)
@@ -224,7 +224,7 @@ impl Acting {
     }
 }
 
-impl Acting {
+impl Actor {
     /// A file that is not on disk by now stays as it is there: the next start holds it against the kernel's values.
     fn end_records(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::hand::Ground;
+use super::actor::Parts;
 use crate::executor::Values;
 use crate::gauge::Gauge;
 use crate::model::{Level, Settings, Snapshot, Timeout, Value};
@@ -10,16 +10,11 @@ use crate::model::{Level, Settings, Snapshot, Timeout, Value};
 /// True if max and buckets are this agent's to write. A dry run writes nothing and needs no lease; an agent that would
 /// never raise max (a quota below it, `enabled = false`) keeps none from others.
 /// Of the namespaces of one agent, one under pressure has it before one that is calm.
-pub(super) fn holds_host(
-    ground: &mut Ground,
-    snapshot: &Snapshot,
-    settings: &Settings,
-    level: Level,
-) -> bool {
+pub(super) fn holds_host(parts: &mut Parts, snapshot: &Snapshot, settings: &Settings, level: Level) -> bool {
     let capacity = &settings.capacity;
     let wanted = capacity.enabled && (capacity.limit == 0 || capacity.limit > snapshot.max);
     let wanted = wanted && snapshot.owns_host_values;
-    ground.dry_run || ground.host.hold(wanted, level > Level::Normal, snapshot.now_seconds)
+    parts.dry_run || parts.host.hold(wanted, level > Level::Normal, snapshot.now_seconds)
 }
 
 /// The values that this agent may change, as they are.

@@ -13,7 +13,7 @@ use super::recording::Disks;
 use super::service::Answers;
 use super::shared::{Command, Numbers, Order, SharedView, Watch};
 use super::site::{Trouble, socket_of};
-use super::{End, Options, hand, watch};
+use super::{End, Options, actor, watch};
 use crate::error::{Error, Result};
 use crate::kernel::clock;
 use crate::kernel::netns::Namespace;
@@ -36,9 +36,9 @@ pub struct Pipeline {
     numbers: Arc<Numbers>,
     view: SharedView,
     watch: Watch,
-    hand: SyncSender<Order>,
+    actor: SyncSender<Order>,
     watcher: JoinHandle<()>,
-    acting: JoinHandle<()>,
+    actor_thread: JoinHandle<()>,
     _lease: Lease,
 }
 
@@ -64,24 +64,24 @@ impl Pipeline {
         let clone = || namespace.try_clone().map_err(|error| Error::unreachable("network namespace", error));
         let failed = |error: std::io::Error| Error::unreachable("agent", error);
         let (watch, commands) = Watch::pair().map_err(failed)?;
-        let (hand, orders) = sync_channel(64);
+        let (actor, orders) = sync_channel(64);
         let (identify, sightings) = (Identify::default(), SharedSightings::default());
         let regret = Arc::new(RegretMeter::new(identify.clone()));
         let numbers = Arc::new(Numbers::default());
         let view: SharedView = Arc::new(Mutex::new(None));
         let state_dir = survey::state_dir(&netns, settings);
-        let watching = watch::Ground {
+        let watching = watch::Parts {
             namespace: clone()?,
             identify: identify.clone(),
             sightings: sightings.clone(),
             regret: regret.clone(),
             numbers: numbers.clone(),
             commands,
-            hand: hand.clone(),
+            actor: actor.clone(),
             memory_bytes: memory::total_bytes() / settings.agent.netns.len().max(1) as u64,
             remember_entries: settings.agent.remember_entries,
         };
-        let acting = hand::Ground {
+        let acting = actor::Parts {
             namespace: clone()?,
             settings: settings.clone(),
             dry_run: options.dry_run || settings.agent.dry_run,
@@ -94,22 +94,22 @@ impl Pipeline {
             view: view.clone(),
             watch: watch.clone(),
             orders,
-            wake: hand.clone(),
+            wake: actor.clone(),
             disks: disks.clone(),
             pause: pause.clone(),
         };
-        // The listener stands before the hand looks: what is created from now on is heard.
+        // The listener stands before the actor looks: what is created from now on is heard.
         let watcher = spawn("events", move || watch::Watcher::open(watching), watch::Watcher::run)?;
         let key = netns.key();
         let introduce = move || {
-            let mut acting = hand::Acting::open(acting)?;
-            for line in acting.introduction()? {
+            let mut actor = actor::Actor::open(acting)?;
+            for line in actor.introduction()? {
                 tracing::info!(netns = %key, "{line}");
             }
-            Ok(acting)
+            Ok(actor)
         };
-        let acting = match spawn("hand", introduce, hand::Acting::run) {
-            Ok(acting) => acting,
+        let thread = match spawn("actor", introduce, actor::Actor::run) {
+            Ok(thread) => thread,
             Err(error) => {
                 watch.send(Command::Stop);
                 let _ = watcher.join();
@@ -126,9 +126,9 @@ impl Pipeline {
             numbers,
             view,
             watch,
-            hand,
+            actor,
             watcher,
-            acting,
+            actor_thread: thread,
             _lease: lease,
         })
     }
@@ -144,7 +144,7 @@ impl Pipeline {
             numbers: self.numbers.clone(),
             view: self.view.clone(),
             watch: self.watch.clone(),
-            hand: self.hand.clone(),
+            actor: self.actor.clone(),
         }
     }
 
@@ -159,7 +159,7 @@ impl Pipeline {
             let why = format!("{} is gone; there is nothing to watch any more", self.netns.key());
             return Some(Error::unreachable("network namespace", why));
         }
-        let threads = [("events", &self.watcher), ("hand", &self.acting)];
+        let threads = [("events", &self.watcher), ("actor", &self.actor_thread)];
         let (name, _) = threads.into_iter().find(|(_, thread)| thread.is_finished())?;
         Some(
             Error::unreachable("agent", format!("the {name} thread ended"))
@@ -170,8 +170,8 @@ impl Pipeline {
     /// Puts back what is to be put back at such an end, and ends the threads.
     pub fn stop(self, end: End) {
         self.numbers.halt.store(true, Relaxed);
-        let _ = self.hand.send(Order::Stop(end));
-        let _ = self.acting.join();
+        let _ = self.actor.send(Order::Stop(end));
+        let _ = self.actor_thread.join();
         self.watch.send(Command::Stop);
         let _ = self.watcher.join();
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::hand::Acting;
+use super::actor::Actor;
 use super::seldom::Seldom;
 use crate::error::{Error, Result};
 use crate::kernel::event_masks;
@@ -35,10 +35,10 @@ impl Default for Reading {
     }
 }
 
-impl Acting {
+impl Actor {
     /// Lets the other threads know whether the table could be read, and whether ctnetlink answers.
     pub(super) fn tell_what_was_read(&mut self, read: &Result<Snapshot>) {
-        let numbers = &self.ground.numbers;
+        let numbers = &self.parts.numbers;
         numbers.unreadable.set(read.as_ref().err().map(Error::to_string));
         numbers.unanswered.set(self.gauge.ctnetlink_trouble());
         if read.is_ok() {
@@ -67,7 +67,7 @@ impl Acting {
     /// Sets `nf_conntrack_events` again where it has gone back: a module that was loaded anew has its default, and that
     /// is nobody's wish. Whoever wants another value has `[agent] events = "keep"`.
     fn set_events_again(&mut self, values: &BTreeMap<Value, u64>, now_seconds: f64) {
-        let wanted = self.settings.agent.events == EventsSetting::On && !self.hand.dry();
+        let wanted = self.settings.agent.events == EventsSetting::On && !self.writer.dry();
         let default = values.get(&Value::Events) == Some(&2);
         if wanted && default && now_seconds - self.reading.events_set_at_seconds >= EVENTS_AGAIN_SECONDS {
             self.reading.events_set_at_seconds = now_seconds;
@@ -90,6 +90,6 @@ impl Acting {
         let Ok(masked) = event_masks::any(self.gauge.netlink()) else { return };
         self.reading.rules = generation;
         self.reading.rules_not_before_seconds = now_seconds + 20.0 * started.elapsed().as_secs_f64();
-        self.ground.numbers.masked.store(masked, Relaxed);
+        self.parts.numbers.masked.store(masked, Relaxed);
     }
 }

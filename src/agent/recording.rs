@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+use super::actor::{Actor, RECORD};
 use super::acts::words;
-use super::hand::{Acting, RECORD};
 use super::shared::Order;
 use crate::error::{Error, Result};
 use crate::executor::Values;
@@ -82,7 +82,7 @@ struct Intent {
     told: bool,
 }
 
-impl Acting {
+impl Actor {
     /// Sets the values of the start, once their record is on disk.
     pub(super) fn begin(&mut self, snapshot: &Snapshot) {
         self.set_marks(snapshot);
@@ -141,7 +141,7 @@ impl Acting {
         let Some(id) = self.recorded(draft.clone(), None) else { return };
         self.recording.events = false;
         let draft = Draft { id, ..draft };
-        let event = match self.hand.set(Value::Events, now, 1) {
+        let event = match self.writer.set(Value::Events, now, 1) {
             Ok(None) => RecordEvent::Done,
             Ok(Some(_)) => {
                 let _ = self.keeper.will_write(Value::Events, now, 1);
@@ -173,7 +173,7 @@ impl Acting {
             self.chronicle.intended(Draft { id, ..intent.clone() });
         }
         let goes_back = self.keeper.baseline().get(&name) == Some(&to);
-        let readiness = match self.hand.dry() || goes_back {
+        let readiness = match self.writer.dry() || goes_back {
             true => Readiness::Ready,
             false => self.keeper.prepare(name, (from, to), also),
         };

@@ -1,4 +1,4 @@
-//! While nothing happens the hand looks less often: at four rounds a second its reading of 40 sysctls was nearly all that
+//! While nothing happens the actor looks less often: at four rounds a second its reading of 40 sysctls was nearly all that
 //! the agent cost beside a million quiet entries (0.27 % of a core).
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,7 +18,7 @@ struct Seen {
 }
 
 impl Rest {
-    /// Values that other hands set are noticed within a second anyway, and whoever crosses a mark wakes the hand.
+    /// Values that other programs set are noticed within a second anyway, and whoever crosses a mark wakes the actor.
     const LONGEST: Duration = Duration::from_secs(1);
 
     /// A round begins.

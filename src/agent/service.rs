@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::shared::{Command, Numbers, Order, Remembered, Reply1, SharedView, Top, View, Watch};
+use super::shared::{Command, Numbers, Order, Remembered, ReplySender, SharedView, Top, View, Watch};
 use super::site::Trouble;
 use crate::config;
 use crate::control::{Answer, Call, Caller, Refusal, Reply, Service, SourceRows};
@@ -28,7 +28,7 @@ use crate::policy;
 /// Time for which the result of a scan is told again at least, and a hundred times the time that it took at most: a
 /// client that asks all the time costs 1 % of a core.
 const SCAN_SECONDS: f64 = 30.0;
-/// A copy of the hand's facts that is older is brought up to date with what the events thread counts.
+/// A copy of the actor's facts that is older is brought up to date with what the events thread counts.
 const STALE_SECONDS: f64 = 0.3;
 /// Longest wait of `history` for the disk.
 const DISK: Duration = Duration::from_secs(2);
@@ -48,12 +48,12 @@ pub struct Answers {
     pub state_dir: PathBuf,
     /// Of the events thread.
     pub numbers: Arc<Numbers>,
-    /// Of the hand.
+    /// Of the actor.
     pub view: SharedView,
     /// The events thread.
     pub watch: Watch,
     /// Sender of orders to the actor.
-    pub hand: SyncSender<Order>,
+    pub actor: SyncSender<Order>,
     /// Of the metrics endpoint and of other namespaces.
     pub trouble: Trouble,
 }
@@ -94,14 +94,14 @@ impl Answers {
     /// Reads the configuration again; a bad one changes nothing.
     ///
     /// # Errors
-    /// What is wrong with it, or a hand that is gone.
+    /// What is wrong with it, or an actor that is gone.
     pub async fn reload(&self, by: Asker) -> Result<Reply, Refusal> {
         match config::load(self.config.as_deref()) {
             Ok((settings, _)) => self.order(|reply| Order::Reload(Box::new(settings), by, reply)).await,
             Err(error) => {
                 let error = Error { why: format!("{}; the running one stays", error.why), ..error };
                 // The actor may be too busy to record it; the client is told all the same.
-                let _ = self.hand.try_send(Order::ReloadRefused(error.to_string(), by));
+                let _ = self.actor.try_send(Order::ReloadRefused(error.to_string(), by));
                 Err(Refusal::from(error))
             }
         }
@@ -119,17 +119,17 @@ impl Answers {
         }
     }
 
-    /// The hand ends a sweep for this.
-    async fn interrupt(&self, make: impl FnOnce(Reply1) -> Order) -> Result<Reply, Refusal> {
+    /// The actor ends a sweep for this.
+    async fn interrupt(&self, make: impl FnOnce(ReplySender) -> Order) -> Result<Reply, Refusal> {
         self.numbers.halt.store(true, Relaxed);
         let answer = self.order(make).await;
         self.numbers.halt.store(false, Relaxed);
         answer
     }
 
-    async fn order(&self, make: impl FnOnce(Reply1) -> Order) -> Result<Reply, Refusal> {
+    async fn order(&self, make: impl FnOnce(ReplySender) -> Order) -> Result<Reply, Refusal> {
         let (send, receive) = oneshot::channel();
-        self.hand.try_send(make(send)).map_err(|_| Refusal::busy("the agent is busy or about to stop"))?;
+        self.actor.try_send(make(send)).map_err(|_| Refusal::busy("the agent is busy or about to stop"))?;
         receive.await.map_err(|_| Refusal::busy("the agent is about to stop"))?
     }
 
@@ -151,7 +151,7 @@ impl Answers {
         let mut view = self.view();
         if look && view.as_deref().is_some_and(old) {
             let (seen, look) = oneshot::channel();
-            if self.hand.try_send(Order::Look(seen)).is_ok() {
+            if self.actor.try_send(Order::Look(seen)).is_ok() {
                 let _ = tokio::time::timeout(LOOK, look).await;
             }
             view = self.view();
@@ -176,7 +176,7 @@ impl Answers {
         let header = documents::header(&self.netns, clock::now_rfc3339());
         let numbers = &self.numbers;
         let mut snapshot = view.snapshot.clone();
-        // While the hand acts nobody decides, but the table goes on.
+        // While the actor acts nobody decides, but the table goes on.
         if clock::boottime_seconds() - snapshot.now_seconds > STALE_SECONDS {
             snapshot.entries = numbers.count.load(Relaxed);
         }

@@ -59,7 +59,7 @@ pub struct Numbers {
     pub others_wrote_seconds: AtomicU64,
     /// A sweep under way is to end: somebody wants a stop or a pause.
     pub halt: AtomicBool,
-    /// Crossing this many entries upward wakes the hand at once; three marks, low, high and critical.
+    /// Crossing this many entries upward wakes the actor at once; three marks, low, high and critical.
     pub marks: [AtomicU64; 3],
 }
 
@@ -119,34 +119,34 @@ pub struct View {
 pub type SharedView = Arc<Mutex<Option<Arc<View>>>>;
 
 /// Sender of the answer to one order.
-pub type Reply1 = oneshot::Sender<Result<Reply, Refusal>>;
+pub type ReplySender = oneshot::Sender<Result<Reply, Refusal>>;
 
 /// Orders to the actor.
 pub enum Order {
     /// A watermark was crossed.
     Wake,
     /// Dump the table for the counts.
-    Census,
+    Recount,
     /// Act no more, for these seconds or until resumed.
-    Pause(Option<f64>, Asker, Reply1),
+    Pause(Option<f64>, Asker, ReplySender),
     /// Act again after a pause.
-    Resume(Asker, Reply1),
+    Resume(Asker, ReplySender),
     /// Other settings hold from now on.
-    Reload(Box<Settings>, Asker, Reply1),
+    Reload(Box<Settings>, Asker, ReplySender),
     /// A configuration was wrong, and changes nothing: why.
     ReloadRefused(String, Asker),
     /// Entries were deleted by hand.
-    Flushed(HandFlush, Asker, Reply1),
+    Flushed(HandFlush, Asker, ReplySender),
     /// Put everything back.
-    Revert(bool, Asker, Reply1),
+    Revert(bool, Asker, ReplySender),
     /// Scan and publish, change nothing.
     Look(oneshot::Sender<()>),
     /// Tell what is known of single entries; without any, what holds for all.
-    Known(Vec<EntryId>, Reply1),
+    Known(Vec<EntryId>, ReplySender),
     /// Tell what would be done now.
-    Plan(Reply1),
+    Plan(ReplySender),
     /// Tell the facts that a plan is made of.
-    Snapshot(Reply1),
+    Snapshot(ReplySender),
     /// Put values back, and end.
     Stop(End),
 }
@@ -193,7 +193,7 @@ pub enum Command {
         /// Time that the dump took.
         duration: Duration,
     },
-    /// The hand deleted these.
+    /// The actor deleted these.
     Deleted(Vec<Entry>),
     /// The `limit` largest sources.
     Top {

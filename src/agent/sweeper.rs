@@ -1,4 +1,4 @@
-//! Goes through the table for the hand, and remembers what it saw.
+//! Goes through the table for the actor, and remembers what it saw.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::shared::Numbers;
 use super::untold::Untold;
 use crate::error::Result;
-use crate::executor::{self, Hand, Judge, Surroundings, Swept};
+use crate::executor::{self, Judge, Surroundings, Swept, Writer};
 use crate::gauge::Gauge;
 use crate::kernel::clock;
 use crate::kernel::socket::explain;
@@ -24,19 +24,19 @@ use crate::state::{Identify, Ledger, Observations, Weighing};
 const KEEP_PLACE: Duration = Duration::from_secs(10);
 
 /// Counts a dump by source while it is swept.
-pub struct CensusTaker {
+pub struct Recount {
     identify: Identify,
     /// Counts of the dump.
     pub ledger: Ledger,
 }
 
-impl CensusTaker {
+impl Recount {
     /// Makes an empty count with room for `entries`; `remember`: each of them is to be known by what the kernel finds
     /// it by.
     pub fn new(identify: Identify, entries: u64, remember: bool) -> Self {
         let ledger = Ledger::with_room(usize::try_from(entries).unwrap_or(0));
         let ledger = if remember { ledger.remembering(identify.clone()) } else { ledger };
-        CensusTaker { identify, ledger }
+        Recount { identify, ledger }
     }
 
     fn see(&mut self, entry: &Entry) {
@@ -119,16 +119,16 @@ impl Sweeper {
     pub fn sweep(
         &mut self,
         gauge: &mut Gauge,
-        hand: &mut dyn Hand,
+        writer: &mut dyn Writer,
         flushes: &[&Flush],
         pace: &Pace,
         settings: &Settings,
-        census: Option<&mut CensusTaker>,
+        recount: Option<&mut Recount>,
     ) -> Result<Swept> {
         let started = Instant::now();
         self.protection = Protection::new(settings.protect.clone(), gauge.look_at_host().clone());
         let (buckets, before) = (gauge.buckets()?, gauge.count()?);
-        let may_ask = may_ask(flushes) && !hand.dry();
+        let may_ask = may_ask(flushes) && !writer.dry();
         // A scan is of the whole table; and so is what weighs it.
         let left = &mut self.left;
         left.take_if(|walk| !may_ask || walk.age() > KEEP_PLACE);
@@ -153,21 +153,21 @@ impl Sweeper {
             asks.clear();
         }
         let announces = gauge.heard_by_others();
-        let mut eye = Eye {
+        let mut view = SweepView {
             announces,
             untold: &mut self.untold,
             sieve,
             gauge,
-            census,
+            recount,
             candidates,
             asks,
             numbers,
             new_before,
             seen: 0,
         };
-        let swept = executor::sweep(hand, flushes, pace, left, &mut eye);
+        let swept = executor::sweep(writer, flushes, pace, left, &mut view);
         let swept = swept.map_err(|error| explain("conntrack dump", &error))?;
-        let Eye { sieve, gauge, seen, .. } = eye;
+        let SweepView { sieve, gauge, seen, .. } = view;
         let after = gauge.count()?;
         // Entries that came and went meanwhile may be missing or seen; a larger difference is a dump in doubt.
         let slack = 1000 + before.max(after) / 20 + before.abs_diff(after);
@@ -176,7 +176,7 @@ impl Sweeper {
         let trusted = gauge.buckets()? == buckets && swept.unreadable == 0 && near;
         let scan =
             sieve.finish(clock::boottime_seconds(), started.elapsed().as_secs_f64(), swept.whole, trusted);
-        let dry = hand.dry();
+        let dry = writer.dry();
         // Entries that a dry run would have taken are still there, and were not counted.
         if dry && !flushes.is_empty() {
             return Ok(swept);
@@ -219,13 +219,13 @@ fn shorter_to_ask(candidates: u64, entries: u64, walk_seconds: f64) -> bool {
     few || (walk_is_for_others && walk_seconds > 0.02)
 }
 
-struct Eye<'a, 'b> {
+struct SweepView<'a, 'b> {
     /// Somebody listens to updates.
     announces: bool,
     untold: &'b mut Untold,
     sieve: Sieve<'a>,
     gauge: &'b mut Gauge,
-    census: Option<&'b mut CensusTaker>,
+    recount: Option<&'b mut Recount>,
     candidates: &'b mut Candidates,
     /// Those of these classes are asked for.
     asks: Vec<Class>,
@@ -234,11 +234,11 @@ struct Eye<'a, 'b> {
     seen: u64,
 }
 
-impl Judge for Eye<'_, '_> {
+impl Judge for SweepView<'_, '_> {
     fn judge(&mut self, entry: &Entry) -> Option<Judged> {
         self.seen += 1;
-        if let Some(census) = &mut self.census {
-            census.see(entry);
+        if let Some(recount) = &mut self.recount {
+            recount.see(entry);
         }
         let judged = self.sieve.judge(entry);
         if judged.spoke && self.announces {
@@ -259,7 +259,7 @@ impl Judge for Eye<'_, '_> {
     }
 }
 
-impl Surroundings for Eye<'_, '_> {
+impl Surroundings for SweepView<'_, '_> {
     fn refresh(&mut self) {
         let grounds = self.gauge.grounds();
         self.sieve.refresh(grounds);

@@ -3,18 +3,18 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
-use super::hand::Acting;
+use super::actor::Actor;
 use super::shared::View;
 use crate::model::{Plan, Snapshot};
 use crate::policy;
 
-impl Acting {
+impl Actor {
     pub(super) fn set_marks(&self, snapshot: &Snapshot) {
         let limit = policy::limit(snapshot, &self.settings).unwrap_or(0) as f64;
         let pressure = &self.settings.pressure;
         let percents = [pressure.low_percent, pressure.high_percent, pressure.critical_percent];
-        for (mark, percent) in self.ground.numbers.marks.iter().zip(percents) {
-            // Rounded down the hand was woken an entry early, saw no pressure yet, and slept for an interval more.
+        for (mark, percent) in self.parts.numbers.marks.iter().zip(percents) {
+            // Rounded down the actor was woken an entry early, saw no pressure yet, and slept for an interval more.
             mark.store((limit * percent / 100.0).ceil() as u64, Relaxed);
         }
     }
@@ -26,7 +26,7 @@ impl Acting {
             baseline: self.keeper.baseline(),
             settings: self.settings.clone(),
             pause: self.pause.clone().filter(|_| self.paused(snapshot.now_seconds)),
-            dry_run: self.ground.dry_run,
+            dry_run: self.parts.dry_run,
             journal_ok: self.chronicle.ok(),
             capabilities: self.gauge.capabilities(),
             last_actions: self.chronicle.last_actions(10),
@@ -35,6 +35,6 @@ impl Acting {
             disk_hangs: self.keeper.trouble().is_some(),
             records: self.chronicle.records(),
         };
-        *self.ground.view.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view));
+        *self.parts.view.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view));
     }
 }

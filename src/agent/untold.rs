@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::hand::Acting;
+use super::actor::Actor;
 use crate::model::{Entry, EntryId, Identity};
 use crate::policy;
 use crate::state::SecondChances;
@@ -50,14 +50,14 @@ impl Untold {
     }
 }
 
-impl Acting {
+impl Actor {
     /// Tells listeners of as many as the pace allows now; how long until there is more to tell. What cannot be told is
     /// warned of, once for each batch: the next is another.
     pub(super) fn tell_who_spoke(&mut self) -> Duration {
         let untold = &mut self.sweeper.untold;
         let told = untold.take(policy::told_per_second(&self.settings), Instant::now());
         if !told.is_empty()
-            && let Err(error) = self.hand.announce(&told)
+            && let Err(error) = self.writer.announce(&told)
         {
             tracing::warn!(netns = %self.netns.key(), %error, "listeners are not told of {} entries that spoke in \
                 their grace", told.len());

@@ -1,8 +1,8 @@
 //! The events thread: receives, decodes, counts. The only writer of state.
 
-mod census;
 mod doubt;
 mod questions;
+mod recount;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::SyncSender;
@@ -35,21 +35,21 @@ const GATHER_NEAR_A_MARK: Duration = Duration::from_millis(1);
 const TICK: Duration = Duration::from_millis(250);
 
 /// Parts that the events thread is made of.
-pub struct Ground {
+pub struct Parts {
     /// Network namespace whose events it hears.
     pub namespace: Namespace,
-    /// Shared with the hand, so that both name entries alike.
+    /// Shared with the actor, so that both name entries alike.
     pub identify: Identify,
-    /// Shared with the hand.
+    /// Shared with the actor.
     pub sightings: SharedSightings,
-    /// Shared with the hand.
+    /// Shared with the actor.
     pub regret: Arc<RegretMeter>,
     /// Figures that this thread publishes.
     pub numbers: Arc<Numbers>,
     /// Commands to this thread.
     pub commands: WatchEnd,
     /// Sender of orders to the actor.
-    pub hand: SyncSender<Order>,
+    pub actor: SyncSender<Order>,
     /// This namespace's part of the host's memory, for the room that events may take of it; 0: not known.
     pub memory_bytes: u64,
     /// Each entry is to be known by what the kernel finds it by.
@@ -58,7 +58,7 @@ pub struct Ground {
 
 /// The thread's state.
 pub struct Watcher {
-    ground: Ground,
+    parts: Parts,
     listener: Listener,
     foreign: Foreign,
     backlog: Backlog,
@@ -79,8 +79,8 @@ pub struct Watcher {
     lost: u64,
     unreadable: u64,
     /// `lost` when the dump under way was asked for.
-    lost_before_census: u64,
-    census_took: Duration,
+    lost_before_recount: u64,
+    recount_took: Duration,
     events_at_tick: u64,
     lost_at_tick: u64,
     below: [bool; 3],
@@ -104,14 +104,14 @@ impl Watcher {
     ///
     /// # Errors
     /// Exit 3 without the right to enter or to subscribe.
-    pub fn open(ground: Ground) -> Result<Self> {
-        ground.namespace.enter()?;
+    pub fn open(parts: Parts) -> Result<Self> {
+        parts.namespace.enter()?;
         let backlog = Backlog::new(clock::running_seconds());
-        let listener = Listener::open(backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, ground.memory_bytes))?;
+        let listener = Listener::open(backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, parts.memory_bytes))?;
         let events = listener.buffer_bytes() / BYTES_PER_QUEUED_EVENT;
-        tracing::debug!(netns = %ground.namespace.netns().key(), "room for {events} queued events");
-        let sync = Sync::new(ground.identify.clone());
-        let sync = if ground.remember_entries { sync.remembering() } else { sync };
+        tracing::debug!(netns = %parts.namespace.netns().key(), "room for {events} queued events");
+        let sync = Sync::new(parts.identify.clone());
+        let sync = if parts.remember_entries { sync.remembering() } else { sync };
         Ok(Watcher {
             listener,
             foreign: Foreign::open()?,
@@ -119,7 +119,7 @@ impl Watcher {
             max: 0,
             sysctls: ConntrackSysctls::open()?,
             sync,
-            ground,
+            parts,
             audit: Audit::default(),
             ctnetlink: Ctnetlink::default(),
             away: false,
@@ -128,8 +128,8 @@ impl Watcher {
             doubted_at_seconds: f64::NEG_INFINITY,
             lost: 0,
             unreadable: 0,
-            lost_before_census: 0,
-            census_took: Duration::ZERO,
+            lost_before_recount: 0,
+            recount_took: Duration::ZERO,
             events_at_tick: 0,
             lost_at_tick: 0,
             below: [true; 3],
@@ -150,7 +150,7 @@ impl Watcher {
         loop {
             self.wait(next_tick.saturating_duration_since(Instant::now()));
             self.drain();
-            for command in self.ground.commands.take() {
+            for command in self.parts.commands.take() {
                 match command {
                     Command::Stop => return,
                     Command::Adopt { ledger, duration } => self.adopt(*ledger, duration),
@@ -191,7 +191,7 @@ impl Watcher {
         let meant = clock::running_seconds() + at_most.as_secs_f64();
         let timeout = PollTimeout::try_from(at_most.as_millis() + 1).unwrap_or(PollTimeout::MAX);
         let mut fds = [
-            PollFd::new(self.ground.commands.descriptor(), PollFlags::POLLIN),
+            PollFd::new(self.parts.commands.descriptor(), PollFlags::POLLIN),
             PollFd::new(self.listener.descriptor(), PollFlags::POLLIN),
             PollFd::new(self.foreign.listener.descriptor(), PollFlags::POLLIN),
         ];
@@ -209,7 +209,7 @@ impl Watcher {
     fn drain(&mut self) {
         self.sync.at(clock::boottime_seconds() as u32);
         // First: an entry's end is queued after what was done to it, and has to be taken after it.
-        let Ground { identify, sightings, regret, numbers, .. } = &self.ground;
+        let Parts { identify, sightings, regret, numbers, .. } = &self.parts;
         let more_updates = self.foreign.drain(BATCHES, sightings, identify, numbers);
         let (sync, began) = (&mut self.sync, clock::running_seconds());
         let noted = &mut self.noted;
@@ -279,9 +279,9 @@ impl Watcher {
         let now_seconds = clock::boottime_seconds();
         let newly_lost = lost - self.lost_at_tick;
         if newly_lost > 0 {
-            self.ground.numbers.overruns.fetch_add(1, Relaxed);
+            self.parts.numbers.overruns.fetch_add(1, Relaxed);
             self.backlog.lost(newly_lost);
-            self.audit.hurry(now_seconds, self.census_took.as_secs_f64());
+            self.audit.hurry(now_seconds, self.recount_took.as_secs_f64());
             tracing::warn!(
                 lost = newly_lost,
                 "events were lost; the counts are in doubt until the next dump"
@@ -297,17 +297,17 @@ impl Watcher {
                 behind: self.behind,
                 now_seconds,
             };
-            self.ground.numbers.count.store(count, Relaxed);
+            self.parts.numbers.count.store(count, Relaxed);
             self.events_in_tick = look.events;
             // Without ctnetlink there is no dump to be had.
             self.census_wanted |= !self.away && self.audit.look(look) == Finding::Resync;
         }
         self.make_room();
-        // The marks follow from it, and the hand may rest.
+        // The marks follow from it, and the actor may rest.
         if let Ok(max) = self.sysctls.max()
             && std::mem::replace(&mut self.max, max) != max
         {
-            let _ = self.ground.hand.try_send(Order::Wake);
+            let _ = self.parts.actor.try_send(Order::Wake);
         }
         (self.lost_at_tick, self.events_at_tick) = (lost, tally.events);
         self.publish(lost);
@@ -317,8 +317,8 @@ impl Watcher {
     /// and only what waits takes memory.
     fn make_room(&mut self) {
         self.backlog.pace(clock::running_seconds());
-        let wanted = self.backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, self.ground.memory_bytes);
-        let mut queue = self.ground.numbers.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = self.backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, self.parts.memory_bytes);
+        let mut queue = self.parts.numbers.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted as u64 > queue.wanted_bytes && wanted > self.listener.buffer_bytes() {
             self.listener.reserve(wanted);
         }
@@ -341,21 +341,21 @@ impl Watcher {
         let (then, before) = std::mem::replace(&mut self.entries, (now, entries));
         let (grown, passed) = (entries.saturating_sub(before), now.duration_since(then).as_secs_f64());
         let growing = grown as f64 / passed.max(GATHER_NEAR_A_MARK.as_secs_f64());
-        self.ground.numbers.growing_per_second.store(growing as u64, Relaxed);
+        self.parts.numbers.growing_per_second.store(growing as u64, Relaxed);
         self.near_a_mark = false;
-        for (below, mark) in self.below.iter_mut().zip(&self.ground.numbers.marks) {
+        for (below, mark) in self.below.iter_mut().zip(&self.parts.numbers.marks) {
             let mark = mark.load(Relaxed);
             self.near_a_mark |= entries < mark && mark <= entries + grown;
             let over = mark > 0 && entries >= mark;
             if over && *below {
-                let _ = self.ground.hand.try_send(Order::Wake);
+                let _ = self.parts.actor.try_send(Order::Wake);
             }
             *below = !over;
         }
     }
 
     fn publish(&self, lost: u64) {
-        let (numbers, tally, ledger) = (&self.ground.numbers, self.sync.tally(), self.sync.ledger());
+        let (numbers, tally, ledger) = (&self.parts.numbers, self.sync.tally(), self.sync.ledger());
         numbers.entries.store(ledger.entries(), Relaxed);
         numbers.sources.store(ledger.sources() as u64, Relaxed);
         numbers.events.store(tally.events, Relaxed);

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::hand::Acting;
-use super::shared::Reply1;
+use super::actor::Actor;
+use super::shared::ReplySender;
 use crate::config;
 use crate::control::Reply;
 use crate::kernel::clock;
@@ -23,13 +23,13 @@ const AT_START: [&str; 8] = [
     "[log] format",
 ];
 
-impl Acting {
+impl Actor {
     pub(super) fn paused(&self, now: f64) -> bool {
         self.pause.as_ref().is_some_and(|pause| now < pause.until_seconds)
     }
 
     /// Changes nothing from now on, for `seconds` or until `resume`.
-    pub(super) fn pause(&mut self, seconds: Option<f64>, by: Asker, reply: Reply1) {
+    pub(super) fn pause(&mut self, seconds: Option<f64>, by: Asker, reply: ReplySender) {
         let until_seconds = seconds.map_or(f64::INFINITY, |seconds| clock::boottime_seconds() + seconds);
         let until = seconds.map(clock::rfc3339_in);
         self.asked("pause", String::new(), &by, |draft| draft.until = until.clone());
@@ -46,7 +46,7 @@ impl Acting {
     }
 
     /// Acts again after a pause.
-    pub(super) fn resume(&mut self, by: Asker, reply: Reply1) {
+    pub(super) fn resume(&mut self, by: Asker, reply: ReplySender) {
         let was = self.pause.take();
         if let Some(pause) = &was {
             self.asked("resume", format!("it was paused by {}", pause.by), &by, |_| ());
@@ -65,7 +65,7 @@ impl Acting {
     }
 
     /// Other settings hold from now on.
-    pub(super) fn reload(&mut self, settings: Settings, by: Asker, reply: Reply1) {
+    pub(super) fn reload(&mut self, settings: Settings, by: Asker, reply: ReplySender) {
         let changes: Vec<Changed> = config::changes(&self.settings, &settings)
             .into_iter()
             .map(|change| Changed { at_start: AT_START.contains(&change.key.as_str()), ..change })
@@ -92,7 +92,7 @@ impl Acting {
     }
 
     /// Entries were deleted by `ctctl flush`.
-    pub(super) fn flushed_by_hand(&mut self, flush: HandFlush, by: &Asker, reply: Reply1) {
+    pub(super) fn flushed_by_hand(&mut self, flush: HandFlush, by: &Asker, reply: ReplySender) {
         let usage = self.facts().ok().map(|snapshot| policy::usage_percent(&snapshot, &self.settings));
         let id = self.chronicle.next_id();
         let by = Some(by.clone());
@@ -112,6 +112,6 @@ impl Acting {
     }
 }
 
-fn answer(reply: Reply1, message: &str) {
+fn answer(reply: ReplySender, message: &str) {
     let _ = reply.send(Ok(Reply::Done { message: message.to_owned() }));
 }

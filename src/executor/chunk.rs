@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::{Hand, Judge, Swept};
+use super::{Judge, Swept, Writer};
 use crate::kernel::table::Chunk;
 use crate::model::{Entry, Flush};
 use crate::sweep::{Allowed, Choice, Rules, Victim};
@@ -28,7 +28,7 @@ impl Asked {
 /// Offers each entry of a chunk to the rules, and hands those that go to the writer.
 pub(super) fn ask(
     chunk: &Chunk<'_>,
-    hand: &mut dyn Hand,
+    writer: &mut dyn Writer,
     rules: &mut Rules<&Flush>,
     (allowed, urgent): (Allowed, bool),
     judge: &mut (impl Judge + ?Sized),
@@ -52,7 +52,7 @@ pub(super) fn ask(
                 continue;
             }
             Choice::SecondChance(act) => {
-                hand.give_grace(&entry, chunk.filled_after);
+                writer.give_grace(&entry, chunk.filled_after);
                 asked.chances[act].push((entry, judged.idle_seconds.unwrap_or(0)));
             }
             Choice::Stay => {}
@@ -64,7 +64,7 @@ pub(super) fn ask(
         swept.whole = false;
     }
     asked.deletions = victims.len() as u64;
-    victims.iter().for_each(|victim| hand.take(&victim.item, rules.class(victim.act), chunk.filled_after));
+    victims.iter().for_each(|victim| writer.take(&victim.item, rules.class(victim.act), chunk.filled_after));
     asked
 }
 
@@ -77,8 +77,13 @@ impl UnderWay {
     ///
     /// # Errors
     /// The first of theirs.
-    fn take(&mut self, hand: &mut dyn Hand, rules: &mut Rules<&Flush>, swept: &mut Swept) -> io::Result<()> {
-        self.credit(hand, rules, swept, false)
+    fn take(
+        &mut self,
+        writer: &mut dyn Writer,
+        rules: &mut Rules<&Flush>,
+        swept: &mut Swept,
+    ) -> io::Result<()> {
+        self.credit(writer, rules, swept, false)
     }
 
     /// Waits for all of them, so that none is told of later.
@@ -87,24 +92,24 @@ impl UnderWay {
     /// The first of theirs.
     pub fn end(
         &mut self,
-        hand: &mut dyn Hand,
+        writer: &mut dyn Writer,
         rules: &mut Rules<&Flush>,
         swept: &mut Swept,
     ) -> io::Result<()> {
-        let ended = self.credit(hand, rules, swept, true);
+        let ended = self.credit(writer, rules, swept, true);
         self.0.drain(..).for_each(|sent| rules.failed(&sent));
         ended
     }
 
     fn credit(
         &mut self,
-        hand: &mut dyn Hand,
+        writer: &mut dyn Writer,
         rules: &mut Rules<&Flush>,
         swept: &mut Swept,
         wait: bool,
     ) -> io::Result<()> {
         let mut all = Ok(());
-        while let Some(done) = self.0.front().and_then(|_| hand.told(wait)) {
+        while let Some(done) = self.0.front().and_then(|_| writer.told(wait)) {
             let sent = self.0.pop_front().unwrap_or_default();
             match done {
                 Ok(done) => {
@@ -124,26 +129,26 @@ impl UnderWay {
 /// Sends what was asked for of a chunk, and tells the judge which entries got a second chance.
 pub(super) fn settle(
     asked: &Asked,
-    hand: &mut dyn Hand,
+    writer: &mut dyn Writer,
     rules: &mut Rules<&Flush>,
     judge: &mut (impl Judge + ?Sized),
     swept: &mut Swept,
     under_way: &mut UnderWay,
 ) -> io::Result<()> {
     if asked.deletions > 0 {
-        hand.begin(asked.urgent)?;
+        writer.begin(asked.urgent)?;
         under_way.0.push_back(rules.sent());
     }
-    under_way.take(hand, rules, swept)?;
+    under_way.take(writer, rules, swept)?;
     for (act, chances) in asked.chances.iter().enumerate().filter(|(_, chances)| !chances.is_empty()) {
         let grace_seconds = rules.flush(act).grace_seconds.unwrap_or_default();
-        let mut done = hand.settle_chances(grace_seconds)?;
+        let mut done = writer.settle_chances(grace_seconds)?;
         let mut set = std::mem::take(&mut done.set).into_iter().peekable();
         let mut given = 0;
         for (entry, idle_seconds) in chances {
             if set.next_if(|given| given == entry).is_some() {
                 given += 1;
-                if !hand.dry() {
+                if !writer.dry() {
                     judge.given_grace(entry, *idle_seconds, grace_seconds);
                 }
             }

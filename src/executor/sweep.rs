@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::Hand;
+use super::Writer;
 use super::chunk::{UnderWay, ask, settle};
 use super::waiting;
 use crate::kernel::deleter::Deleted;
@@ -92,13 +92,13 @@ const REFRESH: Duration = Duration::from_millis(250);
 /// # Errors
 /// As the dump's; what was done until then is lost from the report, not from the table.
 pub fn sweep(
-    hand: &mut dyn Hand,
+    writer: &mut dyn Writer,
     flushes: &[&Flush],
     pace: &Pace,
     left: &mut Option<Walk>,
     judge: &mut dyn Surroundings,
 ) -> io::Result<Swept> {
-    let mut sweeping = Sweeping::new(hand, flushes, pace, judge);
+    let mut sweeping = Sweeping::new(writer, flushes, pace, judge);
     if let Some(walk) = left.take() {
         *left = sweeping.walk(walk)?;
     }
@@ -125,7 +125,7 @@ pub fn sweep(
 
 /// A sweep under way.
 struct Sweeping<'a> {
-    hand: &'a mut dyn Hand,
+    writer: &'a mut dyn Writer,
     rules: Rules<&'a Flush>,
     portion: Option<f64>,
     judge: &'a mut dyn Surroundings,
@@ -145,18 +145,18 @@ struct Sweeping<'a> {
 
 impl<'a> Sweeping<'a> {
     fn new(
-        hand: &'a mut dyn Hand,
+        writer: &'a mut dyn Writer,
         flushes: &'a [&'a Flush],
         pace: &Pace,
         judge: &'a mut dyn Surroundings,
     ) -> Self {
         let nothing = vec![0; flushes.len()];
-        let before = if hand.dry() || flushes.is_empty() { None } else { judge.count() };
+        let before = if writer.dry() || flushes.is_empty() { None } else { judge.count() };
         let began = Instant::now();
         let deletions = Pacing::new(pace, pace.per_second, pace.urgent_at_entries);
         let deletions = deletions.expecting(judge.coming_per_second());
         Sweeping {
-            hand,
+            writer,
             rules: Rules::new(flushes.iter().copied(), pace),
             portion: pace.portion,
             judge,
@@ -229,13 +229,13 @@ impl<'a> Sweeping<'a> {
         };
         let urgent = self.portion.is_some() || self.deletions.outrun(self.count, now);
         let asked =
-            ask(chunk, self.hand, &mut self.rules, (allowed, urgent), &mut *self.judge, &mut self.swept);
+            ask(chunk, self.writer, &mut self.rules, (allowed, urgent), &mut *self.judge, &mut self.swept);
         let (to_go, to_wait) = (asked.deletions, asked.second_chances());
         if to_go + to_wait == 0 {
             return Ok(false);
         }
         let under_way = &mut self.under_way;
-        settle(&asked, self.hand, &mut self.rules, &mut *self.judge, &mut self.swept, under_way)?;
+        settle(&asked, self.writer, &mut self.rules, &mut *self.judge, &mut self.swept, under_way)?;
         self.look();
         let now = self.began.elapsed();
         self.chances.owe(to_wait, self.count, now);
@@ -264,7 +264,7 @@ impl<'a> Sweeping<'a> {
     /// Entries that came since the sweep began, by the events or by how much more there is than what went leaves: events
     /// tell it some milliseconds later, which is long where a table fills in sixty.
     fn came(&self) -> u64 {
-        if self.hand.dry() {
+        if self.writer.dry() {
             return 0;
         }
         let grown = self
@@ -275,12 +275,12 @@ impl<'a> Sweeping<'a> {
     }
 
     fn look(&mut self) {
-        self.count = if self.hand.dry() { None } else { self.judge.count() };
+        self.count = if self.writer.dry() { None } else { self.judge.count() };
     }
 
     /// Waits for what is under way.
     fn settle_all(&mut self) -> io::Result<()> {
-        let settled = self.under_way.end(self.hand, &mut self.rules, &mut self.swept);
+        let settled = self.under_way.end(self.writer, &mut self.rules, &mut self.swept);
         match self.failure.take() {
             Some(error) => Err(error),
             None => settled,

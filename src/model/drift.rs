@@ -1,4 +1,4 @@
-//! Other hands on the values that the agent may change.
+//! Changes that other programs make to the values that the agent may change.
 
 use serde::{Deserialize, Serialize};
 

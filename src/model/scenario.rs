@@ -185,7 +185,7 @@ pub struct Happening {
 /// Change of the gateway.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Change {
-    /// Another hand sets `nf_conntrack_max`.
+    /// Another program sets `nf_conntrack_max`.
     SetMax(u64),
     /// MemAvailable is this from now on.
     SetAvailableBytes(u64),

@@ -14,7 +14,7 @@ mod xml;
 use std::io::{self, BufRead, Read};
 
 use crate::model::{Basis, Filters, Header, Netns, Question, Ranking};
-use crate::state::{Census, Known};
+use crate::state::{GroupCounts, Known};
 
 pub use fields::{NoEntryReason, ShownEntry};
 pub use line::entry;
@@ -53,7 +53,7 @@ pub fn ranking(
     taken_at: String,
     filters: &Filters,
 ) -> io::Result<Reading> {
-    let mut census = Census::new(*question);
+    let mut counts = GroupCounts::new(*question);
     let mut unknown = UnknownStatuses::default();
     let (mut number, mut broken, mut first_unreadable) = (0, 0, None);
     let mut bytes = Vec::with_capacity(512);
@@ -62,7 +62,7 @@ pub fn ranking(
         match read(&bytes, number) {
             Ok(Some(shown)) => {
                 if unknown.note(&shown, filters, question) == Matched::Yes {
-                    census.add(&shown.entry, Some(false));
+                    counts.add(&shown.entry, Some(false));
                 }
             }
             Ok(None) => {}
@@ -72,7 +72,7 @@ pub fn ranking(
             }
         }
     }
-    let mut counted = census.finish(Known::default());
+    let mut counted = counts.finish(Known::default());
     let not_told = unknown.take_out(&mut counted.rows);
     let ranking = Ranking {
         header: Header { schema: 1, taken_at, netns: Netns::default() },

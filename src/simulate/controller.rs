@@ -1,18 +1,18 @@
-//! The agent in virtual time: facts, the policy's decision, acts, again and again, as `agent::hand` does it.
+//! The agent in virtual time: facts, the policy's decision, acts, again and again, as `agent::actor` does it.
 
 use std::collections::BTreeMap;
 
-use super::eye::{Eye, UP_SECONDS};
 use super::facts::{Facts, Statistics};
 use super::random::Random;
 use super::strategy::Tally;
 use super::sweep::{Standing, Sweep};
 use super::table::Table;
+use super::view::{AgentView, UP_SECONDS};
 use crate::model::{Act, Costs, Drift, Flush, Level, Plan, Scan, Settings, Snapshot, Timeout, Value};
 use crate::policy::{self, Memory};
 use crate::state::Rates;
 
-/// Decisions in a row at most, before the interval has its turn (`agent::hand`).
+/// Decisions in a row at most, before the interval has its turn (`agent::actor`).
 const ROUNDS: u32 = 8;
 /// Least time of a step into which a long sweep is taken apart.
 const STEP_SECONDS: f64 = 0.05;
@@ -22,7 +22,7 @@ const STEPS: f64 = 40.0;
 pub struct Controller {
     settings: Settings,
     costs: Costs,
-    eye: Eye,
+    view: AgentView,
     memory: Memory,
     rates: Rates,
     last_scan: Option<Scan>,
@@ -49,7 +49,7 @@ impl Controller {
         let mut controller = Controller {
             settings: settings.clone(),
             costs: costs.clone(),
-            eye: Eye::new(settings, table),
+            view: AgentView::new(settings, table),
             memory: Memory::default(),
             rates: Rates::default(),
             last_scan: None,
@@ -95,7 +95,7 @@ impl Controller {
 
     /// conntrackd wrote: the event stream says so.
     pub fn hear(&mut self, table: &Table) {
-        self.eye.hear(table);
+        self.view.hear(table);
     }
 
     /// Does what is due now; `passed` seconds went by since the last time.
@@ -162,7 +162,7 @@ impl Controller {
             new_per_second: self.rates.new_per_second().map(smooth),
             net_growth_per_second: self.rates.net_growth_per_second(),
             scan: self.last_scan.clone(),
-            chances: self.eye.chances(table),
+            chances: self.view.chances(table),
             update_listeners: 0,
             owns_host_values: true,
             may_set_timeouts: true,
@@ -253,7 +253,7 @@ impl Controller {
     }
 
     fn set_timeout(&mut self, timeout: Timeout, to: u32, table: &mut Table) {
-        self.eye.saw_timeout(timeout, to, table.now);
+        self.view.saw_timeout(timeout, to, table.now);
         table.timeouts.insert(timeout, to);
     }
 
@@ -261,7 +261,7 @@ impl Controller {
     /// than a step.
     fn sweep(&mut self, table: &mut Table, tally: &mut Tally, span: f64, random: &mut Random) {
         let Some(sweep) = self.sweeps.last_mut() else { return };
-        let standing = sweep.go_on(table, &mut self.eye, &self.settings, &self.costs, span, random);
+        let standing = sweep.go_on(table, &mut self.view, &self.settings, &self.costs, span, random);
         if standing == Standing::UnderWay {
             return;
         }
@@ -269,7 +269,7 @@ impl Controller {
         let duration = sweep.seconds(table.now);
         tally.swept(table.now, &sweep);
         if standing == Standing::Whole {
-            self.last_scan = Some(self.eye.scan(table, &self.settings, duration, sweep.weighs));
+            self.last_scan = Some(self.view.scan(table, &self.settings, duration, sweep.weighs));
         } else if let Some(last) = &mut self.last_scan {
             sweep.credits().for_each(|(flush, freed)| match flush.grace_seconds {
                 Some(_) => last.given_grace(flush.class, freed),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::eye::{Seen, zone};
+use super::view::{Seen, zone};
 use super::weighing::sources_within;
 use crate::model::{Due, Holder, Rank, SourceKey, Traffic};
 

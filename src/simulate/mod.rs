@@ -3,7 +3,7 @@
 //! ```text
 //!  Scenario ─▶ arrivals ─▶ admission ─▶ table ◀── collector       the kernel's side
 //!                          (early drop)   ▲ │
-//!                                         │ └─▶ eye ─▶ Scan, Snapshot ─▶ policy ─▶ Plan ─┐
+//!                                         │ └─▶ view ─▶ Scan, Snapshot ─▶ policy ─▶ Plan ─┐
 //!                                         └──────────── sweep ◀──────── controller ◀─────┘
 //! ```
 //!
@@ -16,7 +16,6 @@ mod arrivals;
 mod cohort;
 mod collector;
 mod controller;
-mod eye;
 mod facts;
 mod fair_share;
 mod flow;
@@ -28,6 +27,7 @@ mod scenarios;
 mod strategy;
 mod sweep;
 mod table;
+mod view;
 mod weighing;
 
 pub use run::{run, run_told};

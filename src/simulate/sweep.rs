@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::eye::{Eye, Seen};
 use super::fair_share;
 use super::random::Random;
 use super::table::Table;
+use super::view::{AgentView, Seen};
 use crate::model::{Costs, Flush, Pace, Settings, Share};
 use crate::sweep::{Allowed, Choice, Rules, Victim};
 
@@ -83,13 +83,13 @@ impl Sweep {
     pub fn go_on(
         &mut self,
         table: &mut Table,
-        eye: &mut Eye,
+        view: &mut AgentView,
         settings: &Settings,
         costs: &Costs,
         span: f64,
         random: &mut Random,
     ) -> Standing {
-        let mut seen = if self.flushes.is_empty() { Vec::new() } else { eye.look(table, settings) };
+        let mut seen = if self.flushes.is_empty() { Vec::new() } else { view.look(table, settings) };
         let mut rules = self.rules.take().unwrap_or_else(|| self.begin_rules(&seen, table));
         // Nothing that matched is left behind: all of it lies ahead.
         let ahead = (1.0 - self.walked).max(f64::EPSILON);
@@ -129,7 +129,7 @@ impl Sweep {
             let of_act: BTreeMap<u32, (&Seen, u64)> =
                 chances.range((act, 0)..(act + 1, 0)).map(|((_, id), of)| (*id, *of)).collect();
             if let Some(grace_seconds) = self.flushes[act].grace_seconds.filter(|_| !of_act.is_empty()) {
-                let given = give_grace(grace_seconds, &of_act, table, eye);
+                let given = give_grace(grace_seconds, &of_act, table, view);
                 rules.gave(act, given, given);
             }
         }
@@ -243,13 +243,13 @@ fn give_grace(
     grace_seconds: u32,
     wanted: &BTreeMap<u32, (&Seen, u64)>,
     table: &mut Table,
-    eye: &mut Eye,
+    view: &mut AgentView,
 ) -> u64 {
     let counts = wanted.iter().map(|(id, (_, count))| (*id, *count)).collect();
     let given = table.set_left(&counts, grace_seconds.into());
     for (before, place, cohort) in &given {
         let idle_seconds = wanted.get(before).and_then(|(seen, _)| seen.idle_unprotected()).unwrap_or(0);
-        eye.given_grace(table, (place, cohort), idle_seconds, grace_seconds);
+        view.given_grace(table, (place, cohort), idle_seconds, grace_seconds);
     }
     given.iter().map(|(_, _, cohort)| cohort.count).sum()
 }

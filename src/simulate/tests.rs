@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use super::admission::{admit, chance};
 use super::cohort::Lost;
-use super::eye::{Eye, Seen, UP_SECONDS};
 use super::fair_share;
 use super::random::Random;
 use super::sweep::{Standing, Sweep};
 use super::table::Table;
+use super::view::{AgentView, Seen, UP_SECONDS};
 use crate::model::*;
 use crate::sweep::{Choice, Rules};
 
@@ -216,7 +216,7 @@ fn due(source: &str, entries: u32) -> Due {
 #[test]
 fn payers_give_up_what_is_not_assured_first_and_then_what_is_idle_longest() {
     let (table, settings) = (shared(), settings());
-    let seen = Eye::new(&settings, &table).look(&table, &settings);
+    let seen = AgentView::new(&settings, &table).look(&table, &settings);
     // One source of the two hundred, all of them, and two strangers.
     for (dues, expected) in [
         (vec![due("10.9.0.1/32", 12)], vec![(0, true, 4), (1, false, 8)]),
@@ -242,7 +242,7 @@ fn payers_give_up_what_is_not_assured_first_and_then_what_is_idle_longest() {
 #[test]
 fn a_scan_deals_a_groups_entries_out_to_its_sources() {
     let (table, settings) = (shared(), settings());
-    let scan = Eye::new(&settings, &table).scan(&table, &settings, 0.1, true);
+    let scan = AgentView::new(&settings, &table).scan(&table, &settings, 0.1, true);
     let weighed = scan.weighed.expect("weighed");
     // Two groups share their sources, one is alone.
     assert_eq!(weighed.holdings.len(), 201);
@@ -271,7 +271,7 @@ fn no_more_than_65_536_sources_of_a_group_are_told_apart_and_they_stand_for_all(
     table.stock(0, false, 1 << 18, 100.0);
     table.stock(1, false, 300, 20.0);
     let weighed =
-        Eye::new(&settings(), &table).scan(&table, &settings(), 0.1, true).weighed.expect("weighed");
+        AgentView::new(&settings(), &table).scan(&table, &settings(), 0.1, true).weighed.expect("weighed");
     assert_eq!((weighed.holdings.len(), weighed.beyond), (1 << 16, 0));
     assert!(weighed.holdings.iter().all(|h| (h.entries, h.assured, h.young) == (4, 4, false)));
     assert_eq!(weighed.unanswered.total(), 300);
@@ -284,12 +284,12 @@ fn who_began_lately_is_young_and_who_was_there_when_the_agent_came_is_not() {
     let mut table = table(&[late], 0, 512);
     let mut random = Random::new(1);
     table.pass(50.0, &mut random);
-    let mut before = Eye::new(&settings(), &table);
+    let mut before = AgentView::new(&settings(), &table);
     table.pass(100.0, &mut random);
     table.begin(0, 10);
-    let mut after = Eye::new(&settings(), &table);
-    let young = |eye: &mut Eye, table: &Table| {
-        eye.scan(table, &settings(), 0.1, true).weighed.expect("weighed").holdings[0].young
+    let mut after = AgentView::new(&settings(), &table);
+    let young = |view: &mut AgentView, table: &Table| {
+        view.scan(table, &settings(), 0.1, true).weighed.expect("weighed").holdings[0].young
     };
     assert!(young(&mut before, &table) && !young(&mut after, &table));
     table.pass(161.0, &mut random);
@@ -305,27 +305,27 @@ fn a_second_chance_ends_what_is_silent_and_a_packet_puts_the_timeout_back() {
     let settings = Settings::default();
     table.stock(0, false, 100, 7980.0);
     table.stock(1, true, 100, 7980.0);
-    let mut eye = Eye::new(&settings, &table);
+    let mut view = AgentView::new(&settings, &table);
     let flush = Flush { grace_seconds: Some(60), ..Flush::of(Class::Established, 7200, 150) };
     let pace = Pace { per_second: 1000, chances_per_second: 1000, ..Pace::default() };
     let pace = Pace { urgent_at_entries: u64::MAX, ..pace };
     let mut sweep = Sweep::new(vec![flush.clone()], pace, &table);
     let costs = Costs::default();
-    let standing = sweep.go_on(&mut table, &mut eye, &settings, &costs, 1e9, &mut random);
+    let standing = sweep.go_on(&mut table, &mut view, &settings, &costs, 1e9, &mut random);
     assert_eq!((standing, sweep.deleted(), table.entries()), (Standing::Enough, 0, 200));
-    let chances = eye.chances(&table);
+    let chances = view.chances(&table);
     assert_eq!((chances.waiting, chances.last_ends_seconds), (150, UP_SECONDS + 60.0));
-    let scan = eye.scan(&table, &settings, 0.1, false);
+    let scan = view.scan(&table, &settings, 0.1, false);
     let seen = scan.classes.iter().find(|seen| seen.class == Class::Established).expect("seen");
     assert_eq!((seen.would_free, seen.in_grace), (50, 150));
     // Nobody gets a second one.
     let mut again = Sweep::new(vec![Flush { budget: 1000, ..flush }], pace, &table);
-    again.go_on(&mut table, &mut eye, &settings, &costs, 1e9, &mut random);
-    assert_eq!(eye.chances(&table).waiting, 200);
+    again.go_on(&mut table, &mut view, &settings, &costs, 1e9, &mut random);
+    assert_eq!(view.chances(&table).waiting, 200);
     table.pass(62.0, &mut random);
     assert_eq!((table.entries(), table.expired_entries(), table.lost.expired), (200, 100, 0));
-    eye.scan(&table, &settings, 0.1, false);
-    assert_eq!(eye.chances(&table).waiting, 0, "gone, or heard");
+    view.scan(&table, &settings, 0.1, false);
+    assert_eq!(view.chances(&table).waiting, 0, "gone, or heard");
 }
 
 #[test]
@@ -338,12 +338,12 @@ fn in_a_hurry_no_more_than_its_share_goes_of_each_part_and_one_budget_is_for_all
         table.stock(1, false, 5000, 8000.0);
         table.stock(1, false, 100, 100.0);
         let (settings, costs) = (Settings::default(), Costs::default());
-        let mut eye = Eye::new(&settings, &table);
+        let mut view = AgentView::new(&settings, &table);
         let of = |class| Flush::of(class, settings.flush.floor_seconds(class), budget);
         let pace = Pace { per_second: 10_000, urgent_at_entries: u64::MAX, ..Pace::default() };
         let pace = Pace { portion: Some(portion), ..pace };
         let mut sweep = Sweep::new(vec![of(Class::Unreplied), of(Class::Established)], pace, &table);
-        let standing = sweep.go_on(&mut table, &mut eye, &settings, &costs, span, &mut Random::new(1));
+        let standing = sweep.go_on(&mut table, &mut view, &settings, &costs, span, &mut Random::new(1));
         let freed: Vec<u64> = sweep.credits().map(|(_, freed)| freed).collect();
         (standing, freed)
     };

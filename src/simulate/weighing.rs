@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::eye::Seen;
+use super::view::Seen;
 use crate::model::{FlushSettings, Histogram, Holder, Holding, Rank, SourceKey, Takeable, Traffic, Weighed};
 
 /// Sources of one group that are told apart.

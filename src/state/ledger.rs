@@ -12,9 +12,9 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use hashbrown::DefaultHashBuilder;
 
+use super::entry_index::EntryIndex;
 use super::fingerprints::Fingerprints;
 use super::ranked::Picked;
-use super::roll::Roll;
 use super::sources::Sources;
 use crate::model::{Entry, EntryId, ProtocolGroup, SortBy, SourceCount, SourceKey, Tuple};
 
@@ -135,7 +135,7 @@ pub struct Ledger {
     live: Fingerprints,
     sources: Sources,
     /// Of the same entries, if it is to remember them.
-    roll: Option<Box<Roll>>,
+    roll: Option<Box<EntryIndex>>,
 }
 
 impl Ledger {
@@ -147,7 +147,7 @@ impl Ledger {
     /// Makes the ledger remember the identities of its entries besides the fingerprints of `identify`: each entry
     /// that is inserted, born or heard is then to be told by [`Ledger::remember`].
     pub fn remembering(self, identify: Identify) -> Self {
-        Ledger { roll: Some(Box::new(Roll::new(identify))), ..self }
+        Ledger { roll: Some(Box::new(EntryIndex::new(identify))), ..self }
     }
 
     /// Remembers the identity of an entry that is there.
@@ -158,7 +158,7 @@ impl Ledger {
     }
 
     /// Identities of its entries, if it remembers them.
-    pub fn roll(&self) -> Option<&Roll> {
+    pub fn roll(&self) -> Option<&EntryIndex> {
         self.roll.as_deref()
     }
 

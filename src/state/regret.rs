@@ -35,7 +35,7 @@ const MOST_WEIGHT: u8 = 10;
 /// Deletions of such a span are counted together; the present span and the one before make the window.
 const SPAN_SECONDS: f64 = 300.0;
 
-/// Shared between the hand, which deletes, and the events thread, which hears.
+/// Shared between the actor, which deletes, and the events thread, which hears.
 ///
 /// Measured over 4 million events (opt-level 1, a core at 2.6 GHz): 0.3 ns an event while nothing was deleted
 /// lately; for a minute after a deletion 31 ns a NEW, most of it the hash of the tuple, and 40 ns with as many

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
+use super::entry_index::EntryIndex;
 use super::ledger::{BuildAsIs, Identify, Ledger};
-use super::roll::Roll;
 use crate::model::{Entry, EntryId, Event, EventKind, ProtocolGroup, SourceKey};
 
 /// Totals since the start.
@@ -132,7 +132,7 @@ impl Sync {
     }
 
     /// Identities of its entries, if they are to be remembered and all of them are.
-    pub fn roll(&self) -> Option<&Roll> {
+    pub fn roll(&self) -> Option<&EntryIndex> {
         self.ledger.roll().filter(|_| self.remembers)
     }
 

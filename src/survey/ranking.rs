@@ -10,7 +10,7 @@ use crate::kernel::clock;
 use crate::kernel::listener::Listener;
 use crate::kernel::socket::explain;
 use crate::model::{Basis, Entry, EventKind, Filters, Judged, Question, Ranking, Settings, SortBy, Verdict};
-use crate::state::{Census, Completeness, Identify, Known};
+use crate::state::{Completeness, GroupCounts, Identify, Known};
 
 /// Room for some 13,000 new entries that come while the ones before are counted.
 const BUFFER_BYTES: usize = 16 << 20;
@@ -32,12 +32,12 @@ pub fn ranking(
     wanted: &dyn Fn(&Entry, Option<u32>) -> bool,
 ) -> Result<Ranking> {
     let mut gauge = target.gauge(settings)?;
-    let mut counting = Counting { wanted, census: Census::new(*question) };
+    let mut counting = Counting { wanted, counts: GroupCounts::new(*question) };
     let (mut heard_all, mut listened_seconds) = (true, None);
     if let Some(span) = listen {
         let (seconds, lost) = hear(span, &mut |entry| {
             if wanted(entry, None) {
-                counting.census.born(entry);
+                counting.counts.born(entry);
             }
         })?;
         (listened_seconds, heard_all) = (Some(seconds), lost == 0);
@@ -58,7 +58,7 @@ pub fn ranking(
             scanning.scan()?.trusted
         }
     };
-    let counted = counting.census.finish(Known { idle: true, listened_seconds });
+    let counted = counting.counts.finish(Known { idle: true, listened_seconds });
     Ok(Ranking {
         header: documents::header(target.netns(), clock::now_rfc3339()),
         basis: Basis::Dump,
@@ -77,7 +77,7 @@ pub fn ranking(
 /// Counts what is wanted of a scan.
 struct Counting<'a> {
     wanted: &'a dyn Fn(&Entry, Option<u32>) -> bool,
-    census: Census,
+    counts: GroupCounts,
 }
 
 /// Counts entries as the agent beside the command knows them too; whether that was all of them.
@@ -99,19 +99,19 @@ fn counted_beside(target: &Target, settings: &Settings, counting: &mut Counting<
 impl Counting<'_> {
     fn listed(&mut self, entry: &Entry, verdict: &Verdict) {
         if (self.wanted)(entry, verdict.likely_seconds()) {
-            self.census.add(entry, (!verdict.idle_is_unknown()).then_some(verdict.eligible()));
+            self.counts.add(entry, (!verdict.idle_is_unknown()).then_some(verdict.eligible()));
         }
     }
 }
 
 impl Heed for Counting<'_> {
     fn begins(&mut self) {
-        self.census.recount();
+        self.counts.recount();
     }
 
     fn entry(&mut self, entry: &Entry, judged: &Judged) {
         if (self.wanted)(entry, judged.presumed_seconds.max(judged.idle_seconds)) {
-            self.census.add(entry, (!judged.idle_is_unknown()).then_some(judged.eligible));
+            self.counts.add(entry, (!judged.idle_is_unknown()).then_some(judged.eligible));
         }
     }
 }

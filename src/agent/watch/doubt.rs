@@ -18,7 +18,7 @@ impl Watcher {
     /// event, and as many of one source as of another leave the sum as it was.
     pub(super) fn heed_ctnetlink(&mut self) {
         let change = self.ctnetlink.look();
-        let numbers = &self.ground.numbers;
+        let numbers = &self.parts.numbers;
         let why = match (change, numbers.unreadable.get().or_else(|| numbers.unanswered.get())) {
             (_, Some(why)) => Some(why),
             (Change::Gone, None) => Some(
@@ -33,7 +33,7 @@ impl Watcher {
             self.audit.doubt();
             self.doubted = true;
         }
-        let key = self.ground.namespace.netns().key();
+        let key = self.parts.namespace.netns().key();
         match (&why, was_away) {
             (Some(why), false) => tracing::warn!(netns = %key, "the counts are in doubt: {why}"),
             (None, true) => {
@@ -46,9 +46,9 @@ impl Watcher {
         }
         self.heed_masks();
         if !away && (was_away || change == Change::Reloaded) {
-            self.audit.hurry(clock::boottime_seconds(), self.census_took.as_secs_f64());
+            self.audit.hurry(clock::boottime_seconds(), self.recount_took.as_secs_f64());
         }
-        let numbers = &self.ground.numbers;
+        let numbers = &self.parts.numbers;
         numbers.doubt.set(why.or_else(|| self.masked.then(|| MASKED.to_owned())));
     }
 
@@ -56,10 +56,10 @@ impl Watcher {
     /// leave the sum as it was, so that the counts are compared with the table again and again, at 3 % of a core at
     /// most.
     fn heed_masks(&mut self) {
-        let masked = self.ground.numbers.masked.load(Relaxed);
+        let masked = self.parts.numbers.masked.load(Relaxed);
         let turned = std::mem::replace(&mut self.masked, masked) != masked;
         let now = clock::boottime_seconds();
-        let every = (30.0 * self.census_took.as_secs_f64()).max(MASKED_SECONDS);
+        let every = (30.0 * self.recount_took.as_secs_f64()).max(MASKED_SECONDS);
         if turned || (masked && now - self.doubted_at_seconds >= every) {
             self.doubted_at_seconds = now;
             self.audit.doubt();

@@ -23,15 +23,15 @@ impl Watcher {
     /// Entries of a source, all of them as far as is known for certain: an entry that began before this was asked was
     /// heard of before.
     pub(super) fn entries_of(&mut self, source: IpAddr, zone: Option<u16>) -> Remembered {
-        if !self.ground.remember_entries {
+        if !self.parts.remember_entries {
             return Remembered::Nothing;
         }
         let synced = self.knows_all();
-        let sightings = read(&self.ground.sightings);
+        let sightings = read(&self.parts.sightings);
         let roll = self.sync.roll().filter(|_| synced && sightings.knows_masters());
         let Some(roll) = roll else { return Remembered::InDoubt };
         let Some(all) = roll.of(source, zone, Remembered::MOST) else { return Remembered::TooMany };
-        let identify = &self.ground.identify;
+        let identify = &self.parts.identify;
         let expects = |id: &EntryId| sightings.master(identify.tuple(&id.original, id.zone));
         Remembered::All(all.into_iter().map(|id| (id, expects(&id))).collect())
     }

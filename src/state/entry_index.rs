@@ -22,7 +22,7 @@ const WORTH_IT: usize = 1 << 16;
 
 /// Identities, the families apart.
 #[derive(Clone, Debug)]
-pub struct Roll {
+pub struct EntryIndex {
     identify: Identify,
     v4: Page<Ipv4Addr>,
     v6: Page<Ipv6Addr>,
@@ -208,10 +208,10 @@ fn make_room(table: &mut HashTable<u32>, hash: impl Fn(&u32) -> u64) {
     *table = anew;
 }
 
-impl Roll {
+impl EntryIndex {
     /// Nothing is known yet; `identify` is that of the fingerprints.
     pub fn new(identify: Identify) -> Self {
-        Roll { identify, v4: Page::default(), v6: Page::default() }
+        EntryIndex { identify, v4: Page::default(), v6: Page::default() }
     }
 
     /// An entry of this fingerprint is there.
@@ -275,5 +275,5 @@ impl Roll {
 }
 
 #[cfg(test)]
-#[path = "roll_tests.rs"]
+#[path = "entry_index_tests.rs"]
 mod tests;

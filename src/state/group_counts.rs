@@ -28,7 +28,7 @@ impl Counts {
 
 /// Counts entries, one by one.
 #[derive(Debug)]
-pub struct Census {
+pub struct GroupCounts {
     question: Question,
     groups: HashMap<GroupKey, Counts>,
     entries: u64,
@@ -54,10 +54,10 @@ pub struct Counted {
     pub rows: Vec<SourceRow>,
 }
 
-impl Census {
+impl GroupCounts {
     /// Nothing is counted yet.
-    pub fn new(question: Question) -> Census {
-        Census { question, groups: HashMap::new(), entries: 0 }
+    pub fn new(question: Question) -> GroupCounts {
+        GroupCounts { question, groups: HashMap::new(), entries: 0 }
     }
 
     /// An entry is there; `idle`: it may go, if that is known.
@@ -152,9 +152,9 @@ mod tests {
     }
 
     fn counted(question: Question, entries: &[Entry]) -> Vec<(String, Option<u16>, u64)> {
-        let mut census = Census::new(question);
-        entries.iter().for_each(|entry| census.add(entry, Some(entry.status.assured())));
-        let rows = census.finish(Known { idle: true, listened_seconds: None }).rows;
+        let mut counts = GroupCounts::new(question);
+        entries.iter().for_each(|entry| counts.add(entry, Some(entry.status.assured())));
+        let rows = counts.finish(Known { idle: true, listened_seconds: None }).rows;
         rows.into_iter().map(|row| (row.source, row.zone, row.entries)).collect()
     }
 
@@ -218,14 +218,14 @@ mod tests {
 
     #[test]
     fn that_nothing_is_idle_is_said_only_where_it_is_known_of_every_entry() {
-        let mut census = Census::new(Question { rank: SortBy::Idle, ..Question::default() });
+        let mut counts = GroupCounts::new(Question { rank: SortBy::Idle, ..Question::default() });
         let of = |last| entry([10, 0, 0, last], TCP, 1, 0);
         for (last, idle) in
             [(1, None), (1, None), (1, Some(false)), (2, Some(false)), (3, Some(true)), (3, None)]
         {
-            census.add(&of(last), idle);
+            counts.add(&of(last), idle);
         }
-        let rows = census.finish(Known { idle: true, listened_seconds: None }).rows;
+        let rows = counts.finish(Known { idle: true, listened_seconds: None }).rows;
         let told: Vec<_> = rows.iter().map(|row| (row.source.as_str(), row.idle, row.idle_unknown)).collect();
         let expected =
             [("10.0.0.3", Some(1), Some(1)), ("10.0.0.1", None, Some(2)), ("10.0.0.2", Some(0), Some(0))];
@@ -234,12 +234,12 @@ mod tests {
 
     #[test]
     fn births_are_a_rate_and_no_entries() {
-        let mut census = Census::new(Question { rank: SortBy::New, ..Question::default() });
-        census.add(&entry([10, 0, 0, 1], TCP, 1, 0), Some(false));
+        let mut counts = GroupCounts::new(Question { rank: SortBy::New, ..Question::default() });
+        counts.add(&entry([10, 0, 0, 1], TCP, 1, 0), Some(false));
         for port in 0..10 {
-            census.born(&entry([10, 0, 0, 2], TCP, port, 0));
+            counts.born(&entry([10, 0, 0, 2], TCP, port, 0));
         }
-        let counted = census.finish(Known { idle: false, listened_seconds: Some(2.0) });
+        let counted = counts.finish(Known { idle: false, listened_seconds: Some(2.0) });
         assert_eq!((counted.entries, counted.total), (1, 2));
         let row = &counted.rows[0];
         assert_eq!((row.source.as_str(), row.entries, row.new_per_second), ("10.0.0.2", 0, Some(5.0)));

@@ -15,7 +15,7 @@ use super::weighing;
 pub const UP_SECONDS: f64 = 30.0 * 86_400.0;
 
 /// State that proofs of idleness rest on.
-pub struct Eye {
+pub struct AgentView {
     protection: Protection,
     identify: Identify,
     sightings: SharedSightings,
@@ -64,12 +64,12 @@ pub fn zone(group: usize) -> u16 {
     u16::try_from(group).unwrap_or(u16::MAX)
 }
 
-impl Eye {
+impl AgentView {
     /// Opens now, with these settings.
     pub fn new(settings: &Settings, table: &Table) -> Self {
         let mut history = TimeoutHistory::default();
         history.saw(&table.timeouts, None);
-        Eye {
+        AgentView {
             protection: Protection::new(settings.protect.clone(), OwnHost::default()),
             identify: Identify::default(),
             sightings: SharedSightings::default(),

@@ -1,4 +1,4 @@
-//! The hand's thread: facts, state, policy, executor, journal, again and again. It reads top to bottom as the
+//! The actor's thread: facts, state, policy, executor, journal, again and again. It reads top to bottom as the
 //! drawing in `lib.rs`; what it decides is in `policy`, what it does in `executor`.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use super::rest::Rest;
 use super::shared::{Numbers, Order, SharedView, Watch};
 use super::sweeper::Sweeper;
 use crate::error::{Error, Result};
-use crate::executor::{DryHand, Hand, KernelHand};
+use crate::executor::{DryWriter, KernelWriter, Writer};
 use crate::gauge::Gauge;
 use crate::journal::{Journal, TimeoutsSeen};
 use crate::kernel::clock;
@@ -35,7 +35,7 @@ use crate::sieve::SharedSightings;
 use crate::state::{Identify, Rates, RegretMeter};
 
 /// Parts that the actor's thread is made of.
-pub struct Ground {
+pub struct Parts {
     /// Network namespace that it acts in.
     pub namespace: Namespace,
     /// The operator's settings.
@@ -96,15 +96,15 @@ pub(super) enum Step {
 }
 
 /// The thread's state.
-pub struct Acting {
-    pub(super) ground: Ground,
+pub struct Actor {
+    pub(super) parts: Parts,
     pub(super) netns: Netns,
     pub(super) boot_id: String,
     /// As it is on disk, or on its way there.
     pub(super) seen: TimeoutsSeen,
     pub(super) settings: Arc<Settings>,
     pub(super) gauge: Gauge,
-    pub(super) hand: Box<dyn Hand>,
+    pub(super) writer: Box<dyn Writer>,
     pub(super) sweeper: Sweeper,
     pub(super) keeper: Keeper,
     pub(super) chronicle: Chronicle,
@@ -115,8 +115,8 @@ pub struct Acting {
     pub(super) recording: Recording,
     pub(super) rates: Rates,
     pub(super) pause: Option<Paused>,
-    /// Since when a census has been asked for.
-    pub(super) census_since: Option<Instant>,
+    /// Since when a recount has been asked for.
+    pub(super) recount_since: Option<Instant>,
     pub(super) drift_at_seconds: f64,
     /// Acts that failed, and until when they are left alone.
     pub(super) backoff: BTreeMap<Step, f64>,
@@ -134,48 +134,48 @@ pub struct Acting {
     rest: Rest,
 }
 
-impl Acting {
+impl Actor {
     /// Enters the namespace, reads its facts, and puts the baseline on disk before anything else.
     ///
     /// # Errors
     /// Exit 3 where the kernel cannot be read or the baseline cannot be written.
-    pub fn open(mut ground: Ground) -> Result<Self> {
-        ground.namespace.enter()?;
-        let netns = ground.namespace.netns().clone();
-        let mut gauge = Gauge::open(&ground.namespace, Asking::Anything)?;
+    pub fn open(mut parts: Parts) -> Result<Self> {
+        parts.namespace.enter()?;
+        let netns = parts.namespace.netns().clone();
+        let mut gauge = Gauge::open(&parts.namespace, Asking::Anything)?;
         let snapshot = gauge.snapshot()?;
         let boot_id = clock::boot_id();
-        let settings = Arc::new(ground.settings.clone());
-        let owns_host = holds_host(&mut ground, &snapshot, &settings, Level::Normal);
+        let settings = Arc::new(parts.settings.clone());
+        let owns_host = holds_host(&mut parts, &snapshot, &settings, Level::Normal);
         let owned = owned_values(&gauge, &snapshot, owns_host);
-        let host_dir = ground.host.baseline_dir();
-        let places = (ground.state_dir.as_path(), Some(host_dir.as_path()));
-        let disk = &ground.disks.records;
-        let (mut keeper, notes) = Keeper::take(places, &boot_id, &netns, &owned, ground.dry_run, disk)?;
-        keeper.entrust(ground.disks.records(ground.wake.clone())?);
+        let host_dir = parts.host.baseline_dir();
+        let places = (parts.state_dir.as_path(), Some(host_dir.as_path()));
+        let disk = &parts.disks.records;
+        let (mut keeper, notes) = Keeper::take(places, &boot_id, &netns, &owned, parts.dry_run, disk)?;
+        keeper.entrust(parts.disks.records(parts.wake.clone())?);
         for (name, found) in keeper.baseline() {
             // The value of a timeout before an earlier agent shortened it may still be some entry's base.
             if let (Value::Timeout(timeout), Ok(seconds)) = (name, u32::try_from(found)) {
                 gauge.history().saw_one(timeout, seconds, None);
             }
         }
-        let seen = ground.disks.records.timeouts_seen(&ground.state_dir, &boot_id, netns.inode);
+        let seen = parts.disks.records.timeouts_seen(&parts.state_dir, &boot_id, netns.inode);
         gauge.remember(&seen);
-        let hand: Box<dyn Hand> = match ground.dry_run {
-            true => Box::new(DryHand::default()),
+        let writer: Box<dyn Writer> = match parts.dry_run {
+            true => Box::new(DryWriter::default()),
             false => {
                 let deleter = Deleter::open()?.witnessed(Box::new(Remembering {
-                    regret: ground.regret.clone(),
-                    watch: ground.watch.clone(),
+                    regret: parts.regret.clone(),
+                    watch: parts.watch.clone(),
                 }));
-                let numbers = ground.numbers.clone();
+                let numbers = parts.numbers.clone();
                 let deleting = Deleting::start(deleter, move || numbers.others_are_writing());
                 let deleting = deleting.map_err(|error| Error::unreachable("agent", error))?;
-                Box::new(KernelHand::new(gauge.values().clone(), deleting, Shortener::open()?))
+                Box::new(KernelWriter::new(gauge.values().clone(), deleting, Shortener::open()?))
             }
         };
-        let journal = Journal::open_on(&ground.disks.journal, &ground.state_dir, &boot_id, netns.clone());
-        let chronicle = Chronicle::new(journal, netns.clone(), ground.dry_run);
+        let journal = Journal::open_on(&parts.disks.journal, &parts.state_dir, &boot_id, netns.clone());
+        let chronicle = Chronicle::new(journal, netns.clone(), parts.dry_run);
         let memory = Memory {
             baseline: keeper.baseline(),
             suspended: seen.suspended.keys().copied().collect(),
@@ -185,17 +185,17 @@ impl Acting {
         let sweeper = Sweeper::new(
             &settings,
             gauge.look_at_host().clone(),
-            &ground.identify,
-            &ground.sightings,
-            &ground.numbers,
+            &parts.identify,
+            &parts.sightings,
+            &parts.numbers,
         );
-        let mut acting = Acting {
+        let mut actor = Actor {
             netns,
             boot_id,
             seen: TimeoutsSeen::default(),
             settings,
             gauge,
-            hand,
+            writer,
             sweeper,
             keeper,
             chronicle,
@@ -203,8 +203,8 @@ impl Acting {
             memory_before: Memory::default(),
             recording: Recording::default(),
             rates: Rates::default(),
-            pause: ground.pause.get(snapshot.now_seconds),
-            census_since: None,
+            pause: parts.pause.get(snapshot.now_seconds),
+            recount_since: None,
             drift_at_seconds: f64::NEG_INFINITY,
             backoff: BTreeMap::new(),
             chances_due_seconds: f64::NEG_INFINITY,
@@ -215,15 +215,15 @@ impl Acting {
             reading: Reading::default(),
             boot_files: BootFiles::default(),
             rest: Rest::default(),
-            ground,
+            parts,
         };
-        acting.tell_unknown_sockets();
-        acting.watch_neighbours();
+        actor.tell_unknown_sockets();
+        actor.watch_neighbours();
         for note in notes {
-            acting.chronicle.note(note);
+            actor.chronicle.note(note);
         }
-        acting.begin(&snapshot);
-        Ok(acting)
+        actor.begin(&snapshot);
+        Ok(actor)
     }
 
     /// Makes the lines that are logged at start: thresholds, ceiling, and the agent's rights.
@@ -232,7 +232,7 @@ impl Acting {
         Ok(super::introduction::lines(
             &snapshot,
             &self.settings,
-            self.ground.dry_run,
+            self.parts.dry_run,
             &self.gauge.capabilities(),
         ))
     }
@@ -263,7 +263,7 @@ impl Acting {
             let interval = Duration::from_millis(self.settings.agent.interval_ms).min(self.tell_who_spoke());
             let soon = self.recording.waits && !self.keeper.hangs_back(RECORD);
             let interval = if soon { interval.min(RECORD) } else { interval };
-            match self.ground.orders.recv_timeout(interval) {
+            match self.parts.orders.recv_timeout(interval) {
                 Ok(order) => {
                     if !self.obey_all(Some(order)) {
                         return;
@@ -277,7 +277,7 @@ impl Acting {
 
     /// There is nothing to decide that was not decided a moment ago.
     fn rests(&mut self) -> bool {
-        let (numbers, now) = (&self.ground.numbers, Instant::now());
+        let (numbers, now) = (&self.parts.numbers, Instant::now());
         if self.memory.level == Level::Normal && self.rest.goes_on(numbers, now) {
             return true;
         }
@@ -288,7 +288,7 @@ impl Acting {
     /// All that was asked for by now, so that no act comes between a watermark that was crossed and a stop behind it;
     /// false at the end.
     fn obey_all(&mut self, first: Option<Order>) -> bool {
-        let orders: Vec<Order> = first.into_iter().chain(self.ground.orders.try_iter()).collect();
+        let orders: Vec<Order> = first.into_iter().chain(self.parts.orders.try_iter()).collect();
         // A question changes nothing.
         if orders.iter().any(|order| !matches!(order, Order::Known(..))) {
             self.rest.ends();
@@ -306,14 +306,14 @@ impl Acting {
         self.end_pause(snapshot.now_seconds);
         let paused = self.paused(snapshot.now_seconds);
         // The decisions of a dry run are not carried out either.
-        let memory = match paused || self.hand.dry() {
+        let memory = match paused || self.writer.dry() {
             true => memory.without_acts_since(&self.memory),
             false => memory,
         };
         self.memory_before = std::mem::replace(&mut self.memory, memory);
         self.withdraw(if paused { &[] } else { &plan.actions });
         self.tell_turns(before, refused, &plan, &snapshot);
-        if self.suspended() != self.seen.suspended && !self.hand.dry() {
+        if self.suspended() != self.seen.suspended && !self.writer.dry() {
             self.save_seen();
         }
         self.set_marks(&snapshot);
@@ -339,22 +339,22 @@ impl Acting {
         let mut snapshot = read?;
         let writable = snapshot.owns_host_values;
         snapshot.owns_host_values &= self.holds_host(&snapshot);
-        snapshot.host_values_owner = self.ground.host.owner().filter(|_| writable && !self.hand.dry());
+        snapshot.host_values_owner = self.parts.host.owner().filter(|_| writable && !self.writer.dry());
         self.allow_for_records(&mut snapshot);
-        self.rates.sample(snapshot.now_seconds, snapshot.entries, self.ground.numbers.new.load(Relaxed));
+        self.rates.sample(snapshot.now_seconds, snapshot.entries, self.parts.numbers.new.load(Relaxed));
         snapshot.new_per_second =
             self.rates.new_per_second().map(|smooth| smooth.max(self.rates.new_now_per_second()));
         snapshot.net_growth_per_second = self.rates.net_growth_per_second();
         snapshot.scan = self.sweeper.last.clone();
         snapshot.chances = self.sweeper.chances();
         snapshot.may_give_grace &= !self.backs_off(Step::SecondChance, snapshot.now_seconds);
-        snapshot.regret = self.ground.regret.tell(snapshot.now_seconds);
+        snapshot.regret = self.parts.regret.tell(snapshot.now_seconds);
         Ok(snapshot)
     }
 
     /// Asks for max and buckets; where they became another namespace's, they are no longer this one's to put back.
     pub(super) fn holds_host(&mut self, snapshot: &Snapshot) -> bool {
-        let holds = holds_host(&mut self.ground, snapshot, &self.settings, self.memory.level);
+        let holds = holds_host(&mut self.parts, snapshot, &self.settings, self.memory.level);
         if !holds && self.keeper.give_up_host() {
             self.memory.baseline = self.keeper.baseline();
         }
@@ -367,7 +367,7 @@ impl Acting {
             return;
         }
         self.drift_at_seconds = snapshot.now_seconds;
-        let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values && !self.hand.dry());
+        let now = owned_values(&self.gauge, snapshot, snapshot.owns_host_values && !self.writer.dry());
         self.heed(&now, snapshot.now_seconds);
         self.look_beside(&now, snapshot.now_seconds);
         self.chronicle.tell_left_out(snapshot.now_seconds);
@@ -375,7 +375,7 @@ impl Acting {
         self.save_seen();
     }
 
-    /// Journals what other hands did, and remembers it for the decisions to come; true if there was anything.
+    /// Journals what other programs did, and remembers it for the decisions to come; true if there was anything.
     pub(super) fn heed(&mut self, values: &BTreeMap<Value, u64>, now_seconds: f64) -> bool {
         let files = &mut self.boot_files;
         let noticed = self.keeper.notice(values, || files.read());

@@ -36,7 +36,7 @@ fn nodes_are_as_small_as_they_are_said_to_be() {
 #[test]
 fn a_source_with_more_than_are_wanted_says_so() {
     let identify = Identify::default();
-    let mut roll = Roll::new(identify.clone());
+    let mut roll = EntryIndex::new(identify.clone());
     (0..150).map(id).for_each(|id| roll.insert(identify.id(&id), &id));
     let source = id(1).original.source;
     let all = roll.of(source, None, 150).expect("all");
@@ -48,8 +48,8 @@ fn a_source_with_more_than_are_wanted_says_so() {
 #[test]
 fn memory_goes_when_entries_go() {
     let identify = Identify::default();
-    let mut roll = Roll::new(identify.clone());
-    let room = |roll: &Roll| {
+    let mut roll = EntryIndex::new(identify.clone());
+    let room = |roll: &EntryIndex| {
         let Page { nodes, by_identity, chains } = &roll.v4;
         nodes.capacity().max(by_identity.capacity()).max(chains.capacity())
     };
@@ -62,10 +62,10 @@ fn memory_goes_when_entries_go() {
 #[test]
 fn memory_does_not_grow_while_others_come_and_go() {
     let identify = Identify::default();
-    let mut roll = Roll::new(identify.clone());
+    let mut roll = EntryIndex::new(identify.clone());
     // 70 % of what 2^15 buckets can hold: hashbrown doubles where more than half of that is there.
     const THERE: u32 = 20_000;
-    let room = |roll: &Roll| (roll.v4.by_identity.num_buckets(), roll.v4.chains.num_buckets());
+    let room = |roll: &EntryIndex| (roll.v4.by_identity.num_buckets(), roll.v4.chains.num_buckets());
     (0..THERE).map(scattered).for_each(|id| roll.insert(identify.id(&id), &id));
     let before = room(&roll);
     for n in THERE..20 * THERE {
@@ -80,7 +80,7 @@ proptest! {
     #[test]
     fn whoever_came_and_did_not_go_is_found_by_its_source(steps in prop::collection::vec((0u8..60, any::<bool>()), 0..300)) {
         let identify = Identify::default();
-        let mut roll = Roll::new(identify.clone());
+        let mut roll = EntryIndex::new(identify.clone());
         let mut there: BTreeMap<u8, EntryId> = BTreeMap::new();
         for (n, comes) in steps {
             let id = id(n);

@@ -15,10 +15,10 @@ impl Watcher {
     pub(super) fn begin_census(&mut self) {
         self.census_wanted = false;
         self.doubted = false;
-        self.lost_before_census = self.total_lost();
+        self.lost_before_recount = self.total_lost();
         self.sync.begin();
-        if self.ground.hand.try_send(Order::Census).is_err() {
-            self.abandon(self.census_took);
+        if self.parts.actor.try_send(Order::Recount).is_err() {
+            self.abandon(self.recount_took);
         }
     }
 
@@ -28,15 +28,15 @@ impl Watcher {
         self.catch_up();
         let lost = self.total_lost();
         self.heed_ctnetlink();
-        if lost != self.lost_before_census || self.behind || self.doubted {
+        if lost != self.lost_before_recount || self.behind || self.doubted {
             return self.abandon(duration);
         }
-        self.census_took = duration;
+        self.recount_took = duration;
         if self.sync.tally().resyncs > 0 {
             let unheard = ledger.unknown_to(self.sync.ledger());
-            let mut sightings = self.ground.sightings.write().unwrap_or_else(PoisonError::into_inner);
+            let mut sightings = self.parts.sightings.write().unwrap_or_else(PoisonError::into_inner);
             sightings.unheard(unheard);
-            self.ground.numbers.others_write.store(sightings.others_write(), Relaxed);
+            self.parts.numbers.others_write.store(sightings.others_write(), Relaxed);
         }
         if self.sync.adopt(ledger) {
             self.audit.resynced(clock::boottime_seconds(), duration.as_secs_f64());
@@ -48,7 +48,7 @@ impl Watcher {
     }
 
     pub(super) fn abandon(&mut self, duration: Duration) {
-        self.census_took = duration;
+        self.recount_took = duration;
         self.sync.abandon();
         self.audit.failed(clock::boottime_seconds(), duration.as_secs_f64());
     }

@@ -53,12 +53,17 @@ fn timeouts_by_revert() {
 fn under_pressure() {
     let (topology, setup) = to_be_shortened();
     let agent = shortened(setup.start(), &topology, 432_000);
-    let reverted = setup.ctctl(&["revert"]);
+    let reverted = setup.ctctl(&["--json", "revert"]);
     assert_eq!(reverted.code, 1, "{reverted:?}");
-    assert!(reverted.stdout.contains("432000") && reverted.stdout.contains("ctctl pause"), "{reverted:?}");
+    // Sentences in JSON too have commands as they are to be typed.
+    let netns = topology.gateway.path().display().to_string();
+    let netns = netns.rsplit('/').next().expect("a name");
+    let waits = format!("ctctl --netns {netns}");
+    assert!(reverted.stdout.contains("432000") && reverted.stdout.contains(&waits), "{reverted:?}");
+    assert!(reverted.stdout.contains(" pause, before"), "{reverted:?}");
     assert_eq!(setup.ctctl(&["pause"]).code, 0);
     let reverted = setup.ctctl(&["revert"]);
-    assert!(reverted.code == 0 && !reverted.stdout.contains("ctctl pause"), "{reverted:?}");
+    assert!(reverted.code == 0 && !reverted.stdout.contains(" pause, before"), "{reverted:?}");
     assert_eq!(topology.gateway.sysctl_number(ESTABLISHED), 432_000);
     assert_eq!(agent.stop(), 0);
 }

@@ -172,7 +172,7 @@ pub enum Command {
     #[command(
         arg_required_else_help = false,
         after_help = "Examples:\n  ctctl generate man >/usr/local/share/man/man8/ctctl.8\n  \
-        mkdir -p /etc/ctctl && ctctl generate config >/etc/ctctl/ctctl.toml\n  ctctl generate unit >/etc/systemd/system/ctctl.service"
+        ctctl generate config | install -Dm644 /dev/stdin /etc/ctctl/ctctl.toml\n  ctctl generate unit >/etc/systemd/system/ctctl.service"
     )]
     Generate(Generate),
     /// Help for the program, or for one of its commands
@@ -239,7 +239,7 @@ pub enum File {
         shell: clap_complete::Shell,
     },
     /// Every key of the configuration, commented, with its default and on what that stands
-    #[command(after_help = "Example:\n  mkdir -p /etc/ctctl && ctctl generate config >/etc/ctctl/ctctl.toml")]
+    #[command(after_help = "Example:\n  ctctl generate config | install -Dm644 /dev/stdin /etc/ctctl/ctctl.toml")]
     Config,
     /// A hardened systemd unit of the agent, for this binary, --config, --netns and --socket
     #[command(after_help = "Examples:\n  ctctl generate unit >/etc/systemd/system/ctctl.service\n  \

@@ -33,6 +33,15 @@ pub fn complete(text: &str) -> Cow<'_, str> {
     CALLED.get().map_or(Cow::Borrowed(text), |called| called.complete(text))
 }
 
+/// Completes each sentence of a document, for readers of JSON as well.
+pub fn complete_all<'t>(sentences: impl IntoIterator<Item = &'t mut String>) {
+    for sentence in sentences {
+        if let Cow::Owned(completed) = complete(sentence) {
+            *sentence = completed;
+        }
+    }
+}
+
 /// Returns `ctctl` with the options by which a second terminal reaches the agent that this process runs.
 pub fn client(global: &Global) -> String {
     format!("ctctl{}", Called::new(global).options)

@@ -34,10 +34,10 @@ struct MessageDocument {
 pub fn send_command(place: &Place, command: impl FnOnce(&mut Client) -> Result<String>) -> Result<u8> {
     let netns = place.target.netns();
     let mut client = reach::agent(&place.socket, netns).map_err(reach::NoAnswer::into_error)?;
-    let message = command(&mut client)?;
+    let message = called::complete(&command(&mut client)?).into_owned();
     output::print(|out| match place.json {
         true => output::json(out, &MessageDocument { header: survey::header(&place.target), message }),
-        false => writeln!(out, "{}", escape(&called::complete(&message))),
+        false => writeln!(out, "{}", escape(&message)),
     })?;
     Ok(0)
 }

@@ -9,7 +9,7 @@ use super::place::Place;
 use super::render::Style;
 use super::render::quantity::moment;
 use super::render::text::escape;
-use super::{output, reach, render};
+use super::{called, output, reach, render};
 use crate::error::{Error, Result};
 use crate::model::PlanDocument;
 use crate::{config, replay, survey};
@@ -36,7 +36,9 @@ pub fn run(global: &Global, options: &args::Plan) -> Result<u8> {
         return Ok(0);
     }
     let kernel = || survey::plan(&place.target, &place.settings);
-    let (plan, without) = reach::answer(&place.socket, netns, |client| client.plan(), kernel)?;
+    let (mut plan, without) = reach::answer(&place.socket, netns, |client| client.plan(), kernel)?;
+    let reasons = plan.actions.iter_mut().map(|action| &mut action.reason);
+    called::complete_all(plan.reasons.iter_mut().chain(&mut plan.waiting).chain(reasons));
     let note = without.map(|without| format!("Read from the kernel ({without})"));
     show(&plan, note.as_deref(), place.json, &place.style)
 }

@@ -3,7 +3,7 @@
 use super::args;
 use super::place::Place;
 use super::reach::{self, NoAnswer};
-use super::{output, render};
+use super::{called, output, render};
 use crate::error::Result;
 use crate::model::RevertDocument;
 use crate::survey;
@@ -13,7 +13,8 @@ use crate::survey;
 /// # Errors
 /// Neither the agent nor the kernel puts them back.
 pub fn run(place: &Place, options: &args::Revert) -> Result<u8> {
-    let document = document(place, options.force)?;
+    let mut document = document(place, options.force)?;
+    called::complete_all(&mut document.waiting);
     output::print(|out| match place.json {
         true => output::json(out, &document),
         false => render::revert::write(out, &document, &place.style),

@@ -1,6 +1,7 @@
 //! The command `ctctl status`.
 
 use super::args;
+use super::called;
 use super::output::{self, Printed};
 use super::place::Place;
 use super::reach::{self, NoAnswer};
@@ -26,7 +27,8 @@ pub fn run(place: &Place, options: &args::Status) -> Result<u8> {
     // The monitoring line shows no classes, so it takes the answer that costs the agent no look at the table.
     let ask = if options.check { Client::status_without_scan } else { Client::status };
     let kernel = || survey::status(&place.target, &place.settings);
-    let (status, without) = reach::answer(&place.socket, netns, ask, kernel)?;
+    let (mut status, without) = reach::answer(&place.socket, netns, ask, kernel)?;
+    called::complete_all(status.reasons.iter_mut().chain(&mut status.waiting));
     if options.check {
         let required = options.require_agent;
         if let Some(without @ NoAnswer::NotPermitted(_)) = without.as_ref().filter(|_| required) {

@@ -1,6 +1,7 @@
 //! The process under test, and the same binary as its client.
 
 use std::fs::File;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -208,6 +209,8 @@ impl Agent<'_> {
                 self.guards.drain(..).for_each(Guard::forget);
                 panic!("the agent ended while it started: {status}\n{}", self.log());
             }
+            // A client is a process of its own: none is worth starting before there is somebody to answer it.
+            UnixStream::connect(self.setup.socket()).map_err(|error| format!("{error}\n{}", self.log()))?;
             let status = self.setup.status()?;
             let agent = &status["agent"];
             let ready = agent["pid"] == self.pid && agent["synced"] == true;

@@ -2,9 +2,14 @@
 //!
 //! As root everything runs. As an ordinary user the suite runs again inside a user namespace, without the tests that
 //! write host-wide values. What cannot run is reported as ignored with its reason; under CI=true it fails.
+//!
+//! With `CTCTL_TEST_COSTS=1` each test prints what it took: seconds, those spent waiting for the lock on host-wide
+//! values, and CPU seconds of this process and of the children that it waited for. The CPU is one test's only with
+//! `--test-threads 1`. CONTRIBUTING.md has the command that lists the tests by their cost.
 
 mod agent;
 mod cleanup;
+mod cost;
 mod environment;
 mod fill;
 mod flow;
@@ -58,7 +63,6 @@ mod test_policies;
 mod test_pressure;
 mod test_proofs;
 mod test_protect;
-mod test_rate;
 mod test_regret;
 mod test_remembering;
 mod test_replay;
@@ -101,13 +105,16 @@ impl Test {
 
     /// Runs it under the lock, and checks that the host's values are what they were.
     fn perform(self) -> Result<(), Failed> {
+        let asked = cost::Start::now();
         let _lock = hostwide::lock(self.alone());
+        let started = cost::Start::now();
         let values = || [hostwide::MAX, hostwide::BUCKETS].map(hostwide::read);
         let before = values();
         {
             let _restore = self.alone().then(hostwide::Restore::new);
             (self.run)();
         }
+        cost::report(self.name, &asked, &started);
         let after = values();
         if before == after {
             return Ok(());
@@ -159,7 +166,6 @@ fn tests() -> Vec<Test> {
         test_regret::TESTS,
         test_rescue::TESTS,
         test_resizes::TESTS,
-        test_rate::TESTS,
         test_restore::TESTS,
         test_disk::TESTS,
         test_second_chance::TESTS,
@@ -188,8 +194,8 @@ fn main() {
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let environment = environment::settle();
     cleanup::on_interrupt();
-    // More side by side than this would measure the machine, not the program.
-    arguments.test_threads.get_or_insert(2);
+    // Most tests wait for an agent or for the kernel: four of them keep two cores busy.
+    arguments.test_threads.get_or_insert(4);
     let ci = std::env::var("CI").is_ok_and(|value| value == "true");
     let trial = |test: Test| {
         let allowed = environment.allows(test.needs);

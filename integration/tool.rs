@@ -6,6 +6,10 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::cleanup::{Guard, Leftover};
+use crate::wait;
+
+/// Pause between two looks at whether a busy machine excuses a program that is late.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Where a program is, in PATH or where root finds it: an ordinary user's PATH often lacks sbin.
 pub fn find(name: &str) -> Option<PathBuf> {
@@ -49,7 +53,12 @@ pub fn run(mut command: Command, input: &str, deadline: Duration) -> Answer {
     child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
     let (done, ended) = channel();
     std::thread::spawn(move || drop(done.send(child.wait_with_output())));
-    match ended.recv_timeout(deadline) {
+    let patience = wait::Patience::from_now();
+    let mut output = ended.recv_timeout(deadline);
+    while output.is_err() && !patience.ends_after(deadline) {
+        output = ended.recv_timeout(AGAIN);
+    }
+    match output {
         Ok(output) => {
             guard.forget();
             output.unwrap_or_else(|error| panic!("{shown}: {error}")).into()

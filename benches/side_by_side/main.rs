@@ -12,7 +12,9 @@
 mod bare;
 mod chart;
 mod gateway;
+mod handshakes;
 mod machine;
+mod part_admission;
 mod part_churn;
 mod part_events;
 mod part_flush;
@@ -49,6 +51,9 @@ mod namespace;
 #[path = "../../integration/netlink.rs"]
 mod netlink;
 #[allow(dead_code)]
+#[path = "../../integration/packets.rs"]
+mod packets;
+#[allow(dead_code)]
 #[path = "../../integration/table.rs"]
 mod table;
 #[allow(dead_code)]
@@ -69,7 +74,7 @@ use clap::builder::PossibleValuesParser;
 /// A part: its name, and what measures and prints it.
 type Part = (&'static str, fn(&Asked));
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 11] = [
     ("scan", part_scan::run),
     ("flush", part_flush::run),
     ("events", part_events::run),
@@ -79,6 +84,8 @@ const PARTS: [Part; 9] = [
     ("rest", part_rest::run),
     ("churn", part_churn::run),
     ("growth", part_growth::run),
+    ("admission", part_admission::run),
+    ("writer", part_admission::writer),
 ];
 
 /// What was asked for on the command line.

@@ -239,7 +239,9 @@ pub enum File {
         shell: clap_complete::Shell,
     },
     /// Every key of the configuration, commented, with its default and on what that stands
-    #[command(after_help = "Example:\n  ctctl generate config | install -Dm644 /dev/stdin /etc/ctctl/ctctl.toml")]
+    #[command(
+        after_help = "Example:\n  ctctl generate config | install -Dm644 /dev/stdin /etc/ctctl/ctctl.toml"
+    )]
     Config,
     /// A hardened systemd unit of the agent, for this binary, --config, --netns and --socket
     #[command(after_help = "Examples:\n  ctctl generate unit >/etc/systemd/system/ctctl.service\n  \

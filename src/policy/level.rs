@@ -1,6 +1,7 @@
 //! Level of pressure, with hysteresis.
 
-use super::{Memory, ahead, limit, seconds_to_full, share, usage_percent};
+use super::moment::Moment;
+use super::{Memory, ahead, share, usage_percent};
 use crate::model::{Level, Plan, Scan, Settings, Snapshot};
 
 /// Samples that foresee a full table before it counts, at least this far apart.
@@ -12,18 +13,18 @@ const NEAR: u64 = 200;
 const LOOKS: u32 = 3;
 
 /// Sets the plan's level and the memory's, with a sentence for what it rests on.
-pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
-    let pressure = &settings.pressure;
-    let Some(limit) = limit(snapshot, settings) else {
+pub(super) fn judge(moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) {
+    let pressure = &moment.settings.pressure;
+    let Some(limit) = moment.limit else {
         (memory.level, memory.relieving) = (Level::Normal, false);
         plan.because("nf_conntrack_max is 0: the kernel sets no limit, so there is no pressure".into());
         return;
     };
-    let usage = usage_percent(snapshot, settings);
-    let at = format!("usage is {usage:.1} % ({} of {limit} entries)", snapshot.entries);
+    let usage = moment.usage_percent;
+    let at = format!("usage is {usage:.1} % ({} of {limit} entries)", moment.snapshot.entries);
     let target = share(limit, pressure.target_percent);
-    let dropped = refused(snapshot, memory);
-    let foreseen = foresee(snapshot, memory, settings);
+    let dropped = refused(moment.snapshot, memory);
+    let foreseen = foresee(moment, memory);
     let (level, cause) = if usage >= pressure.critical_percent {
         (Level::Critical, format!("{at}, at or over critical_percent {}", pressure.critical_percent))
     } else if dropped > 0 && usage >= pressure.high_percent {
@@ -38,13 +39,13 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
     } else if usage >= pressure.high_percent {
         (Level::High, format!("{at}, at or over high_percent {}", pressure.high_percent))
     } else if foreseen {
-        let seconds = seconds_to_full(snapshot, settings).unwrap_or(0.0);
+        let seconds = moment.seconds_to_full.unwrap_or(0.0);
         let horizon = pressure.horizon_seconds;
         let why = format!("{at} and full in {seconds:.0} s at this growth, within horizon_seconds {horizon}");
         (Level::High, why)
     } else if memory.level > Level::Normal && usage >= pressure.low_percent {
         (Level::High, format!("{at}, not below low_percent {} yet", pressure.low_percent))
-    } else if goes_on(snapshot, memory, settings) && snapshot.entries > target + target / NEAR {
+    } else if goes_on(moment, memory) && moment.snapshot.entries > target + target / NEAR {
         let target = pressure.target_percent;
         (Level::High, format!("{at}, and relief goes on to target_percent {target}"))
     } else {
@@ -54,22 +55,23 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
     // Relief begins on crossing high, and goes on until the target is reached.
     memory.relieving = usage >= pressure.high_percent
         || level == Level::Critical
-        || (memory.relieving && level > Level::Normal && snapshot.entries > target);
+        || (memory.relieving && level > Level::Normal && moment.snapshot.entries > target);
     (memory.level, plan.level) = (level, level);
 }
 
 /// True if relief that has brought usage below low may have more to free: not if it looked again and again and found
 /// next to nothing.
-fn goes_on(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
+fn goes_on(moment: &Moment<'_>, memory: &Memory) -> bool {
     // A paused agent does not scan.
-    let lately = |scan: &Scan| snapshot.now_seconds - scan.at_seconds <= 3.0 * ahead::keep_seconds(scan);
+    let lately =
+        |scan: &Scan| moment.snapshot.now_seconds - scan.at_seconds <= 3.0 * ahead::keep_seconds(scan);
     let looked = |scan: &Scan| scan.trusted && lately(scan);
     memory.relieving
-        && settings.flush.enabled
-        && snapshot.may_flush
+        && moment.settings.flush.enabled
+        && moment.snapshot.may_flush
         && memory.barren.is_none_or(|(_, times)| times < LOOKS)
         && memory.meagre.is_none_or(|(_, times)| times < LOOKS)
-        && snapshot.scan.as_ref().is_some_and(looked)
+        && moment.snapshot.scan.as_ref().is_some_and(looked)
 }
 
 /// The level that usage alone makes at least.
@@ -92,15 +94,17 @@ pub fn refused(snapshot: &Snapshot, memory: &Memory) -> u64 {
 
 /// Updates the forecast: a full table that is foreseen stays so until the table would last twice as long, for growth
 /// is a noisy figure.
-fn foresee(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings) -> bool {
+fn foresee(moment: &Moment<'_>, memory: &mut Memory) -> bool {
     let counts = memory.level > Level::Normal && foreseen(memory);
-    let horizon = settings.pressure.horizon_seconds * if counts { 2.0 } else { 1.0 };
-    let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= horizon);
+    let horizon = moment.settings.pressure.horizon_seconds * if counts { 2.0 } else { 1.0 };
+    let soon = moment.seconds_to_full.is_some_and(|s| s <= horizon);
     if !soon {
         memory.foreseen = 0;
-    } else if memory.foreseen == 0 || snapshot.now_seconds - memory.foreseen_at_seconds >= SAMPLE_SECONDS {
+    } else if memory.foreseen == 0
+        || moment.snapshot.now_seconds - memory.foreseen_at_seconds >= SAMPLE_SECONDS
+    {
         memory.foreseen = memory.foreseen.saturating_add(1);
-        memory.foreseen_at_seconds = snapshot.now_seconds;
+        memory.foreseen_at_seconds = moment.snapshot.now_seconds;
     }
     foreseen(memory)
 }

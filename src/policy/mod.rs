@@ -15,6 +15,7 @@ mod level;
 mod lift;
 mod max_min;
 mod meagre;
+mod moment;
 mod neighbours;
 mod observe;
 mod protect;
@@ -36,6 +37,8 @@ pub use protect::{MASTER, OwnHost, Protected, Protection};
 pub use settle::{Flushed, WRITES_A_MINUTE};
 
 use serde::{Deserialize, Serialize};
+
+use moment::Moment;
 
 use crate::model::{Class, Drops, Level, Plan, Settings, Snapshot, Timeout, Value};
 
@@ -146,20 +149,21 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
     let mut memory = memory.clone();
     memory.peak_entries = memory.peak_entries.max(snapshot.entries);
     let mut plan = Plan::default();
-    level::judge(snapshot, &mut memory, settings, &mut plan);
+    level::judge(&Moment::new(snapshot, settings), &mut memory, &mut plan);
     regret::judge(snapshot, &mut memory, &mut plan);
     let seen = regret::without_suspended(snapshot, &memory);
     let snapshot = seen.as_ref();
+    let moment = &Moment::new(snapshot, settings);
     if plan.level > Level::Normal {
-        relief::relieve(snapshot, &mut memory, settings, &mut plan);
+        relief::relieve(moment, &mut memory, &mut plan);
     } else {
-        calm::step_back(snapshot, &mut memory, settings, &mut plan);
-        ahead::look(snapshot, settings, &mut plan);
+        calm::step_back(moment, &mut memory, &mut plan);
+        ahead::look(moment, &mut plan);
         observe::observe(snapshot, settings, &mut plan);
         grace::find_who_spoke(snapshot, &mut plan);
     }
     lift::meter(snapshot, &mut memory, settings, &mut plan);
-    calm::tell_waiting(snapshot, &memory, settings, &mut plan);
+    calm::tell_waiting(moment, &memory, &mut plan);
     grace::tell_waiting(snapshot, &mut plan);
     neighbours::tell(snapshot, &mut plan);
     observe::tell_waiting(snapshot, &mut plan);

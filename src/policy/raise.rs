@@ -1,33 +1,29 @@
 //! max goes up: at once, in large steps, and never over its ceiling.
 
+use super::moment::Moment;
 use super::settle::{self, Write};
 use super::{Memory, ceiling, hands};
-use crate::model::{Act, Action, Plan, Settings, Snapshot, Value};
+use crate::model::{Act, Action, Plan, Value};
 
 /// Seconds of growth for which max is raised ahead. A longer forecast would promise memory to every burst.
 const FORESEEN_SECONDS: f64 = 5.0;
 
 /// max is not at its ceiling yet and only waits until it may be raised again.
-pub(super) fn only_waits(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
-    let capacity = &settings.capacity;
-    let quota = capacity.limit > 0 && capacity.limit <= snapshot.max;
+pub(super) fn only_waits(moment: &Moment<'_>, memory: &Memory) -> bool {
+    let capacity = &moment.settings.capacity;
+    let quota = capacity.limit > 0 && capacity.limit <= moment.snapshot.max;
     // Over another hand it is raised each ten seconds.
     let pause = if memory.hands.contains_key(&Value::Max) { hands::FORCED_SECONDS } else { 1.0 };
-    let lately = memory.raised_at_seconds.is_some_and(|at| snapshot.now_seconds - at < pause);
-    let ours = capacity.enabled && snapshot.owns_host_values && !quota;
-    lately && ours && ceiling(snapshot, settings).entries > snapshot.max
+    let lately = memory.raised_at_seconds.is_some_and(|at| moment.snapshot.now_seconds - at < pause);
+    let ours = capacity.enabled && moment.snapshot.owns_host_values && !quota;
+    lately && ours && ceiling(moment.snapshot, moment.settings).entries > moment.snapshot.max
 }
 
 /// Raises max by half at least, once a second at most, to what the target needs, at most to the ceiling. The limit
 /// that holds afterwards, if it changes.
-pub(super) fn raise(
-    snapshot: &Snapshot,
-    memory: &mut Memory,
-    settings: &Settings,
-    plan: &mut Plan,
-) -> Option<u64> {
-    let quota = settings.capacity.limit;
-    let max = snapshot.max;
+pub(super) fn raise(moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -> Option<u64> {
+    let quota = moment.settings.capacity.limit;
+    let max = moment.snapshot.max;
     if max == 0 || (quota > 0 && quota <= max) {
         if memory.relieving && quota > 0 {
             plan.reasons.push(format!(
@@ -36,12 +32,12 @@ pub(super) fn raise(
         }
         return None;
     }
-    if !settings.capacity.enabled {
+    if !moment.settings.capacity.enabled {
         plan.reasons.push("max is not raised: [capacity] enabled = false".into());
         return None;
     }
-    if !snapshot.owns_host_values {
-        plan.reasons.push(match &snapshot.host_values_owner {
+    if !moment.snapshot.owns_host_values {
+        plan.reasons.push(match &moment.snapshot.host_values_owner {
             Some(owner) => {
                 let why = format!("max is not raised: it is one for the host, and {owner}");
                 plan.waiting.push(why.clone());
@@ -53,22 +49,22 @@ pub(super) fn raise(
         });
         return None;
     }
-    if let Some(wait) = hands::holds_max(snapshot, memory) {
+    if let Some(wait) = hands::holds_max(moment.snapshot, memory) {
         plan.reasons.push(wait);
         return None;
     }
-    let bound = ceiling(snapshot, settings);
+    let bound = ceiling(moment.snapshot, moment.settings);
     // The forecast is for a moment: max can rise again in the next, at no cost.
     let coming = match memory.relieving {
         true => 0.0,
-        false => snapshot.net_growth_per_second.unwrap_or(0.0).max(0.0) * FORESEEN_SECONDS,
+        false => moment.snapshot.net_growth_per_second.unwrap_or(0.0).max(0.0) * FORESEEN_SECONDS,
     };
-    let entries = snapshot.entries as f64 + coming;
-    let needed = (entries * 100.0 / settings.pressure.target_percent).ceil() as u64;
-    if snapshot.entries > max {
+    let entries = moment.snapshot.entries as f64 + coming;
+    let needed = (entries * 100.0 / moment.settings.pressure.target_percent).ceil() as u64;
+    if moment.snapshot.entries > max {
         plan.reasons.push(format!(
             "max {max} is below the {} entries in the table: nothing new gets in until it is raised or they end",
-            snapshot.entries
+            moment.snapshot.entries
         ));
     }
     if needed <= max {
@@ -80,16 +76,16 @@ pub(super) fn raise(
         plan.reasons.push(format!("max stays at {max}, its ceiling is {}: {}", bound.entries, bound.bound));
         return None;
     }
-    let waited = memory.raised_at_seconds.is_none_or(|at| snapshot.now_seconds - at >= 1.0);
+    let waited = memory.raised_at_seconds.is_none_or(|at| moment.snapshot.now_seconds - at >= 1.0);
     if !waited {
         plan.reasons.push("max was raised less than a second ago".into());
         return None;
     }
-    if !settle::may_write(Write::Max, snapshot, memory) {
+    if !settle::may_write(Write::Max, moment.snapshot, memory) {
         plan.reasons.push(settle::TOLD.into());
         return None;
     }
-    memory.raised_at_seconds = Some(snapshot.now_seconds);
+    memory.raised_at_seconds = Some(moment.snapshot.now_seconds);
     let with = match coming > 0.0 {
         true => format!(" with what comes in the next {FORESEEN_SECONDS} s"),
         false => String::new(),

@@ -1,17 +1,18 @@
 //! Relief: what brings usage down to the target, gentlest first, and no more of it than that takes.
 
+use super::moment::Moment;
 use super::{
-    Memory, ahead, calm, fair_share, grace, hurry, level, lift, limit, meagre, observe, raise,
-    seconds_to_full, settle, share, shorten,
+    Memory, ahead, calm, fair_share, grace, hurry, level, lift, meagre, observe, raise, seconds_to_full,
+    settle, share, shorten,
 };
 use crate::model::{
     Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, unproven,
 };
 
 /// Adds what relieves to the plan. Over the target a plan has an act or a scan, or says until when it waits, and why.
-pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
-    let Some(limit) = limit(snapshot, settings) else { return };
-    if let Some(why) = act(limit, snapshot, memory, settings, plan) {
+pub(super) fn relieve(moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) {
+    let Some(limit) = moment.limit else { return };
+    if let Some(why) = act(limit, moment, memory, plan) {
         plan.reasons.push(why.clone());
         if plan.actions.is_empty() && !plan.scan {
             plan.waiting.push(why);
@@ -20,20 +21,15 @@ pub(super) fn relieve(snapshot: &Snapshot, memory: &mut Memory, settings: &Setti
 }
 
 /// Adds acts and scans. Where more is to go that waits, the sentence that says until when, and why.
-fn act(
-    before: u64,
-    snapshot: &Snapshot,
-    memory: &mut Memory,
-    settings: &Settings,
-    plan: &mut Plan,
-) -> Option<String> {
+fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -> Option<String> {
+    let Moment { snapshot, settings, .. } = *moment;
     memory.low_since_seconds = None;
     if memory.relieving {
-        calm::relapse(snapshot, memory, settings);
+        calm::relapse(moment, memory);
     }
     // High by hysteresis alone: relief has reached its target, and begins again only at high_percent.
     let wanted = memory.relieving || level::foreseen(memory);
-    let limit = if wanted { raise::raise(snapshot, memory, settings, plan) } else { None }.unwrap_or(before);
+    let limit = if wanted { raise::raise(moment, memory, plan) } else { None }.unwrap_or(before);
     let pressure = &settings.pressure;
     plan.pace = Pace {
         per_second: settings.flush.per_second_critical,
@@ -105,7 +101,7 @@ fn act(
         0 => lift::lift(snapshot, memory, scan, missing, settings, plan),
         _ => 0,
     };
-    let shared = share_out(snapshot, memory, scan, missing - freed - lifted, settings, plan);
+    let shared = share_out(moment, memory, scan, missing - freed - lifted, plan);
     if fast {
         shorten::shorten(snapshot, memory, scan, excess, settings, plan);
     }
@@ -131,21 +127,15 @@ fn fills_fast(snapshot: &Snapshot, settings: &Settings) -> bool {
 
 /// Asks sources that hold more than their share for what classes cannot free at critical. It takes a scan that
 /// weighed them.
-fn share_out(
-    snapshot: &Snapshot,
-    memory: &mut Memory,
-    scan: &Scan,
-    missing: u64,
-    settings: &Settings,
-    plan: &mut Plan,
-) -> u64 {
+fn share_out(moment: &Moment<'_>, memory: &mut Memory, scan: &Scan, missing: u64, plan: &mut Plan) -> u64 {
+    let Moment { snapshot, settings, .. } = *moment;
     let flush = &settings.flush;
     memory.sharing = plan.level == Level::Critical
         && missing > 0
         && flush.enabled
         && flush.fair_share
         && snapshot.may_flush
-        && !raise::only_waits(snapshot, memory, settings);
+        && !raise::only_waits(moment, memory);
     match &scan.weighed {
         _ if !memory.sharing => 0,
         Some(weighed) => {

@@ -149,7 +149,7 @@ impl Actor {
         if theirs && matches!(action.act, Act::RestoreTimeout { .. } | Act::LowerMax { .. }) {
             return false;
         }
-        if self.memory.hands.get(&name).is_some_and(|hand| hand.at_seconds == snapshot.now_seconds) {
+        if self.memory.overrides.get(&name).is_some_and(|write| write.at_seconds == snapshot.now_seconds) {
             // It was the agent's until a moment ago: the next decision knows, and nothing was raised by this one.
             if name == Value::Max {
                 self.memory.raised_at_seconds = None;

@@ -184,7 +184,7 @@ impl Chronicle {
     }
 
     /// Entries are about to be deleted: that cannot be undone, so it waits for no disk. A number for each; where they
-    /// are done `together`, in a hurry, they are one act with one record.
+    /// are done `together`, in an urgent act, they are one act with one record.
     pub fn intend_lightly(
         &mut self,
         actions: &[&Action],

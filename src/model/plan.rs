@@ -125,7 +125,7 @@ pub struct Pace {
     pub enough_at_entries: u64,
     /// Second chances a second: each is an event for everybody who listens to updates.
     pub chances_per_second: u64,
-    /// In a hurry: of each part of the table that is met at most this share goes, and the flushes share one budget, the
+    /// In an urgent act: of each part of the table that is met at most this share goes, and the flushes share one budget, the
     /// largest.
     pub portion: Option<f64>,
 }

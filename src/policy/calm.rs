@@ -2,7 +2,7 @@
 
 use super::moment::Moment;
 use super::settle::{self, Write};
-use super::{Memory, ceiling, fullest_entries, hands, share};
+use super::{Memory, ceiling, fullest_entries, overridden, share};
 use crate::model::{Act, Action, Level, Plan, Snapshot, Timeout, Value};
 
 const HOUR_SECONDS: f64 = 3600.0;
@@ -10,7 +10,7 @@ const HOUR_SECONDS: f64 = 3600.0;
 /// Adds what goes back to the plan.
 pub(super) fn step_back(moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) {
     let now = moment.snapshot.now_seconds;
-    (memory.barren, memory.meagre, memory.sharing) = (None, None, false);
+    (memory.barren, memory.small_acts, memory.sharing) = (None, None, false);
     if moment.usage_percent >= moment.settings.pressure.low_percent {
         memory.low_since_seconds = None;
         return;
@@ -24,7 +24,7 @@ pub(super) fn step_back(moment: &Moment<'_>, memory: &mut Memory, plan: &mut Pla
     if now - since < needed {
         return;
     }
-    hands::calm(memory);
+    overridden::calm(memory);
     restore_timeouts(moment.snapshot, memory, plan, since);
     lower_max(moment, memory, plan, since);
 }

@@ -70,7 +70,7 @@ fn goes_on(moment: &Moment<'_>, memory: &Memory) -> bool {
         && moment.settings.flush.enabled
         && moment.snapshot.may_flush
         && memory.barren.is_none_or(|(_, times)| times < LOOKS)
-        && memory.meagre.is_none_or(|(_, times)| times < LOOKS)
+        && memory.small_acts.is_none_or(|(_, times)| times < LOOKS)
         && moment.snapshot.scan.as_ref().is_some_and(looked)
 }
 

@@ -4,36 +4,36 @@
 //! entries, and gives each decision as a sentence with the measured value and the limit.
 
 mod ahead;
+mod backoff;
 mod buckets;
 mod calm;
 mod ceiling;
 mod fair_share;
-mod grace;
-mod hands;
-mod hurry;
 mod level;
 mod lift;
 mod max_min;
-mod meagre;
 mod moment;
 mod neighbours;
 mod observe;
+mod overridden;
 mod protect;
 mod raise;
 mod regret;
 mod relief;
+mod second_chance;
 mod settle;
-mod shorten;
+mod timeouts;
 mod unclassed;
+mod urgent;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use buckets::buckets_at_start;
 pub use ceiling::{Ceiling, ceiling, fullest_entries, headroom, outlook};
-pub use grace::told_per_second;
-pub use hands::OtherHand;
 pub use level::{least_level, refused};
+pub use overridden::Override;
 pub use protect::{MASTER, OwnHost, Protected, Protection};
+pub use second_chance::told_per_second;
 pub use settle::{Flushed, WRITES_A_MINUTE};
 
 use serde::{Deserialize, Serialize};
@@ -64,8 +64,9 @@ pub struct Memory {
     pub drops: Option<Drops>,
     /// Time at which max was raised last.
     pub raised_at_seconds: Option<f64>,
-    /// Values that somebody else wrote over.
-    pub hands: BTreeMap<Value, OtherHand>,
+    /// Values that another program has overridden.
+    #[serde(alias = "hands")]
+    pub overrides: BTreeMap<Value, Override>,
     /// Values written in the last minute: when, and whether it was a timeout.
     pub writes: Vec<(f64, bool)>,
     /// Flushes whose effect does not show yet, the oldest first.
@@ -77,7 +78,7 @@ pub struct Memory {
     /// Time at which a scan last found nothing to free, and the number of such scans in a row.
     pub barren: Option<(f64, u32)>,
     /// Time of the last act, and the number of acts in a row that freed next to nothing of the excess.
-    pub meagre: Option<(f64, u32)>,
+    pub small_acts: Option<(f64, u32)>,
     /// Time at which sources were last weighed, and asked.
     pub weighed_seconds: Option<f64>,
     /// Gentler means do not suffice: scans weigh who holds the table.
@@ -160,11 +161,11 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
         calm::step_back(moment, &mut memory, &mut plan);
         ahead::look(moment, &mut plan);
         observe::observe(snapshot, settings, &mut plan);
-        grace::find_who_spoke(snapshot, &mut plan);
+        second_chance::find_who_spoke(snapshot, &mut plan);
     }
     lift::meter(snapshot, &mut memory, settings, &mut plan);
     calm::tell_waiting(moment, &memory, &mut plan);
-    grace::tell_waiting(snapshot, &mut plan);
+    second_chance::tell_waiting(snapshot, &mut plan);
     neighbours::tell(snapshot, &mut plan);
     observe::tell_waiting(snapshot, &mut plan);
     unclassed::tell(snapshot, &mut plan);

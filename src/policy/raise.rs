@@ -2,7 +2,7 @@
 
 use super::moment::Moment;
 use super::settle::{self, Write};
-use super::{Memory, ceiling, hands};
+use super::{Memory, ceiling, overridden};
 use crate::model::{Act, Action, Plan, Value};
 
 /// Seconds of growth for which max is raised ahead. A longer forecast would promise memory to every burst.
@@ -13,7 +13,7 @@ pub(super) fn only_waits(moment: &Moment<'_>, memory: &Memory) -> bool {
     let capacity = &moment.settings.capacity;
     let quota = capacity.limit > 0 && capacity.limit <= moment.snapshot.max;
     // Over another hand it is raised each ten seconds.
-    let pause = if memory.hands.contains_key(&Value::Max) { hands::FORCED_SECONDS } else { 1.0 };
+    let pause = if memory.overrides.contains_key(&Value::Max) { overridden::FORCED_SECONDS } else { 1.0 };
     let lately = memory.raised_at_seconds.is_some_and(|at| moment.snapshot.now_seconds - at < pause);
     let ours = capacity.enabled && moment.snapshot.owns_host_values && !quota;
     lately && ours && ceiling(moment.snapshot, moment.settings).entries > moment.snapshot.max
@@ -49,7 +49,7 @@ pub(super) fn raise(moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
         });
         return None;
     }
-    if let Some(wait) = hands::holds_max(moment.snapshot, memory) {
+    if let Some(wait) = overridden::holds_max(moment.snapshot, memory) {
         plan.reasons.push(wait);
         return None;
     }
@@ -90,7 +90,7 @@ pub(super) fn raise(moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
         true => format!(" with what comes in the next {FORESEEN_SECONDS} s"),
         false => String::new(),
     };
-    let forced = match memory.hands.contains_key(&Value::Max) {
+    let forced = match memory.overrides.contains_key(&Value::Max) {
         true => "; someone else set it, but the table is full",
         false => "",
     };

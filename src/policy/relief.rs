@@ -2,8 +2,8 @@
 
 use super::moment::Moment;
 use super::{
-    Memory, ahead, calm, fair_share, grace, hurry, level, lift, meagre, observe, raise, seconds_to_full,
-    settle, share, shorten,
+    Memory, ahead, backoff, calm, fair_share, level, lift, observe, raise, second_chance, seconds_to_full,
+    settle, share, timeouts, urgent,
 };
 use crate::model::{
     Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, unproven,
@@ -36,7 +36,7 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
         urgent_at_entries: share(limit, pressure.critical_percent),
         urgent_per_second: settings.flush.per_second_critical,
         enough_at_entries: share(limit, pressure.target_percent),
-        chances_per_second: grace::per_second(snapshot, settings),
+        chances_per_second: second_chance::per_second(snapshot, settings),
         portion: None,
     };
     if plan.level < Level::Critical {
@@ -46,7 +46,7 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
     let refused = level::refused(snapshot, memory) > 0;
     let unseen = settle::unseen(snapshot, memory, refused);
     let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries).saturating_sub(unseen);
-    let chance = grace::has_time(plan.level, snapshot, memory, excess, settings);
+    let chance = second_chance::has_time(plan.level, snapshot, memory, excess, settings);
     let unshown = (unseen > 0).then(|| {
         let shows = settle::shows_seconds(snapshot, memory);
         format!(
@@ -59,15 +59,15 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
     }
     if excess > 0
         && memory.relieving
-        && let Some(why) = meagre::waits(snapshot, memory, excess, refused, settings, plan)
+        && let Some(why) = backoff::waits(snapshot, memory, excess, refused, settings, plan)
     {
         return Some(why);
     }
     let scan = match trusted_scan(snapshot, memory, settings, plan) {
         Ok(scan) => scan,
         Err(why) => {
-            if memory.relieving && excess > 0 && hurry::needed(snapshot, memory, settings) {
-                hurry::flush(snapshot, memory, excess, settings, plan);
+            if memory.relieving && excess > 0 && urgent::needed(snapshot, memory, settings) {
+                urgent::flush(snapshot, memory, excess, settings, plan);
                 return unshown;
             }
             return Some(why);
@@ -88,9 +88,9 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
     // where that is slow): where there is no time for that, what is there goes first.
     let fast = plan.level == Level::Critical || fills_fast(snapshot, settings);
     if !fast {
-        shorten::shorten(snapshot, memory, scan, excess, settings, plan);
+        timeouts::shorten(snapshot, memory, scan, excess, settings, plan);
     }
-    let waiting = if chance { grace::waiting(snapshot, scan).min(excess) } else { 0 };
+    let waiting = if chance { second_chance::waiting(snapshot, scan).min(excess) } else { 0 };
     if waiting > 0 {
         let reason = format!("{waiting} of {excess} entries that are too many are in their second chance");
         plan.reasons.push(reason);
@@ -103,7 +103,7 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
     };
     let shared = share_out(moment, memory, scan, missing - freed - lifted, plan);
     if fast {
-        shorten::shorten(snapshot, memory, scan, excess, settings, plan);
+        timeouts::shorten(snapshot, memory, scan, excess, settings, plan);
     }
     if freed + lifted + shared < missing {
         tell_unproven(scan, plan);
@@ -182,7 +182,7 @@ fn trusted_scan<'a>(
 ) -> Result<&'a Scan, String> {
     let young =
         |scan: &&Scan| ahead::younger(snapshot, scan, keep_seconds(plan.level, memory, scan, settings));
-    let ran_out = |scan: &&Scan| plan.level == Level::High && grace::ran_out(snapshot, scan);
+    let ran_out = |scan: &&Scan| plan.level == Level::High && second_chance::ran_out(snapshot, scan);
     match snapshot.scan.as_ref().filter(young).filter(|scan| !ran_out(scan)) {
         Some(scan) if scan.trusted => Ok(scan),
         // A dump in doubt (buckets resized meanwhile) is repeated, but not in a frenzy.
@@ -229,17 +229,17 @@ fn flush(
     }
     let mut left = excess;
     for seen in scan.classes.iter().filter(|seen| !memory.suspended.contains(&seen.class)) {
-        let chance = chance && grace::serves(seen.class);
+        let chance = chance && second_chance::serves(seen.class);
         let act = match chance {
-            true => Act::SecondChance(grace::give(seen, left, snapshot, settings)),
+            true => Act::SecondChance(second_chance::give(seen, left, snapshot, settings)),
             false => Act::Flush(flush_of(seen, left, plan.level, settings)),
         };
         let (Act::Flush(flush) | Act::SecondChance(flush)) = &act else { continue };
         if flush.budget > 0 {
             left -= flush.budget;
-            let hurried = plan.level == Level::High && !chance && grace::serves(seen.class);
+            let hurried = plan.level == Level::High && !chance && second_chance::serves(seen.class);
             let mut reason = why(seen, flush, left + flush.budget, settings);
-            if let Some(why_not) = grace::why_not(snapshot, settings).filter(|_| hurried) {
+            if let Some(why_not) = second_chance::why_not(snapshot, settings).filter(|_| hurried) {
                 reason += why_not;
             }
             plan.actions.push(Action { act, reason });

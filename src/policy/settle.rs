@@ -7,7 +7,7 @@ use crate::model::{Act, Snapshot};
 
 /// Values written in any minute, whatever happens. Hardly more than four timeouts have a tenth of the table each; they are
 /// shortened, once to what covers and once to the floor, and given back: 12, with two to spare. max needs six: raised by half each, that is elevenfold, and where the table is full
-/// over another hand it is raised each 10 s. So 20, of which timeouts leave six to max.
+/// over another program it is raised each 10 s. So 20, of which timeouts leave six to max.
 pub const WRITES_A_MINUTE: usize = 20;
 const OF_TIMEOUTS: usize = WRITES_A_MINUTE - 6;
 const MINUTE_SECONDS: f64 = 60.0;

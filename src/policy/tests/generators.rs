@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::fixtures::*;
 use crate::model::{Value as KernelValue, *};
-use crate::policy::{Flushed, Memory, OtherHand};
+use crate::policy::{Flushed, Memory, Override};
 
 pub fn config() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() }
@@ -187,34 +187,36 @@ pub fn snapshot() -> BoxedStrategy<Snapshot> {
     let timeouts = btree_map(0..TIMEOUTS.len(), seconds(), 0..TIMEOUTS.len());
     let yes = || prop::bool::weighted(0.8);
     let may = (prop::bool::weighted(0.7), yes(), yes(), yes());
-    let grace = (chances(), 0..3u64, conntrackds());
+    let chances = (chances(), 0..3u64, conntrackds());
     let seen = (of(scan()), regret());
-    (size, drops(), memory_facts(), timeouts, growth, seen, may, grace)
-        .prop_map(|((entries, max, buckets), drops, memory, changed, growth, (scan, regret), may, grace)| {
-            let all: Vec<Timeout> = Timeout::all().collect();
-            let mut timeouts = kernel_timeouts();
-            timeouts.extend(changed.into_iter().map(|(i, seconds)| (all[i], seconds)));
-            Snapshot {
-                now_seconds: NOW,
-                entries,
-                max,
-                buckets,
-                drops,
-                memory,
-                timeouts,
-                net_growth_per_second: growth,
-                scan,
-                regret,
-                owns_host_values: may.0,
-                may_set_timeouts: may.1,
-                may_flush: may.2,
-                may_give_grace: may.3,
-                chances: grace.0,
-                update_listeners: grace.1,
-                conntrackd: grace.2,
-                ..Snapshot::default()
-            }
-        })
+    (size, drops(), memory_facts(), timeouts, growth, seen, may, chances)
+        .prop_map(
+            |((entries, max, buckets), drops, memory, changed, growth, (scan, regret), may, chances)| {
+                let all: Vec<Timeout> = Timeout::all().collect();
+                let mut timeouts = kernel_timeouts();
+                timeouts.extend(changed.into_iter().map(|(i, seconds)| (all[i], seconds)));
+                Snapshot {
+                    now_seconds: NOW,
+                    entries,
+                    max,
+                    buckets,
+                    drops,
+                    memory,
+                    timeouts,
+                    net_growth_per_second: growth,
+                    scan,
+                    regret,
+                    owns_host_values: may.0,
+                    may_set_timeouts: may.1,
+                    may_flush: may.2,
+                    may_give_grace: may.3,
+                    chances: chances.0,
+                    update_listeners: chances.1,
+                    conntrackd: chances.2,
+                    ..Snapshot::default()
+                }
+            },
+        )
         .boxed()
 }
 
@@ -229,21 +231,21 @@ fn baseline() -> impl Strategy<Value = std::collections::BTreeMap<KernelValue, u
     btree_map(prop::sample::select(values), number, 0..40)
 }
 
-/// Other hands, writes of late, and a flush that may not show.
+/// Overridden values, writes of late, and a flush that may not show.
 fn traces() -> BoxedStrategy<Memory> {
     let drift = prop::sample::select(vec![Drift::PutBack, Drift::Configured, Drift::NewValue, Drift::Own]);
-    let hand = (moment(), 0..9u32, drift).prop_map(|(at_seconds, times, drift)| OtherHand {
+    let hand = (moment(), 0..9u32, drift).prop_map(|(at_seconds, times, drift)| Override {
         at_seconds,
         times,
         drift,
     });
     let names = ["max", "tcp_timeout_established", "udp_timeout_stream", "generic_timeout"];
     let values: Vec<KernelValue> = names.into_iter().filter_map(KernelValue::named).collect();
-    let hands = btree_map(prop::sample::select(values), hand, 0..3);
+    let overrides = btree_map(prop::sample::select(values), hand, 0..3);
     let unsettled = vec((moment(), moment(), number(), number(), moment()), 0..3);
-    (hands, vec((moment(), any::<bool>()), 0..25), unsettled)
-        .prop_map(|(hands, writes, unsettled)| Memory {
-            hands,
+    (overrides, vec((moment(), any::<bool>()), 0..25), unsettled)
+        .prop_map(|(overrides, writes, unsettled)| Memory {
+            overrides,
             writes,
             unsettled: unsettled
                 .into_iter()
@@ -281,7 +283,7 @@ pub fn memory() -> BoxedStrategy<Memory> {
         foreseen_at_seconds: pressure.3,
         drops: pressure.4,
         barren: pressure.5,
-        meagre: pressure.6,
+        small_acts: pressure.6,
         low_since_seconds: calm.0,
         calm_needed_seconds: calm.1,
         restored_at_seconds: calm.2,

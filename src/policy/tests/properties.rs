@@ -171,15 +171,15 @@ proptest! {
         let (plan, _) = decide(&s, &m, &c);
         let flushes = [flushed(&plan), given_grace(&plan)].concat();
         let budgets = flushes.iter().map(|f| f.2);
-        // In a hurry they share one budget.
-        let hurry = plan.pace.portion.is_some();
-        let sum: u64 = if hurry { budgets.max().unwrap_or(0) } else { budgets.sum() };
+        // Urgent flushes share one budget.
+        let urgent = plan.pace.portion.is_some();
+        let sum: u64 = if urgent { budgets.max().unwrap_or(0) } else { budgets.sum() };
         prop_assert!(flushes.is_empty() || sum <= excess(&s, &plan));
         prop_assert!(flushes.windows(2).all(|pair| pair[0].0 < pair[1].0), "in the classes' order");
         for (class, idle_over, budget) in flushes {
             prop_assert!(idle_over >= c.flush.floor_seconds(class));
             prop_assert!(budget > 0 && s.may_flush && c.flush.enabled);
-            prop_assert!(s.scan.as_ref().map_or(hurry, |scan| scan.trusted));
+            prop_assert!(s.scan.as_ref().map_or(urgent, |scan| scan.trusted));
         }
     }
 

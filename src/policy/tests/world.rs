@@ -117,7 +117,7 @@ impl World {
             Act::Flush(flush) => Some(flush),
             _ => None,
         });
-        // What is idle is of one class; in a hurry the others are named as well.
+        // What is idle is of one class; in an urgent act the others are named as well.
         if let Some(budget) = flushes.map(|f| if f.class == Class::Closed { f.budget } else { 0 }).max() {
             acted |= self.flush(budget, plan);
         }
@@ -169,7 +169,7 @@ impl World {
         self.writes.iter().map(|(at, _)| within(*at)).max().unwrap_or(0)
     }
 
-    /// What the agent's look at other hands comes to: `name` is `now` again by somebody else.
+    /// What the agent's look at overridden values comes to: `name` is `now` again by somebody else.
     pub fn put_back(&mut self, name: &str, now: u64) {
         let held = match Timeout::named(name) {
             Some(timeout) => {

@@ -1,6 +1,6 @@
-//! Other hands: a value that somebody else wrote over is theirs for a while, or until it is calm again.
+//! Overridden values: what another program set is left as it is for a while, or until it is calm again.
 //!
-//! Two hands that each put a value back would write for ever. So a reset (a firewall's restart, a loop such as
+//! Two programs that each put a value back would write for ever. So a reset (a firewall's restart, a loop such as
 //! tuned's) is answered after 1, 5, then every 15 minutes, counted for each value apart; a new value is an operator's
 //! and is answered in the next pressure at the earliest. Only max is raised all the same where the table is full.
 
@@ -13,12 +13,12 @@ use crate::model::{Drift, Snapshot, Value};
 const MINUTES: [u32; 3] = [1, 5, 15];
 /// Seconds without a reset after which the next one is the first again.
 const FORGOTTEN_SECONDS: f64 = 3600.0;
-/// Interval at which max is raised over another hand where the table is full: six writes a minute.
+/// Interval at which max is raised over another program where the table is full: six writes a minute.
 pub(super) const FORCED_SECONDS: f64 = 10.0;
 
 /// The last time that somebody else wrote over a value.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-pub struct OtherHand {
+pub struct Override {
     /// Time at which that was seen.
     pub at_seconds: f64,
     /// Number of times in a row, without an hour between two.
@@ -34,28 +34,29 @@ impl Memory {
         if drift == Drift::Own {
             return;
         }
-        let before = self.hands.get(&value).filter(|hand| now_seconds - hand.at_seconds < FORGOTTEN_SECONDS);
-        let times = before.map_or(0, |hand| hand.times).saturating_add(1);
-        self.hands.insert(value, OtherHand { at_seconds: now_seconds, times, drift });
+        let before =
+            self.overrides.get(&value).filter(|write| now_seconds - write.at_seconds < FORGOTTEN_SECONDS);
+        let times = before.map_or(0, |write| write.times).saturating_add(1);
+        self.overrides.insert(value, Override { at_seconds: now_seconds, times, drift });
     }
 }
 
 /// Reason for which a value is left as it is, if another program has overridden it.
 pub(super) fn theirs(name: Value, value: u64, snapshot: &Snapshot, memory: &Memory) -> Option<String> {
-    let hand = memory.hands.get(&name)?;
-    let passed = (snapshot.now_seconds - hand.at_seconds).max(0.0);
-    if hand.drift == Drift::NewValue {
+    let write = memory.overrides.get(&name)?;
+    let passed = (snapshot.now_seconds - write.at_seconds).max(0.0);
+    if write.drift == Drift::NewValue {
         return Some(format!(
             "{name} is left at {value}: someone else set it {passed:.0} s ago, and it is theirs until it has been calm"
         ));
     }
-    let minutes = MINUTES[(hand.times.max(1) as usize - 1).min(MINUTES.len() - 1)];
+    let minutes = MINUTES[(write.times.max(1) as usize - 1).min(MINUTES.len() - 1)];
     let left = f64::from(minutes) * 60.0 - passed;
     (left > 0.0).then(|| {
         format!(
             "{name} is left at {value}: someone else put it back {passed:.0} s ago ({} in a row); it is set again \
              in {left:.0} s if the pressure lasts",
-            hand.times
+            write.times
         )
     })
 }
@@ -72,5 +73,5 @@ pub(super) fn holds_max(snapshot: &Snapshot, memory: &Memory) -> Option<String> 
 
 /// A long enough calm ends the pressure in which a new value was set.
 pub(super) fn calm(memory: &mut Memory) {
-    memory.hands.retain(|_, hand| hand.drift != Drift::NewValue);
+    memory.overrides.retain(|_, write| write.drift != Drift::NewValue);
 }

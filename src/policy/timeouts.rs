@@ -1,7 +1,7 @@
 //! Timeouts come down, for the entries to come.
 
 use super::settle::{self, Write};
-use super::{Memory, hands, relief};
+use super::{Memory, overridden, relief};
 use crate::model::{
     Act, Action, Class, ClassScan, Governed, Histogram, Level, Plan, Scan, Settings, Snapshot, Timeout, Value,
 };
@@ -113,7 +113,7 @@ pub(super) fn shorten(
         if to >= now || (held && !(plan.level == Level::Critical && to == floor)) {
             continue;
         }
-        if let Some(why) = hands::theirs(Value::Timeout(timeout), now.into(), snapshot, memory) {
+        if let Some(why) = overridden::theirs(Value::Timeout(timeout), now.into(), snapshot, memory) {
             plan.reasons.push(why);
             continue;
         }

@@ -28,7 +28,7 @@ fn a_full_table_is_relieved_before_it_is_scanned() {
     let expected: Vec<_> =
         Class::ALL.map(|class| (class, FlushSettings::default().floor_seconds(class), 26_000)).into();
     assert_eq!(flushed(&plan), expected);
-    let portion = plan.pace.portion.expect("a hurry");
+    let portion = plan.pace.portion.expect("an urgent act");
     assert!((portion - 26.0 / 96.0 * 1.25).abs() < 1e-9 && !plan.scan);
     assert!(plan.actions[0].reason.contains("no time for a scan"), "{:?}", plan.actions[0]);
 }
@@ -49,8 +49,8 @@ fn so_is_one_that_is_full_before_a_scan_has_ended() {
 fn who_found_nothing_or_weighs_who_holds_the_table_scans() {
     let barren = Memory { barren: Some((NOW, 1)), ..at_level(Level::Critical) };
     let sharing = Memory { sharing: true, ..at_level(Level::Critical) };
-    let meagre = Memory { meagre: Some((NOW - 0.1, 3)), ..at_level(Level::Critical) };
-    for memory in [barren, sharing, meagre] {
+    let spent = Memory { small_acts: Some((NOW - 0.1, 3)), ..at_level(Level::Critical) };
+    for memory in [barren, sharing, spent] {
         let (plan, _) = decide(&looked_at(96_000), &memory, &pinned());
         assert!(plan.scan && plan.pace.portion.is_none());
     }
@@ -82,7 +82,7 @@ fn a_scan_of_long_ago_or_one_that_met_nothing_is_no_ground_for_urgency() {
 #[test]
 fn acts_that_find_what_is_there_go_on_without_a_scan() {
     let hurries = |times, seconds| {
-        let memory = Memory { meagre: Some((NOW - seconds, times)), ..at_level(Level::Critical) };
+        let memory = Memory { small_acts: Some((NOW - seconds, times)), ..at_level(Level::Critical) };
         let (plan, _) = decide(&looked_at_before(115_000, 600.0), &memory, &pinned());
         assert_ne!(plan.pace.portion.is_some(), plan.scan);
         plan.pace.portion.is_some()

@@ -1,4 +1,4 @@
-//! Hurry: the table is full, or would be before a scan has ended. Then what is past its floor goes as it is met, least
+//! Urgent relief: the table is full, or would be before a scan has ended. Then what is past its floor goes as it is met, least
 //! missed first in each part of the table, and of each part no more than its share of what is too many.
 //!
 //! The hash scatters entries evenly over the buckets, so that a share of each part is nearly what a flush by class
@@ -14,7 +14,7 @@ const SCAN_SECONDS_PER_ENTRY: f64 = 2.4e-6;
 const SPARE_SECONDS: f64 = 1.0;
 /// Urgent acts in a row that meet next to nothing before they are no chance: one may have met a part that was
 /// cleared.
-pub(super) const MEAGRE_ACTS: u32 = 3;
+pub(super) const SMALL_ACTS: u32 = 3;
 /// Multiple of the time that a scan is kept below critical for which it is a ground for urgency: until the look ahead
 /// that replaces it has ended.
 const LONGER: f64 = 1.5;
@@ -26,7 +26,7 @@ pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) 
     let flush = &settings.flush;
     // If scans were barren or the last acts met next to nothing, nothing is there to be met: a scan is due, which at
     // critical weighs the sources.
-    let spent = memory.barren.is_some() || memory.meagre.is_some_and(|(_, times)| times >= MEAGRE_ACTS);
+    let spent = memory.barren.is_some() || memory.small_acts.is_some_and(|(_, times)| times >= SMALL_ACTS);
     if !flush.enabled || !snapshot.may_flush || memory.sharing || spent || there(snapshot, memory).is_empty()
     {
         return false;
@@ -52,7 +52,7 @@ pub(super) fn room(snapshot: &Snapshot, settings: &Settings) -> f64 {
 fn there(snapshot: &Snapshot, memory: &Memory) -> Vec<Class> {
     let found = |seconds: f64| {
         let lately = |at: f64| (0.0..=seconds).contains(&(snapshot.now_seconds - at));
-        memory.meagre.is_some_and(|(at, times)| times == 0 && lately(at))
+        memory.small_acts.is_some_and(|(at, times)| times == 0 && lately(at))
     };
     let counts = |scan: &&Scan| {
         let seconds = LONGER * ahead::keep_seconds(scan);

@@ -1,27 +1,27 @@
-//! Meagre acts: where next to nothing is left to free, an act at every look would walk the whole table each time, for a
+//! Backoff of small acts: where next to nothing is left to free, an act at every look would walk the whole table each time, for a
 //! handful of entries that have just become idle.
 
-use super::hurry::{MEAGRE_ACTS, room};
+use super::urgent::{SMALL_ACTS, room};
 use super::{Memory, observe, relief};
 use crate::model::{ClassScan, Level, Pace, Plan, Settings, Snapshot};
 
-/// An act that frees less than this share of what was too many is meagre.
+/// An act that frees less than this share of what was too many is small.
 const SHARE: u64 = 50;
 /// The longest that the next one waits at high; at critical what becomes idle all at once is not to wait for long.
 const HIGH_SECONDS: f64 = 10.0;
 const CRITICAL_SECONDS: f64 = 2.0;
 /// Interval of acts while packets are refused: every entry counts then.
 const REFUSED_SECONDS: f64 = 0.25;
-/// Between acts at high that were not meagre.
+/// Between acts at high that were not small.
 const APART_SECONDS: f64 = 1.0;
 
 impl Memory {
     /// An act that was decided on `snapshot` has freed `freed` entries, or given them a second chance.
     pub fn achieved(&mut self, snapshot: &Snapshot, pace: &Pace, now_seconds: f64, freed: u64) {
         let wanted = snapshot.entries.saturating_sub(pace.enough_at_entries);
-        let times = self.meagre.map_or(0, |(_, times)| times);
-        let meagre = freed.saturating_mul(SHARE) < wanted;
-        self.meagre = Some((now_seconds, if meagre { times.saturating_add(1) } else { 0 }));
+        let times = self.small_acts.map_or(0, |(_, times)| times);
+        let small = freed.saturating_mul(SHARE) < wanted;
+        self.small_acts = Some((now_seconds, if small { times.saturating_add(1) } else { 0 }));
     }
 }
 
@@ -35,7 +35,7 @@ pub(super) fn waits(
     settings: &Settings,
     plan: &Plan,
 ) -> Option<String> {
-    let (at, times) = memory.meagre?;
+    let (at, times) = memory.small_acts?;
     let scan = snapshot.scan.as_ref().filter(|scan| scan.trusted);
     let classes = scan.iter().flat_map(|scan| &scan.classes);
     let may_go = |seen: &ClassScan| seen.would_free.saturating_add(relief::only_critical(seen, plan.level));
@@ -52,7 +52,7 @@ pub(super) fn waits(
     // By what comes in: what the agent deletes hides how fast the table grows.
     let coming = snapshot.new_per_second.unwrap_or(0.0) * settings.pressure.horizon_seconds;
     let wait = match (plan.level, times) {
-        (_, 0..MEAGRE_ACTS) if coming >= room(snapshot, settings) => 0.0,
+        (_, 0..SMALL_ACTS) if coming >= room(snapshot, settings) => 0.0,
         _ if refused => (4.0 * walk).max(REFUSED_SECONDS),
         (Level::Critical, 0) => 0.0,
         (Level::Critical, _) => (10.0 * walk).max(f64::from(times).min(CRITICAL_SECONDS)),

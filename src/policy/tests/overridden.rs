@@ -44,13 +44,13 @@ fn each_value_has_its_own_count_and_an_hour_forgets_it() {
     memory.overridden(Value::named("udp_timeout_stream").expect("a timeout"), Drift::PutBack, NOW);
     assert_eq!(
         (
-            memory.hands[&Value::ESTABLISHED].times,
-            memory.hands[&Value::named("udp_timeout_stream").expect("a timeout")].times
+            memory.overrides[&Value::ESTABLISHED].times,
+            memory.overrides[&Value::named("udp_timeout_stream").expect("a timeout")].times
         ),
         (3, 1)
     );
     memory.overridden(Value::ESTABLISHED, Drift::PutBack, NOW + 3600.0);
-    assert_eq!(memory.hands[&Value::ESTABLISHED].times, 1);
+    assert_eq!(memory.overrides[&Value::ESTABLISHED].times, 1);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_new_value_is_the_operators_until_it_has_been_calm() {
 #[test]
 fn what_the_agent_had_set_itself_is_no_other_hand() {
     let memory = after(Drift::Own, 3);
-    assert!(memory.hands.is_empty() && shortens(&memory, 0.0));
+    assert!(memory.overrides.is_empty() && shortens(&memory, 0.0));
 }
 
 /// max was written over by somebody else at `NOW`.

@@ -15,7 +15,7 @@ pub use sweep::{Judge, Surroundings, Swept, sweep};
 
 use crate::kernel::deleter::Deleted;
 use crate::kernel::deleting::{Deleting, Going};
-use crate::kernel::grace::{Shortened, Shortener};
+use crate::kernel::second_chance::{Shortened, Shortener};
 use crate::model::{Class, Entry, Value};
 
 /// Takes values and deletions, for the kernel or for nothing (dry run). The same plan reaches either.

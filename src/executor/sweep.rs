@@ -7,7 +7,7 @@ use super::Writer;
 use super::chunk::{UnderWay, ask, settle};
 use super::waiting;
 use crate::kernel::deleter::Deleted;
-use crate::kernel::grace::Shortened;
+use crate::kernel::second_chance::Shortened;
 use crate::kernel::socket::Netlink;
 use crate::kernel::table::{self, Chunk, Walk};
 use crate::model::{Candidate, Entry, Flush, Judged, Pace};

@@ -1,12 +1,12 @@
 //! The judgement of single entries, by subject.
 
 mod classes;
-mod grace;
 mod knowing;
 mod proof;
 mod properties;
 mod protection;
 mod scan;
+mod second_chance;
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -7,7 +7,7 @@ use crate::state::{Bases, Identify, Observations, TimeoutHistory};
 
 use super::cohort::{Cohort, Place};
 use super::flow::State;
-use super::grace::Given;
+use super::second_chance::Given;
 use super::table::Table;
 use super::weighing;
 

@@ -154,5 +154,5 @@ impl Shortener {
 }
 
 #[cfg(test)]
-#[path = "grace_tests.rs"]
+#[path = "second_chance_tests.rs"]
 mod tests;

@@ -17,8 +17,8 @@ pub struct Namespace {
     _guard: Guard,
 }
 
-/// A socket that was closed before its peer had read all keeps its namespace alive for as long as it retransmits, and with
-/// that the entries, which every later test would find in the slab: 20,080 of them for more than 20 s.
+/// A socket that was closed before its peer had read all keeps its namespace alive for as long as it retransmits, and
+/// with that the entries, which every later test would find in the slab: 20,080 of them for more than 20 s.
 impl Drop for Namespace {
     fn drop(&mut self) {
         let Ok(file) = File::open(self.path()) else { return };

@@ -93,8 +93,8 @@ fn slab_bytes() -> f64 {
     text.lines().filter_map(bytes).sum()
 }
 
-/// By packets, which need an extension block of 128 bytes whatever is switched on, and by ctnetlink, which extends entries by
-/// more. Alone on the host, for others use these caches too.
+/// By packets, which need an extension block of 128 bytes whatever is switched on, and by ctnetlink, which extends
+/// entries by more. Alone on the host, for others use these caches too.
 fn cost() {
     const ENTRIES: u32 = 100_000;
     for accounting in [0, 1] {

@@ -1,4 +1,5 @@
-//! What an agent has heard and seen of single entries, the commands beside it know too; what nobody knows is not a number.
+//! What an agent has heard and seen of single entries, the commands beside it know too; what nobody knows is not a
+//! number.
 
 use std::time::Duration;
 

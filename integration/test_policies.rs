@@ -37,8 +37,8 @@ fn came_and_went() {
     nft("delete table ip slow");
     let entry = tcp.entry(&topology).expect("its entry");
     assert!(entry.left_seconds.is_some_and(|left| left <= 20_000), "{entry:?}");
-    // What makes pressure is another writer's and stays; of what was there before nothing is as silent as the flow would be
-    // by the sysctl.
+    // What makes pressure is another writer's and stays; of what was there before nothing is as silent as the flow
+    // would be by the sysctl.
     let more = (0..150).map(|n| Flow::established(source(50), SERVER4, 1024 + n, 0));
     fill(&topology.gateway, more);
     wait::until("relief", Duration::from_secs(30), || {

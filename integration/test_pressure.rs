@@ -115,8 +115,8 @@ fn quota_held() {
     assert_eq!(agent.stop(), 0);
 }
 
-/// The last scan met an empty table, and the next look finds a full one: the agent had no CPU meanwhile, or the quota is so
-/// small that it fills between two looks.
+/// The last scan met an empty table, and the next look finds a full one: the agent had no CPU meanwhile, or the quota
+/// is so small that it fills between two looks.
 fn jump() {
     // Entries that another program wrote are idle by what the agent saw itself: for so long.
     let floors = "[flush]\nestablished_idle_floor_seconds = 5\nemergency_idle_floor_seconds = 5\n";

@@ -1,7 +1,8 @@
 //! Proofs of idleness against the running kernel: random packets through a gateway, and after each what a dump shows.
 //!
-//! What the kernel counted as a packet of a flow (`nf_conntrack_acct`) was one: no proof may call the flow idle for longer
-//! than since it was sent. And the entry has the state and one of the timeouts that the model of the unit tests knows.
+//! What the kernel counted as a packet of a flow (`nf_conntrack_acct`) was one: no proof may call the flow idle for
+//! longer than since it was sent. And the entry has the state and one of the timeouts that the model of the unit tests
+//! knows.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

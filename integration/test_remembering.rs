@@ -104,8 +104,8 @@ fn one_source() {
     assert_eq!(agent.stop(), 0);
 }
 
-/// Beside the ears of the agent one entry ends and another begins: the sum is the same, and so it is in no doubt. Whoever
-/// walks meets the other.
+/// Beside the ears of the agent one entry ends and another begins: the sum is the same, and so it is in no doubt.
+/// Whoever walks meets the other.
 fn no_walk() {
     let topology = Topology::new();
     let gateway = &topology.gateway;
@@ -127,8 +127,8 @@ fn no_walk() {
     assert_eq!(setup.json(&["flush", "--yes", "-s", &source(5000).to_string()])["deleted"], 1);
 }
 
-/// nft may have it that an entry's beginning is told to nobody. Among many that come and go, whose events are under way,
-/// a few such are too little to doubt the counts, and too many for who asks for all of a source.
+/// nft may have it that an entry's beginning is told to nobody. Among many that come and go, whose events are under
+/// way, a few such are too little to doubt the counts, and too many for who asks for all of a source.
 fn unheard() {
     const UNHEARD: usize = 200;
     const CHURN: u32 = 3000;

@@ -1,5 +1,5 @@
-//! What operators ask of an agent, and what they are told: who paused, reloaded and flushed, how loud a level is, what fits
-//! a screen, what a terminal shows.
+//! What operators ask of an agent, and what they are told: who paused, reloaded and flushed, how loud a level is, what
+//! fits a screen, what a terminal shows.
 
 use std::time::Duration;
 

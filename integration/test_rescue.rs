@@ -33,8 +33,8 @@ fn fill_up(topology: &Topology) -> u64 {
     room
 }
 
-/// The first new connection gets through within a second of the agent's start, and from then on all do. One may by chance,
-/// where an entry ends by itself or is dropped early by the kernel: so there has to be room too, by then.
+/// The first new connection gets through within a second of the agent's start, and from then on all do. One may by
+/// chance, where an entry ends by itself or is dropped early by the kernel: so there has to be room too, by then.
 fn rescued(echo: &Echo<'_>, agent: &Agent<'_>, mut room: impl FnMut() -> Result<(), String>) {
     echo.first_answer(RESCUE.saturating_sub(agent.started.elapsed()));
     wait::until("room for more", RESCUE.saturating_sub(agent.started.elapsed()), &mut room);

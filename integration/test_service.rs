@@ -35,8 +35,8 @@ fn as_member<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Sends `question(n)` again and again until `end` and reads each answer; how many there were. A connection that is closed
-/// is made anew.
+/// Sends `question(n)` again and again until `end` and reads each answer; how many there were. A connection that is
+/// closed is made anew.
 fn ask_until(socket: &Path, end: Instant, question: &(dyn Fn(u32) -> String + Sync)) -> u32 {
     let (mut answers, mut n) = (0, 0);
     while Instant::now() < end {

@@ -288,8 +288,8 @@ impl Gauge {
         }
     }
 
-    /// True if timeout policies were made since the last look that are not known yet, or may have been. Two small system
-    /// calls.
+    /// True if timeout policies were made since the last look that are not known yet, or may have been. Two small
+    /// system calls.
     pub fn hear_policies(&mut self) -> bool {
         self.policies.hear()
     }
@@ -328,8 +328,8 @@ impl Gauge {
     }
 
     /// Of entries that are older than nf_conntrack_events and a listener conntrackd's updates make no event: what it
-    /// may have touched, it may have touched until the end of the ten minutes in which it was seen last, so that this is
-    /// on disk without being written all the time.
+    /// may have touched, it may have touched until the end of the ten minutes in which it was seen last, so that this
+    /// is on disk without being written all the time.
     fn note_conntrackd(&mut self, seen: &Seen, now: f64) {
         const STEP_SECONDS: u32 = 600;
         if seen.conntrackd.sync() {

@@ -75,8 +75,8 @@ impl Keeper {
     /// Takes the baseline at start: what an earlier agent of this boot and namespace still holds keeps the value that
     /// it found; everything else is as it is now. The records to journal come with it.
     ///
-    /// `dir` is the state directory, which is read and written by way of `disk`; in `host_dir` lies what an earlier owner
-    /// of max and buckets left.
+    /// `dir` is the state directory, which is read and written by way of `disk`; in `host_dir` lies what an earlier
+    /// owner of max and buckets left.
     ///
     /// # Errors
     /// Exit 3 if it cannot be put on disk: without it, a crash would leave values changed for ever.

@@ -30,8 +30,8 @@ pub struct Grounds {
     pub up_seconds: u32,
     /// Seconds of the Unix epoch.
     pub unix_seconds: u64,
-    /// Until when writers were at work that no event tells of (conntrackd), or timeout policies that were not heard of, in
-    /// seconds since the host came up.
+    /// Until when writers were at work that no event tells of (conntrackd), or timeout policies that were not heard of,
+    /// in seconds since the host came up.
     pub unheard_until_seconds: Option<u32>,
     /// The namespace has flowtables.
     pub flowtables: bool,
@@ -215,8 +215,8 @@ impl<'a> Sieve<'a> {
         judged
     }
 
-    /// Judges one entry, as it was at `seen_at`, with what an agent knew of it at `told_at`, both in seconds since the host
-    /// came up. Nothing of that is kept.
+    /// Judges one entry, as it was at `seen_at`, with what an agent knew of it at `told_at`, both in seconds since the
+    /// host came up. Nothing of that is kept.
     pub fn judge_knowing(&mut self, entry: &Entry, known: &Knowledge, told_at: f64, seen_at: f64) -> Judged {
         let fingerprint = self.identify.entry(entry);
         let tell = |sightings: &SharedSightings, foreign| {

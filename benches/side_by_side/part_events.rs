@@ -116,8 +116,8 @@ pub fn bare_listener_us(asked: &Asked, gateway: &Gateway) -> f64 {
     heard(gateway, Traffic::new(asked.per_second, asked.event_seconds), flow).0.us()
 }
 
-/// Events of flows of its own among the entries that are there, `again` or for the first time, for some of them stay; the
-/// pace that was reached.
+/// Events of flows of its own among the entries that are there, `again` or for the first time, for some of them stay;
+/// the pace that was reached.
 pub fn make(asked: &Asked, gateway: &Gateway, again: bool) -> f64 {
     let flow: fn(u32) -> Flow = match again {
         false => |n| within([10, 48, 0, 0].into(), n, 0),

@@ -152,7 +152,8 @@ fn table(columns: &[Column]) -> String {
     lines.join("\n")
 }
 
-/// The power of the number of entries that fits best, without the smallest of four sizes, where what is fixed tells most.
+/// The power of the number of entries that fits best, without the smallest of four sizes, where what is fixed tells
+/// most.
 fn exponent(row: &[(f64, Value)]) -> f64 {
     let measured = row[row.len() / 4..].iter().filter(|(_, (own, _))| own.is_finite());
     let points: Vec<(f64, f64)> =

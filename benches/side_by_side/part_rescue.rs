@@ -87,8 +87,8 @@ impl Table {
         gateway
     }
 
-    /// An agent that runs, and new entries as fast as one writer makes them. A bare dump of the stale ones, and how long
-    /// nobody got in, `None` where the table never became full.
+    /// An agent that runs, and new entries as fast as one writer makes them. A bare dump of the stale ones, and how
+    /// long nobody got in, `None` where the table never became full.
     fn while_running(self) -> (f64, Option<Duration>) {
         let gateway = self.with_stale(self.dead());
         let dump = bare::dump(&gateway.namespace, self.dead().into());

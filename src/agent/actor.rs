@@ -381,7 +381,8 @@ impl Actor {
         let noticed = self.keeper.notice(values, || files.read());
         let any = !noticed.is_empty();
         for Noticed { drift, was_held, draft } in noticed {
-            // A timeout that the agent had not touched has a new baseline and no more; max under pressure is wished for.
+            // A timeout that the agent had not touched has a new baseline and no more; max under pressure is wished
+            // for.
             let value = draft.name.as_deref().and_then(Value::named);
             let wished = was_held || (value == Some(Value::Max) && self.memory.level > Level::Normal);
             if let Some(value) = value.filter(|_| wished) {

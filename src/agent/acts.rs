@@ -66,8 +66,9 @@ impl Actor {
         self.chronicle.suspensions(plan);
     }
 
-    /// Does what the plan says, in its order, those of entries as one in the place of the first; true if anything came of it.
-    /// They may take seconds: what comes after them is told of the table as it is then, and left where somebody wants a stop.
+    /// Does what the plan says, in its order, those of entries as one in the place of the first; true if anything came
+    /// of it. They may take seconds: what comes after them is told of the table as it is then, and left where somebody
+    /// wants a stop.
     pub(super) fn perform(&mut self, plan: &Plan, snapshot: &Snapshot) -> bool {
         let plan = &*self.unsaid(plan, snapshot.now_seconds);
         if plan.actions.is_empty() {

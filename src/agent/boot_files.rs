@@ -15,8 +15,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct BootFiles(Option<Receiver<Vec<ConfiguredValue>>>);
 
 impl BootFiles {
-    /// Every value that a file gives; nothing where the disk does not answer in time, which is not asked again before it
-    /// has.
+    /// Every value that a file gives; nothing where the disk does not answer in time, which is not asked again before
+    /// it has.
     pub(super) fn read(&mut self) -> Vec<ConfiguredValue> {
         self.read_by(sysctl_files::configured)
     }

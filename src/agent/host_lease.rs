@@ -85,8 +85,8 @@ impl HostLease {
     }
 
     /// True if it is this pipeline's until it asks again; taken only if `wanted`. A holder that is not `pressed` passes
-    /// it to one of this process that is, and does so here and nowhere else: no holder loses it between its look and its
-    /// act.
+    /// it to one of this process that is, and does so here and nowhere else: no holder loses it between its look and
+    /// its act.
     pub fn hold(&mut self, wanted: bool, pressed: bool, now_seconds: f64) -> bool {
         let path = self.lock_path();
         let mut claims = claims();

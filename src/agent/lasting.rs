@@ -14,7 +14,8 @@ impl Actor {
         self.memory.suspended.iter().map(|class| (*class, last(class) as u32)).collect()
     }
 
-    /// Timeouts that were in force outlive this agent, for the proofs of the next; and so do classes whose proofs failed.
+    /// Timeouts that were in force outlive this agent, for the proofs of the next; and so do classes whose proofs
+    /// failed.
     pub(super) fn save_seen(&mut self) {
         let seen = TimeoutsSeen { suspended: self.suspended(), ..self.gauge.seen(&self.boot_id) };
         if seen != self.seen {

@@ -58,7 +58,8 @@ impl Lease {
     }
 }
 
-/// Removes the files of namespaces whose agents were killed: those that nobody holds. None of their inodes need come again.
+/// Removes the files of namespaces whose agents were killed: those that nobody holds. None of their inodes need come
+/// again.
 fn sweep(directory: &Path) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -83,8 +84,8 @@ fn owner(text: &str) -> String {
     }
 }
 
-/// Takes the lock of a file for the sake of `whose` namespace, or says who holds it. Mode 0600: flock(2) needs no more than an open file, and whoever may
-/// open this one could keep the agent from starting.
+/// Takes the lock of a file for the sake of `whose` namespace, or says who holds it. Mode 0600: flock(2) needs no more
+/// than an open file, and whoever may open this one could keep the agent from starting.
 pub(super) fn take(path: &Path, whose: &str) -> Result<std::result::Result<Lease, String>> {
     let failed = |error: std::io::Error| Error::unreachable("agent", format!("{}: {error}", path.display()));
     loop {

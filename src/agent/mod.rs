@@ -1,5 +1,5 @@
-//! The agent: three threads a namespace, bounded channels between them, a fourth that waits for the namespace where it is
-//! missing, and one service thread for all.
+//! The agent: three threads a namespace, bounded channels between them, a fourth that waits for the namespace where it
+//! is missing, and one service thread for all.
 //!
 //! `watch` hears and counts, `actor` decides (by asking `policy`) and acts, `service` answers from copies. None of them
 //! waits for another: a dump may block for a tenth of a second inside send(2), a disk or a client for longer. While the
@@ -73,8 +73,9 @@ pub struct Options {
 /// Runs until SIGTERM or SIGINT, which put values back, or SIGUSR1, which leaves them to the agent that comes next:
 /// a stop for a restart changes nothing.
 ///
-/// Of several namespaces each stands alone: one that is missing, at the start or later, is waited for, and one that cannot
-/// be watched is tried again. The only one is not: without it there is nothing to do, and the service manager tries again.
+/// Of several namespaces each stands alone: one that is missing, at the start or later, is waited for, and one that
+/// cannot be watched is tried again. The only one is not: without it there is nothing to do, and the service manager
+/// tries again.
 ///
 /// # Errors
 /// Exit 2 for a configuration that cannot be followed, 3 where the kernel refuses or another agent runs.

@@ -1,5 +1,5 @@
-//! Until when the agent was told to change nothing in a namespace, and by whom. It outlives what watches that namespace:
-//! one that is deleted and comes back under its name is still paused.
+//! Until when the agent was told to change nothing in a namespace, and by whom. It outlives what watches that
+//! namespace: one that is deleted and comes back under its name is still paused.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -75,8 +75,8 @@ impl Actor {
         }
     }
 
-    /// Reads the rules again if they have changed, and tells whether one of them masks events. A ruleset that changes all
-    /// the time costs a twentieth of a core at most.
+    /// Reads the rules again if they have changed, and tells whether one of them masks events. A ruleset that changes
+    /// all the time costs a twentieth of a core at most.
     fn look_for_event_masks(&mut self, now_seconds: f64) {
         if now_seconds < self.reading.rules_not_before_seconds {
             return;

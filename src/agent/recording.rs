@@ -63,8 +63,8 @@ pub(super) struct Recording {
     left: Vec<Left>,
 }
 
-/// A timeout that a plan sets after its flush. The next plan finds the entries gone and would not name it, and so a real
-/// run would not do what a dry run tells.
+/// A timeout that a plan sets after its flush. The next plan finds the entries gone and would not name it, and so a
+/// real run would not do what a dry run tells.
 #[derive(Debug)]
 struct Left {
     action: Action,
@@ -157,8 +157,8 @@ impl Actor {
     }
 
     /// The number of the act that `intent` is the record of, if it may be done now: its record is on disk, or it puts
-    /// back what was found, which is as good as done in every record. Else the act is put off. `also`: what has to be on
-    /// disk as well.
+    /// back what was found, which is as good as done in every record. Else the act is put off. `also`: what has to be
+    /// on disk as well.
     pub(super) fn recorded(&mut self, intent: Draft, also: Option<Ticket>) -> Option<u64> {
         let (Some(name), Some(from), Some(to)) =
             (intent.name.as_deref().and_then(Value::named), intent.from, intent.to)
@@ -199,8 +199,8 @@ impl Actor {
         None
     }
 
-    /// A raise, or a shorter timeout, as it was recorded: where the figures change from one look to the next, the record
-    /// of the last ones would never be on disk in time.
+    /// A raise, or a shorter timeout, as it was recorded: where the figures change from one look to the next, the
+    /// record of the last ones would never be on disk in time.
     pub(super) fn as_recorded(&self, action: &Action) -> Action {
         let mut action = action.clone();
         match &mut action.act {

@@ -1,5 +1,5 @@
-//! While nothing happens the actor looks less often: at four rounds a second its reading of 40 sysctls was nearly all that
-//! the agent cost beside a million quiet entries (0.27 % of a core).
+//! While nothing happens the actor looks less often: at four rounds a second its reading of 40 sysctls was nearly all
+//! that the agent cost beside a million quiet entries (0.27 % of a core).
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};

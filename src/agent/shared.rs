@@ -284,8 +284,8 @@ fn clear(queue: &Mutex<VecDeque<Command>>) {
     drop(commands);
 }
 
-/// The queue lives on with those who may ask: what they asked for ends here. In this order, whatever is sent meanwhile is
-/// either cleared here or finds the socket closed.
+/// The queue lives on with those who may ask: what they asked for ends here. In this order, whatever is sent meanwhile
+/// is either cleared here or finds the socket closed.
 impl Drop for WatchEnd {
     fn drop(&mut self) {
         let _ = self.woken.shutdown(std::net::Shutdown::Both);

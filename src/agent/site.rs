@@ -1,5 +1,5 @@
-//! One namespace that the agent was told to watch, whether it is there or not. Each has a thread that starts its pipeline,
-//! notices its end and waits for it to come back, so that none of them depends on another.
+//! One namespace that the agent was told to watch, whether it is there or not. Each has a thread that starts its
+//! pipeline, notices its end and waits for it to come back, so that none of them depends on another.
 
 use std::collections::BTreeMap;
 use std::future::ready;

@@ -97,7 +97,8 @@ impl Sweeper {
         self.candidates.clear();
     }
 
-    /// In calm the kernel need not keep a place for long: older ones hold on to the entry there (`ctnetlink_dump_table`).
+    /// In calm the kernel need not keep a place for long: older ones hold on to the entry there
+    /// (`ctnetlink_dump_table`).
     pub fn rest(&mut self) {
         self.left.take_if(|walk| walk.age() > KEEP_PLACE);
     }

@@ -313,8 +313,8 @@ impl Watcher {
         self.publish(lost);
     }
 
-    /// As much as pace and stalls call for by now, and tells how the stream fares. Room is not given back: it is a bound,
-    /// and only what waits takes memory.
+    /// As much as pace and stalls call for by now, and tells how the stream fares. Room is not given back: it is a
+    /// bound, and only what waits takes memory.
     fn make_room(&mut self) {
         self.backlog.pace(clock::running_seconds());
         let wanted = self.backlog.wanted_bytes(BYTES_PER_QUEUED_EVENT, self.parts.memory_bytes);

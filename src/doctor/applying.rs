@@ -8,7 +8,7 @@ use super::formats::{Command, shell, udev};
 use super::modules;
 use crate::model::{AppliedBy, FileLine, SysctlFile, SysctlLine};
 
-/// Which files a command applies.
+/// Files that a command applies.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Which {
     /// `sysctl --system`: the directories, and /etc/sysctl.conf.

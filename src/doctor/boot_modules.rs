@@ -1,5 +1,5 @@
-//! Names of modules in what the boot reads before it applies files of sysctls: lists, the kernel's command line, and the
-//! configuration of what makes an initramfs.
+//! Names of modules in what the boot reads before it applies files of sysctls: lists, the kernel's command line, and
+//! the configuration of what makes an initramfs.
 
 use super::facts::BootModule;
 use crate::model::FileLine;

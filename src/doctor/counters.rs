@@ -201,8 +201,8 @@ pub(super) fn severity_of(facts: &Facts, last: &KernelMessage) -> Severity {
 const CLOCKS_SECONDS: f64 = 2.0;
 
 /// The host's operator is told of every namespace, which the kernel names by its inode; any other of its own. Inodes
-/// are given again: where nothing was ever dropped, or the namespace was not there yet, the message tells of one that is
-/// gone.
+/// are given again: where nothing was ever dropped, or the namespace was not there yet, the message tells of one that
+/// is gone.
 fn is_of_interest(facts: &Facts, message: &KernelMessage) -> bool {
     let Some(runtime) = facts.runtime.as_ref().filter(|runtime| !runtime.first) else { return true };
     let dropped = runtime.counters.is_none_or(|(_, after)| after.drop > 0);

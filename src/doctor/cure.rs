@@ -80,7 +80,8 @@ impl Facts {
         self.line(&FileLine { path, line: line.line, last: line.last, text, physical })
     }
 
-    /// A line of any file. Lines that it continues over stand below each other; they are taken apart before they are shown.
+    /// A line of any file. Lines that it continues over stand below each other; they are taken apart before they are
+    /// shown.
     pub fn line(&self, line: &FileLine) -> Evidence {
         let text = if line.physical.is_empty() { line.text.clone() } else { line.physical.join("\n") };
         Evidence { file: Some(self.path(&line.path)), line: Some(line.line), text, at: None }

@@ -117,8 +117,8 @@ pub struct Runtime {
     pub taken_at: String,
     /// Namespaces that the log names, by inode: what `--netns` takes, and as [`since_seconds`](Self::since_seconds).
     pub namespaces: BTreeMap<u64, (String, Option<f64>)>,
-    /// Seconds since boot from which on the namespace is known to have been there; nothing where that is not known. What
-    /// the kernel logged of its inode before may be about another.
+    /// Seconds since boot from which on the namespace is known to have been there; nothing where that is not known.
+    /// What the kernel logged of its inode before may be about another.
     pub since_seconds: Option<f64>,
     /// Release of the kernel, as `uname -r` prints it.
     pub release: String,

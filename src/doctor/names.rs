@@ -103,8 +103,8 @@ pub fn nearest(name: &str) -> Option<Near> {
     }
 }
 
-/// The name of today, after `nf_conntrack_`, for one of `ip_conntrack` (before 2.6.20, kept until 4.9 by NF_CONNTRACK_PROC_COMPAT); the key
-/// is a path below /proc/sys.
+/// The name of today, after `nf_conntrack_`, for one of `ip_conntrack` (before 2.6.20, kept until 4.9 by
+/// NF_CONNTRACK_PROC_COMPAT); the key is a path below /proc/sys.
 pub fn renamed(key: &str) -> Option<String> {
     let old = ["net/ipv4/netfilter/ip_conntrack_", "net/ipv4/ip_conntrack_", "net/netfilter/ip_conntrack_"];
     let rest = old.iter().find_map(|prefix| key.strip_prefix(prefix))?;

@@ -69,8 +69,8 @@ fn is_taken(name: &str, kind: Kind, value: Option<&str>) -> bool {
     }
 }
 
-/// The last line that sets the module's hashsize, and to what. kmod takes what the kernel's command line says behind what
-/// its files say (kmod_config_new).
+/// The last line that sets the module's hashsize, and to what. kmod takes what the kernel's command line says behind
+/// what its files say (kmod_config_new).
 pub fn hashsize(files: &Files) -> Option<(&FileLine, u64)> {
     let mut told =
         files.command_lines.iter().filter(|line| line.path != "/proc/cmdline").filter_map(|line| {

@@ -1,4 +1,4 @@
-//! Which values the files set, and which of several counts.
+//! Values that the files set, and the one of several that counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -92,7 +92,8 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Takes a change where nothing is found for it; gives what loads the module early, if that is all that was missing.
+    /// Takes a change where nothing is found for it; gives what loads the module early, if that is all that was
+    /// missing.
     ///
     /// # Errors
     /// The first that is found.

@@ -182,7 +182,8 @@ pub fn without_command(facts: &Facts, line: &FileLine, command: &Command) -> Str
     }
 }
 
-/// The text of a command in a line that a shell runs with others in it; nothing where it is alone, or cannot be cut out.
+/// The text of a command in a line that a shell runs with others in it; nothing where it is alone, or cannot be cut
+/// out.
 fn among_others(line: &FileLine, command: &Command) -> Option<String> {
     let text = command.words.join(" ");
     let writes = command.redirects.iter().any(|redirect| redirect.target.contains("conntrack"));

@@ -16,8 +16,8 @@ pub struct Taker {
 }
 
 impl Taker {
-    /// `still` is asked of what was seen more than a moment ago, as it is now; without it only what has been silent since
-    /// goes.
+    /// `still` is asked of what was seen more than a moment ago, as it is now; without it only what has been silent
+    /// since goes.
     ///
     /// # Errors
     /// As [`Deleter::open`].

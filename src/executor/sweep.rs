@@ -31,7 +31,8 @@ pub trait Surroundings: Judge {
     fn count(&mut self) -> Option<u64> {
         None
     }
-    /// True if something that the judgement rests on has changed just now: asked once a chunk, so it has to cost nothing.
+    /// True if something that the judgement rests on has changed just now: asked once a chunk, so it has to cost
+    /// nothing.
     fn outdated(&mut self) -> bool {
         false
     }
@@ -261,8 +262,8 @@ impl<'a> Sweeping<'a> {
         Ok(false)
     }
 
-    /// Entries that came since the sweep began, by the events or by how much more there is than what went leaves: events
-    /// tell it some milliseconds later, which is long where a table fills in sixty.
+    /// Entries that came since the sweep began, by the events or by how much more there is than what went leaves:
+    /// events tell it some milliseconds later, which is long where a table fills in sixty.
     fn came(&self) -> u64 {
         if self.writer.dry() {
             return 0;

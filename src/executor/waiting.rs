@@ -6,8 +6,8 @@ use super::Surroundings;
 use crate::kernel::deleter::Deleter;
 use crate::sweep::{CREDIT, Pacing};
 
-/// Waits for what is owed in a sweep that `began` then. The next chunk lies ready in the kernel and ages: half of the time that keeps it fresh at
-/// most.
+/// Waits for what is owed in a sweep that `began` then. The next chunk lies ready in the kernel and ages: half of the
+/// time that keeps it fresh at most.
 pub(super) fn pause(pacing: &Pacing, began: Instant) {
     let owed = pacing.owed(began.elapsed());
     if owed > CREDIT {

@@ -78,8 +78,8 @@ impl Policies {
         None
     }
 
-    /// Learns all that there are. Where others may have come and gone unheard, until when (in seconds since the host came
-    /// up): they can have set the time left of nothing that had a packet after that.
+    /// Learns all that there are. Where others may have come and gone unheard, until when (in seconds since the host
+    /// came up): they can have set the time left of nothing that had a packet after that.
     ///
     /// # Errors
     /// As the kernel's; then nobody knows which there are.

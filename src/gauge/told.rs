@@ -7,15 +7,15 @@ use crate::journal::TimeoutsSeen;
 use crate::kernel::clock;
 use crate::model::Timeout;
 
-/// More than what outlives an agent on disk: a value that is known to be in force only since a moment explains no silence
-/// from before it.
+/// More than what outlives an agent on disk: a value that is known to be in force only since a moment explains no
+/// silence from before it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct TimeoutsTold {
     /// The part that outlives the agent.
     #[serde(flatten)]
     pub seen: TimeoutsSeen,
-    /// Sysctl name after `nf_conntrack_`, a value that it had, and since when at the earliest, in seconds since the host
-    /// came up; null: nobody knows.
+    /// Sysctl name after `nf_conntrack_`, a value that it had, and since when at the earliest, in seconds since the
+    /// host came up; null: nobody knows.
     #[serde(default)]
     pub history: Vec<(String, u32, Option<u32>)>,
 }

@@ -107,9 +107,9 @@ impl Baseline {
         (baseline.boot_id == boot_id && baseline.netns.inode == inode).then_some(baseline)
     }
 
-    /// Reads the baseline of a state directory. One of another boot or namespace inode, or a broken one (by its checksum
-    /// too; one without a checksum is of an earlier version, and is taken), is renamed
-    /// to `baseline.json.BOOTID-N` or `baseline.json.broken-N`, and the newest four of those are kept.
+    /// Reads the baseline of a state directory. One of another boot or namespace inode, or a broken one (by its
+    /// checksum too; one without a checksum is of an earlier version, and is taken), is renamed to
+    /// `baseline.json.BOOTID-N` or `baseline.json.broken-N`, and the newest four of those are kept.
     pub fn load(dir: &Path, boot_id: &str, inode: u64) -> Loaded {
         let path = dir.join(FILE);
         let bytes = match read_file(&path) {

@@ -22,8 +22,8 @@ use crate::model::Value;
 /// One thing to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// Replaces a file whole: one beside it, then rename, fsync of both and of the directory with `sync`. What is missing
-    /// above it is made. Answered with the new file's [`Stamp`].
+    /// Replaces a file whole: one beside it, then rename, fsync of both and of the directory with `sync`. What is
+    /// missing above it is made. Answered with the new file's [`Stamp`].
     Replace { path: PathBuf, text: String, sync: bool },
     /// Removes a file; one that is not there is removed.
     Remove { path: PathBuf },

@@ -30,13 +30,15 @@ pub struct TimeoutsSeen {
     pub sysctls: Vec<(String, u32)>,
     /// Timeout policies that were there.
     pub policies: Vec<TimeoutPolicy>,
-    /// Until when conntrackd was seen at work, or changes of timeout policies were lost, in seconds since the host came up.
+    /// Until when conntrackd was seen at work, or changes of timeout policies were lost, in seconds since the host came
+    /// up.
     #[serde(default)]
     pub unheard_until_seconds: Option<u32>,
     /// Flowtables were seen in use.
     #[serde(default)]
     pub flowtables: bool,
-    /// The first of the looks at the timeouts that followed each other without a gap, in seconds since the host came up.
+    /// The first of the looks at the timeouts that followed each other without a gap, in seconds since the host came
+    /// up.
     #[serde(default)]
     pub first_look_seconds: Option<u32>,
     /// The last of them, in seconds since the host came up; nothing while the agent runs, and where it did not end in

@@ -47,8 +47,8 @@ pub(super) trait Reader {
     fn lull(&mut self) -> bool;
 }
 
-/// Receives until the last chunk and hands each to `reader`, in order, on the calling thread. `after`: the first chunk was
-/// filled after this. True at the end; `None` where no thread is to be had, and nothing was received.
+/// Receives until the last chunk and hands each to `reader`, in order, on the calling thread. `after`: the first chunk
+/// was filled after this. True at the end; `None` where no thread is to be had, and nothing was received.
 ///
 /// # Errors
 /// As [`Source::next`]; what came before was handed over.

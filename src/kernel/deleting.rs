@@ -1,7 +1,8 @@
 //! Deletes beside a dump: a thread of their own, so that both run at once on two cores.
 //!
-//! A dump takes no lock that a delete needs: it walks the buckets under RCU (`ctnetlink_dump_table`), while deletes of one
-//! socket or many wait for each other (`nfnl_lock` in `nfnetlink_rcv_msg`). So one thread for each is all that helps.
+//! A dump takes no lock that a delete needs: it walks the buckets under RCU (`ctnetlink_dump_table`), while deletes of
+//! one socket or many wait for each other (`nfnl_lock` in `nfnetlink_rcv_msg`). So one thread for each is all that
+//! helps.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
@@ -11,9 +12,9 @@ use super::deleter::{Deleted, Deleter};
 use super::priority::{self, Apart};
 use crate::model::{Class, Entry};
 
-/// Batches that wait for the one under way: with none the dump would wait for each delete, with many they age. Where deletes
-/// wait for a lock a batch takes 4 ms, so that with four the next was always too old to be believed, and was asked for
-/// again, which took as long once more.
+/// Batches that wait for the one under way: with none the dump would wait for each delete, with many they age. Where
+/// deletes wait for a lock a batch takes 4 ms, so that with four the next was always too old to be believed, and was
+/// asked for again, which took as long once more.
 const WAITING: usize = 1;
 
 /// An entry that is to go.
@@ -42,8 +43,8 @@ pub struct Deleting {
 }
 
 impl Deleting {
-    /// Starts the thread, of the priority and in the namespace of its maker; it ends when this is dropped. `contended`: asked
-    /// before each batch, whether another program writes through ctnetlink at this time.
+    /// Starts the thread, of the priority and in the namespace of its maker; it ends when this is dropped. `contended`:
+    /// asked before each batch, whether another program writes through ctnetlink at this time.
     ///
     /// # Errors
     /// As clone(2).

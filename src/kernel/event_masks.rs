@@ -10,8 +10,8 @@ use super::socket::Netlink;
 
 /// `NFT_CT_EVENTMASK`, `enum nft_ct_keys`.
 const EVENTMASK: u32 = 18;
-/// IPCT_NEW, IPCT_RELATED (the beginning of an expected entry) and IPCT_DESTROY (`enum ip_conntrack_events`): without one
-/// of these some entry begins or ends unheard.
+/// IPCT_NEW, IPCT_RELATED (the beginning of an expected entry) and IPCT_DESTROY (`enum ip_conntrack_events`): without
+/// one of these some entry begins or ends unheard.
 const LIVES: u32 = 0b111;
 
 /// The generation of the calling thread's ruleset: another one after each change of it.

@@ -76,11 +76,11 @@ impl Listener {
 
     /// Subscribes to the updates that other programs ask for (`conntrack -U`, conntrackd), and to no others.
     ///
-    /// It is not free: the kernel makes the message of each packet's update too (`ctnetlink_conntrack_event`) before the
-    /// filter drops it. TCP connections through a NAT gateway (connect, a byte each way, RST; 2 cores, saturated) took 9 %
-    /// more CPU each than beside an agent without this subscription (median of 11 pairs in turn, -2 to 15 %), and 8 %
-    /// fewer were made a second. What it is for: time left that others wrote is not taken for silence while the agent
-    /// runs. Little time left is not believed anyway (`Bases::little_is_left`).
+    /// It is not free: the kernel makes the message of each packet's update too (`ctnetlink_conntrack_event`) before
+    /// the filter drops it. TCP connections through a NAT gateway (connect, a byte each way, RST; 2 cores, saturated)
+    /// took 9 % more CPU each than beside an agent without this subscription (median of 11 pairs in turn, -2 to 15 %),
+    /// and 8 % fewer were made a second. What it is for: time left that others wrote is not taken for silence while the
+    /// agent runs. Little time left is not believed anyway (`Bases::little_is_left`).
     ///
     /// # Errors
     /// As [`Listener::open`].

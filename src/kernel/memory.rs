@@ -8,7 +8,8 @@ use crate::model::MemoryFacts;
 
 /// Bytes of an entry where they cannot be measured: 256 of slab and 192 of extensions, the most seen on 6.18.
 const ASSUMED_BYTES: u64 = 448;
-/// `NF_CT_EXT_PREALLOC` (net/netfilter/nf_conntrack_extend.c): the least that is asked of kmalloc for an extension block.
+/// `NF_CT_EXT_PREALLOC` (net/netfilter/nf_conntrack_extend.c): the least that is asked of kmalloc for an extension
+/// block.
 const PREALLOCATED_BYTES: u64 = 128;
 /// `struct nf_ct_ext` before its data, on 64 bits.
 const EXTENSION_HEADER_BYTES: u64 = 16;
@@ -71,8 +72,8 @@ fn measured(root: &Root, slab: &Slab, blocks: &[Blocks], page_bytes: u64) -> (u6
     (object + extension, basis)
 }
 
-/// Bytes of an extension block as `nf_ct_ext_add` makes it for an entry that packets make, before kmalloc rounds them up,
-/// and what they are for; 0 where an entry has no block at all.
+/// Bytes of an extension block as `nf_ct_ext_add` makes it for an entry that packets make, before kmalloc rounds them
+/// up, and what they are for; 0 where an entry has no block at all.
 ///
 /// Helpers are left out: the few entries that have one carry it alone.
 fn extension(root: &Root) -> (u64, String) {
@@ -132,11 +133,11 @@ fn blocks(slabinfo: &str, page_bytes: u64) -> Vec<Blocks> {
     all.into_values().collect()
 }
 
-/// Bytes of the extension block of an entry in the mean, from how many objects of each size are in use. With `derived` of
-/// them an entry should have its block in one size; entries that ctnetlink made carry more (sequence adjustment and SYN
-/// proxy, in any case), and so do those of kernels that extend entries by what is not known here. As nearly all entries of a
-/// table are of one kind, the size that they lie in has as many objects as there are entries; others use these sizes too, so
-/// that this tells nothing while the table is small, and then the derived one holds.
+/// Bytes of the extension block of an entry in the mean, from how many objects of each size are in use. With `derived`
+/// of them an entry should have its block in one size; entries that ctnetlink made carry more (sequence adjustment and
+/// SYN proxy, in any case), and so do those of kernels that extend entries by what is not known here. As nearly all
+/// entries of a table are of one kind, the size that they lie in has as many objects as there are entries; others use
+/// these sizes too, so that this tells nothing while the table is small, and then the derived one holds.
 fn counted(entries: u64, derived: u64, blocks: &[Blocks]) -> (u64, String) {
     // Free objects of per-CPU slabs count as entries.
     let enough = entries - entries / 32;

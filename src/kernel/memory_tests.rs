@@ -80,8 +80,8 @@ fn sizes(active: [u64; 3]) -> Vec<Blocks> {
     [128, 192, 256].into_iter().zip(active).map(of).collect()
 }
 
-/// Seen on 6.18: 100,000 entries that packets made, 100,000 that ctnetlink made with accounting, and 100,000 without any
-/// extension; others used 16,000, 7,000 and 1,000 objects of these sizes meanwhile.
+/// Seen on 6.18: 100,000 entries that packets made, 100,000 that ctnetlink made with accounting, and 100,000 without
+/// any extension; others used 16,000, 7,000 and 1,000 objects of these sizes meanwhile.
 #[test]
 fn the_size_with_as_many_objects_as_there_are_entries_is_the_one() {
     let counted = |entries, derived, active| counted(entries, derived, &sizes(active)).0;
@@ -98,8 +98,8 @@ fn the_size_with_as_many_objects_as_there_are_entries_is_the_one() {
 }
 
 proptest::proptest! {
-    /// Whatever others use, the mean of entries that lie in two sizes is told within 5 % of what an entry costs, as long
-    /// as others use no more than a fifth as many as there are entries.
+    /// Whatever others use, the mean of entries that lie in two sizes is told within 5 % of what an entry costs, as
+    /// long as others use no more than a fifth as many as there are entries.
     #[test]
     fn a_mixture_is_told_within_five_percent(small in 0u64..=100_000, others in 0u64..20_000) {
         let active = [small + others, 100_000 - small + others / 2, others / 10];

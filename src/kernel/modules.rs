@@ -1,4 +1,4 @@
-//! Which modules are there. Asking loads none.
+//! Modules that are there. Asking loads none.
 
 use super::image::Image;
 use super::root::Root;

@@ -186,8 +186,8 @@ impl Namespace {
         })
     }
 
-    /// Seconds since boot (CLOCK_MONOTONIC) from which on it is known to have been there; nothing for the first one, and
-    /// where that cannot be told.
+    /// Seconds since boot (CLOCK_MONOTONIC) from which on it is known to have been there; nothing for the first one,
+    /// and where that cannot be told.
     ///
     /// nsfs makes an inode when somebody first asks for it and keeps it while a mount holds it: for a namespace of
     /// `ip netns` that is when it was made. For one that only processes hold the oldest of them tells.
@@ -220,8 +220,8 @@ impl Namespace {
     }
 }
 
-/// The name of `ip netns` by which an operator's word means a namespace, whether it is there or not: the word itself, or
-/// the last part of a path below a directory of such names.
+/// The name of `ip netns` by which an operator's word means a namespace, whether it is there or not: the word itself,
+/// or the last part of a path below a directory of such names.
 pub fn name_of_spec(spec: &str) -> Option<&str> {
     let Some((directory, name)) = spec.rsplit_once('/') else {
         return Some(spec).filter(|name| !name.is_empty());

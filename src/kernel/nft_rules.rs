@@ -1,4 +1,4 @@
-//! Which rules of nftables have to do with connection tracking. The lists come from the kernel's own memory; a caller
+//! Rules of nftables that have to do with connection tracking. The lists come from the kernel's own memory; a caller
 //! that must not load nf_tables asks only where it is.
 
 use std::io;

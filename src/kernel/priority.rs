@@ -16,8 +16,8 @@ pub fn raise() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
 }
 
-/// Puts the calling thread among ordinary processes, where it was started before them (`nice`, `chrt`, a unit's `Nice=`): for
-/// work that anyone can ask for. A thread that is ordinary, or after them, stays as it is.
+/// Puts the calling thread among ordinary processes, where it was started before them (`nice`, `chrt`, a unit's
+/// `Nice=`): for work that anyone can ask for. A thread that is ordinary, or after them, stays as it is.
 pub fn lower() {
     // SAFETY: these take numbers, and one structure that lives for the call; 0 is the calling thread.
     unsafe {
@@ -40,23 +40,23 @@ pub fn cpu() -> Option<usize> {
     sched_getcpu().ok()
 }
 
-/// Keeps the calling thread, which is woken by another one, off that one's CPU (sched_setaffinity(2)): from its next call
-/// on, and until the other follows.
+/// Keeps the calling thread, which is woken by another one, off that one's CPU (sched_setaffinity(2)): from its next
+/// call on, and until the other follows.
 ///
 /// For where another program makes entries through ctnetlink. A scheduler leaves who wakes each other on one CPU for a
-/// tenth of a second, though the other CPU is held by a process of lower precedence, as long as that one never sleeps; and
-/// then that one has `nfnl_lock` nearly always, and a delete gets it in one of five turns. With 60,000 made in a second on
-/// two cores, entries were refused in 7 of 20 runs so, and in 1 of 49 with the two apart. Where entries are made by
-/// packets nobody waits for a lock, and to share a CPU is the better: of 60,000 handshakes in two seconds 51,900 were let
-/// in so, 49,400 with the two apart.
+/// tenth of a second, though the other CPU is held by a process of lower precedence, as long as that one never sleeps;
+/// and then that one has `nfnl_lock` nearly always, and a delete gets it in one of five turns. With 60,000 made in a
+/// second on two cores, entries were refused in 7 of 20 runs so, and in 1 of 49 with the two apart. Where entries are
+/// made by packets nobody waits for a lock, and to share a CPU is the better: of 60,000 handshakes in two seconds
+/// 51,900 were let in so, 49,400 with the two apart.
 #[derive(Default)]
 pub struct Apart {
     from: Option<usize>,
 }
 
 impl Apart {
-    /// Keeps off this CPU, if the calling thread is on it and may be on another; of none, it may be anywhere again. Where
-    /// that cannot be had all stays as it is.
+    /// Keeps off this CPU, if the calling thread is on it and may be on another; of none, it may be anywhere again.
+    /// Where that cannot be had all stays as it is.
     pub fn keep_from(&mut self, other: Option<usize>) {
         if other == self.from || (other.is_some() && other != cpu()) {
             return;

@@ -7,8 +7,8 @@ use super::event_listeners::inodes;
 use super::root::Root;
 use crate::model::Asker;
 
-/// Processes with one of these names in the network namespace with this inode, or in one that may not be looked at: id and
-/// name.
+/// Processes with one of these names in the network namespace with this inode, or in one that may not be looked at: id
+/// and name.
 pub fn named(names: &[&str], netns_inode: u64) -> Vec<(u32, String)> {
     let root = Root::default();
     let of = |pid: u32| {
@@ -21,8 +21,8 @@ pub fn named(names: &[&str], netns_inode: u64) -> Vec<(u32, String)> {
     pids(&root).filter_map(of).collect()
 }
 
-/// Of each of these sockets, by its inode, the process that holds it, and its name. Reads the descriptors of every process
-/// of the host; of those that may not be looked at nothing is told.
+/// Of each of these sockets, by its inode, the process that holds it, and its name. Reads the descriptors of every
+/// process of the host; of those that may not be looked at nothing is told.
 pub fn holders(sockets: &HashSet<u64>) -> BTreeMap<u64, (u32, String)> {
     let root = Root::default();
     let mut found = BTreeMap::new();
@@ -69,8 +69,8 @@ fn life(root: &Root, pid: u32) -> Option<(u32, u64)> {
 /// Longest command line that is kept, in characters.
 const COMMAND_LINE: usize = 200;
 
-/// A process that asks for something, as its socket (SO_PEERCRED) and /proc tell: it waits for the answer, so that its id
-/// is its own still.
+/// A process that asks for something, as its socket (SO_PEERCRED) and /proc tell: it waits for the answer, so that its
+/// id is its own still.
 pub fn asker(uid: u32, pid: Option<u32>) -> Asker {
     asker_at(&Root::default(), uid, pid)
 }

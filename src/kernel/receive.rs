@@ -99,8 +99,8 @@ impl Batch {
     }
 }
 
-/// The cookie of a socket's network namespace (SO_NETNS_COOKIE of Linux 5.14), which no other namespace of this boot gets;
-/// `None` on a kernel without.
+/// The cookie of a socket's network namespace (SO_NETNS_COOKIE of Linux 5.14), which no other namespace of this boot
+/// gets; `None` on a kernel without.
 pub fn netns_cookie(socket: BorrowedFd<'_>) -> Option<u64> {
     let mut cookie = 0u64;
     let mut length = size_of_val(&cookie) as libc::socklen_t;

@@ -146,8 +146,8 @@ pub fn update_timeout(entry: &Entry, seconds: u32, sequence: u32) -> Result<Vec<
     Ok(bytes)
 }
 
-/// An update that changes nothing of an entry. The kernel tells listeners of it all the same, with the time that the entry
-/// has left at that moment (`ctnetlink_new_conntrack`, `ctnetlink_conntrack_event`).
+/// An update that changes nothing of an entry. The kernel tells listeners of it all the same, with the time that the
+/// entry has left at that moment (`ctnetlink_new_conntrack`, `ctnetlink_conntrack_event`).
 ///
 /// # Errors
 /// If the entry cannot be told apart with certainty.

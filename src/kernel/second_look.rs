@@ -47,8 +47,8 @@ pub(super) struct Batch<'a> {
 pub(super) struct Looked {
     /// The moment at which it began.
     pub at: Instant,
-    /// Still there, the same by tuple, zone and id, and without a packet since (or what else was asked for): as they were seen first, with the seconds
-    /// that they have left now.
+    /// Still there, the same by tuple, zone and id, and without a packet since (or what else was asked for): as they
+    /// were seen first, with the seconds that they have left now.
     pub silent: Vec<(Entry, u32)>,
     /// Of each of these its place in the queue.
     pub places: Vec<usize>,

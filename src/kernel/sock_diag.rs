@@ -60,7 +60,7 @@ pub fn connected(netlink: &mut Netlink, protocol: u8, mut each: impl FnMut(&Tupl
     Ok(())
 }
 
-/// Which states a connected socket can be in; one in TIME_WAIT or CLOSE belongs to nobody any more.
+/// States that a connected socket can be in; one in TIME_WAIT or CLOSE belongs to nobody any more.
 fn states(protocol: u8) -> u32 {
     let bit = |state: u32| 1 << state;
     match protocol {

@@ -29,8 +29,8 @@ pub struct ConntrackSysctls {
     root: Root,
     namespace: Identity,
     kept: BTreeMap<&'static str, File>,
-    /// Timeouts that were not there at the start: asked for again now and then, for a module may bring them. On a kernel
-    /// without DCCP to look for its seven at each look took a fifth of an agent's time at rest.
+    /// Timeouts that were not there at the start: asked for again now and then, for a module may bring them. On a
+    /// kernel without DCCP to look for its seven at each look took a fifth of an agent's time at rest.
     late: Mutex<(Option<Instant>, TimeoutValues)>,
 }
 

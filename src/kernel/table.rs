@@ -208,8 +208,8 @@ impl Walk {
 const QUESTIONS: usize = 128;
 
 /// Asks for these as they are now, batch by batch, and hands over those that are still there; `each` ends it early by
-/// answering false. Where few of many are wanted that is far cheaper than a dump: an answer costs what an entry of a dump
-/// does, and a lookup. Gives how many were asked for.
+/// answering false. Where few of many are wanted that is far cheaper than a dump: an answer costs what an entry of a
+/// dump does, and a lookup. Gives how many were asked for.
 ///
 /// # Errors
 /// As sendto(2) and recvmsg(2).

@@ -190,8 +190,8 @@ pub struct AgentStatus {
     pub sources: u64,
     pub journal_ok: bool,
     pub regret_percent: Option<f64>,
-    /// Another program was heard to change entries (`conntrack -U`) or has made some that are there (`conntrack -I`), or may
-    /// have: what is left of their time proves nothing to whoever did not hear which.
+    /// Another program was heard to change entries (`conntrack -U`) or has made some that are there (`conntrack -I`),
+    /// or may have: what is left of their time proves nothing to whoever did not hear which.
     #[serde(default)]
     pub others_update: bool,
     /// Events that wait to be counted.

@@ -57,8 +57,8 @@ impl Class {
     /// The class of an entry; `None` for what is never given up (a handshake that was answered, a half-closed
     /// connection: a server that thinks after the client's FIN sits in CLOSE_WAIT) and for what is not understood.
     ///
-    /// TIME_WAIT and CLOSE with unacknowledged data are not closed: a FIN that is sent twice while the peer's link loses
-    /// everything gives TIME_WAIT, and the retransmissions still come.
+    /// TIME_WAIT and CLOSE with unacknowledged data are not closed: a FIN that is sent twice while the peer's link
+    /// loses everything gives TIME_WAIT, and the retransmissions still come.
     ///
     /// UDP that is ASSURED is a stream, whatever its port: the kernel has seen packets in both directions for longer
     /// than 2 s (`nf_conntrack_udp_packet`), which no single question and answer takes.

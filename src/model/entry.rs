@@ -158,8 +158,8 @@ impl TcpInfo {
 
     /// True if one direction may still send, though the state is TIME_WAIT or CLOSE.
     ///
-    /// LAST_ACK and TIME_WAIT follow a FIN that one side sends twice as well as the FINs of both sides. A RST makes CLOSE
-    /// of a connection that has seen a FIN without a check of its sequence number (`nf_conntrack_tcp_packet`,
+    /// LAST_ACK and TIME_WAIT follow a FIN that one side sends twice as well as the FINs of both sides. A RST makes
+    /// CLOSE of a connection that has seen a FIN without a check of its sequence number (`nf_conntrack_tcp_packet`,
     /// `tcp_can_early_drop`), so an endpoint may have ignored it. Only a RST before any FIN is checked.
     pub fn may_be_half_open(self) -> bool {
         match self.state {
@@ -175,7 +175,8 @@ impl TcpInfo {
 pub struct Entry {
     /// Identity of the entry, `CTA_ID`.
     pub id: u32,
-    /// Zone of the original direction (`CTA_ZONE`, or the zone inside `CTA_TUPLE_ORIG`): the kernel finds the entry by it.
+    /// Zone of the original direction (`CTA_ZONE`, or the zone inside `CTA_TUPLE_ORIG`): the kernel finds the entry by
+    /// it.
     pub zone: u16,
     /// Zone of the reply direction, if it is another than `zone` (`ct original zone set`, `ct reply zone set`).
     pub reply_zone: Option<u16>,

@@ -1,4 +1,4 @@
-//! Which entries a command is about: the one filter language of `list`, `events`, `flush` and `top-sources`.
+//! Entries that a command is about: the one filter language of `list`, `events`, `flush` and `top-sources`.
 //!
 //! Filters of different kinds must all match. Repeated values of one kind are alternatives: one of them must match. A
 //! negated filter is a demand of its own, whatever else there is of its kind: `--not -s A --not -s B` is neither of the
@@ -204,8 +204,8 @@ impl Filters {
         })
     }
 
-    /// The one zone that the original direction of all that can match is in, if one filter alone says so. Zone 0 of both
-    /// directions does not: with it goes what has a zone in one of them.
+    /// The one zone that the original direction of all that can match is in, if one filter alone says so. Zone 0 of
+    /// both directions does not: with it goes what has a zone in one of them.
     pub fn only_zone(&self) -> Option<u16> {
         self.only(|wanted| match wanted {
             Wanted::Zone(zone @ 1..) | Wanted::SourceZone(zone) => Some(*zone),

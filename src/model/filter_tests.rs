@@ -71,7 +71,8 @@ fn one_zone_is_told_where_one_filter_alone_says_it() {
 #[test]
 fn a_zone_of_one_direction_alone_is_zone_0_to_conntracks_w_and_its_own_to_its_source() {
     let of = |zone, reply_zone| Entry { zone, reply_zone, ..entry("10.0.0.1", "192.0.2.9") };
-    // (entry, `-w` that lists it, zone of its source, zones that protect it), as conntrack 1.4.7 and Linux 6.18 have them.
+    // (entry, `-w` that lists it, zone of its source, zones that protect it), as conntrack 1.4.7 and Linux 6.18 have
+    // them.
     for (entry, listed, source, zones) in [
         (of(0, None), 0, 0, [0, 0]),
         (of(5, None), 5, 5, [5, 5]),

@@ -1,4 +1,4 @@
-//! Which timeout sysctl an entry stands under, by its protocol and state.
+//! The timeout sysctl that governs an entry, by its protocol and state.
 
 use super::entry::{Entry, TcpInfo, TcpState};
 use super::timeouts::{TIMEOUTS, Timeout};
@@ -31,8 +31,8 @@ const fn at(name: &str) -> Timeout {
     panic!("no timeout has this name")
 }
 
-/// By the kernel's number of the state (`tcp_timeouts` in net/netfilter/nf_conntrack_proto_tcp.c). NONE and SYN_SENT2 have no
-/// sysctl.
+/// By the kernel's number of the state (`tcp_timeouts` in net/netfilter/nf_conntrack_proto_tcp.c). NONE and SYN_SENT2
+/// have no sysctl.
 const TCP_STATES: [Option<Timeout>; 9] = [
     None,
     Some(at("tcp_timeout_syn_sent")),
@@ -46,9 +46,9 @@ const TCP_STATES: [Option<Timeout>; 9] = [
 ];
 
 impl Timeout {
-    /// The timeout that an ordinary packet of this entry sets, as it is now; `None` where no sysctl says it. A tracker of its
-    /// own (GRE, SCTP, DCCP) never takes `generic_timeout`. GRE keeps what it was born with (`ct->proto.gre`), so that a new
-    /// value is for new flows alone; a timeout policy or a helper may set another.
+    /// The timeout that an ordinary packet of this entry sets, as it is now; `None` where no sysctl says it. A tracker
+    /// of its own (GRE, SCTP, DCCP) never takes `generic_timeout`. GRE keeps what it was born with (`ct->proto.gre`),
+    /// so that a new value is for new flows alone; a timeout policy or a helper may set another.
     pub fn governing(entry: &Entry) -> Option<Timeout> {
         let (replied, assured) = (entry.status.seen_reply(), entry.status.assured());
         Some(match entry.original.protocol {

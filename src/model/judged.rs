@@ -26,8 +26,8 @@ pub struct Judged {
     pub presumed_seconds: Option<u32>,
     /// Nothing but the unknown past of its timeout keeps it from being past its floor.
     pub presumed_stale: bool,
-    /// By this it is ordered among those that fair share takes: as its idleness, but what is past the emergency floor for
-    /// certain is told apart by what it is presumed to be.
+    /// By this it is ordered among those that fair share takes: as its idleness, but what is past the emergency floor
+    /// for certain is told apart by what it is presumed to be.
     pub order_seconds: Option<u32>,
     /// It may go: of a class, unprotected, idle for certain past its floor.
     pub eligible: bool,
@@ -99,8 +99,8 @@ impl Judged {
         unknown && self.class.is_some() && self.protected.is_none()
     }
 
-    /// Idleness of an entry that nothing protects, past its class's floor or not: certain as far as the emergency floor,
-    /// and beyond that the order in which fair share takes.
+    /// Idleness of an entry that nothing protects, past its class's floor or not: certain as far as the emergency
+    /// floor, and beyond that the order in which fair share takes.
     pub fn idle_unprotected(&self) -> Option<u32> {
         self.order_seconds.filter(|_| self.protected.is_none())
     }

@@ -125,8 +125,8 @@ pub struct Pace {
     pub enough_at_entries: u64,
     /// Second chances a second: each is an event for everybody who listens to updates.
     pub chances_per_second: u64,
-    /// In an urgent act: of each part of the table that is met at most this share goes, and the flushes share one budget, the
-    /// largest.
+    /// In an urgent act: of each part of the table that is met at most this share goes, and the flushes share one
+    /// budget, the largest.
     pub portion: Option<f64>,
 }
 
@@ -143,8 +143,8 @@ impl Pace {
         }
     }
 
-    /// As planned, or twice what comes, at most `urgent_per_second` beyond that. To hold to the plan where more comes would be
-    /// to wait, with entries to spare, until the table is full.
+    /// As planned, or twice what comes, at most `urgent_per_second` beyond that. To hold to the plan where more comes
+    /// would be to wait, with entries to spare, until the table is full.
     pub fn keeping_up(&self, planned: f64, coming: f64) -> f64 {
         let most = planned.max(self.urgent_per_second as f64) + coming;
         planned.max(most.min(2.0 * coming))

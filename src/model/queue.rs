@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct Queue {
     /// The socket's buffer, as the kernel gave it.
     pub buffer_bytes: u64,
-    /// The most events a second, times the longest stall, times what the kernel charges for a queued event; each no less
-    /// than expected, and bounded by memory. More than `buffer_bytes` where the kernel gave less.
+    /// The most events a second, times the longest stall, times what the kernel charges for a queued event; each no
+    /// less than expected, and bounded by memory. More than `buffer_bytes` where the kernel gave less.
     pub wanted_bytes: u64,
     /// Of the buffer in use at the last tick.
     pub queued_bytes: u64,

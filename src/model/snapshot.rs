@@ -219,8 +219,8 @@ impl ClassScan {
         &mut self.by_timeout[place]
     }
 
-    /// `n` entries went since. Which of the timeouts they stood under is not known: of each as many as its share of what
-    /// may go.
+    /// `n` entries went since. Which of the timeouts they stood under is not known: of each as many as its share of
+    /// what may go.
     fn freed_by_timeout(&mut self, n: u64) {
         let all = self.by_timeout.iter().fold(0, |sum: u128, governed| sum + u128::from(governed.may_go));
         for governed in &mut self.by_timeout {
@@ -366,7 +366,7 @@ pub struct Snapshot {
     pub regret: Vec<ClassRegret>,
     /// This agent may write host-wide values (max, buckets).
     pub owns_host_values: bool,
-    /// Which agent does instead, and what would help, where that is known.
+    /// The agent that writes them instead, and the remedy; `None` if not known.
     #[serde(default)]
     pub host_values_owner: Option<String>,
     /// This agent may write the namespace's timeouts.

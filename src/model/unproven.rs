@@ -26,7 +26,7 @@ pub enum Unproven {
     OwnTimeout,
     /// More time is left than any known timeout allows.
     NoBase,
-    /// So little is left that another program may have written it before the first look.
+    /// Its time left is short enough that another program may have written it before the first look.
     LittleLeft,
     /// The idleness that the arithmetic gives is longer than the entry or the host is old.
     TooYoung,

@@ -1,5 +1,5 @@
-//! Backoff of small acts: where next to nothing is left to free, an act at every look would walk the whole table each time, for a
-//! handful of entries that have just become idle.
+//! Backoff of small acts: where next to nothing is left to free, an act at every look would walk the whole table each
+//! time, for a handful of entries that have just become idle.
 
 use super::urgent::{SMALL_ACTS, room};
 use super::{Memory, observe, relief};

@@ -13,7 +13,7 @@ pub struct Ceiling {
     pub entries: u64,
     /// Memory that the table may take, in bytes.
     pub memory_budget_bytes: u64,
-    /// Which bound it is, as a phrase with its figures.
+    /// The bound that is lowest, as a phrase with its figures.
     pub bound: String,
     /// Entries to which max may rise and the bound, in a sentence.
     pub reason: String,

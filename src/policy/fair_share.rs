@@ -264,7 +264,7 @@ fn name(bill: &Bill<'_>, payers: &[usize]) -> Vec<Payer> {
         .collect()
 }
 
-/// Which of a payer's entries go: bins in the order of their rank until the due is met.
+/// Entries of a payer that go: bins in the order of their rank until the due is met.
 fn due(bill: &Bill<'_>, i: usize) -> Due {
     let takeable = &bill.weighed.takeable;
     let start = takeable.partition_point(|bin| (bin.holding as usize) < i);

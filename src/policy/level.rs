@@ -83,8 +83,8 @@ pub fn least_level(snapshot: &Snapshot, settings: &Settings) -> Level {
     }
 }
 
-/// Packets dropped since the last decision because the table was full. `drop` alone proves nothing: two CPUs that send the same new flow
-/// raise it together with `insert_failed` in an empty table (`nf_ct_resolve_clash`).
+/// Packets dropped since the last decision because the table was full. `drop` alone proves nothing: two CPUs that send
+/// the same new flow raise it together with `insert_failed` in an empty table (`nf_ct_resolve_clash`).
 pub fn refused(snapshot: &Snapshot, memory: &Memory) -> u64 {
     let Some(before) = memory.drops else { return 0 };
     let grown = |now: u64, then: u64| now.saturating_sub(then);

@@ -94,7 +94,8 @@ mod tests {
     fn the_odd_ones_are_whose_share_is_left_highest() {
         let claims: Vec<Claim> =
             [(11, 2.0), (3, 0.3), (11, 2.0)].map(|(entries, weight)| Claim { entries, weight }).into();
-        // The level is 23 / 4.3 = 5.35: 0.3, 1.4 and 0.3 above it. The small one would keep 6.67 for each, the others 5.5.
+        // The level is 23 / 4.3 = 5.35: 0.3, 1.4 and 0.3 above it. The small one would keep 6.67 for each, the others
+        // 5.5.
         assert_eq!(dues(&claims, 2), [0, 2, 0]);
     }
 

@@ -27,11 +27,12 @@ pub(super) fn observe(snapshot: &Snapshot, settings: &Settings, plan: &mut Plan)
     plan.scan |= scan.is_none_or(|scan| snapshot.now_seconds - scan.at_seconds >= due(scan.duration_seconds));
 }
 
-/// Seconds after which the next scan is worth its cost under pressure, where scans alone prove idleness: what the last one
-/// met may be past its floor then, and what it did not meet waits no longer than a fifth of the floor to be met first.
+/// Seconds after which the next scan is worth its cost under pressure, where scans alone prove idleness: what the last
+/// one met may be past its floor then, and what it did not meet waits no longer than a fifth of the floor to be met
+/// first.
 ///
-/// Closed entries have a floor of 5 s. Beside conntrackd scans that found nothing were 1, 2, 3 and more seconds apart, and
-/// relief came in gaps of 6 to 10 s.
+/// Closed entries have a floor of 5 s. Beside conntrackd scans that found nothing were 1, 2, 3 and more seconds apart,
+/// and relief came in gaps of 6 to 10 s.
 pub(super) fn until_next_seconds(scan: &Scan, settings: &Settings) -> f64 {
     let until = |seen: &ClassScan| {
         let floor = settings.flush.floor_seconds(seen.class);

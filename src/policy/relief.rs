@@ -84,8 +84,8 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
         ));
     }
     plan.reasons.extend(unshown);
-    // A timeout is for entries to come, and the record that it is put back by is waited for on disk (1.5 to 4.5 ms, 100 ms
-    // where that is slow): where there is no time for that, what is there goes first.
+    // A timeout is for entries to come, and the record that it is put back by is waited for on disk (1.5 to 4.5 ms, 100
+    // ms where that is slow): where there is no time for that, what is there goes first.
     let fast = plan.level == Level::Critical || fills_fast(snapshot, settings);
     if !fast {
         timeouts::shorten(snapshot, memory, scan, excess, settings, plan);
@@ -172,8 +172,8 @@ fn keep_seconds(level: Level, memory: &Memory, scan: &Scan, settings: &Settings)
     }
 }
 
-/// The last scan, if it is young enough to act on; otherwise asks for one, or says when it will. A scan is also a reap: the
-/// kernel frees what has expired but is still counted while it walks (`ctnetlink_dump_table`).
+/// The last scan, if it is young enough to act on; otherwise asks for one, or says when it will. A scan is also a reap:
+/// the kernel frees what has expired but is still counted while it walks (`ctnetlink_dump_table`).
 fn trusted_scan<'a>(
     snapshot: &'a Snapshot,
     memory: &Memory,

@@ -72,8 +72,8 @@ pub(super) fn ran_out(snapshot: &Snapshot, scan: &Scan) -> bool {
 }
 
 /// Asks for a scan in calm where somebody listens to updates. A packet that revives an entry makes no event, so that
-/// conntrackd's peer would keep the short time for a flow that lives, and commit it at a failover: scans find who spoke,
-/// and have the kernel tell the time that is left to each.
+/// conntrackd's peer would keep the short time for a flow that lives, and commit it at a failover: scans find who
+/// spoke, and have the kernel tell the time that is left to each.
 pub(super) fn find_who_spoke(snapshot: &Snapshot, plan: &mut Plan) {
     let chances = &snapshot.chances;
     if chances.waiting == 0 || snapshot.update_listeners == 0 {

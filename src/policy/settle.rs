@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::Memory;
 use crate::model::{Act, Snapshot};
 
-/// Values written in any minute, whatever happens. Hardly more than four timeouts have a tenth of the table each; they are
-/// shortened, once to what covers and once to the floor, and given back: 12, with two to spare. max needs six: raised by half each, that is elevenfold, and where the table is full
-/// over another program it is raised each 10 s. So 20, of which timeouts leave six to max.
+/// Values written in any minute, whatever happens. Hardly more than four timeouts have a tenth of the table each; they
+/// are shortened, once to what covers and once to the floor, and given back: 12, with two to spare. max needs six:
+/// raised by half each, that is elevenfold, and where the table is full over another program it is raised each 10 s. So
+/// 20, of which timeouts leave six to max.
 pub const WRITES_A_MINUTE: usize = 20;
 const OF_TIMEOUTS: usize = WRITES_A_MINUTE - 6;
 const MINUTE_SECONDS: f64 = 60.0;
@@ -23,7 +24,7 @@ const AT_ONCE_SECONDS: f64 = 0.3;
 /// Acts closer together than this are one, which bounds the number that are remembered.
 const APART_SECONDS: f64 = 0.05;
 
-/// Which value is to be written.
+/// Kind of value that is to be written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Write {
     /// The write is of `nf_conntrack_max`.
@@ -104,9 +105,9 @@ impl Memory {
 
 /// Entries that went by this agent's hand and that the count does not show yet: they are not flushed twice.
 ///
-/// The count of the kernel shows them at once, and all together. Where the first shows late, the count is an old one: those
-/// after it were decided without seeing it, and are taken to show as late. A table that refuses packets has no time to
-/// wait.
+/// The count of the kernel shows them at once, and all together. Where the first shows late, the count is an old one:
+/// those after it were decided without seeing it, and are taken to show as late. A table that refuses packets has no
+/// time to wait.
 pub(super) fn unseen(snapshot: &Snapshot, memory: &mut Memory, refused: bool) -> u64 {
     let (now, unsettled) = (snapshot.now_seconds, &mut memory.unsettled);
     let freed = |acts: &[Flushed]| acts.iter().fold(0u64, |sum, flushed| sum.saturating_add(flushed.freed));

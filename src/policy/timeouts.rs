@@ -8,8 +8,8 @@ use crate::model::{
 
 /// Entries under one timeout that are a tenth of all are among those that fill the table.
 const MUCH: u64 = 10;
-/// The timeouts of the states that make a class, in the order in which they are shortened: first those that keep what is
-/// long silent. No class has the states in which a flow is set up or half closed.
+/// The timeouts of the states that make a class, in the order in which they are shortened: first those that keep what
+/// is long silent. No class has the states in which a flow is set up or half closed.
 const ORDER: [&str; 12] = [
     "tcp_timeout_established",
     "udp_timeout_stream",

@@ -1,10 +1,10 @@
-//! Entries of no class that fill the table: no act of this policy takes them, so that the plan says what they are and what
-//! helps.
+//! Entries of no class that fill the table: no act of this policy takes them, so that the plan says what they are and
+//! what helps.
 
 use crate::model::{Level, Plan, Snapshot, Unclassed, UnclassedRow};
 
-/// Tells of each state whose entries of no class are a tenth of the table or more, under pressure; in calm where a timeout
-/// above the kernel's own keeps them.
+/// Tells of each state whose entries of no class are a tenth of the table or more, under pressure; in calm where a
+/// timeout above the kernel's own keeps them.
 pub(super) fn tell(snapshot: &Snapshot, plan: &mut Plan) {
     let Some(scan) = &snapshot.scan else { return };
     let row = |seen: &Unclassed| {

@@ -1,5 +1,5 @@
-//! Urgent relief: the table is full, or would be before a scan has ended. Then what is past its floor goes as it is met, least
-//! missed first in each part of the table, and of each part no more than its share of what is too many.
+//! Urgent relief: the table is full, or would be before a scan has ended. Then what is past its floor goes as it is
+//! met, least missed first in each part of the table, and of each part no more than its share of what is too many.
 //!
 //! The hash scatters entries evenly over the buckets, so that a share of each part is nearly what a flush by class
 //! after a scan would take; but the first goes within a millisecond, not after a tenth of a second at 65,000 entries
@@ -46,9 +46,9 @@ pub(super) fn room(snapshot: &Snapshot, settings: &Settings) -> f64 {
     limit(snapshot, settings).map_or(f64::INFINITY, |limit| limit.saturating_sub(snapshot.entries) as f64)
 }
 
-/// The classes that may go as they are met: those that a scan met, if that scan is young, or if acts since then found what
-/// it had seen. A scan of long ago tells nothing of a table that has filled since, and before the first one nobody knows
-/// which entries have children. A dump in doubt is repeated.
+/// The classes that may go as they are met: those that a scan met, if that scan is young, or if acts since then found
+/// what it had seen. A scan of long ago tells nothing of a table that has filled since, and before the first one nobody
+/// knows which entries have children. A dump in doubt is repeated.
 fn there(snapshot: &Snapshot, memory: &Memory) -> Vec<Class> {
     let found = |seconds: f64| {
         let lately = |at: f64| (0.0..=seconds).contains(&(snapshot.now_seconds - at));

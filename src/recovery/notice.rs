@@ -56,8 +56,8 @@ impl Keeper {
         noticed
     }
 
-    /// Max and buckets became another's of this process: what they were lies beside the lease, for whoever has them now.
-    /// True if they were this one's.
+    /// Max and buckets became another's of this process: what they were lies beside the lease, for whoever has them
+    /// now. True if they were this one's.
     pub fn give_up_host(&mut self) -> bool {
         if !self.host.owned {
             return false;

@@ -35,8 +35,8 @@ impl Keeper {
         self.records = Some(records);
     }
 
-    /// Records that `to` is about to be written over `from`, and says whether that is on disk; asked again with the same
-    /// values, whether it is by now. `also`: what has to be there as well.
+    /// Records that `to` is about to be written over `from`, and says whether that is on disk; asked again with the
+    /// same values, whether it is by now. `also`: what has to be there as well.
     pub fn prepare(&mut self, name: Value, (from, to): (u64, u64), also: Option<Ticket>) -> Readiness {
         if self.dry {
             return Readiness::Ready;

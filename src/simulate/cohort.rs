@@ -3,7 +3,7 @@
 use super::flow::State;
 use super::random::Random;
 
-/// Which entries: of one [`Traffic`], in one state, their flows alive or not.
+/// Place of entries: of one [`Traffic`], in one state, their flows alive or not.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Place {
     /// Index of the traffic.

@@ -113,8 +113,9 @@ impl Audit {
         difference.unsigned_abs() > tolerated
     }
 
-    /// True if this very moment shows no difference at all. Where entries begin without an event (`ct event set` without
-    /// `new`), the tolerance for what is in flight would hide some hundred of a million for as long as others come and go.
+    /// True if this very moment shows no difference at all. Where entries begin without an event (`ct event set`
+    /// without `new`), the tolerance for what is in flight would hide some hundred of a million for as long as others
+    /// come and go.
     pub fn exact(&self, count: u64, sum: u64) -> bool {
         count as i64 - sum as i64 == self.residual
     }
@@ -138,8 +139,8 @@ impl Audit {
         }
     }
 
-    /// The counts are not to be relied on until the next dump, for a reason that the count does not show: the kernel told
-    /// of no events for a while, or does not answer.
+    /// The counts are not to be relied on until the next dump, for a reason that the count does not show: the kernel
+    /// told of no events for a while, or does not answer.
     pub fn doubt(&mut self) {
         self.synced = false;
     }

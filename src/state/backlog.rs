@@ -1,8 +1,8 @@
 //! Measures the time for which events wait to be counted, and the room that they need meanwhile.
 
 /// Lag and stalls of one event stream, and the room that follows from them: events a second, times the longest stall,
-/// times what the kernel charges for a queued event. Both are the most that was seen, and no less than expected. Moments
-/// are seconds of any clock that only goes forward.
+/// times what the kernel charges for a queued event. Both are the most that was seen, and no less than expected.
+/// Moments are seconds of any clock that only goes forward.
 #[derive(Clone, Copy, Debug)]
 pub struct Backlog {
     /// Nothing was queued then.
@@ -73,7 +73,8 @@ impl Backlog {
         self.events += events;
     }
 
-    /// Takes the pace, now and then. While the queue is not empty, how fast it is read says nothing of how fast it fills.
+    /// Takes the pace, now and then. While the queue is not empty, how fast it is read says nothing of how fast it
+    /// fills.
     pub fn pace(&mut self, now: f64) {
         let passed = now - self.events_since;
         if self.behind || passed < Self::PACE_SECONDS {

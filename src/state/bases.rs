@@ -1,4 +1,4 @@
-//! Which timeout a packet may have set: the bases from which time left is counted down.
+//! Timeouts that a packet may have set: the bases from which time left is counted down.
 //!
 //! Each packet sets an entry's timeout to the base of its state, so idle = base - left. A dump does not say which
 //! base it was. All that it could have been are kept, and the least idleness that any of them allows is what is
@@ -69,8 +69,8 @@ const TCP_TIMEOUTS: [&str; 10] = [
 
 /// Times that a flowtable leaves in an entry besides those of the sysctls (net/netfilter/nf_flow_table_core.c).
 mod flowtable {
-    /// A flow that goes into a flowtable has this much left (`NF_CT_DAY`), and nothing of it is given back while packets
-    /// come: it comes out with a day less its stay, however lately it spoke.
+    /// A flow that goes into a flowtable has this much left (`NF_CT_DAY`), and nothing of it is given back while
+    /// packets come: it comes out with a day less its stay, however lately it spoke.
     pub const DAY_SECONDS: u32 = 86_400;
     /// Time that is left to a connection that is being closed (`nf_flow_table_tcp_timeout`).
     pub const CLOSING_SECONDS: u32 = 300;
@@ -94,9 +94,9 @@ impl Lists<'_> {
         self.with(protocols, names, &[], &[])
     }
 
-    /// Of what may have been in a flowtable: `flow_offload_fixup_ct` takes `less` from the base of a flow that leaves one,
-    /// and `fixed` are bases of the flowtable's own. Of these a base above all others would turn what nobody knows into
-    /// silence: it is left out.
+    /// Of what may have been in a flowtable: `flow_offload_fixup_ct` takes `less` from the base of a flow that leaves
+    /// one, and `fixed` are bases of the flowtable's own. Of these a base above all others would turn what nobody knows
+    /// into silence: it is left out.
     fn offloadable(&self, protocols: &[u8], names: &[&str], less: &[u32], fixed: &[u32]) -> Kind {
         match (self.features.flowtables_possible, less.is_empty()) {
             (false, _) => self.plain(protocols, names),
@@ -234,8 +234,8 @@ impl Bases {
     }
 
     /// The first look at the timeouts of this boot, in seconds since the host came up, where the base of an entry that
-    /// has been silent since may be one that nobody saw. `idle_seconds`: of the base that is known. `lives`: a shorter timeout that was raised to the kernel's own
-    /// before is reckoned with too.
+    /// has been silent since may be one that nobody saw. `idle_seconds`: of the base that is known. `lives`: a shorter
+    /// timeout that was raised to the kernel's own before is reckoned with too.
     ///
     /// What a timeout was before somebody set it, nothing tells: a flow that spoke a moment before
     /// `udp_timeout_stream` went from 180 to 600 has the look of one that has been silent for seven minutes. Where a
@@ -306,7 +306,8 @@ impl Least {
     /// most, and an hour at most: what is dead spends no more of its life there.
     ///
     /// Not seen: a time that was written before this agent heard anything, where a base of 7440 to 57,600 s came into
-    /// force after the write and the agent began anew after that. A sixteenth of the new base is less than an hour then.
+    /// force after the write and the agent began anew after that. A sixteenth of the new base is less than an hour
+    /// then.
     pub fn little_is_left(&self, entry: &Entry) -> bool {
         let most = (self.base_seconds / 16).min(AN_HOUR);
         entry.timeout_seconds.is_some_and(|left| left <= most)

@@ -1,4 +1,4 @@
-//! Which base is taken for the one that a packet set.
+//! The base that is taken for the one that a packet set.
 
 use super::*;
 use crate::model::{L4, TcpInfo, Tuple};

@@ -3,8 +3,9 @@
 //!
 //! An entry is a node of 28 bytes (IPv6: 52) and a number in a table by identity; the nodes of a source are a chain,
 //! and the first of each is in a table by source. With what a table leaves empty: 34 to 39 bytes an entry (IPv6: 58 to
-//! 63), and 6 to 11 a source; a million entries of as many sources took 48 MB more of an agent (VmRSS). Nodes lie one behind the other, the last fills the gap of what ends, so that memory goes with the
-//! entries. Fingerprints are not kept but made again where nodes move: 10 ns against 8 bytes.
+//! 63), and 6 to 11 a source; a million entries of as many sources took 48 MB more of an agent (VmRSS). Nodes lie one
+//! behind the other, the last fills the gap of what ends, so that memory goes with the entries. Fingerprints are not
+//! kept but made again where nodes move: 10 ns against 8 bytes.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

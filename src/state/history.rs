@@ -8,7 +8,8 @@ use crate::model::{Timeout, TimeoutValues};
 pub(super) type Since = Option<u32>;
 
 /// The first of the looks at the timeouts that have followed each other without a gap up to now. What was set and set
-/// again before it nobody knows: neither in the boot before any agent, nor between two agents, nor while one was stopped.
+/// again before it nobody knows: neither in the boot before any agent, nor between two agents, nor while one was
+/// stopped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FirstLook {
     /// Time of the look, in seconds since the host came up.
@@ -35,7 +36,8 @@ impl Default for TimeoutHistory {
     }
 }
 
-/// Looks that are further apart leave a gap. An agent looks four times a second, and a restart of its service takes less.
+/// Looks that are further apart leave a gap. An agent looks four times a second, and a restart of its service takes
+/// less.
 const GAP_SECONDS: u32 = 3;
 
 impl TimeoutHistory {
@@ -91,8 +93,8 @@ impl TimeoutHistory {
         *known = known.and_then(|known| since.map(|since| known.min(since)));
     }
 
-    /// Takes over what somebody knows who has looked at the timeouts for longer: all values, each with since when it has
-    /// been in force at the earliest, and when that look was.
+    /// Takes over what somebody knows who has looked at the timeouts for longer: all values, each with since when it
+    /// has been in force at the earliest, and when that look was.
     pub fn replace(
         &mut self,
         values: impl Iterator<Item = (Timeout, u32, Option<u32>)>,
@@ -105,7 +107,8 @@ impl TimeoutHistory {
         (self.values, self.looked_at_seconds) = (all, looked_at);
     }
 
-    /// Every value that was seen, and since when it has been in force at the earliest, in seconds since the host came up.
+    /// Every value that was seen, and since when it has been in force at the earliest, in seconds since the host came
+    /// up.
     pub fn all_since(&self) -> impl Iterator<Item = (Timeout, u32, Option<u32>)> {
         let of = |(timeout, values): (&Timeout, &BTreeMap<u32, Since>)| {
             let timeout = *timeout;

@@ -1,10 +1,11 @@
 //! A table in which others come and go for ever: its memory follows how many there are, not how many there were.
 //!
 //! A table with tombstones doubles where more than half of it is in use when they have filled it up (hashbrown,
-//! `reserve_rehash`): an agent of a million entries went from 37 to 112 MB so within minutes of churn, and to 130 MB while
-//! it did. Here nothing is left behind: a line of the cache holds some, whoever finds his line full has a place in a later
-//! one, and each line counts who went on. A birth or an end of an entry takes 20 ns instead of 13 so in a small table, 55
-//! instead of 47 at a million (with the counts of sources), of some 1,100 ns that the whole event takes.
+//! `reserve_rehash`): an agent of a million entries went from 37 to 112 MB so within minutes of churn, and to 130 MB
+//! while it did. Here nothing is left behind: a line of the cache holds some, whoever finds his line full has a place
+//! in a later one, and each line counts who went on. A birth or an end of an entry takes 20 ns instead of 13 so in a
+//! small table, 55 instead of 47 at a million (with the counts of sources), of some 1,100 ns that the whole event
+//! takes.
 
 /// An item of a table: it is known by a key of [`key`], and its default is none.
 pub(super) trait Slot: Copy + Default {
@@ -124,8 +125,8 @@ impl<S: Slot, const N: usize> Lines<S, N> {
         self.lines.iter_mut().flat_map(|line| &mut line.0).filter(|slot| slot.key() != 0)
     }
 
-    /// The line in which it is looked for first: the upper bits choose, so that any number of lines will do, and to lay all
-    /// out anew goes through both tables in order.
+    /// The line in which it is looked for first: the upper bits choose, so that any number of lines will do, and to lay
+    /// all out anew goes through both tables in order.
     fn home(&self, key: u64) -> usize {
         ((u128::from(key) * self.lines.len() as u128) >> 63) as usize
     }

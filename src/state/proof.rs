@@ -196,9 +196,9 @@ impl Proofs<'_> {
         }
     }
 
-    /// A flow that leaves a flowtable comes back with a day less its stay, or on kernels before 6.12 with what it went in
-    /// with less its stay where that was more than half a day: `flow_offload_fixup_ct` only ever lowers it, and nothing
-    /// of it says when the last packet came. Closing connections are past that.
+    /// A flow that leaves a flowtable comes back with a day less its stay, or on kernels before 6.12 with what it went
+    /// in with less its stay where that was more than half a day: `flow_offload_fixup_ct` only ever lowers it, and
+    /// nothing of it says when the last packet came. Closing connections are past that.
     fn may_return_stale(&self, entry: &Entry) -> bool {
         let flowtables = self.flowtables || self.sightings.offloading();
         flowtables

@@ -155,7 +155,8 @@ impl Vigil {
         self.span = self.span.max(span);
     }
 
-    /// One in n alone is remembered as room runs short, and stands for n: so the share stays right, whichever come back.
+    /// One in n alone is remembered as room runs short, and stands for n: so the share stays right, whichever come
+    /// back.
     fn remember(&mut self, entry: &Entry, class: Class, identify: &Identify, now: f64) -> Option<[u64; 2]> {
         let many = self.of_this_second(now) > A_SECOND;
         let tally = &mut self.tallies[class as usize];
@@ -164,7 +165,8 @@ impl Vigil {
         let weight = (REMEMBERED / room.max(1)).next_power_of_two().trailing_zeros() as u8;
         let weight = weight.max(if many { 2 } else { 0 });
         let original = identify.tuple(&entry.original, entry.zone);
-        // Chance decides by bits that neither the map nor the filter goes by; a fixed beat could meet that of the flows.
+        // Chance decides by bits that neither the map nor the filter goes by; a fixed beat could meet that of the
+        // flows.
         if weight > MOST_WEIGHT || (original >> 20) & ((1 << weight) - 1) != 0 {
             return None;
         }

@@ -1,8 +1,8 @@
 //! The deletions that are listened for, oldest first, each found by either of its tuples.
 //!
-//! They are laid down while a full table waits for its next delete, so what counts is fresh memory: where a page that is
-//! touched for the first time takes a virtual machine 9 us, maps of whole keys and numbers that grew to 10 MB took 30 % of
-//! the CPU of 46,000 deletes. A record is 32 bytes, in room that nothing is ever moved from, and is found by 5.
+//! They are laid down while a full table waits for its next delete, so what counts is fresh memory: where a page that
+//! is touched for the first time takes a virtual machine 9 us, maps of whole keys and numbers that grew to 10 MB took
+//! 30 % of the CPU of 46,000 deletes. A record is 32 bytes, in room that nothing is ever moved from, and is found by 5.
 
 use std::collections::VecDeque;
 
@@ -45,7 +45,7 @@ pub(super) enum Fate {
     Over,
 }
 
-/// Which tuple of which record: the lower bits of its number, and below them which of the two.
+/// Tuple of a record: the lower bits of its number, and below them which of the two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Place(u32);
 

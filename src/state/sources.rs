@@ -2,8 +2,8 @@
 //!
 //! A hash table leaves up to half of its slots empty, so its slots are numbers of 4 bytes, of rows that lie one behind
 //! the other: at a million IPv4 sources 36 MB of rows (48 MB of IPv6) and 10 MB of table, where rows in the table's own
-//! slots took 103 MB. A ledger of a million entries of as many sources took 138 MB and 188 MB while it grew (VmHWM), and
-//! takes 65 MB and 67 MB so.
+//! slots took 103 MB. A ledger of a million entries of as many sources took 138 MB and 188 MB while it grew (VmHWM),
+//! and takes 65 MB and 67 MB so.
 
 use std::hash::{BuildHasher, Hash};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -83,8 +83,8 @@ pub struct Preview {
     pub matched: u64,
     /// Entries that are meant and stay, protected.
     pub protected: u64,
-    /// Entries that may go and that other connections expect: each stays in the count until its child has ended, for the
-    /// child holds a reference (init_conntrack).
+    /// Entries that may go and that other connections expect: each stays in the count until its child has ended, for
+    /// the child holds a reference (init_conntrack).
     pub masters: u64,
     /// Entries that would be stale, were it known which timeouts were in force before they were first looked at.
     pub presumed: u64,
@@ -248,8 +248,9 @@ impl<'a> Flush<'a> {
     }
 
     /// Goes through the table and deletes what is meant as it is met; tells what that was, and what came of it. Where
-    /// entries may have been missed, for the table was resized meanwhile, it goes through it again, a few times at most.
-    /// `progress` is told now and then how many went. No limit holds: which were active last is known at the end alone.
+    /// entries may have been missed, for the table was resized meanwhile, it goes through it again, a few times at
+    /// most. `progress` is told now and then how many went. No limit holds: which were active last is known at the end
+    /// alone.
     ///
     /// # Errors
     /// Exit 3 where the kernel cannot be read, or refuses.

@@ -19,8 +19,8 @@ const HELD: usize = 1 << 17;
 /// Entries in 32 KiB of a dump: what they take to be deleted is less than the kernel takes for the chunks that wait.
 const A_CHUNK: usize = 140;
 
-/// Entries of which the agent is asked at once, and how long the first of them waits for others at most: what is seen is
-/// to be acted on soon.
+/// Entries of which the agent is asked at once, and how long the first of them waits for others at most: what is seen
+/// is to be acted on soon.
 const ASKED: usize = KnowledgeDocument::MOST;
 const GATHER: Duration = Duration::from_millis(10);
 

@@ -9,9 +9,9 @@ use crate::model::{Entry, Verdict};
 #[derive(Clone, Copy, Debug)]
 struct Victim(Entry, Verdict);
 
-/// The greatest was heard of last: first those of which nobody can tell, then by certain idleness, then by the time left.
-/// What is in a flowtable has none, and lives. What ends within the grace was heard of least recently, however little of
-/// its silence is certain.
+/// The greatest was heard of last: first those of which nobody can tell, then by certain idleness, then by the time
+/// left. What is in a flowtable has none, and lives. What ends within the grace was heard of least recently, however
+/// little of its silence is certain.
 fn recency(entry: &Entry, verdict: &Verdict) -> impl Ord + use<> {
     let ends = verdict.second_chance || verdict.in_grace;
     (!ends, Reverse(verdict.idle_seconds), entry.timeout_seconds.unwrap_or(u32::MAX))

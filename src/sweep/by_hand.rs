@@ -5,8 +5,8 @@ use crate::model::Verdict;
 /// The rules of one `flush`. What matches its filters is offered to it.
 #[derive(Clone, Copy, Debug)]
 pub struct ByHand {
-    /// Only entries that the agent would delete at level high: of a class, idle for certain past their floor, and not in
-    /// the grace of a second chance.
+    /// Only entries that the agent would delete at level high: of a class, idle for certain past their floor, and not
+    /// in the grace of a second chance.
     pub stale: bool,
     /// Protected entries go as well.
     pub even_protected: bool,

@@ -1,4 +1,5 @@
-//! Decides which of the entries that a sweep meets go, and by which act of the plan. Pure: no clock, no kernel, no file.
+//! Decides which of the entries that a sweep meets go, and by which act of the plan. Pure: no clock, no kernel, no
+//! file.
 //!
 //! A driver offers one entry after another, each with its judgement, and does what it is told: the executor on the
 //! kernel's table or in a dry run, the simulator on its model. An operator's `flush` has rules of its own beside them.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::model::Pace;
 
-/// Pacing delay that is not waited out: the acts of a batch take some 0.5 ms, and a sleep that short takes twice as long
-/// as it was meant to (measured: 0.4 to 1 ms).
+/// Pacing delay that is not waited out: the acts of a batch take some 0.5 ms, and a sleep that short takes twice as
+/// long as it was meant to (measured: 0.4 to 1 ms).
 pub const CREDIT: Duration = Duration::from_millis(5);
 
 /// Keeps acts to a rate, and lets them pass where the table is about to be full.
@@ -36,8 +36,8 @@ impl Pacing {
         }
     }
 
-    /// Starts with an assumed arrival rate of `coming_per_second`, until the first measurement. At 0.75 of the most that
-    /// a machine makes, of 60 runs each, some entries were refused in 13 with it, in 21 without.
+    /// Starts with an assumed arrival rate of `coming_per_second`, until the first measurement. At 0.75 of the most
+    /// that a machine makes, of 60 runs each, some entries were refused in 13 with it, in 21 without.
     pub fn expecting(self, coming_per_second: u64) -> Self {
         Pacing { expected: coming_per_second as f64, ..self }
     }

@@ -8,9 +8,9 @@ use crate::model::{Class, Entry, Flush, Judged, Pace};
 
 /// Acts of a plan, held against the entries of one sweep, batch after batch. `F` is a [`Flush`], owned or borrowed.
 ///
-/// A batch begins with [`Rules::begin`], each of its entries is offered, and [`Rules::cut`] ends it in a plan that takes
-/// a portion. The driver then says what it did: [`Rules::sent`] and [`Rules::ended`] of deletions, [`Rules::gave`] of
-/// second chances. What was taken and has not ended counts against the budgets.
+/// A batch begins with [`Rules::begin`], each of its entries is offered, and [`Rules::cut`] ends it in a plan that
+/// takes a portion. The driver then says what it did: [`Rules::sent`] and [`Rules::ended`] of deletions,
+/// [`Rules::gave`] of second chances. What was taken and has not ended counts against the budgets.
 #[derive(Clone, Debug)]
 pub struct Rules<F> {
     acts: Vec<Act<F>>,
@@ -114,8 +114,9 @@ impl<F: Borrow<Flush>> Rules<F> {
         self.offer_many(entry, judged, 1).0
     }
 
-    /// Decides on `count` entries that are all like this one: returns the choice for the first of them, and for how many
-    /// of them it holds. The others are to be offered again, for an act that may take no more leaves them to the next.
+    /// Decides on `count` entries that are all like this one: returns the choice for the first of them, and for how
+    /// many of them it holds. The others are to be offered again, for an act that may take no more leaves them to the
+    /// next.
     pub fn offer_many(&mut self, entry: &Entry, judged: &Judged, count: u64) -> (Choice, u64) {
         for i in 0..self.acts.len() {
             let taken = self.take(i, entry, judged, count);

@@ -13,9 +13,9 @@ const MASKED: &str = "rules of this namespace keep the kernel from telling that 
      CT --ctevents): each of them needs at least new, related and destroy";
 
 impl Watcher {
-    /// Looks whether ctnetlink is there and answers, and whether the table can be read at all. While it is not, and until
-    /// a dump that began afterwards, the counts are in doubt: entries that began or ended meanwhile were told of by no
-    /// event, and as many of one source as of another leave the sum as it was.
+    /// Looks whether ctnetlink is there and answers, and whether the table can be read at all. While it is not, and
+    /// until a dump that began afterwards, the counts are in doubt: entries that began or ended meanwhile were told of
+    /// by no event, and as many of one source as of another leave the sum as it was.
     pub(super) fn heed_ctnetlink(&mut self) {
         let change = self.ctnetlink.look();
         let numbers = &self.parts.numbers;

@@ -36,8 +36,8 @@ pub struct TopSources {
     /// Ask the resolver for names, for 2 s at most
     #[arg(long)]
     pub resolve: bool,
-    /// Read a saved `conntrack -L` (in any of its forms) or /proc/net/nf_conntrack, also from a log or through grep (`-`:
-    /// standard input), instead of this machine
+    /// Read a saved `conntrack -L` (in any of its forms) or /proc/net/nf_conntrack, also from a log or through grep
+    /// (`-`: standard input), instead of this machine
     #[arg(long, value_name = "FILE", conflicts_with_all = ["direct", "watch"])]
     pub input: Option<PathBuf>,
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! The tables of docs/configuration.md, written from the keys and held against them. `UPDATE=1 cargo test --locked --lib
-//! config::tests::page` writes them again.
+//! The tables of docs/configuration.md, written from the keys and held against them. `UPDATE=1 cargo test --locked
+//! --lib config::tests::page` writes them again.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -98,8 +98,8 @@ fn merge(units: &mut Vec<Unit>, unit: Unit) {
     known.options.extend(unit.options);
 }
 
-/// A comment begins with `#` or `;`, behind a value with ` #`; a line that begins with space continues a value, and none
-/// of ours does.
+/// A comment begins with `#` or `;`, behind a value with ` #`; a line that begins with space continues a value, and
+/// none of ours does.
 fn units(path: &str, text: &str) -> Vec<Unit> {
     let mut found: Vec<Unit> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {

@@ -23,7 +23,8 @@ pub fn commands(lines: &[FileLine]) -> Vec<Command> {
     found
 }
 
-/// The commands of a value. A word `;` stands between commands, and nothing is redirected. `%%` and `$$` are one character.
+/// The commands of a value. A word `;` stands between commands, and nothing is redirected. `%%` and `$$` are one
+/// character.
 pub fn of_value(line: &FileLine, value: &str) -> Vec<Command> {
     let value = value.trim_start_matches(['-', '@', ':', '+', '!', '|']);
     let mut found = Vec::new();

@@ -1,4 +1,5 @@
-//! Commands and values of scripts, units, rules, tables of cron and profiles, each read as the program that runs it does.
+//! Commands and values of scripts, units, rules, tables of cron and profiles, each read as the program that runs it
+//! does.
 
 use std::collections::BTreeSet;
 
@@ -44,8 +45,8 @@ const SCRIPT_DIRECTORIES: [&str; 22] = [
 /// Directories of tuned's profiles, the first that counts first.
 const PROFILES: [&str; 4] = ["etc/tuned/profiles", "etc/tuned", "usr/lib/tuned/profiles", "usr/lib/tuned"];
 
-/// Directories whose scripts `run-parts` of Debian runs: those with a dot in their names it leaves out, as cron does with
-/// its tables.
+/// Directories whose scripts `run-parts` of Debian runs: those with a dot in their names it leaves out, as cron does
+/// with its tables.
 const RUN_PARTS: [&str; 7] = [
     "etc/cron.d",
     "etc/cron.hourly",

@@ -320,7 +320,8 @@ fn what_would_make_room_is_the_value_that_bounds_the_table() {
     assert!(said(&snapshot, &kept).contains("a higher nf_conntrack_max (now 10000;"));
     let theirs = Snapshot { owns_host_values: false, ..snapshot.clone() };
     assert!(said(&theirs, &Settings::default()).contains("which is not this agent's to write"));
-    // It stands beside when the table is looked at again: time makes room as well, and nothing is said to be the only way.
+    // It stands beside when the table is looked at again: time makes room as well, and nothing is said to be the only
+    // way.
     for text in [ceiling, limit] {
         assert!(
             text.contains("they go as they come to be idle for so long") && !text.contains("only"),

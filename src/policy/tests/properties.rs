@@ -75,8 +75,8 @@ proptest! {
             let back = matches!(action.act, Act::LowerMax { .. } | Act::RestoreTimeout { .. });
             prop_assert_eq!(back, plan.level == Level::Normal, "{:?}", action);
         }
-        // Looking is no act; where the table is near high it is done ahead, and in calm where only looks prove anything, or
-        // find who spoke in its grace.
+        // Looking is no act; where the table is near high it is done ahead, and in calm where only looks prove
+        // anything, or find who spoke in its grace.
         let far = usage_percent(&s, &c) < c.pressure.low_percent;
         let observes = match c.flush.idle_proof {
             IdleProof::Observed => true,

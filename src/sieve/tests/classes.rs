@@ -1,4 +1,4 @@
-//! Which entries are of which class, and from when on they may go.
+//! The class of an entry, and the idleness from which it may go.
 
 use super::*;
 

@@ -1,7 +1,8 @@
-//! Which timeout the kernel may set for a packet, and in which state that leaves the entry: net/netfilter of Linux 6.18.
+//! Timeouts that the kernel may set for a packet, and in which state that leaves the entry: net/netfilter of Linux
+//! 6.18.
 //!
-//! A packet may have several outcomes, for a window, a retransmission or a checksum decides between them; every outcome of
-//! the kernel is among them. Random packets through a gateway hold these rules against the running kernel
+//! A packet may have several outcomes, for a window, a retransmission or a checksum decides between them; every outcome
+//! of the kernel is among them. Random packets through a gateway hold these rules against the running kernel
 //! (`integration/test_proofs.rs`), and random walks by them hold the proofs of idleness against these rules.
 
 /// What a dump shows of an entry.
@@ -50,7 +51,8 @@ const SYN_RECV: u8 = 2;
 const ESTABLISHED: u8 = 3;
 const TIME_WAIT: u8 = 7;
 
-/// `tcp_conntracks`: the next state by direction, segment and state. `-` is invalid, `.` is let through and sets nothing.
+/// `tcp_conntracks`: the next state by direction, segment and state. `-` is invalid, `.` is let through and sets
+/// nothing.
 const NEXT: [[&str; 5]; 2] = [
     ["11.....119", "--2------2", "--4466678-", "3-3355778-", "-888888888"],
     ["-9-----1-9", "-2.......2", "--4466678-", "-.2355778.", "-888888888"],

@@ -154,16 +154,44 @@ fn without(facts: &Facts, write: &Write) -> String {
     let inside = script(command).map(|text| shell::of_line(&write.line, text)).unwrap_or_default();
     let is_it = |command: &&Command| writes::of(command).iter().any(|inner| inner.key == write.key);
     let inner = inside.iter().find(is_it).and_then(|inner| among_others(&write.line, inner));
+    let beside =
+        inside.iter().chain([command]).find_map(|command| without_words(facts, &write.line, command));
     match inner {
+        _ if beside.is_some() => beside.unwrap_or_default(),
         Some(text) => facts.substitute(&write.line.path, write.line.line, &text, ":"),
         None => without_command(facts, &write.line, command),
     }
+}
+
+/// The command without its assignments of connection tracking, where it has others too: those stay in force.
+/// `None` where it has none, or where the words cannot be cut out of the line.
+fn without_words(facts: &Facts, line: &FileLine, command: &Command) -> Option<String> {
+    let is_ours = |word: &str| word.contains("nf_conntrack") || word.contains("ip_conntrack");
+    let sysctl = command.words.iter().any(|word| word == "sysctl" || word.ends_with("/sysctl"));
+    let assigned = || command.words.iter().filter(|word| word.contains('=') && !word.starts_with('-'));
+    if !sysctl || assigned().all(|word| is_ours(word)) {
+        return None;
+    }
+    let lines = if line.physical.is_empty() { std::slice::from_ref(&line.text) } else { &line.physical[..] };
+    let cut = |word: &String| {
+        let (n, before) =
+            (line.line..).zip(lines).find_map(|(n, text)| Some((n, text.split_once(word.as_str())?.0)))?;
+        // An argument in quotes would leave an empty one.
+        before.ends_with([' ', '\t']).then(|| facts.substitute(&line.path, n, word, ""))
+    };
+    let cuts: Option<Vec<String>> = assigned().filter(|word| is_ours(word)).map(cut).collect();
+    cuts.filter(|cuts| !cuts.is_empty()).map(|cuts| cuts.join(" && "))
 }
 
 /// As [`without`], of a command whatever it does. What else its line runs stays, and a unit keeps something to run:
 /// systemd refuses a service without it.
 pub fn without_command(facts: &Facts, line: &FileLine, command: &Command) -> String {
     match command.text() {
+        // The lines of a here-document would be commands without it.
+        Some(text) if line.line == line.last && here_document(text).is_some() => {
+            let with = format!(": {}", here_document(text).unwrap_or_default());
+            facts.substitute(&line.path, line.line, text, &with)
+        }
         Some(text) if text == line.text && command.inside => facts.mute(&line.path, line),
         Some(text) if text == line.text => facts.comment_out(&line.path, line),
         Some(text) if line.line == line.last => facts.substitute(&line.path, line.line, text, ":"),
@@ -180,6 +208,14 @@ pub fn without_command(facts: &Facts, line: &FileLine, command: &Command) -> Str
             None => facts.comment_out(&line.path, line),
         },
     }
+}
+
+/// The redirection of a command whose input follows below it: `<<EOF`.
+fn here_document(text: &str) -> Option<&str> {
+    let from = &text[text.find("<<").filter(|at| !text[*at..].starts_with("<<<"))?..];
+    let blank = from.len() - from[2..].trim_start_matches('-').trim_start().len();
+    let word = from[blank..].find([' ', '\t', ';', '|', '&', '>', ')']).unwrap_or(from.len() - blank);
+    (word > 0).then_some(&from[..blank + word])
 }
 
 /// The text of a command in a line that a shell runs with others in it; nothing where it is alone, or cannot be cut

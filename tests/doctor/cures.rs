@@ -183,6 +183,74 @@ fn units_of_packages_and_scripts_that_they_run() {
     assert_eq!(ids(&self::tree(&files).document().1), Default::default(), "nothing starts it");
 }
 
+/// What a command sets beside the table's values stays in force: a gateway goes on forwarding.
+#[test]
+fn other_assignments_of_a_command_stay() {
+    let (before, behind) = ("net.ipv4.ip_forward=1", "net.core.somaxconn=4096");
+    let ours = "net.netfilter.nf_conntrack_max=262144";
+    let wanted = ("etc/systemd/system/multi-user.target.wants/ct.service", "-> ../ct.service");
+    for (path, text) in [
+        ("etc/rc.local", format!("#!/bin/sh\nsysctl -w {before} {ours} {behind}\n")),
+        ("etc/rc.local", format!("#!/bin/sh\nsysctl -w {ours} \\\n  {before} \\\n  {behind}\n")),
+        ("etc/rc.local", format!("#!/bin/sh\nsysctl -q {before} {ours} {behind} || true; echo done\n")),
+        ("etc/cron.d/ct", format!("0 3 * * * root sysctl -w {before} {ours} {behind}\n")),
+        (
+            "etc/systemd/system/ct.service",
+            format!("[Service]\nExecStart=/sbin/sysctl -w {before} {ours} {behind}\n"),
+        ),
+        (
+            "etc/systemd/system/ct.service",
+            format!("[Service]\nExecStart=/bin/sh -c 'sysctl -w {before} {ours} {behind}; logger done'\n"),
+        ),
+    ] {
+        let tree = tree(&[(FILE, &set("max", "65536")), (path, &text), wanted]);
+        cured(&tree);
+        let left = self::text(&tree, path);
+        assert!(!left.contains("nf_conntrack"), "{left}");
+        let lines: Vec<&str> = left.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!([before, behind, "sysctl"].iter().all(|word| lines.concat().contains(word)), "{left}");
+    }
+}
+
+/// The lines below a command that are its input are no commands once it is gone.
+#[test]
+fn a_here_document_stays_one() {
+    for script in [
+        "sysctl -p - <<EOF\nnet.netfilter.nf_conntrack_max=262144\nEOF\necho reached\n",
+        "cat >/proc/sys/net/netfilter/nf_conntrack_max <<'EOF'\n262144\nEOF\necho reached\n",
+        "sysctl -p - << EOF && echo more\nnet.netfilter.nf_conntrack_max=262144\nEOF\necho reached\n",
+    ] {
+        let script = format!("#!/bin/sh -e\n{script}");
+        let tree = tree(&[(FILE, &set("max", "65536")), ("etc/rc.local", &script)]);
+        assert!(!ids(&tree.document().1).is_empty(), "{script}");
+        cured(&tree);
+        let left = text(&tree, "etc/rc.local");
+        let run = std::process::Command::new("sh").args(["-ec", &left]).output().expect("sh");
+        assert!(run.status.success() && run.stdout.ends_with(b"reached\n"), "{left}: {run:?}");
+    }
+}
+
+/// A unit's start is what counts at a boot, as its drop-ins leave it.
+#[test]
+fn what_a_start_does_not_run_sets_nothing() {
+    let wanted = ("etc/systemd/system/multi-user.target.wants/ct.service", "-> ../ct.service");
+    let unit = "etc/systemd/system/ct.service";
+    let write = "/sbin/sysctl -w net.netfilter.nf_conntrack_max=262144";
+    let (max, start) = (set("max", "65536"), format!("[Service]\nExecStart={write}\n"));
+    let of = |files: &[(&str, &str)]| {
+        ids(&tree(&[&[(FILE, max.as_str()), wanted][..], files].concat()).document().1)
+    };
+    assert_eq!(of(&[(unit, &start)]), [("other-writer".into(), "warning".into())].into());
+    for key in ["ExecStop", "ExecStopPost", "ExecReload"] {
+        let stop = format!("[Service]\nExecStart=/bin/true\n{key}={write}\n");
+        assert_eq!(of(&[(unit, &stop)]), Default::default(), "{stop}");
+    }
+    let emptied = format!("{start}ExecStart=\nExecStart=/bin/true\n");
+    assert_eq!(of(&[(unit, &emptied)]), Default::default());
+    let drop_in = ("etc/systemd/system/ct.service.d/o.conf", "[Service]\nExecStart=\nExecStart=/bin/true\n");
+    assert_eq!(of(&[(unit, &start), drop_in]), Default::default());
+}
+
 #[test]
 fn the_table_is_not_emptied_every_night() {
     let script = "#!/bin/sh\nset -e\nif [ -x /usr/sbin/conntrack ]; then\n  /usr/sbin/conntrack -F >/dev/null 2>&1\nfi\n";

@@ -6,8 +6,29 @@ use crate::model::FileLine;
 /// The sections whose `Exec…=` run commands.
 const SECTIONS: [&str; 4] = ["Service", "Socket", "Mount", "Swap"];
 
-/// Commands of the lines of a unit or a drop-in.
+/// The settings whose commands run when a unit starts. What runs at its stop or reload writes nothing at a boot.
+const AT_START: [&str; 4] = ["ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost"];
+
+/// Commands that a unit or a drop-in runs when it starts. An empty value takes back what stands above it.
 pub fn commands(lines: &[FileLine]) -> Vec<Command> {
+    let mut found: Vec<(&str, Vec<Command>)> = Vec::new();
+    for (key, value, line) in at_start(lines) {
+        match value.is_empty() {
+            true => found.retain(|(other, _)| *other != key),
+            false => found.push((key, of_value(line, value))),
+        }
+    }
+    found.into_iter().flat_map(|(_, commands)| commands).collect()
+}
+
+/// The settings that a drop-in empties: of the unit that it extends, these commands do not run.
+pub fn emptied(lines: &[FileLine]) -> Vec<String> {
+    let empty = at_start(lines).into_iter().filter(|(_, value, _)| value.is_empty());
+    empty.map(|(key, ..)| key.to_owned()).collect()
+}
+
+/// Key, value and line of each setting in [`AT_START`].
+fn at_start(lines: &[FileLine]) -> Vec<(&str, &str, &FileLine)> {
     let mut section = "";
     let mut found = Vec::new();
     for line in lines {
@@ -15,9 +36,9 @@ pub fn commands(lines: &[FileLine]) -> Vec<Command> {
             section = name;
         } else if let Some((key, value)) = line.text.split_once('=')
             && SECTIONS.contains(&section)
-            && key.trim_end().starts_with("Exec")
+            && AT_START.contains(&key.trim())
         {
-            found.extend(of_value(line, value.trim_start()));
+            found.push((key.trim(), value.trim(), line));
         }
     }
     found

@@ -64,6 +64,8 @@ pub fn writes(image: &Image, started: Vec<String>) -> Vec<Write> {
     paths.extend(started);
     let mut found: Vec<Write> =
         paths.iter().flat_map(|path| ours(image, path).map(|text| of_file(path, &text))).flatten().collect();
+    let emptied: Vec<(String, String)> = paths.iter().flat_map(|path| emptied(image, path)).collect();
+    found.retain(|write| !emptied.iter().any(|(unit, key)| is_of(write, unit, key)));
     found.extend(profiles(image));
     // A unit is found again by the links that enable it.
     let mut seen = BTreeSet::new();
@@ -71,6 +73,21 @@ pub fn writes(image: &Image, started: Vec<String>) -> Vec<Write> {
         seen.insert((write.line.path.clone(), write.line.line, write.key.clone(), write.value.clone()))
     });
     found
+}
+
+/// Units and the settings of theirs that a drop-in empties.
+fn emptied(image: &Image, path: &str) -> Vec<(String, String)> {
+    let directory = path.rsplit('/').nth(1).unwrap_or_default();
+    let unit = directory.strip_suffix(".d").filter(|_| path.contains("/systemd/") && path.ends_with(".conf"));
+    let Some((unit, text)) = unit.zip(image.read_script(path)) else { return Vec::new() };
+    let keys = unit::emptied(&joined(&text, Format::Unit));
+    keys.into_iter().map(|key| (unit.to_owned(), key)).collect()
+}
+
+/// True if a write is a command of that setting, in the file of the unit itself.
+fn is_of(write: &Write, unit: &str, key: &str) -> bool {
+    let (_, name) = write.line.path.rsplit_once('/').unwrap_or_default();
+    name == unit && write.line.text.split_once('=').is_some_and(|(name, _)| name.trim() == key)
 }
 
 fn paths(image: &Image) -> Vec<String> {

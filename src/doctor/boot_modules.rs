@@ -52,12 +52,18 @@ fn named(name: &str, at: &FileLine, obeys_blacklist: bool) -> BootModule {
     BootModule { name: normalized(name), at: at.clone(), obeys_blacklist }
 }
 
-/// Of lists with a module a line, and perhaps its options behind it.
-pub fn of_lists(lines: &[FileLine], obeys_blacklist: bool) -> Vec<BootModule> {
-    let first = |line: &FileLine| {
-        line.text.split_ascii_whitespace().next().map(|name| named(name, line, obeys_blacklist))
+/// Of lists with a module a line. systemd looks up the line as a whole (modules-load.d(5)): with options, a second name
+/// or `.ko` behind it, it finds nothing. Others take options behind the name.
+pub fn of_lists(lines: &[FileLine], by_systemd: bool) -> Vec<BootModule> {
+    let of = |line: &FileLine| match by_systemd {
+        true => Some(line.text.trim_ascii()).filter(|text| !text.is_empty()).map(|text| BootModule {
+            name: text.replace('-', "_"),
+            at: line.clone(),
+            obeys_blacklist: true,
+        }),
+        false => line.text.split_ascii_whitespace().next().map(|name| named(name, line, false)),
     };
-    lines.iter().filter_map(first).collect()
+    lines.iter().filter_map(of).collect()
 }
 
 /// Of the kernel's command line.

@@ -251,6 +251,21 @@ fn what_a_start_does_not_run_sets_nothing() {
     assert_eq!(of(&[(unit, &start), drop_in]), Default::default());
 }
 
+/// modules-load.d(5): a line is a name as a whole, with neither options nor a second name.
+#[test]
+fn a_line_of_modules_load_d_is_one_name() {
+    let list = "etc/modules-load.d/conntrack.conf";
+    let of = |line: &str| tree(&[(FILE, &set("max", "65536")), (list, line)]);
+    assert_eq!(ids(&of("nf_conntrack\n").document().1), Default::default());
+    for line in
+        ["nf_conntrack hashsize=65536\n", "nf_conntrack # ct\n", "nf_conntrack nf_nat\n", "nf_conntrack.ko\n"]
+    {
+        let tree = of(line);
+        assert_ne!(ids(&tree.document().1), Default::default(), "{line}");
+        cured(&tree);
+    }
+}
+
 #[test]
 fn the_table_is_not_emptied_every_night() {
     let script = "#!/bin/sh\nset -e\nif [ -x /usr/sbin/conntrack ]; then\n  /usr/sbin/conntrack -F >/dev/null 2>&1\nfi\n";

@@ -4,7 +4,7 @@
 use super::boot_modules::normalized;
 use super::facts::{Files, Program, When};
 use super::formats::writes::script;
-use super::formats::{Command, shell, udev};
+use super::formats::{Command, modprobe, shell, udev};
 use super::modules;
 use crate::model::{AppliedBy, FileLine, SysctlFile, SysctlLine};
 
@@ -100,9 +100,10 @@ fn of_rule(line: &FileLine) -> Vec<Applier> {
 
 /// `install nf_conntrack modprobe -i nf_conntrack && sysctl --system`.
 fn of_install(line: &FileLine) -> Vec<Applier> {
-    let is = modules::first(line) == "install" && modules::word(line, 1).as_deref() == Some("nf_conntrack");
-    let command = line.text.splitn(3, char::is_whitespace).nth(2).filter(|_| is);
-    command.map(|command| certain(&shell::of_line(line, command))).unwrap_or_default()
+    match modprobe::install(line).is_some_and(|(module, _)| normalized(module) == "nf_conntrack") {
+        true => certain(&modprobe::commands(line)),
+        false => Vec::new(),
+    }
 }
 
 fn certain(commands: &[Command]) -> Vec<Applier> {

@@ -1,9 +1,11 @@
 //! Commands that mend a line, and the evidence that names it. Lines are replaced or made comments, never removed, so
 //! that the numbers of the lines behind stay right while several commands are pasted.
 
+use std::collections::BTreeSet;
+
 use super::facts::{Facts, Files};
 use super::settings::{Setting, is_vendors};
-use crate::model::{Evidence, FileLine, SysctlFile, SysctlLine};
+use crate::model::{Evidence, FileLine, Finding, SysctlFile, SysctlLine};
 
 /// File in which fixes put sysctls.
 pub const SYSCTL_FILE: &str = "/etc/sysctl.d/90-conntrack.conf";
@@ -265,6 +267,25 @@ pub fn apart(evidence: Vec<Evidence>) -> Vec<Evidence> {
         }
     }
     found
+}
+
+/// Leaves each command that changes a file to the first finding that has it: pasted twice, it would add a line twice.
+/// The others say that it stands above.
+pub fn once(found: &mut [Finding]) {
+    let mut seen = BTreeSet::new();
+    for finding in found {
+        let mut own = BTreeSet::new();
+        finding.fix.retain(|command| own.insert(command.clone()));
+        for command in finding.fix.iter_mut().filter(|command| changes_file(command)) {
+            if !seen.insert(command.clone()) {
+                *command = format!("# as above: {command}");
+            }
+        }
+    }
+}
+
+fn changes_file(command: &str) -> bool {
+    ["sed -i ", "printf ", "mkdir ", "mv ", "ln "].iter().any(|program| command.starts_with(program))
 }
 
 /// A value of the running kernel.

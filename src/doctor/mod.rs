@@ -14,6 +14,7 @@ mod formats;
 pub mod gather;
 mod half_closed;
 mod kube_proxy;
+mod last_writes;
 mod lines;
 mod messages;
 mod modules;
@@ -26,6 +27,7 @@ mod settings;
 mod short_timeouts;
 mod size;
 mod timeouts;
+mod torn;
 mod trial;
 mod units;
 mod usage;
@@ -60,6 +62,7 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
         finding.evidence = cure::apart(std::mem::take(&mut finding.evidence));
     }
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    cure::once(&mut found);
     found
 }
 

@@ -3,7 +3,8 @@
 use super::boot_modules::normalized;
 use super::cure::MODPROBE_FILE;
 use super::facts::{BootModule, Facts, Files};
-use super::formats::shell;
+use super::formats::modprobe;
+use super::formats::writes::{self, Write};
 use super::{applying, names, options, order};
 use crate::model::{FileLine, Finding, Severity};
 
@@ -46,8 +47,7 @@ fn brings_with_others(module: &str, files: &Files, steps: usize) -> bool {
         }
         "alias" if word(line, 1).as_deref() == Some(module) => word(line, 2).is_some_and(|name| more(&name)),
         "install" if word(line, 1).as_deref() == Some(module) && module != "nf_conntrack" => {
-            let command = line.text.splitn(3, char::is_whitespace).nth(2).unwrap_or_default();
-            applying::expanded(&shell::of_line(line, command)).iter().any(|c| applying::loads(c, files))
+            applying::expanded(&modprobe::commands(line)).iter().any(|c| applying::loads(c, files))
         }
         _ => false,
     };
@@ -128,6 +128,24 @@ pub fn brings(module: &str, files: &Files) -> bool {
 /// Lines of files that modprobe reads.
 pub(super) fn read(files: &Files) -> impl Iterator<Item = &FileLine> {
     files.modprobe.iter().filter(|line| line.path.ends_with(".conf"))
+}
+
+/// Values that commands of `install` write, as they run when a module comes. Files of sysctls that the boot applies
+/// behind that have the last word.
+pub fn writes(files: &Files) -> Vec<Write> {
+    let (effective, in_time) = (files.effective(), in_time(files));
+    let of = |line| {
+        let module = modprobe::install(line).map(|(module, _)| normalized(module)).unwrap_or_default();
+        let early = match module == "nf_conntrack" {
+            true => in_time,
+            false => files.modules.iter().any(|listed| listed.name == module),
+        };
+        let written: Vec<Write> = modprobe::commands(line).iter().flat_map(writes::of).collect();
+        written.into_iter().map(move |write| (early, write))
+    };
+    let all = read(files).flat_map(of);
+    let overruled = |write: &Write| write.name().is_some_and(|name| effective.contains_key(name));
+    all.map(|(early, write)| Write { overruled: early && overruled(&write), ..write }).collect()
 }
 
 /// Findings on lines that keep the module away, or seem to.

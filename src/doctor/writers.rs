@@ -8,20 +8,27 @@ use super::facts::{Facts, Files};
 use super::formats::Command;
 use super::formats::shell;
 use super::formats::writes::{self, Write, script};
+use super::last_writes::Last;
 use super::names::{self, Known, Near};
 use super::settings::Setting;
 use super::short_timeouts::{self, negative_finding, short};
 use super::size::keep_buckets;
 use super::trial::Written;
 use super::value::{self, Reading};
-use super::{flushes, kube_proxy, options};
+use super::{flushes, kube_proxy, options, torn};
 use crate::model::{FileLine, Finding, Severity};
 
 /// Findings on scripts, units and profiles that write values, and on programs that run.
 pub fn check(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(files) = &facts.files {
-        let boot = Boot { files, effective: files.effective(), kept: RefCell::new(Written::new(facts)) };
+        let boot = Boot {
+            files,
+            effective: files.effective(),
+            last: Last::new(&files.writers),
+            kept: RefCell::new(Written::new(facts)),
+            placed: RefCell::default(),
+        };
         for of_file in files.writers.chunk_by(|a, b| a.line.path == b.line.path) {
             found.extend(of_file.iter().filter_map(|write| of_write(facts, &boot, write, of_file)));
         }
@@ -32,11 +39,15 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Values that files of sysctls set, looked up once for all writers.
-struct Boot<'a> {
+pub(super) struct Boot<'a> {
     files: &'a Files,
-    effective: BTreeMap<&'a str, Setting<'a>>,
+    pub(super) effective: BTreeMap<&'a str, Setting<'a>>,
+    /// Writes that count in the end.
+    pub(super) last: Last<'a>,
     /// Values that are kept where a script no longer writes them.
-    kept: RefCell<Written<'a>>,
+    pub(super) kept: RefCell<Written<'a>>,
+    /// Values that set nothing in a script, and that fixes have set at boot.
+    pub(super) placed: RefCell<BTreeMap<String, u64>>,
 }
 
 fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Option<Finding> {
@@ -46,10 +57,13 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
     let name = write.name().filter(|name| names::known(name) != Known::Unknown)?;
     let line = &write.line;
     if let Some(joined) = &write.torn {
-        return Some(torn(facts, write, joined));
+        return Some(torn::finding(facts, boot, write, joined));
     }
     if let Some(finding) = refused(facts, write, name) {
         return Some(finding);
+    }
+    if let Some(last) = boot.last.behind(write) {
+        return (!is_same_command(last, write)).then(|| beaten(facts, boot, write, of_file, last));
     }
     let full = key(name);
     let set = boot.effective.get(name);
@@ -71,10 +85,12 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
     let severity = if against.is_some() || size.is_some() { Severity::Warning } else { Severity::Note };
     let title = match (against, size) {
         (Some(set), _) if write.overruled => {
-            format!(
-                "{} writes {full} too, against {} in sysctl.d, which tuned applies again",
-                line.path, set.number
-            )
+            let again = if line.path.contains("/modprobe.d/") {
+                "the boot applies behind it"
+            } else {
+                "tuned applies again"
+            };
+            format!("{} writes {full} too, against {} in sysctl.d, which {again}", line.path, set.number)
         }
         (Some(set), _) => format!("{} writes {full} too, against {} in sysctl.d", line.path, set.number),
         (None, Some((_, size))) => {
@@ -97,6 +113,29 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
     )
 }
 
+/// A write whose value another of the same program takes away again.
+fn beaten(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write], last: &Write) -> Finding {
+    let (line, full) = (&write.line, key(write.name().unwrap_or_default()));
+    let by = match last.line.path == line.path {
+        true => format!("line {}", last.line.line),
+        false => format!("{}:{}", last.line.path, last.line.line),
+    };
+    let title = format!("line {} of {} writes {full}, and {by} writes it again", line.line, line.path);
+    let because = match line.path.contains("cron") {
+        true => {
+            "Each line runs at its own time, and the value changes with them. One place is enough: the last one's is kept."
+        }
+        false => {
+            "The last write counts. This one has no effect where the other runs, and what the other sets stays."
+        }
+    };
+    Finding::new("other-writer", Severity::Note, title)
+        .because(because)
+        .seen([facts.line(line), facts.line(&last.line)])
+        .fix(moved(facts, boot, write, of_file))
+        .source(&["sysctl(8)"])
+}
+
 /// Takes a write out of its file, and has what its command leaves in force set where the boot sets it. What does harm,
 /// and what only the run decides, goes.
 fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Vec<String> {
@@ -110,7 +149,15 @@ fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Ve
         let number = other.value.as_deref().and_then(|value| value::read(name, value).number());
         match number.filter(|number| short(name, *number).is_none()) {
             // The file's value is what counts in the end.
-            Some(_) if other.overruled || !counts(other, set, number) => {}
+            Some(_) if (other.overruled && set.is_some()) || !counts(other, set, number) => {}
+            _ if boot.last.behind(other).is_some() => {}
+            Some(number) if boot.last.kept_for(other, number).is_some() => {
+                let kept = boot.last.kept_for(other, number);
+                said.extend(kept.map(|(kept, by)| {
+                    let path = facts.path(&by.line.path);
+                    format!("# {} = {number} is not kept beside {kept}, which {path} writes", key(name))
+                }));
+            }
             Some(number) if name == "buckets" => kept.extend(keep_buckets(facts, number)),
             Some(number) => match boot.kept.borrow_mut().holds(name, number) {
                 Ok(()) => {
@@ -127,10 +174,16 @@ fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Ve
     let mut fix = said;
     fix.push(without(facts, write));
     fix.extend(kept);
-    if loads && !files.builtin && !super::modules::in_time(files) {
-        fix.push(facts.append(files.modules_file(), "nf_conntrack"));
+    if loads {
+        fix.extend(load(facts, files));
     }
     fix
+}
+
+/// Has the module loaded before the boot applies files of sysctls, where it is not.
+pub(super) fn load(facts: &Facts, files: &Files) -> Option<String> {
+    let missing = !files.builtin && !super::modules::in_time(files);
+    missing.then(|| facts.append(files.modules_file(), "nf_conntrack"))
 }
 
 /// True if a write changes what the files set, or sets what they do not.
@@ -148,17 +201,21 @@ fn is_same_command(a: &Write, b: &Write) -> bool {
 
 /// The file without the write: in a script `:` takes the place of the command, so that what stands around it stays a
 /// script; elsewhere the line becomes a comment.
-fn without(facts: &Facts, write: &Write) -> String {
+pub(super) fn without(facts: &Facts, write: &Write) -> String {
     let Some(command) = &write.command else { return facts.comment_out(&write.line.path, &write.line) };
     // Of what `sh -c` runs only what writes goes, where that can be cut out.
     let inside = script(command).map(|text| shell::of_line(&write.line, text)).unwrap_or_default();
     let is_it = |command: &&Command| writes::of(command).iter().any(|inner| inner.key == write.key);
-    let inner = inside.iter().find(is_it).and_then(|inner| among_others(&write.line, inner));
+    let ours = inside.iter().filter(is_it);
+    let inner: Option<Vec<String>> = ours.map(|inner| among_others(&write.line, inner)).collect();
     let beside =
         inside.iter().chain([command]).find_map(|command| without_words(facts, &write.line, command));
-    match inner {
+    match inner.filter(|texts| !texts.is_empty()) {
         _ if beside.is_some() => beside.unwrap_or_default(),
-        Some(text) => facts.substitute(&write.line.path, write.line.line, &text, ":"),
+        Some(texts) => {
+            let cut = |text: &String| facts.substitute(&write.line.path, write.line.line, text, ":");
+            texts.iter().map(cut).collect::<Vec<_>>().join(" && ")
+        }
         None => without_command(facts, &write.line, command),
     }
 }
@@ -307,39 +364,4 @@ fn too_short(
         }
     };
     Some(finding.fix(moved(facts, boot, write, of_file)))
-}
-
-fn torn(facts: &Facts, write: &Write, joined: &str) -> Finding {
-    let (line, name) = (&write.line, key(write.name().unwrap_or_default()));
-    let mended = write.command.as_ref().and_then(|command| mended(command, joined));
-    let fix = match mended {
-        Some((command, with)) if line.line == line.last => {
-            facts.substitute(&line.path, line.line, &command, &with)
-        }
-        _ => facts.comment_out(&line.path, line),
-    };
-    Finding::new(
-        "sysctl-w-spaces",
-        Severity::Error,
-        format!("{} sets nothing: spaces around = on a command line", line.path),
-    )
-    .because(format!(
-        "Files of sysctls may have spaces around `=`; a command line may not: sysctl(8) gets `{name}`, `=` and the \
-         value as three arguments, and says \"invalid syntax\"."
-    ))
-    .seen([facts.line(line)])
-    .fix([fix])
-    .source(&["sysctl(8), variable=value"])
-}
-
-/// The assignment as it stands in the line, and the same in one word.
-fn mended(command: &Command, joined: &str) -> Option<(String, String)> {
-    let (name, value) = joined.split_once('=')?;
-    let text = &command.line.text;
-    let start = text.find(name)?;
-    let behind = &text[start + name.len()..];
-    let gap = behind
-        .find(|c: char| !c.is_whitespace() && c != '=')
-        .filter(|gap| behind[*gap..].starts_with(value))?;
-    Some((text[start..start + name.len() + gap + value.len()].to_owned(), joined.to_owned()))
 }

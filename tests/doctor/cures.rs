@@ -38,7 +38,7 @@ fn fixes(document: &Value) -> Vec<String> {
 
 /// Pastes everything; gives the fixes.
 #[track_caller]
-fn cured(tree: &Tree) -> Vec<String> {
+pub fn cured(tree: &Tree) -> Vec<String> {
     let before = snapshot(tree.root());
     let (_, document) = tree.document();
     let fixes = fixes(&document);
@@ -73,11 +73,11 @@ fn cured(tree: &Tree) -> Vec<String> {
     fixes
 }
 
-fn text(tree: &Tree, path: &str) -> String {
+pub fn text(tree: &Tree, path: &str) -> String {
     std::fs::read_to_string(tree.path(path)).expect("a file")
 }
 
-fn set(name: &str, value: &str) -> String {
+pub fn set(name: &str, value: &str) -> String {
     format!("net.netfilter.nf_conntrack_{name} = {value}\n")
 }
 

@@ -314,9 +314,10 @@ fn spaces_on_a_command_line() {
     assert_eq!(ids(&document), [("sysctl-w-spaces".into(), "error".into())].into());
     tree.apply(&document, "sysctl-w-spaces");
     let text = std::fs::read_to_string(tree.path("etc/rc.local")).expect("the script");
-    assert_eq!(text, "#!/bin/sh\n/sbin/sysctl -w net.netfilter.nf_conntrack_max=131072\nexit 0\n");
-    // Now it works, beside sysctl.d.
-    assert_eq!(ids(&tree.document().1), [("other-writer".into(), "note".into())].into());
+    assert_eq!(text, "#!/bin/sh\n# /sbin/sysctl -w net.netfilter.nf_conntrack_max = 131072\nexit 0\n");
+    let set = std::fs::read_to_string(tree.path("etc/sysctl.d/90-conntrack.conf")).expect("set there");
+    assert_eq!(set, "net.netfilter.nf_conntrack_max = 131072\n");
+    assert_eq!(ids(&tree.document().1), Default::default());
     let quoted = "sysctl -w \"net.netfilter.nf_conntrack_max = 131072\"\n";
     let (_, document) = self::tree(&[("etc/rc.local", quoted)]).document();
     assert_eq!(ids(&document), [("other-writer".into(), "note".into())].into());

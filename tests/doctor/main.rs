@@ -10,3 +10,4 @@ mod modules;
 mod speed;
 mod stock;
 mod tree;
+mod writers;

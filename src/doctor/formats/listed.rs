@@ -31,14 +31,23 @@ fn unescaped(command: &str) -> String {
     said
 }
 
-/// Commands that ifupdown runs.
+/// Commands that ifupdown runs when an interface comes up, those of one interface in the order in which they run. What
+/// runs when it goes down writes nothing at a boot.
 pub fn of_interfaces(lines: &[FileLine]) -> Vec<Command> {
-    const HOOKS: [&str; 6] = ["pre-up", "up", "post-up", "pre-down", "down", "post-down"];
-    let of = |line: &FileLine| {
-        let (hook, command) = line.text.split_once([' ', '\t'])?;
-        HOOKS.contains(&hook).then(|| shell::of_line(line, command.trim()))
-    };
-    lines.iter().filter_map(of).flatten().collect()
+    let mut stanza = 0;
+    let mut found = Vec::new();
+    for line in lines {
+        let Some((hook, command)) = line.text.split_once([' ', '\t']) else { continue };
+        stanza += usize::from(matches!(hook, "iface" | "mapping" | "auto"));
+        let before = match hook {
+            "pre-up" => true,
+            "up" | "post-up" => false,
+            _ => continue,
+        };
+        found.push(((stanza, !before), shell::of_line(line, command.trim())));
+    }
+    found.sort_by_key(|(order, _)| *order);
+    found.into_iter().flat_map(|(_, commands)| commands).collect()
 }
 
 /// Values that systemd-tmpfiles writes: types `w` and `w+`, the path second and the text seventh.

@@ -2,6 +2,7 @@
 //! commands and values that they write come out.
 
 pub mod listed;
+pub mod modprobe;
 pub mod shell;
 pub mod strings;
 pub mod tuned;
@@ -29,6 +30,8 @@ pub struct Command {
     pub piped: bool,
     /// Without a command in its place the text around it is no script: `if`, `case`, a function, `&&`.
     pub inside: bool,
+    /// It runs when something stops, and not at a boot.
+    pub at_stop: bool,
 }
 
 /// A redirection to a file by name.

@@ -3,8 +3,13 @@
 //! where the script gives them one constant. Nothing is run, and what is decided at run time stays as it is written
 //! (`$MAX`).
 
+mod documents;
+mod stops;
+
 use std::collections::HashMap;
 
+use self::documents::Document;
+use self::stops::Stops;
 use super::words::{closing, is_name};
 use super::{Command, Redirect};
 use crate::model::FileLine;
@@ -31,14 +36,6 @@ pub fn of_line(line: &FileLine, command: &str) -> Vec<Command> {
     found
 }
 
-/// A here-document that begins behind the line which names it.
-struct Document {
-    end: String,
-    tabs: bool,
-    /// The command that it is the input of, counted from the beginning, once that has ended.
-    command: Option<usize>,
-}
-
 #[derive(Default)]
 struct Reader<'a> {
     path: &'a str,
@@ -57,6 +54,7 @@ struct Reader<'a> {
     joined: bool,
     /// Compound commands that are open.
     compounds: usize,
+    stops: Stops,
     documents: Vec<Document>,
     variables: HashMap<String, Option<String>>,
 }
@@ -101,7 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     fn operator(&mut self) {
-        let rest = self.rest();
+        let rest = &self.text[self.at..];
         if rest.starts_with("&>") {
             self.at += 1;
             return self.redirect(None);
@@ -112,7 +110,9 @@ impl<'a> Reader<'a> {
         let (pipe, joined) = (matches!(operator, "|" | "|&"), matches!(operator, "|" | "|&" | "&&" | "||"));
         // A subshell; elsewhere a parenthesis ends a pattern, or follows a function's name.
         let opens = operator == "(" && self.open.words.is_empty();
+        let words = self.open.words.clone();
         self.end(pipe);
+        self.stops.operator(operator, &words);
         self.compounds += usize::from(opens);
         self.joined |= joined;
         self.at += length;
@@ -140,6 +140,7 @@ impl<'a> Reader<'a> {
                 "fi" | "done" | "esac" | "}" => self.compounds = self.compounds.saturating_sub(1),
                 _ => {}
             }
+            self.stops.word(&word, self.compounds);
         }
         if self.open.words.is_empty() && BEFORE.contains(&word.as_str()) {
             // The command begins behind it.
@@ -187,6 +188,7 @@ impl<'a> Reader<'a> {
             return;
         };
         command.inside = std::mem::take(&mut self.joined) || self.compounds > 0;
+        command.at_stop = self.stops.now();
         self.assign(&command.words);
         command.piped = from_pipe;
         if command.input.is_none() && from_pipe {
@@ -252,31 +254,6 @@ impl<'a> Reader<'a> {
             let known = self.variables.entry(name.into()).or_insert_with(|| value.clone());
             if *known != value {
                 *known = None;
-            }
-        }
-    }
-
-    /// The bodies of here-documents that the line has named.
-    fn documents(&mut self) {
-        for document in std::mem::take(&mut self.documents) {
-            let mut body = String::new();
-            while self.at < self.text.len() {
-                let rest = &self.text[self.at..];
-                let line = &rest[..rest.find('\n').unwrap_or(rest.len())];
-                self.at = (self.at + line.len() + 1).min(self.text.len());
-                let line = if document.tabs { line.trim_start_matches('\t') } else { line };
-                if line == document.end {
-                    break;
-                }
-                body.push_str(line);
-                body.push('\n');
-            }
-            let Some(mut at) = document.command.filter(|at| *at < self.found.len()) else { continue };
-            self.found[at].input = Some(body);
-            // The commands of a pipe pass it on.
-            while self.found.get(at + 1).is_some_and(|next| next.piped) {
-                self.found[at + 1].input = self.found[at].output();
-                at += 1;
             }
         }
     }

@@ -9,7 +9,13 @@ const SECTIONS: [&str; 4] = ["Service", "Socket", "Mount", "Swap"];
 /// The settings whose commands run when a unit starts. What runs at its stop or reload writes nothing at a boot.
 const AT_START: [&str; 4] = ["ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost"];
 
-/// Commands that a unit or a drop-in runs when it starts. An empty value takes back what stands above it.
+/// Place of a setting's commands in the order in which a start runs them.
+pub fn order(key: &str) -> Option<usize> {
+    AT_START.iter().position(|known| *known == key.trim())
+}
+
+/// Commands that a unit or a drop-in runs when it starts, in their order. An empty value takes back what stands above
+/// it.
 pub fn commands(lines: &[FileLine]) -> Vec<Command> {
     let mut found: Vec<(&str, Vec<Command>)> = Vec::new();
     for (key, value, line) in at_start(lines) {
@@ -18,6 +24,7 @@ pub fn commands(lines: &[FileLine]) -> Vec<Command> {
             false => found.push((key, of_value(line, value))),
         }
     }
+    found.sort_by_key(|(key, _)| order(key));
     found.into_iter().flat_map(|(_, commands)| commands).collect()
 }
 

@@ -116,7 +116,7 @@ fn ours(image: &Image, path: &str) -> Option<Text> {
 fn of_file(path: &str, text: &Text) -> Vec<Write> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let below = |directory: &str| path.starts_with(directory);
-    let of = |commands: Vec<Command>| commands.iter().flat_map(writes::of).collect();
+    let of = |commands: Vec<Command>| at_start(commands).flat_map(|command| writes::of(&command)).collect();
     let plain = || joined(text, Format::Plain);
     match name {
         _ if path == "etc/crontab" || below("etc/cron.d/") => of(listed::of_cron(&plain(), 6)),
@@ -136,6 +136,11 @@ fn of_file(path: &str, text: &Text) -> Vec<Write> {
         _ if path.contains("/systemd/system/") => of(unit::commands(&joined(text, Format::Unit))),
         _ => of(script(text)),
     }
+}
+
+/// Commands that a boot runs.
+fn at_start(commands: Vec<Command>) -> impl Iterator<Item = Command> {
+    commands.into_iter().filter(|command| !command.at_stop)
 }
 
 /// Shells by the name of the interpreter; a hook without one is run or read by a shell.
@@ -180,6 +185,6 @@ fn profiles(image: &Image) -> Vec<Write> {
     let mut found = merged
         .writes(again.is_none_or(|value| matches!(value.as_str(), "1" | "True" | "true" | "yes" | "on")));
     let scripts = merged.scripts().iter().filter_map(|path| ours(image, path.trim_start_matches('/')));
-    found.extend(scripts.flat_map(|text| script(&text)).flat_map(|command| writes::of(&command)));
+    found.extend(scripts.flat_map(|text| at_start(script(&text))).flat_map(|command| writes::of(&command)));
     found
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::Files;
 use super::super::applying::{self, Which};
 use super::super::cure::{MODPROBE_FILE, MODULES_FILE, OPENWRT_MODULES, SYSCTL_FILE};
-use super::super::kube_proxy;
+use super::super::{kube_proxy, modules as modules_of};
 use super::{boot, commands};
 use crate::kernel::image::{Image, Text};
 use crate::kernel::modules::{self, Modules};
@@ -78,6 +78,8 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
         unfinished: unfinished(image),
     };
     applied_again(image, &mut files);
+    let installs = modules_of::writes(&files);
+    files.writers.extend(installs);
     files
 }
 

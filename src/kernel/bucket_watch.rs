@@ -5,7 +5,8 @@
 //! more often.
 
 use std::io;
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,23 +21,27 @@ const READS: u32 = 5;
 const LONGEST: Duration = Duration::from_millis(5);
 /// The least time that a resize takes for each entry: it hashes both tuples of it anew under all locks of the table
 /// (`nf_conntrack_hash_resize`; 560 to 1200 ns seen). Another number of buckets holds until the table is moved back.
-const MOVED: Duration = Duration::from_nanos(50);
+const MOVED: Duration = Duration::from_nanos(100);
 
 /// Result of a watch on the number of buckets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Buckets {
     /// It stayed as it was.
     Stayed,
+    /// It was never seen to be another; but no thread that reads it had a CPU for a while.
+    NotKnown,
     /// It was another at some time, or could not be read.
     Changed,
-    /// It was never seen to be another; but the thread that reads it had no CPU for a while.
-    NotKnown,
 }
 
-/// Reads the number of buckets on a thread of its own, from its beginning to its end.
+/// Reads the number of buckets on threads of its own, from its beginning to its end.
+///
+/// A filtered dump keeps its CPU within the kernel for up to 0.2 s, and a thread that was put to sleep on that CPU is
+/// not moved to another one meanwhile (`CONFIG_PREEMPT_NONE`). So there are two threads, each on one half of the CPUs:
+/// one dump holds up only one of them.
 pub struct BucketWatch {
-    stop: SyncSender<()>,
-    thread: JoinHandle<Buckets>,
+    stops: Vec<SyncSender<()>>,
+    threads: Vec<JoinHandle<Buckets>>,
 }
 
 /// The table at one moment.
@@ -60,45 +65,95 @@ impl BucketWatch {
     ///
     /// # Errors
     /// As the first look, and clone(2).
-    pub fn begin(mut look: impl FnMut() -> io::Result<Size> + Send + 'static) -> io::Result<Self> {
-        let cpus = online_cpus();
-        let mut began_reading = Instant::now();
+    pub fn begin(look: impl Fn() -> io::Result<Size> + Send + Sync + 'static) -> io::Result<Self> {
+        let began_reading = Instant::now();
         let first = look()?;
-        let (stop, stopped) = sync_channel(1);
-        let body = move || {
-            priority::raise();
-            let (mut known, mut used) = (Buckets::Stayed, own_cpu_time());
-            let mut moved = first.moved();
-            loop {
-                let every = (LONGEST + moved) / READS;
-                let ended = !matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Timeout));
-                let before = std::mem::replace(&mut began_reading, Instant::now());
-                let used_before = std::mem::replace(&mut used, own_cpu_time());
-                let Some(now) = look().ok().filter(|now| now.buckets == first.buckets) else {
-                    return Buckets::Changed;
-                };
-                // A flush may have taken most of them since the last look.
-                moved = now.moved();
-                // From before one read to after the next: the thread may lose its CPU within either.
-                if before.elapsed() > LONGEST + moved {
-                    let own = own_cpu_time().saturating_sub(used_before);
-                    if leaves_time_for(moved, before.elapsed().saturating_mul(cpus), own) {
-                        known = Buckets::NotKnown;
-                    }
-                }
-                if ended {
-                    return known;
-                }
-            }
-        };
-        let thread = thread::Builder::new().name("buckets".into()).spawn(body)?;
-        Ok(BucketWatch { stop, thread })
+        let reads = Mutex::new(Reads { began_reading, used: own_cpu_time(), moved: first.moved() });
+        let shared = Arc::new(Shared { look, buckets: first.buckets, cpus: online_cpus(), reads });
+        let mut watch = BucketWatch { stops: Vec::new(), threads: Vec::new() };
+        let (there, all_there) = sync_channel(2);
+        for half in priority::halves() {
+            let (stop, stopped) = sync_channel(1);
+            let (shared, there) = (Arc::clone(&shared), there.clone());
+            let body = move || {
+                priority::raise();
+                half.iter().for_each(priority::stay_on);
+                let _ = there.send(());
+                shared.read_until(&stopped)
+            };
+            watch.threads.push(thread::Builder::new().name("buckets".into()).spawn(body)?);
+            watch.stops.push(stop);
+        }
+        // A thread that has not run yet is on any CPU, which a dump may soon keep from it.
+        for _ in &watch.threads {
+            let _ = all_there.recv();
+        }
+        Ok(watch)
     }
 
     /// Ends the watch, and returns its result.
     pub fn end(self) -> Buckets {
-        let _ = self.stop.try_send(());
-        self.thread.join().unwrap_or(Buckets::NotKnown)
+        for stop in &self.stops {
+            let _ = stop.try_send(());
+        }
+        let known = self.threads.into_iter().map(|thread| thread.join().unwrap_or(Buckets::NotKnown));
+        known.max().unwrap_or(Buckets::NotKnown)
+    }
+}
+
+/// Reads of all threads of a watch so far.
+struct Reads {
+    /// The latest read that has ended began at this time.
+    began_reading: Instant,
+    /// CPU time of this process at that read.
+    used: Duration,
+    /// As of that read: the least time that a resize takes to move the entries.
+    moved: Duration,
+}
+
+/// What the threads of a watch share.
+struct Shared<L> {
+    look: L,
+    /// Buckets at the beginning.
+    buckets: u64,
+    cpus: u32,
+    reads: Mutex<Reads>,
+}
+
+impl<L: Fn() -> io::Result<Size>> Shared<L> {
+    /// Reads on and on until `stopped`, and once more.
+    fn read_until(&self, stopped: &Receiver<()>) -> Buckets {
+        let mut known = Buckets::Stayed;
+        loop {
+            let every = (LONGEST + self.reads().moved) / READS;
+            let ended = !matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Timeout));
+            let began_reading = Instant::now();
+            let Some(now) = (self.look)().ok().filter(|now| now.buckets == self.buckets) else {
+                return Buckets::Changed;
+            };
+            let mut reads = self.reads();
+            // From before one read to after the next: a thread may lose its CPU within either.
+            let gap = reads.began_reading.elapsed();
+            let used = own_cpu_time();
+            // A flush may have taken most of them since the last read.
+            let moved = now.moved();
+            if gap > LONGEST + moved {
+                let own = used.saturating_sub(reads.used);
+                if leaves_time_for(moved, gap.saturating_mul(self.cpus), own) {
+                    known = Buckets::NotKnown;
+                }
+            }
+            if began_reading > reads.began_reading {
+                *reads = Reads { began_reading, used, moved };
+            }
+            if ended {
+                return known;
+            }
+        }
+    }
+
+    fn reads(&self) -> MutexGuard<'_, Reads> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,10 +203,13 @@ mod tests {
     #[test]
     fn a_table_that_stays_as_it_is_was_not_and_one_that_cannot_be_read_may_have_been() {
         assert_ne!(BucketWatch::begin(|| size(512, 0)).expect("a thread").end(), Buckets::Changed);
-        let mut reads = 0;
+        let reads = AtomicU64::new(0);
         let fails = move || {
-            reads += 1;
-            if reads == 1 { size(512, 0) } else { Err(io::ErrorKind::NotFound.into()) }
+            if reads.fetch_add(1, Ordering::SeqCst) == 0 {
+                size(512, 0)
+            } else {
+                Err(io::ErrorKind::NotFound.into())
+            }
         };
         assert_eq!(BucketWatch::begin(fails).expect("a thread").end(), Buckets::Changed);
         assert!(BucketWatch::begin(|| Err(io::ErrorKind::NotFound.into())).is_err());
@@ -168,12 +226,36 @@ mod tests {
     }
 
     #[test]
+    fn one_thread_that_is_held_up_is_no_gap_while_the_other_reads() {
+        if priority::halves().len() < 2 {
+            eprintln!("SKIPPED: this process may run on one CPU only, so there is one thread that reads");
+            return;
+        }
+        let (held_up, read) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+        let reads = Arc::clone(&read);
+        let look = move || {
+            // The first read is of `begin`, the second of the thread that is held up.
+            if reads.fetch_add(1, Ordering::SeqCst) == 1 {
+                while held_up.load(Ordering::SeqCst) < 8 {
+                    thread::yield_now();
+                }
+            }
+            held_up.fetch_add(1, Ordering::SeqCst);
+            size(512, 5_000_000)
+        };
+        let watch = BucketWatch::begin(look).expect("two threads");
+        while read.load(Ordering::SeqCst) < 10 {
+            thread::yield_now();
+        }
+        assert_eq!(watch.end(), Buckets::Stayed);
+    }
+
+    #[test]
     fn what_happens_while_nobody_reads_is_not_known() {
         let slow = |entries| {
-            let mut reads = 0;
+            let reads = AtomicU64::new(0);
             move || {
-                reads += 1;
-                if reads > 1 {
+                if reads.fetch_add(1, Ordering::SeqCst) > 0 {
                     thread::sleep(2 * LONGEST);
                 }
                 size(512, entries)

@@ -1,7 +1,9 @@
 //! Decides which thread runs first, and on which CPU, as a flood and its remedy share the cores.
 #![allow(unsafe_code)]
 
-use nix::sched::{sched_getaffinity, sched_getcpu, sched_setaffinity};
+use std::sync::OnceLock;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
 
 /// Before what an ordinary process does, after what the kernel itself does (packets are forwarded in softirqs, which no
@@ -62,12 +64,69 @@ impl Apart {
             return;
         }
         self.from = other;
-        // The first thread's, which nobody narrows: what is allowed to the process as of now.
-        let Ok(mut allowed) = sched_getaffinity(Pid::this()) else { return };
+        let mut allowed = allowed();
         if other.is_none_or(|other| allowed.unset(other).is_ok()) {
             // EINVAL where none is left.
             let _ = sched_setaffinity(Pid::from_raw(0), &allowed);
         }
+    }
+}
+
+/// The CPUs that the first thread of this process might use when this was first asked, before any thread was narrowed
+/// here. Of those that a cpuset has taken away since, the kernel makes none of a wish for them.
+fn allowed() -> CpuSet {
+    static ALLOWED: OnceLock<CpuSet> = OnceLock::new();
+    *ALLOWED.get_or_init(|| sched_getaffinity(Pid::this()).unwrap_or_default())
+}
+
+/// The CPUs that this process may use, every second one in each half; `None` alone where that is one CPU, or is
+/// not known (sched_getaffinity(2)).
+pub fn halves() -> Vec<Option<CpuSet>> {
+    let (mut even, mut odd) = (CpuSet::new(), CpuSet::new());
+    let allowed = allowed();
+    let cpus: Vec<usize> = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true)).collect();
+    for (at, cpu) in cpus.iter().enumerate() {
+        let half = if at % 2 == 0 { &mut even } else { &mut odd };
+        // EINVAL of what is no CPU.
+        let _ = half.set(*cpu);
+    }
+    if cpus.len() < 2 { vec![None] } else { vec![Some(even), Some(odd)] }
+}
+
+/// The [`halves`] for two threads that both work within the kernel for long: that of the CPU on which the calling thread
+/// is, for itself, and the other. Two filtered dumps on one CPU come one after the other, even where the other CPU has
+/// nothing to do. `None` where there is one CPU only.
+pub fn apart() -> Option<(CpuSet, CpuSet)> {
+    let here = cpu()?;
+    match halves()[..] {
+        [Some(even), Some(odd)] if even.is_set(here) == Ok(true) => Some((even, odd)),
+        [Some(even), Some(odd)] => Some((odd, even)),
+        _ => None,
+    }
+}
+
+/// Keeps the calling thread on these CPUs (sched_setaffinity(2)), or leaves it as it is where that cannot be had.
+pub fn stay_on(cpus: &CpuSet) {
+    let _ = sched_setaffinity(Pid::from_raw(0), cpus);
+}
+
+/// Keeps the calling thread on some CPUs until this is dropped.
+pub struct Stays(Option<CpuSet>);
+
+impl Stays {
+    /// From now on. Where that cannot be had, all stays as it is.
+    pub fn on(cpus: &CpuSet) -> Self {
+        let before = sched_getaffinity(Pid::from_raw(0)).ok();
+        if before.is_some() {
+            stay_on(cpus);
+        }
+        Stays(before)
+    }
+}
+
+impl Drop for Stays {
+    fn drop(&mut self) {
+        self.0.iter().for_each(stay_on);
     }
 }
 
@@ -94,11 +153,33 @@ mod tests {
     }
 
     #[test]
+    fn the_halves_are_all_cpus_and_a_thread_that_stayed_on_one_may_be_on_all_again() {
+        let allowed = || sched_getaffinity(Pid::from_raw(0)).expect("a mask");
+        let cpus = |mask: &CpuSet| (0..CpuSet::count()).filter(|cpu| mask.is_set(*cpu) == Ok(true)).count();
+        std::thread::spawn(move || {
+            let before = allowed();
+            let Some((here, other)) = apart() else {
+                assert_eq!((cpus(&before), halves()), (1, vec![None]));
+                return;
+            };
+            assert_eq!(cpus(&here) + cpus(&other), cpus(&sched_getaffinity(Pid::this()).expect("a mask")));
+            assert!(
+                (0..CpuSet::count()).all(|cpu| here.is_set(cpu) != Ok(true) || other.is_set(cpu) != Ok(true))
+            );
+            let stays = Stays::on(&other);
+            assert_eq!(allowed(), other);
+            drop(stays);
+            assert_eq!(allowed(), before);
+        })
+        .join()
+        .expect("no panic");
+    }
+
+    #[test]
     fn a_thread_that_is_woken_leaves_the_cpu_of_its_waker() {
         let allowed = || sched_getaffinity(Pid::from_raw(0)).expect("a mask");
-        let several = |mask: &nix::sched::CpuSet| {
-            (0..nix::sched::CpuSet::count()).filter(|cpu| mask.is_set(*cpu) == Ok(true)).count() > 1
-        };
+        let several =
+            |mask: &CpuSet| (0..CpuSet::count()).filter(|cpu| mask.is_set(*cpu) == Ok(true)).count() > 1;
         let mut apart = Apart::default();
         let before = allowed();
         apart.keep_from(None);

@@ -53,6 +53,10 @@ pub trait Reader {
     /// A chunk came; false ends the dump early.
     fn chunk(&mut self, chunk: &Chunk<'_>) -> bool;
 
+    /// The kernel has begun the dump, and has let go of `nfnl_lock`, under which it makes the first chunk: all the
+    /// table is walked there if little of it matches. What other requests wait for that lock come from here on.
+    fn begun(&mut self) {}
+
     /// The kernel is at the next one: time for what could wait. False where there is no such thing, or no more of it.
     fn lull(&mut self) -> bool {
         false
@@ -79,6 +83,7 @@ pub fn dump(netlink: &mut Netlink, mut each: impl FnMut(&Chunk<'_>) -> bool) -> 
 /// As [`dump`].
 pub fn dump_of(netlink: &mut Netlink, part: Part, reader: &mut impl Reader) -> io::Result<()> {
     let mut place = Place::begin(netlink, part)?;
+    reader.begun();
     if !place.go_on_ahead(netlink, reader)? {
         // The rest of this dump is left to a socket that nobody reads: close it by opening another.
         *netlink = Netlink::open().map_err(|error| io::Error::other(error.to_string()))?;

@@ -274,13 +274,19 @@ impl<'a> Looker<'a> {
             Some(IpAddr::V4(source)) => Part::From(source),
             _ => filters.family().map_or(Part::Whole, Part::Of),
         };
+        // Both keep a CPU each within the kernel; of a whole table it is two threads here that share the work.
+        let filtered = these.is_none() && matches!(part, Part::From(_));
+        let _stays = walking.handing.masters.as_ref().filter(|_| filtered).and_then(Masters::stay_beside);
         // A lookup by tuple misses entries that are being moved as well (`nf_conntrack_find_get` takes no lock).
         let watch = walking.gauge.values().watch_buckets()?;
         walking.walked.part = these.is_none().then_some(part);
         walking.walked.dumped = Dumped::begins(walking.gauge.count()?);
         let asked = match these {
             None => table::dump_of(netlink, part, &mut walking).map(|()| 0),
-            Some(these) => table::recall(netlink, these, |chunk| walking.chunk(chunk)),
+            Some(these) => {
+                walking.begun();
+                table::recall(netlink, these, |chunk| walking.chunk(chunk))
+            }
         };
         let resized = whole::resized(watch);
         let asked = asked.map_err(|error| explain("conntrack dump", &error))?;
@@ -366,6 +372,10 @@ where
     E: FnMut(&T, &Verdict, Instant),
     B: FnMut() -> bool,
 {
+    fn begun(&mut self) {
+        self.handing.masters.iter().for_each(Masters::begin);
+    }
+
     fn chunk(&mut self, chunk: &Chunk<'_>) -> bool {
         // A reader that had enough in a lull ends the walk here.
         if !self.walked.whole {

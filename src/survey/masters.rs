@@ -3,12 +3,16 @@
 
 use std::io;
 use std::sync::PoisonError;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use nix::sched::CpuSet;
 
 use super::whole::partial;
 use crate::error::{Error, Result};
 use crate::kernel::bucket_watch::Buckets;
+use crate::kernel::priority::{self, Stays};
 use crate::kernel::socket::{Netlink, explain, invalid};
 use crate::kernel::sysctl::ConntrackSysctls;
 use crate::kernel::table::{self, Chunk, Part};
@@ -17,11 +21,16 @@ use crate::state::{Completeness, Identify};
 
 /// A look for children, on a thread of its own: each names its master. A walk may meet a child long after its master;
 /// a kernel that filters for children itself takes a tenth of a walk for them, another as long as a walk.
-pub(super) struct Masters(JoinHandle<Result<()>>);
+pub(super) struct Masters {
+    looking: JoinHandle<Result<()>>,
+    begin: SyncSender<()>,
+    /// CPUs that it leaves to others; `None`: there is one only.
+    beside: Option<CpuSet>,
+}
 
 impl Masters {
-    /// Begins after `delay`; the sightings hear of each master. `None` where no entry can have children, as on
-    /// gateways without helpers. The kernel goes through the table in one system call, which no signal ends: a
+    /// Prepares a look, which comes `after` [`Masters::begin`]; the sightings hear of each master. `None` where no
+    /// entry can have children, as on gateways without helpers. The kernel goes through the table in one system call, which no signal ends: a
     /// process that ends meanwhile waits for it.
     ///
     /// # Errors
@@ -36,27 +45,49 @@ impl Masters {
         if table::never_expected(&mut netlink).unwrap_or(false) {
             return Ok(None);
         }
+        let (beside, own) = priority::apart().unzip();
+        let (there, is_there) = sync_channel(1);
+        let (begin, begun) = sync_channel::<()>(1);
         let body = move || {
+            own.iter().for_each(priority::stay_on);
+            let mut watch = sysctls.watch_buckets();
+            let _ = there.send(());
+            // The walk that wanted it has ended before it began.
+            let Ok(()) = begun.recv() else { return Ok(()) };
             thread::sleep(after);
             for _ in 0..Completeness::ATTEMPTS {
-                let watch = sysctls.watch_buckets()?;
                 let looked = look(&mut netlink, &identify, &sightings);
-                let resized = watch.end() == Buckets::Changed;
+                let resized = watch?.end() == Buckets::Changed;
                 looked.map_err(|error| explain("conntrack dump", &error))?;
                 // Part of them may be missing then, and nothing says so.
                 if !resized {
                     return Ok(());
                 }
+                watch = sysctls.watch_buckets();
             }
             Err(partial())
         };
         let thread = thread::Builder::new().name("children".into()).spawn(body);
-        thread.map(|thread| Some(Masters(thread))).map_err(|error| explain("conntrack dump", &error))
+        let looking = thread.map_err(|error| explain("conntrack dump", &error))?;
+        // From here on it needs no CPU that the caller keeps; nor do the threads of its watch.
+        let _ = is_there.recv();
+        Ok(Some(Masters { looking, begin, beside }))
+    }
+
+    /// Begins, once.
+    pub(super) fn begin(&self) {
+        // It takes one; a second finds no room, or nobody.
+        let _ = self.begin.try_send(());
+    }
+
+    /// Keeps the calling thread off the CPUs of the look, until what is returned is dropped.
+    pub(super) fn stay_beside(&self) -> Option<Stays> {
+        self.beside.as_ref().map(Stays::on)
     }
 
     /// They are known, or will not be.
     pub(super) fn ended(&self) -> bool {
-        self.0.is_finished()
+        self.looking.is_finished()
     }
 
     /// Waits until they are known.
@@ -64,8 +95,9 @@ impl Masters {
     /// # Errors
     /// Exit 3 where the kernel cannot be read, or the table was resized: then who has children is not known.
     pub(super) fn wait(self) -> Result<()> {
+        self.begin();
         let panicked = |_| Error::unreachable("conntrack dump", "a panic while children were looked for");
-        self.0.join().map_err(panicked)?
+        self.looking.join().map_err(panicked)?
     }
 }
 

@@ -4,12 +4,13 @@ use super::cure::key;
 use super::facts::{Facts, Files};
 use super::formats::writes::is_ours;
 use super::names::{self, Known, Near, Version};
+use super::negative_max;
 use super::options;
 use super::settings::{self, reading};
 use super::short_timeouts::{negative_finding, sane};
 use super::trial::Trial;
 use super::value::{self, Reading};
-use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine};
+use crate::model::{AppliedBy, Finding, Severity, SysctlFile, SysctlLine, SysctlProgram};
 
 const FORMAT: &[&str] = &["sysctl.d(5)", "sysctl.conf(5)"];
 
@@ -51,6 +52,9 @@ fn of_line(
             true => (!settings::names_any(&line.key)).then(|| unknown(facts, file, line, value, trial)),
         };
     }
+    if let Some(name) = mixed(&line.key) {
+        return Some(other_separator(facts, files, file, line, (name, value), trial));
+    }
     if let Some(new) = names::renamed(&line.key) {
         return renamed(facts, files, file, line, (&new, value), trial);
     }
@@ -68,7 +72,10 @@ fn of_line(
         }
         Known::Unknown => Some(unknown(facts, file, line, value, trial)),
         _ if absent(facts, name) => Some(absent_here(facts, file, line, name)),
-        _ => bad_value(facts, file, line, trial),
+        _ => match negative_max::number(name, value) {
+            Some(number) => negative(facts, files, file, line, (name, number), trial),
+            None => bad_value(facts, file, line, trial),
+        },
     }
 }
 
@@ -161,6 +168,42 @@ fn renamed(
     )
 }
 
+/// Name after `nf_conntrack_` in a key whose separators are mixed, so that a part of the path has a dot in its name.
+pub(super) fn mixed(key: &str) -> Option<&str> {
+    let rest = key.trim_start_matches('/').strip_prefix("net")?.strip_prefix(['/', '.'])?;
+    let name = rest.strip_prefix("netfilter").and_then(|rest| rest.strip_prefix(['/', '.'])).unwrap_or(rest);
+    let name = name.strip_prefix("nf_conntrack_")?;
+    (key.contains('.') && names::all().any(|known| known == name)).then_some(name)
+}
+
+/// The rule of separators, as each program has it.
+pub(super) const SEPARATORS: &str = "The first separator of a key decides what parts it: systemd-sysctl and procps, 3 \
+     and 4, turn dots into slashes and slashes into dots where a dot comes first, and take the key as a path where a \
+     slash does. Then the other one is a character of a name. busybox's sysctl parts at both where a slash comes first.";
+
+fn other_separator(
+    facts: &Facts,
+    files: &Files,
+    file: &SysctlFile,
+    line: &SysctlLine,
+    (name, value): (&str, &str),
+    trial: &mut Trial<'_>,
+) -> Finding {
+    let written = line.text.split('=').next().unwrap_or_default().trim();
+    let sought = format!("looks for /proc/sys/{}", line.key.trim_start_matches('/'));
+    let by = match files.program {
+        SysctlProgram::Systemd => format!("systemd-sysctl {sought}"),
+        SysctlProgram::Procps | SysctlProgram::OldProcps => format!("sysctl of procps {sought}"),
+        SysctlProgram::Busybox => "sysctl of busybox finds no file for it".into(),
+    };
+    let title = format!("{written} sets nothing: {by}");
+    Finding::new("sysctl-unknown-name", severity(line), title)
+        .because(format!("{SEPARATORS} {} has one kind of them.", key(name)))
+        .seen([facts.at(file, line)])
+        .fix(trial.assign(file, line, name, value))
+        .source(FORMAT)
+}
+
 /// busybox and procps 3 look for a file whose name has the star.
 fn no_pattern(facts: &Facts, file: &SysctlFile, line: &SysctlLine) -> Finding {
     let title = format!("what applies the file knows no patterns: {} sets nothing", line.text);
@@ -243,6 +286,25 @@ fn absent_here(facts: &Facts, file: &SysctlFile, line: &SysctlLine, name: &str) 
         .seen([facts.at(file, line)])
         .fix([facts.comment_out(&file.path, line)])
         .source(&["net/netfilter/nf_conntrack_standalone.c"])
+}
+
+/// A negative limit, which older kernels take.
+fn negative(
+    facts: &Facts,
+    files: &Files,
+    file: &SysctlFile,
+    line: &SysctlLine,
+    (name, number): (&str, i64),
+    trial: &mut Trial<'_>,
+) -> Option<Finding> {
+    let Some(finding) = negative_max::finding(files, name, number, None) else {
+        return bad_value(facts, file, line, trial);
+    };
+    let fix = match files.effective().contains_key(name) {
+        true => vec![facts.comment_out(&file.path, line)],
+        false => trial.assign(file, line, name, &negative_max::sane(name).to_string()),
+    };
+    Some(finding.seen([facts.at(file, line)]).fix(fix))
 }
 
 fn bad_value(facts: &Facts, file: &SysctlFile, line: &SysctlLine, trial: &mut Trial<'_>) -> Option<Finding> {

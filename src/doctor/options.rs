@@ -4,7 +4,7 @@ use super::boot_modules::parameters;
 use super::cure::{MODPROBE_FILE, key, quoted};
 use super::facts::{Facts, Files};
 use super::modules::{first, read, word};
-use super::{names, trial, value};
+use super::{names, spaced_options, trial, value};
 use crate::model::{FileLine, Finding, Severity};
 
 /// Kind of value that a parameter takes (param_ops of kernel/params.c).
@@ -143,7 +143,7 @@ fn under_its_name(facts: &Facts, files: &Files, line: &FileLine) -> Vec<String> 
 }
 
 /// Another text in place of a line where nothing is wrong with what it then says; else the line without the option.
-fn tried(facts: &Facts, line: &FileLine, with: &str, option: &str) -> Vec<String> {
+pub(super) fn tried(facts: &Facts, line: &FileLine, with: &str, option: &str) -> Vec<String> {
     match trial::modprobe(facts, line, &line.path, with) {
         None => vec![facts.replace(&line.path, line, with)],
         Some(why) => vec![format!("# with {with}: {why}"), without(facts, line, option)],
@@ -164,7 +164,10 @@ fn is_of(line: &FileLine, module: &str) -> bool {
 
 /// Options that reach nobody, or that the module does not load with.
 pub fn check(facts: &Facts, files: &Files) -> Vec<Finding> {
-    let of = |line| blank(facts, line).or_else(|| of_line(facts, files, line));
+    let of = |line| {
+        let spaced = || spaced_options::check(facts, files, line);
+        blank(facts, line).or_else(spaced).or_else(|| of_line(facts, files, line))
+    };
     files.modprobe.iter().filter_map(of).collect()
 }
 
@@ -185,7 +188,7 @@ fn blank(facts: &Facts, line: &FileLine) -> Option<Finding> {
     ))
 }
 
-fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
+pub(super) fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
     let alias = is_of(line, "ip_conntrack") && module(files) != "ip_conntrack";
     if is_of(line, "ip_conntrack") && !alias {
         return None;
@@ -234,6 +237,16 @@ fn of_line(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
 
 fn kind(name: &str) -> Option<Kind> {
     PARAMETERS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+}
+
+/// True if nf_conntrack has the parameter.
+pub(super) fn is_known(name: &str) -> bool {
+    kind(name).is_some()
+}
+
+/// True if the parameter counts without a value.
+pub(super) fn is_switch(name: &str) -> bool {
+    kind(name) == Some(Kind::Switch)
 }
 
 fn no_effect(facts: &Facts, line: &FileLine, title: String, because: &str, fix: Vec<String>) -> Finding {

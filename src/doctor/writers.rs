@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::cure::key;
+use super::cure::{SYSCTL_FILE, key};
 use super::facts::{Facts, Files};
 use super::formats::Command;
 use super::formats::shell;
@@ -15,7 +15,7 @@ use super::short_timeouts::{self, negative_finding, short};
 use super::size::keep_buckets;
 use super::trial::Written;
 use super::value::{self, Reading};
-use super::{flushes, kube_proxy, options, torn};
+use super::{flushes, kube_proxy, lines, negative_max, options, torn};
 use crate::model::{FileLine, Finding, Severity};
 
 /// Findings on scripts, units and profiles that write values, and on programs that run.
@@ -58,6 +58,9 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
     let line = &write.line;
     if let Some(joined) = &write.torn {
         return Some(torn::finding(facts, boot, write, joined));
+    }
+    if let Some(finding) = negative(facts, boot, write, name) {
+        return Some(finding);
     }
     if let Some(finding) = refused(facts, write, name) {
         return Some(finding);
@@ -286,6 +289,19 @@ fn among_others(line: &FileLine, command: &Command) -> Option<String> {
     (others && by_shell).then_some(text)
 }
 
+/// A negative limit, which older kernels take.
+fn negative(facts: &Facts, boot: &Boot<'_>, write: &Write, name: &str) -> Option<Finding> {
+    let number = negative_max::number(name, write.value.as_deref()?)?;
+    let finding = negative_max::finding(boot.files, name, number, Some(&write.line.path))?;
+    let set = boot.effective.contains_key(name) || boot.last.kept(name).is_some();
+    let mut fix = vec![without(facts, write)];
+    if !set && boot.placed.borrow_mut().insert(name.to_owned(), negative_max::sane(name)).is_none() {
+        fix.extend(facts.set_at_boot(None, name, negative_max::sane(name)));
+        fix.extend(load(facts, boot.files));
+    }
+    Some(finding.seen([facts.line(&write.line)]).fix(fix))
+}
+
 /// A constant that the kernel refuses. What only the run decides may be right.
 fn refused(facts: &Facts, write: &Write, name: &str) -> Option<Finding> {
     let text = write.value.as_deref().filter(|text| !text.contains(['$', '`', '%', '{']))?;
@@ -337,12 +353,22 @@ fn wrong_name(facts: &Facts, boot: &Boot<'_>, write: &Write) -> Option<Finding> 
     if write.key.contains(['$', '`', '*', '?', '[']) {
         return None;
     }
-    let shown = write.key.rsplit('/').next().unwrap_or_default();
+    let mixed = lines::mixed(&write.key);
+    let (shown, why) = match mixed {
+        Some(name) => (
+            format!("/proc/sys/{}", write.key),
+            format!("{} {} has one kind of them.", lines::SEPARATORS, key(name)),
+        ),
+        None => (write.key.rsplit('/').next().unwrap_or_default().to_owned(), why),
+    };
+    let meant =
+        mixed.map(|name| format!("# if it is meant, set {} in {}", key(name), facts.path(SYSCTL_FILE)));
     Some(
         Finding::new(id, Severity::Error, format!("{path} writes {shown}, which sets nothing"))
             .because(why)
             .seen([facts.line(&write.line)])
             .fix([without(facts, write)])
+            .fix(meant)
             .source(&["nf_ct_sysctl_table, net/netfilter/nf_conntrack_standalone.c"]),
     )
 }

@@ -8,6 +8,7 @@ mod formats;
 mod hostile;
 mod modules;
 mod speed;
+mod spellings;
 mod stock;
 mod tree;
 mod writers;

@@ -29,7 +29,8 @@ impl<'a> Last<'a> {
         let last: HashSet<*const Write> =
             of_program.values().map(|write| std::ptr::from_ref::<Write>(write)).collect();
         let mut kept: HashMap<&str, (u64, &Write)> = HashMap::new();
-        for write in writers.iter().filter(|write| last.contains(&std::ptr::from_ref::<Write>(write))) {
+        let counts = |write: &&Write| !write.unstarted && last.contains(&std::ptr::from_ref::<Write>(write));
+        for write in writers.iter().filter(counts) {
             let number = write
                 .value
                 .as_deref()

@@ -76,10 +76,17 @@ impl Unit {
         let section = match kind {
             "timer" => "Timer",
             "path" => "Path",
+            "socket" => "Socket",
             _ => return started,
         };
-        let named = self.list(section, "Unit").last().map(|directive| directive.value.clone());
-        started.push(named.unwrap_or_else(|| format!("{stem}.service")));
+        let named = |name| self.list(section, name).last().map(|directive| directive.value.clone());
+        let accepts =
+            named("Accept").is_some_and(|value| matches!(value.as_str(), "yes" | "true" | "on" | "1"));
+        started.push(match section {
+            "Socket" if accepts => format!("{stem}@.service"),
+            "Socket" => named("Service").unwrap_or_else(|| format!("{stem}.service")),
+            _ => named("Unit").unwrap_or_else(|| format!("{stem}.service")),
+        });
         started
     }
 

@@ -30,7 +30,7 @@ pub fn check(facts: &Facts) -> Vec<Finding> {
             placed: RefCell::default(),
         };
         for of_file in files.writers.chunk_by(|a, b| a.line.path == b.line.path) {
-            found.extend(of_file.iter().filter_map(|write| of_write(facts, &boot, write, of_file)));
+            found.extend(of_file.iter().filter_map(|write| weighed(facts, &boot, write, of_file)));
         }
     }
     found.extend(facts.files.iter().flat_map(|files| flushes::check(facts, files)));
@@ -48,6 +48,21 @@ pub(super) struct Boot<'a> {
     pub(super) kept: RefCell<Written<'a>>,
     /// Values that set nothing in a script, and that fixes have set at boot.
     pub(super) placed: RefCell<BTreeMap<String, u64>>,
+}
+
+/// As [`of_write`]; a note, where nothing starts the unit that would write.
+fn weighed(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Option<Finding> {
+    let mut finding = of_write(facts, boot, write, of_file)?;
+    if write.unstarted {
+        finding.severity = Severity::Note;
+        finding.title.push_str("; nothing starts that unit at boot");
+        finding.explanation = format!(
+            "No link of a .wants or .requires directory names it, and no unit, timer, socket, path or rule that is in \
+             force does: this counts only where a preset, a generator or somebody by hand starts it. {}",
+            finding.explanation
+        );
+    }
+    Some(finding)
 }
 
 fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Option<Finding> {
@@ -152,6 +167,7 @@ fn moved(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) -> Ve
         let number = other.value.as_deref().and_then(|value| value::read(name, value).number());
         match number.filter(|number| short(name, *number).is_none()) {
             // The file's value is what counts in the end.
+            Some(_) if other.unstarted => {}
             Some(_) if (other.overruled && set.is_some()) || !counts(other, set, number) => {}
             _ if boot.last.behind(other).is_some() => {}
             Some(number) if boot.last.kept_for(other, number).is_some() => {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::root::Root;
@@ -122,6 +122,12 @@ impl Image {
     /// True if there is a file or directory of this name; links are followed.
     pub fn exists(&self, path: &str) -> bool {
         self.resolve(path).is_ok_and(|real| self.root.join(real).symlink_metadata().is_ok())
+    }
+
+    /// True if a file may be executed by somebody.
+    pub fn runs(&self, path: &str) -> bool {
+        let metadata = self.resolve(path).and_then(|real| self.root.join(real).symlink_metadata());
+        metadata.is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
     }
 
     /// True if there is a file, a directory or a link of this name; the link may lead nowhere.

@@ -255,7 +255,8 @@ fn writers_are_found_in_every_format() {
             "#!/bin/bash\nMAX=131072\nP=/proc/sys/net/netfilter\necho $MAX | sudo tee $P/nf_conntrack_max >/dev/null\n",
         ),
     ] {
-        cured("other-writer", "warning", &[MAX, (path, text)]);
+        let wanted = ("etc/systemd/system/multi-user.target.wants/x.service", "-> ../x.service");
+        cured("other-writer", "warning", &[MAX, (path, text), wanted]);
     }
     for (path, text) in [
         ("etc/tmpfiles.d/x.conf", "w /sys/module/nf_conntrack/parameters/hashsize - - - - 131072\n"),

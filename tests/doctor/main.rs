@@ -1,6 +1,7 @@
 //! `ctctl doctor --root`: a tree of files for each finding, of which the printed fix cures it; stock trees that are
 //! clean; and trees that nobody should have. Needs no root.
 
+mod applies;
 mod boot;
 mod cures;
 mod findings;

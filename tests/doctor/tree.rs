@@ -1,7 +1,8 @@
 //! A tree of files in a temporary directory, and the real binary on it.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 pub struct Tree(TempDir);
 
 impl Tree {
-    /// Files by path and text; a text that begins with `-> ` makes a link.
+    /// Files by path and text; a text that begins with `-> ` makes a link, one that begins with `#!` a file that runs.
     pub fn new(files: &[(&str, &str)]) -> Tree {
         let tree = Tree(tempfile::tempdir().expect("a directory"));
         for directory in ["etc/sysctl.d", "etc/modules-load.d", "etc/modprobe.d"] {
@@ -35,7 +36,11 @@ impl Tree {
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
         match text.strip_prefix("-> ") {
             Some(target) => symlink(target, path).expect("a link"),
-            None => std::fs::write(path, text).expect("a file"),
+            None => {
+                std::fs::write(&path, text).expect("a file");
+                let mode = if text.starts_with("#!") { 0o755 } else { 0o644 };
+                std::fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
+            }
         }
     }
 

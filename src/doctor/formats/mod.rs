@@ -1,6 +1,7 @@
 //! Reads files of other programs, each by the rules of the program that reads it. Pure: text and lines come in,
 //! commands and values that they write come out.
 
+pub mod hooked;
 pub mod listed;
 pub mod modprobe;
 pub mod shell;

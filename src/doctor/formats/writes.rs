@@ -21,6 +21,8 @@ pub struct Write {
     pub only: Option<char>,
     /// One program writes it and applies files of sysctls behind it, which have the last word.
     pub overruled: bool,
+    /// It is a command of a unit that nothing starts, as far as the files tell.
+    pub unstarted: bool,
 }
 
 impl Write {

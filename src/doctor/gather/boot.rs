@@ -1,27 +1,21 @@
 //! Gathers what the boot loads and runs: lists of modules, the kernel's command line, units that are enabled, and
 //! scripts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::super::applying;
 use super::super::boot_modules;
-use super::super::formats::{Command, listed};
-use super::super::units::{self, Unit};
+use super::super::formats::{Command, hooked, listed};
+use super::super::units::{Directive, Unit};
 use super::super::{BootModule, Program, When};
 use super::commands;
 use super::files::{lines, of_directories};
+use super::hooks::{self, Hooks};
+use super::units;
 use crate::kernel::image::Image;
-use crate::kernel::text_lines::{Format, joined};
+use crate::kernel::text_lines::Format;
 use crate::model::FileLine;
 
-/// Directories of units, in order of precedence (systemd.unit(5), Unit File Load Path).
-const UNITS: [&str; 5] = [
-    "etc/systemd/system",
-    "run/systemd/system",
-    "usr/local/lib/systemd/system",
-    "usr/lib/systemd/system",
-    "lib/systemd/system",
-];
 /// Units that come before the files are applied, or apply them.
 const EARLY: [&str; 2] = ["systemd-modules-load.service", "systemd-sysctl.service"];
 /// Files with assignments that name modules, or hold the kernel's command line.
@@ -145,7 +139,7 @@ pub fn modules(image: &Image, systemd: bool, running: bool) -> (Vec<BootModule>,
 }
 
 /// Paths of the files of a directory whose names end so.
-fn inside(image: &Image, directory: &str, end: &str) -> Vec<String> {
+pub fn inside(image: &Image, directory: &str, end: &str) -> Vec<String> {
     let names = image.list(directory).into_iter().filter(|name| name.ends_with(end));
     names.map(|name| format!("{directory}/{name}")).collect()
 }
@@ -164,7 +158,7 @@ pub struct Programs {
 /// Units that are started, the scripts that they run, and the scripts that run without a unit.
 pub fn programs(image: &Image, systemd: bool) -> Programs {
     let mut found = Programs::default();
-    let units = if systemd { units(image) } else { Vec::new() };
+    let units = if systemd { self::started(image) } else { Vec::new() };
     let after_these: BTreeSet<String> = {
         let own = units.iter().filter(|unit| unit.name == EARLY[1]);
         own.flat_map(|unit| unit.words("After").map(str::to_owned).collect::<Vec<_>>()).collect()
@@ -186,10 +180,11 @@ pub fn programs(image: &Image, systemd: bool) -> Programs {
     for path in SCRIPTS {
         found.script(image, path, When::Boot);
     }
-    for path in SCRIPT_DIRECTORIES.iter().flat_map(|directory| inside(image, directory, "")) {
+    let hooks = Hooks::new(image);
+    for path in SCRIPT_DIRECTORIES.iter().flat_map(|directory| hooks.inside(directory)) {
         found.script(image, &path, When::Boot);
     }
-    for path in PERIODIC.iter().flat_map(|directory| inside(image, directory, "")) {
+    for path in PERIODIC.iter().flat_map(|directory| hooks.inside(directory)) {
         found.script(image, &path, When::Again);
     }
     for path in inside(image, "etc/sysconfig/modules", ".modules") {
@@ -197,13 +192,16 @@ pub fn programs(image: &Image, systemd: bool) -> Programs {
         found.script(image, &path, when);
     }
     found.services(image, &units);
-    found.tables(image);
+    found.tables(image, &hooks);
+    if systemd {
+        found.started_by_commands(image);
+    }
     found
 }
 
 impl Programs {
     fn unit(&mut self, image: &Image, unit: &Unit, when: When) {
-        let of = |directive: &units::Directive| directive.at.path.trim_start_matches('/').to_owned();
+        let of = |directive: &Directive| directive.at.path.trim_start_matches('/').to_owned();
         let mut paths: Vec<String> = unit.directives.iter().map(of).collect();
         paths.dedup();
         self.paths.extend(paths);
@@ -262,24 +260,42 @@ impl Programs {
         }
     }
 
+    /// Units that scripts and lines of tables start by `systemctl`.
+    fn started_by_commands(&mut self, image: &Image) {
+        let commands = self.programs.iter().flat_map(|program| applying::expanded(&program.commands));
+        let first: Vec<String> = commands.flat_map(|command| started_by(&command)).collect();
+        if first.iter().all(|name| self.units.contains(name)) {
+            return;
+        }
+        let units = units::started_with(image, first);
+        for unit in units.iter().filter(|unit| !self.units.contains(&unit.name)).collect::<Vec<_>>() {
+            self.unit(image, unit, When::Boot);
+        }
+        self.units.extend(units.into_iter().map(|unit| unit.name));
+    }
+
     /// Tables of cron, and interfaces(5).
-    fn tables(&mut self, image: &Image) {
+    fn tables(&mut self, image: &Image, hooks: &Hooks<'_>) {
         self.table(image, "etc/crontab", 6);
         self.table(image, "etc/anacrontab", 3);
-        for path in inside(image, "etc/cron.d", "") {
+        for path in hooks.inside("etc/cron.d") {
             self.table(image, &path, 6);
         }
         let tables = ["etc/crontabs", "var/spool/cron/crontabs", "var/spool/cron"];
         for path in tables.iter().flat_map(|directory| inside(image, directory, "")) {
             self.table(image, &path, 5);
         }
-        let interfaces = inside(image, "etc/network/interfaces.d", "");
-        for path in interfaces.into_iter().chain(["etc/network/interfaces".to_owned()]) {
+        for path in hooks::interfaces(image) {
             let lines = lines(image.read(&path), Format::Interfaces);
             let up = |line: &FileLine| !line.text.contains("down");
             let lines: Vec<FileLine> = lines.into_iter().filter(up).collect();
             self.push(When::Boot, listed::of_interfaces(&lines));
         }
+        for path in Hooks::wireguard(image) {
+            self.push(When::Boot, hooked::of_wg_quick(&lines(image.read(&path), Format::Plain)));
+        }
+        let inittab = lines(image.read("etc/inittab"), Format::Plain);
+        self.with_scripts(image, When::Boot, hooked::of_inittab(&inittab));
     }
 
     fn push(&mut self, when: When, commands: Vec<Command>) {
@@ -287,6 +303,17 @@ impl Programs {
             self.programs.push(Program { when, commands });
         }
     }
+}
+
+/// Units that `systemctl start` and its like name; those that systemd applies files with are `applying`'s.
+fn started_by(command: &Command) -> Vec<String> {
+    const VERBS: [&str; 4] = ["start", "restart", "reload-or-restart", "enable"];
+    let mut words = command.arguments().iter().skip(1).filter(|word| !word.starts_with('-'));
+    if command.program() != "systemctl" || !words.next().is_some_and(|verb| VERBS.contains(&verb.as_str())) {
+        return Vec::new();
+    }
+    let named = words.filter(|name| !name.starts_with("systemd-"));
+    named.map(|name| if name.contains('.') { name.clone() } else { format!("{name}.service") }).collect()
 }
 
 /// The path of a script that a command runs, itself or by a shell.
@@ -303,69 +330,15 @@ fn script_of(command: &Command) -> Option<String> {
 
 /// The commands of a script; none of a program, and none of a script that has to do with neither sysctls nor modules.
 fn of_script(image: &Image, path: &str) -> Vec<Command> {
-    const WORDS: [&str; 6] = ["sysctl", "procps", "modprobe", "insmod", "iptables", "conntrack"];
+    const WORDS: [&str; 7] = ["sysctl", "procps", "modprobe", "insmod", "iptables", "conntrack", "systemctl"];
     let text = image
         .read_script(path)
         .filter(|text| !text.text.contains('\0') && WORDS.iter().any(|word| text.text.contains(word)));
     text.map(|text| commands::script(&text)).unwrap_or_default()
 }
 
-/// Every unit that something starts, with its drop-ins.
-fn units(image: &Image) -> Vec<Unit> {
-    let listed: Vec<(&str, BTreeSet<String>)> =
-        UNITS.iter().map(|directory| (*directory, image.list(directory).into_iter().collect())).collect();
-    let mut todo: Vec<String> = EARLY.iter().map(ToString::to_string).collect();
-    for (directory, names) in &listed {
-        let wants = names
-            .iter()
-            .filter(|name| [".wants", ".requires", ".upholds"].iter().any(|end| name.ends_with(end)));
-        todo.extend(wants.flat_map(|name| image.list(&format!("{directory}/{name}"))));
-    }
-    let mut found: BTreeMap<String, Unit> = BTreeMap::new();
-    while let Some(name) = todo.pop() {
-        if found.contains_key(&name) {
-            continue;
-        }
-        let unit = unit(image, &listed, &name);
-        todo.extend(unit.starts());
-        found.insert(name, unit);
-    }
-    found.into_values().collect()
-}
-
-/// A unit by its name; without directives where there is none, or where it is masked.
-fn unit(image: &Image, listed: &[(&str, BTreeSet<String>)], name: &str) -> Unit {
-    let template =
-        name.split_once('@').and_then(|(stem, rest)| Some(format!("{stem}@.{}", rest.rsplit_once('.')?.1)));
-    let names: Vec<&str> = [Some(name), template.as_deref()].into_iter().flatten().collect();
-    let place = names.iter().find_map(|name| {
-        let (directory, _) = listed.iter().find(|(_, there)| there.contains(*name))?;
-        Some(format!("{directory}/{name}"))
-    });
-    let text = place.as_ref().and_then(|path| image.read(path));
-    let instance =
-        name.split_once('@').and_then(|(_, rest)| Some(rest.rsplit_once('.')?.0)).unwrap_or_default();
-    let mut directives = match &text {
-        Some(text) => units::directives(&joined(text, Format::Unit)),
-        // A link to /dev/null masks it, drop-ins and all.
-        None if place.is_some() => return Unit { name: name.to_owned(), directives: Vec::new() },
-        None => Vec::new(),
-    };
-    let mut dropins: BTreeMap<String, String> = BTreeMap::new();
-    for name in names {
-        let directory_name = format!("{name}.d");
-        for (directory, _) in listed.iter().filter(|(_, there)| there.contains(&directory_name)) {
-            for path in inside(image, &format!("{directory}/{directory_name}"), ".conf") {
-                let file = path.rsplit('/').next().unwrap_or_default().to_owned();
-                dropins.entry(file).or_insert(path);
-            }
-        }
-    }
-    for text in dropins.values().filter_map(|path| image.read(path)) {
-        directives.extend(units::directives(&joined(&text, Format::Unit)));
-    }
-    for directive in directives.iter_mut().filter(|directive| directive.value.contains('%')) {
-        directive.value = directive.value.replace("%i", instance).replace("%I", instance);
-    }
-    Unit { name: name.to_owned(), directives }
+/// Units that something starts at boot.
+fn started(image: &Image) -> Vec<Unit> {
+    let first = EARLY.iter().map(ToString::to_string).chain(units::by_devices(image));
+    units::started(image, first.collect())
 }

@@ -4,21 +4,16 @@
 use std::collections::BTreeSet;
 
 use super::super::formats::writes::{self, Write};
-use super::super::formats::{Command, listed, shell, strings, tuned, udev, unit};
+use super::super::formats::{Command, hooked, listed, shell, strings, tuned, udev, unit};
+use super::hooks::{self, Hooks};
 use crate::kernel::image::{Image, Text};
 use crate::kernel::text_lines::{Format, joined};
 
 /// Files that run commands.
-const SCRIPTS: [&str; 6] = [
-    "etc/rc.local",
-    "etc/rc.d/rc.local",
-    "etc/crontab",
-    "etc/anacrontab",
-    "etc/network/interfaces",
-    "etc/sysfs.conf",
-];
+const SCRIPTS: [&str; 6] =
+    ["etc/rc.local", "etc/rc.d/rc.local", "etc/inittab", "etc/crontab", "etc/anacrontab", "etc/sysfs.conf"];
 /// Directories of such files.
-const SCRIPT_DIRECTORIES: [&str; 22] = [
+const SCRIPT_DIRECTORIES: [&str; 21] = [
     "etc/cron.d",
     "etc/cron.hourly",
     "etc/cron.daily",
@@ -27,7 +22,6 @@ const SCRIPT_DIRECTORIES: [&str; 22] = [
     "etc/crontabs",
     "var/spool/cron",
     "var/spool/cron/crontabs",
-    "etc/network/interfaces.d",
     "etc/network/if-pre-up.d",
     "etc/network/if-up.d",
     "etc/NetworkManager/dispatcher.d",
@@ -45,25 +39,28 @@ const SCRIPT_DIRECTORIES: [&str; 22] = [
 /// Directories of tuned's profiles, the first that counts first.
 const PROFILES: [&str; 4] = ["etc/tuned/profiles", "etc/tuned", "usr/lib/tuned/profiles", "usr/lib/tuned"];
 
-/// Directories whose scripts `run-parts` of Debian runs: those with a dot in their names it leaves out, as cron does
-/// with its tables.
-const RUN_PARTS: [&str; 7] = [
-    "etc/cron.d",
-    "etc/cron.hourly",
-    "etc/cron.daily",
-    "etc/cron.weekly",
-    "etc/cron.monthly",
-    "etc/network/if-pre-up.d",
-    "etc/network/if-up.d",
-];
-
 /// Values of connection tracking that something writes.
-/// `started`: files of units that something starts, and scripts that these run.
-pub fn writes(image: &Image, started: Vec<String>) -> Vec<Write> {
+/// `started`: files of units that something starts, and scripts that these run; nothing where no systemd tells.
+pub fn writes(image: &Image, started: Option<Vec<String>>) -> Vec<Write> {
     let mut paths = paths(image);
-    paths.extend(started);
-    let mut found: Vec<Write> =
-        paths.iter().flat_map(|path| ours(image, path).map(|text| of_file(path, &text))).flatten().collect();
+    paths.extend(started.iter().flatten().cloned());
+    let starts: Option<BTreeSet<String>> =
+        started.map(|started| started.iter().filter_map(|path| image.real(path)).collect());
+    let sleeps = |path: &str, text: &Text| {
+        path.contains("/systemd/system/")
+            && starts.as_ref().is_some_and(|starts| !starts.contains(&text.path))
+    };
+    let of = |path: &String| {
+        let text = ours(image, path)?;
+        let mut found = of_file(path, &text);
+        found.iter_mut().for_each(|write| write.unstarted = sleeps(path, &text));
+        Some(found)
+    };
+    let mut found: Vec<Write> = paths.iter().filter_map(of).flatten().collect();
+    let interfaces = hooks::interfaces(image);
+    let interfaces = interfaces.iter().filter_map(|path| ours(image, path));
+    let commands = interfaces.flat_map(|text| listed::of_interfaces(&joined(&text, Format::Interfaces)));
+    found.extend(commands.flat_map(|command| writes::of(&command)));
     let emptied: Vec<(String, String)> = paths.iter().flat_map(|path| emptied(image, path)).collect();
     found.retain(|write| !emptied.iter().any(|(unit, key)| is_of(write, unit, key)));
     found.extend(profiles(image));
@@ -92,10 +89,10 @@ fn is_of(write: &Write, unit: &str, key: &str) -> bool {
 
 fn paths(image: &Image) -> Vec<String> {
     let mut paths: Vec<String> = SCRIPTS.iter().map(ToString::to_string).collect();
-    let debian = image.exists("etc/debian_version");
+    paths.extend(Hooks::wireguard(image));
+    let hooks = Hooks::new(image);
     for directory in SCRIPT_DIRECTORIES {
-        let left_out = |name: &String| debian && RUN_PARTS.contains(&directory) && name.contains('.');
-        for name in image.list(directory).into_iter().filter(|name| !left_out(name)) {
+        for name in image.list(directory).into_iter().filter(|name| hooks.run(directory, name)) {
             let path = format!("{directory}/{name}");
             // Drop-ins of units.
             if name.ends_with(".d") {
@@ -122,9 +119,8 @@ fn of_file(path: &str, text: &Text) -> Vec<Write> {
         _ if path == "etc/crontab" || below("etc/cron.d/") => of(listed::of_cron(&plain(), 6)),
         _ if path == "etc/anacrontab" => of(listed::of_cron(&plain(), 3)),
         _ if below("var/spool/cron/") || below("etc/crontabs/") => of(listed::of_cron(&plain(), 5)),
-        _ if path == "etc/network/interfaces" || below("etc/network/interfaces.d/") => {
-            of(listed::of_interfaces(&joined(text, Format::Interfaces)))
-        }
+        _ if path == "etc/inittab" => of(hooked::of_inittab(&plain())),
+        _ if below("etc/wireguard/") => of(hooked::of_wg_quick(&plain())),
         _ if path == "etc/sysfs.conf" || below("etc/sysfs.d/") => listed::of_sysfs(&plain()),
         _ if path.contains("/tmpfiles.d/") => listed::of_tmpfiles(&plain()),
         _ if path.contains("/udev/rules.d/") => {

@@ -64,7 +64,7 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
             |line| line.contains("conntrack"),
         ),
         firewalls,
-        writers: commands::writes(image, programs.paths),
+        writers: commands::writes(image, systemd.then_some(programs.paths)),
         sysctl_conf_is_packaged: conffiles
             .is_some_and(|text| text.text.lines().any(|line| line.trim() == "/etc/sysctl.conf"))
             || in_status(image),

@@ -4,8 +4,10 @@
 mod boot;
 mod commands;
 mod files;
+mod hooks;
 mod runtime;
 mod table;
+mod units;
 
 use std::path::{Path, PathBuf};
 

@@ -132,9 +132,11 @@ const DOCTORS_EYES: &[&str] = &[
     "doctor/gather/commands.rs",
     "doctor/gather/boot.rs",
     "doctor/gather/files.rs",
+    "doctor/gather/hooks.rs",
     "doctor/gather/mod.rs",
     "doctor/gather/runtime.rs",
     "doctor/gather/table.rs",
+    "doctor/gather/units.rs",
 ];
 
 /// Imports that only these files of a module may have.

@@ -2,6 +2,7 @@
 
 use super::cure::{quoted, seen};
 use super::facts::{Facts, Files};
+use super::formats::Command;
 use crate::model::{FileLine, Finding, Severity};
 
 /// Writes an option in the form of its file.
@@ -21,13 +22,20 @@ struct Host {
     head: Option<&'static str>,
 }
 
-const HOSTS: [Host; 4] = [
+const HOSTS: [Host; 5] = [
     Host { processes: &["kube-proxy"], units: &[], said: "kube-proxy", options: None, head: None },
     Host {
         processes: &["k3s-server", "k3s-agent", "k3s"],
         units: &["k3s.service", "k3s-agent.service"],
         said: "k3s, with kube-proxy in it,",
         options: Some(("/etc/rancher/k3s/config.yaml.d/90-conntrack.yaml", |option| format!("- {option}"))),
+        head: Some("kube-proxy-arg+:"),
+    },
+    Host {
+        processes: &["rke2"],
+        units: &["rke2-server.service", "rke2-agent.service"],
+        said: "rke2, which starts kube-proxy,",
+        options: Some(("/etc/rancher/rke2/config.yaml.d/90-conntrack.yaml", |option| format!("- {option}"))),
         head: Some("kube-proxy-arg+:"),
     },
     Host {
@@ -52,13 +60,14 @@ pub fn processes() -> Vec<&'static str> {
 }
 
 /// Directories and files that hold options for kube-proxy, below the root.
-pub const OPTION_FILES: [&str; 3] = [
+pub const OPTION_FILES: [&str; 4] = [
     "etc/rancher/k3s/config.yaml",
+    "etc/rancher/rke2/config.yaml",
     "var/snap/microk8s/current/args/kube-proxy",
     "var/snap/microk8s/current/args/kubelite",
 ];
 /// As [`OPTION_FILES`], with more than one file.
-pub const OPTION_DIRECTORY: &str = "etc/rancher/k3s/config.yaml.d";
+pub const OPTION_DIRECTORIES: [&str; 2] = ["etc/rancher/k3s/config.yaml.d", "etc/rancher/rke2/config.yaml.d"];
 
 /// Values that it sets, and the options that leave them alone.
 const SET: [(&str, &str); 3] = [
@@ -78,13 +87,12 @@ pub fn check(facts: &Facts) -> Option<Finding> {
         let host = HOSTS.iter().find(|host| host.units.contains(&unit.as_str()))?;
         Some((host, format!("{unit} is started at boot")))
     });
-    let (host, seen_as) = running.chain(started).next()?;
     let none = Files::default();
     let files = facts.files.as_ref().unwrap_or(&none);
-    let options = &files.kube_proxy_options;
-    if options.iter().any(is_off) {
-        return None;
-    }
+    let (host, seen_as) = running.chain(started).find(|(host, _)| !is_off(host, files))?;
+    let of_command = commands(host, files).flat_map(|command| command.arguments().iter().cloned());
+    let options: Vec<FileLine> = of_command.map(|text| FileLine { text, ..FileLine::default() }).collect();
+    let options: Vec<&FileLine> = files.kube_proxy_options.iter().chain(&options).collect();
     let left: Vec<_> =
         SET.iter().filter(|(_, option)| !options.iter().any(|line| says(line, option))).collect();
     if left.is_empty() {
@@ -117,10 +125,46 @@ pub fn check(facts: &Facts) -> Option<Finding> {
     )
 }
 
-/// `disable-kube-proxy: true`, `--start-kube-proxy=false`.
-fn is_off(line: &FileLine) -> bool {
-    let bare: String = line.text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '"' | '\'')).collect();
-    bare.contains("disable-kube-proxy:true") || bare.contains("start-kube-proxy=false")
+/// Commands of units that start a host.
+fn commands<'a>(host: &'a Host, files: &'a Files) -> impl Iterator<Item = &'a Command> {
+    let commands = files.programs.iter().flat_map(|program| &program.commands);
+    commands.filter(|command| {
+        let of = |unit: &&str| command.line.path.contains(&format!("/{unit}"));
+        host.units.iter().any(of) || host.processes.contains(&command.program())
+    })
+}
+
+/// True if a host starts no kube-proxy: its files say so, or its command line, which has the last word.
+fn is_off(host: &Host, files: &Files) -> bool {
+    let of_host = |line: &&FileLine| match host.options {
+        Some((path, _)) => line.path.is_empty() || ours(path) == ours(&line.path),
+        None => false,
+    };
+    let in_files = files.kube_proxy_options.iter().filter(of_host).filter_map(|line| off(&line.text));
+    let arguments = commands(host, files).flat_map(|command| command.arguments());
+    in_files.chain(arguments.filter_map(|word| off(word))).last().unwrap_or(false)
+}
+
+/// Directory of a host's options: `/etc/rancher/k3s`.
+fn ours(path: &str) -> Vec<&str> {
+    path.split('/').take(4).collect()
+}
+
+/// What a line says of it: `disable-kube-proxy: true`, `--disable-kube-proxy`, `--start-kube-proxy=false`.
+fn off(text: &str) -> Option<bool> {
+    let text = text.split(" #").next().unwrap_or_default();
+    let bare: String = text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '"' | '\'')).collect();
+    let bare = bare.trim_start_matches('-');
+    let is_true = |value: &str| match value.to_ascii_lowercase().as_str() {
+        "true" | "1" | "t" | "yes" | "on" => Some(true),
+        "false" | "0" | "f" | "no" | "off" => Some(false),
+        _ => None,
+    };
+    match bare.strip_prefix("disable-kube-proxy") {
+        Some("") => Some(true),
+        Some(value) => is_true(value.strip_prefix([':', '='])?),
+        None => is_true(bare.strip_prefix("start-kube-proxy")?.strip_prefix([':', '='])?).map(|on| !on),
+    }
 }
 
 /// True if a line gives the option, whatever unit its 0 has.

@@ -337,6 +337,7 @@ fn k3s_and_microk8s_are_told_to_leave_the_values_alone() {
     let line = set("max", "524288");
     for (unit, path) in [
         ("k3s.service", "etc/rancher/k3s/config.yaml.d/90-conntrack.yaml"),
+        ("rke2-server.service", "etc/rancher/rke2/config.yaml.d/90-conntrack.yaml"),
         ("snap.microk8s.daemon-kubelite.service", "var/snap/microk8s/current/args/kube-proxy"),
     ] {
         let (file, link) = (
@@ -352,6 +353,61 @@ fn k3s_and_microk8s_are_told_to_leave_the_values_alone() {
         assert_eq!(ids(&tree.document().1), [("other-manager".into(), "warning".into())].into());
         cured(&tree);
         assert!(text(&tree, path).contains("conntrack-max-per-core=0"));
+    }
+}
+
+#[test]
+fn without_a_kube_proxy_nothing_sets_its_values() {
+    let of = |unit: &str, command: &str, more: &[(&str, &str)]| {
+        let (file, link) = (
+            format!("etc/systemd/system/{unit}"),
+            format!("etc/systemd/system/multi-user.target.wants/{unit}"),
+        );
+        let (target, text) = (format!("-> ../{unit}"), format!("[Service]\nExecStart={command}\n"));
+        let max = set("max", "524288");
+        let ours = [(FILE, max.as_str()), (&file, &text), (&link, &target)];
+        ids(&tree(&[&ours[..], more].concat()).document().1)
+    };
+    let (k3s, rke2) = ("/usr/local/bin/k3s", "/usr/local/bin/rke2");
+    let (k3s_yaml, rke2_yaml) = ("etc/rancher/k3s/config.yaml", "etc/rancher/rke2/config.yaml");
+    let args = "'--kube-proxy-arg=conntrack-max-per-core=0' --kube-proxy-arg=conntrack-tcp-timeout-established=0s \
+                --kube-proxy-arg conntrack-tcp-timeout-close-wait=0";
+    for (unit, command, more) in [
+        ("k3s.service", format!("{k3s} server --disable-kube-proxy"), vec![]),
+        ("k3s.service", format!("{k3s} \\\n    server \\\n\t'--disable-kube-proxy=true' \\\n"), vec![]),
+        ("k3s.service", format!("{k3s} server"), vec![(k3s_yaml, "disable-kube-proxy: true # cilium\n")]),
+        (
+            "k3s.service",
+            format!("{k3s} server"),
+            vec![("etc/rancher/k3s/config.yaml.d/x.yaml", "disable-kube-proxy: \"true\"\n")],
+        ),
+        ("k3s.service", format!("{k3s} server {args}"), vec![]),
+        (
+            "rke2-server.service",
+            format!("{rke2} server"),
+            vec![(rke2_yaml, "cni: cilium\ndisable-kube-proxy: true\n")],
+        ),
+        ("rke2-server.service", format!("{rke2} server --disable-kube-proxy"), vec![]),
+    ] {
+        assert_eq!(of(unit, &command, &more), Default::default(), "{command} {more:?}");
+    }
+    for (unit, command, more) in [
+        ("k3s.service", format!("{k3s} server --disable-kube-proxy=false"), vec![]),
+        (
+            "k3s.service",
+            format!("{k3s} server --disable-kube-proxy=false"),
+            vec![(k3s_yaml, "disable-kube-proxy: true\n")],
+        ),
+        ("k3s.service", format!("{k3s} server"), vec![(k3s_yaml, "# disable-kube-proxy: true\n")]),
+        (
+            "k3s.service",
+            format!("{k3s} server --disable traefik"),
+            vec![(rke2_yaml, "disable-kube-proxy: true\n")],
+        ),
+        ("rke2-server.service", format!("{rke2} server"), vec![]),
+    ] {
+        let expected = [("other-manager".into(), "warning".into())].into();
+        assert_eq!(of(unit, &command, &more), expected, "{command} {more:?}");
     }
 }
 

@@ -10,8 +10,8 @@ pub fn of_inittab(lines: &[FileLine]) -> Vec<Command> {
     let of = |line: &FileLine| {
         let mut fields = line.text.splitn(4, ':').skip(2);
         let action = fields.next()?.trim();
-        let process = fields.next()?.trim().trim_start_matches(['-', '+', '@']);
-        AT_BOOT.contains(&action).then(|| shell::of_line(line, process))
+        let command = fields.next()?.trim().trim_start_matches(['-', '+', '@']);
+        AT_BOOT.contains(&action).then(|| shell::of_line(line, command))
     };
     lines.iter().filter_map(of).flatten().collect()
 }

@@ -85,8 +85,11 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
 
 /// Options that k3s and microk8s have for kube-proxy.
 fn kube_proxy_options(image: &Image) -> Vec<FileLine> {
-    let more = image.list(kube_proxy::OPTION_DIRECTORY).into_iter().filter(|name| name.ends_with(".yaml"));
-    let more = more.map(|name| format!("{}/{name}", kube_proxy::OPTION_DIRECTORY));
+    let more = kube_proxy::OPTION_DIRECTORIES.iter().flat_map(|directory| {
+        let names = image.list(directory).into_iter();
+        let names = names.filter(|name| name.ends_with(".yaml") || name.ends_with(".yml"));
+        names.map(move |name| format!("{directory}/{name}"))
+    });
     let paths = kube_proxy::OPTION_FILES.iter().map(ToString::to_string).chain(more);
     paths.flat_map(|path| lines(image.read(&path), Format::Plain)).collect()
 }

@@ -187,3 +187,41 @@ fn what_comes_up_with_an_interface_or_with_init() {
         assert_eq!(severities(&[(path, &text)]), [""; 0], "{text}");
     }
 }
+
+#[test]
+fn what_stands_behind_the_end_of_a_script_does_not_run() {
+    let write = "sysctl -w net.netfilter.nf_conntrack_max=262144\n";
+    let severities = |script: &str| severities(&[("etc/rc.local", &format!("#!/bin/sh -e\n{script}"))]);
+    for script in [
+        "exit 0\nWRITE",
+        "exit\nWRITE",
+        "echo; exit 0; WRITE",
+        "f() {\n  exit 1\n}\nexec /usr/local/sbin/more \"$@\"\nWRITE",
+        "( cd /; true )\nif x; then\n  y\nfi\nexit 0\nWRITE",
+        "cat <<EOF\nexit\nEOF\nexit 0 # done\nWRITE",
+        "case $1 in\n (a) b ;;\n c) d ;;\nesac\nexit $?\nWRITE",
+        "sh -c 'exit 0; WRITE'\n",
+    ] {
+        assert_eq!(severities(&script.replace("WRITE", write)), [""; 0], "{script}");
+    }
+    for script in [
+        "[ -f /etc/x ] || exit 0\nWRITE",
+        "if x; then\n  exit 0\nfi\nWRITE",
+        "f() {\n  exit 1\n}\nWRITE",
+        "f()\n{\n  exit 1\n}\nWRITE",
+        "( exit 0 )\nWRITE",
+        "( f() { x; }; f; exit 0 )\nWRITE",
+        "exit 0 &\nWRITE",
+        "exit 0 | true\nWRITE",
+        "exec >/var/log/rc.log 2>&1\nWRITE",
+        "exec 3</dev/null\nWRITE",
+        "case $1 in\n stop) exit 0 ;;\nesac\nWRITE",
+        "x=$(exit 1)\nWRITE",
+        "cat <<EOF\nexit 0\nEOF\nWRITE",
+        "echo exit\nWRITE",
+        "WRITEexit 0\n",
+        "trap 'exit 0' INT\nWRITE",
+    ] {
+        assert_eq!(severities(&script.replace("WRITE", write)), ["warning"], "{script}");
+    }
+}

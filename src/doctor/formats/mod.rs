@@ -84,6 +84,17 @@ impl Command {
         self.arguments().first().map_or("", |word| base(word))
     }
 
+    /// True if the shell that comes to it goes no further: `exit`, or `exec` of a program, in no condition, no function
+    /// and no loop.
+    fn ends_shell(&self) -> bool {
+        let ends = match self.words.as_slice() {
+            [first, ..] if first == "exit" => true,
+            [first, second, ..] if first == "exec" => !second.starts_with('$'),
+            _ => false,
+        };
+        ends && !self.inside && !self.piped
+    }
+
     /// Output of `echo` or `printf` of constants.
     fn output(&self) -> Option<String> {
         let arguments = self.arguments().get(1..).unwrap_or_default();

@@ -54,6 +54,12 @@ struct Reader<'a> {
     joined: bool,
     /// Compound commands that are open.
     compounds: usize,
+    /// Of those the subshells, each by their number with it.
+    subshells: Vec<usize>,
+    /// A parenthesis behind a function's name is open.
+    named: bool,
+    /// The shell has come to its end.
+    over: bool,
     stops: Stops,
     documents: Vec<Document>,
     variables: HashMap<String, Option<String>>,
@@ -80,12 +86,12 @@ impl<'a> Reader<'a> {
     }
 
     fn script(&mut self) {
-        while let Some(c) = self.peek() {
+        while let Some(c) = self.peek().filter(|_| !self.over) {
             match c {
                 ' ' | '\t' | '\r' => self.at += 1,
                 '\\' if self.rest().starts_with("\\\n") => self.at += 2,
                 '\n' => {
-                    self.end(false);
+                    self.over |= self.end(false);
                     self.at += 1;
                     self.documents();
                 }
@@ -111,11 +117,27 @@ impl<'a> Reader<'a> {
         // A subshell; elsewhere a parenthesis ends a pattern, or follows a function's name.
         let opens = operator == "(" && self.open.words.is_empty();
         let words = self.open.words.clone();
-        self.end(pipe);
+        let last = self.end(pipe);
         self.stops.operator(operator, &words);
+        // In a pipe, or in the background, it ends no more than itself.
+        self.over |= last && matches!(operator, ";" | ";;");
         self.compounds += usize::from(opens);
+        self.parenthesis(operator, opens);
         self.joined |= joined;
         self.at += length;
+    }
+
+    /// Counts subshells; what is open is one, or follows a function's name.
+    fn parenthesis(&mut self, operator: &str, opens: bool) {
+        match operator {
+            "(" if opens => self.subshells.push(self.compounds),
+            "(" => self.named = true,
+            ")" if std::mem::take(&mut self.named) => {}
+            ")" if self.subshells.pop_if(|subshell| *subshell == self.compounds).is_some() => {
+                self.compounds -= 1;
+            }
+            _ => {}
+        }
     }
 
     /// A word, or the number of a file in front of a redirection.
@@ -179,13 +201,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Ends the command that is open.
-    fn end(&mut self, pipes: bool) {
+    /// Ends the command that is open; true if a shell that comes to it goes no further.
+    fn end(&mut self, pipes: bool) -> bool {
         let mut command = std::mem::take(&mut self.open);
         let began = self.began.take();
         let from_pipe = std::mem::replace(&mut self.piped, pipes);
         let Some(began) = began.filter(|_| !command.words.is_empty() || !command.redirects.is_empty()) else {
-            return;
+            return false;
         };
         command.inside = std::mem::take(&mut self.joined) || self.compounds > 0;
         command.at_stop = self.stops.now();
@@ -214,7 +236,9 @@ impl<'a> Reader<'a> {
         for document in self.documents.iter_mut().filter(|document| document.command.is_none()) {
             document.command = Some(self.found.len());
         }
+        let last = command.ends_shell();
         self.found.push(command);
+        last
     }
 
     /// The first of the lines that go on to the one at `at`.

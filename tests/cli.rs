@@ -262,6 +262,18 @@ fn a_recorded_plan_needs_no_namespace_and_no_rights() {
     assert!(text(&other.stdout).contains("94.7 % (900 of 950"), "{}", text(&other.stdout));
 }
 
+/// A sentence that names a command names it with the options of this one, for readers of JSON as well.
+#[test]
+fn commands_in_the_sentences_of_a_recorded_plan_are_complete() {
+    let scanned = RECORDED.replace("\"entries\": 900", "\"entries\": 980").replace(
+        "\"buckets\": 512",
+        "\"buckets\": 512, \"scan\": {\"at_seconds\": 100.4, \"entries\": 980, \"trusted\": true}",
+    );
+    let plan = replayed(&["--json", "--netns", "blue", "--socket", "/run/b.sock"], &scanned);
+    let plan = text(&plan.stdout);
+    assert!(plan.contains("`ctctl --netns blue --socket /run/b.sock top-sources`"), "{plan}");
+}
+
 #[test]
 fn a_snapshot_that_is_none_is_shown_with_its_place() {
     let directory = tempfile::tempdir().expect("a directory");

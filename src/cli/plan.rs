@@ -36,11 +36,9 @@ pub fn run(global: &Global, options: &args::Plan) -> Result<u8> {
         return Ok(0);
     }
     let kernel = || survey::plan(&place.target, &place.settings);
-    let (mut plan, without) = reach::answer(&place.socket, netns, |client| client.plan(), kernel)?;
-    let reasons = plan.actions.iter_mut().map(|action| &mut action.reason);
-    called::complete_all(plan.reasons.iter_mut().chain(&mut plan.waiting).chain(reasons));
+    let (plan, without) = reach::answer(&place.socket, netns, |client| client.plan(), kernel)?;
     let note = without.map(|without| format!("Read from the kernel ({without})"));
-    show(&plan, note.as_deref(), place.json, &place.style)
+    show(plan, note.as_deref(), place.json, &place.style)
 }
 
 /// Prints the plan of a recorded snapshot.
@@ -62,13 +60,15 @@ fn replay_snapshot(global: &Global, path: &Path) -> Result<u8> {
     };
     let (taken_at, key) = (moment(&recorded.taken_at, style.zone()), recorded.netns.key());
     let note = format!("Decided again from {name}, recorded at {taken_at} in {key}, with {with}");
-    show(&plan, Some(&note), global.json, &style)
+    show(plan, Some(&note), global.json, &style)
 }
 
-fn show(plan: &PlanDocument, note: Option<&str>, json: bool, style: &Style) -> Result<u8> {
+fn show(mut plan: PlanDocument, note: Option<&str>, json: bool, style: &Style) -> Result<u8> {
+    let reasons = plan.actions.iter_mut().map(|action| &mut action.reason);
+    called::complete_all(plan.reasons.iter_mut().chain(&mut plan.waiting).chain(reasons));
     output::print(|out| match json {
-        true => output::json(out, plan),
-        false => render::plan::write(out, plan, note, style),
+        true => output::json(out, &plan),
+        false => render::plan::write(out, &plan, note, style),
     })?;
     Ok(0)
 }

@@ -16,6 +16,7 @@ mod half_closed;
 mod kube_proxy;
 mod last_writes;
 mod lines;
+mod loading;
 mod messages;
 mod modules;
 mod names;
@@ -42,11 +43,12 @@ pub use facts::{BootModule, EventListener, Facts, Files, Program, Runtime, Servi
 use crate::model::{DoctorDocument, Finding, Header};
 
 /// Every check, in the order in which findings of one severity are shown.
-const CHECKS: [fn(&Facts) -> Vec<Finding>; 12] = [
+const CHECKS: [fn(&Facts) -> Vec<Finding>; 13] = [
     lines::check,
     assignments::check,
     order::check,
     modules::check,
+    loading::check,
     services::check,
     writers::check,
     neighbours::check,

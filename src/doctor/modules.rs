@@ -5,7 +5,7 @@ use super::cure::MODPROBE_FILE;
 use super::facts::{BootModule, Facts, Files};
 use super::formats::modprobe;
 use super::formats::writes::{self, Write};
-use super::{applying, names, options, order};
+use super::{applying, loading, names, options, order};
 use crate::model::{FileLine, Finding, Severity};
 
 /// A module that the boot loads, as far as it has to do with conntrack.
@@ -19,8 +19,11 @@ pub struct Listed<'a> {
 
 /// Modules that the boot loads by name, as far as they have to do with conntrack.
 pub fn listed(files: &Files) -> Vec<Listed<'_>> {
-    let blacklisted: Vec<String> =
-        read(files).filter(|line| first(line) == "blacklist").filter_map(|line| word(line, 1)).collect();
+    let blacklisted: Vec<String> = read(files)
+        .filter(|line| first(line) == "blacklist")
+        .filter_map(|line| word(line, 1))
+        .chain(loading::listed_for_modprobe(files))
+        .collect();
     let kept_away = |module: &BootModule| module.obeys_blacklist && blacklisted.contains(&module.name);
     let ours = files.modules.iter().filter(|module| {
         module.name.contains("conntrack") || brings_with_others(&module.name, files, MOST_STEPS)

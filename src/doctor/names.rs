@@ -148,7 +148,7 @@ pub fn is_before_nf_conntrack(release: &str) -> bool {
 }
 
 /// Levenshtein's distance of two names.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().take(80).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().take(80).enumerate() {

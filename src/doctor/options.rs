@@ -25,10 +25,10 @@ const PARAMETERS: [(&str, Kind); 6] = [
 ];
 
 /// More buckets no kernel makes (nf_ct_alloc_hashtable: INT_MAX / sizeof(struct hlist_nulls_head)).
-const MOST_BUCKETS: u64 = i32::MAX as u64 / 8;
+pub(super) const MOST_BUCKETS: u64 = i32::MAX as u64 / 8;
 
 /// Options of a line, by name and value.
-fn options(line: &FileLine) -> impl Iterator<Item = (&str, Option<&str>)> {
+pub(super) fn options(line: &FileLine) -> impl Iterator<Item = (&str, Option<&str>)> {
     // Quotes may be around the whole as well (next_arg).
     let bare = |option| unquoted(option).unwrap_or(option);
     line.text.split_ascii_whitespace().skip(2).map(bare).map(|option| match option.split_once('=') {
@@ -42,7 +42,7 @@ fn unquoted(text: &str) -> Option<&str> {
 }
 
 /// A number as kstrtouint with base 0 takes it, in quotes or not (next_arg).
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     let bare = text.strip_prefix('"').map_or(text, |rest| rest.strip_suffix('"').unwrap_or(rest));
     let bare = bare.strip_prefix('+').unwrap_or(bare);
     let (digits, radix) = match bare.as_bytes() {
@@ -151,7 +151,7 @@ pub(super) fn tried(facts: &Facts, line: &FileLine, with: &str, option: &str) ->
 }
 
 /// A line without one of its options: a comment, where nothing else stands in it.
-fn without(facts: &Facts, line: &FileLine, name: &str) -> String {
+pub(super) fn without(facts: &Facts, line: &FileLine, name: &str) -> String {
     match options(line).all(|(other, _)| other == name) {
         true => facts.comment_out(&line.path, line),
         false => facts.replace(&line.path, line, &rewritten(line, |other| other != name, None)),

@@ -6,7 +6,7 @@ use super::cure::{SYSCTL_FILE, key, quoted};
 use super::facts::{Facts, Files};
 use super::settings::{Setting, is_vendors};
 use super::trial::Trial;
-use super::{applying, modules, options};
+use super::{applying, loading, modules, options};
 use crate::model::{AppliedBy, Finding, Severity, SysctlFile};
 
 /// Findings on files as wholes.
@@ -261,6 +261,7 @@ const BEFORE_MODULE: &[&str] =
 pub(super) fn load_early(facts: &Facts, files: &Files) -> Vec<String> {
     let mut fix: Vec<String> =
         modules::blacklisted(files).map(|line| facts.comment_out(&line.path, line)).collect();
+    fix.extend(loading::off_the_list(facts, files));
     fix.push(facts.append(files.modules_file(), "nf_conntrack"));
     fix.extend(facts.live("modprobe nf_conntrack && sysctl --system"));
     fix

@@ -7,6 +7,7 @@ mod cures;
 mod findings;
 mod formats;
 mod hostile;
+mod loading;
 mod modules;
 mod speed;
 mod spellings;

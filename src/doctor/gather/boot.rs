@@ -98,7 +98,7 @@ const STARTED: [&str; 9] = [
 const OWN: [&str; 4] = ["procps", "sysctl", "kmod", "modules"];
 
 /// Modules that are named for the boot, and lines with the kernel's command line.
-pub fn modules(image: &Image, systemd: bool, running: bool) -> (Vec<BootModule>, Vec<FileLine>) {
+pub fn modules(image: &Image, systemd: bool) -> (Vec<BootModule>, Vec<FileLine>) {
     let conf = |name: &str| name.ends_with(".conf");
     let mut found = boot_modules::of_lists(
         &of_directories(image, "modules-load.d", Format::Plain, conf, |_| true),
@@ -130,9 +130,8 @@ pub fn modules(image: &Image, systemd: bool, running: bool) -> (Vec<BootModule>,
     for path in COMMAND_LINES.iter().map(ToString::to_string).chain(directories) {
         command_lines.extend(lines(image.read(&path), Format::Plain));
     }
-    if running {
-        command_lines.extend(lines(image.read("proc/cmdline"), Format::Plain));
-    }
+    // A tree may hold that of the system that it was taken from.
+    command_lines.extend(lines(image.read("proc/cmdline"), Format::Plain));
     command_lines.retain(|line| line.text.contains('='));
     found.extend(boot_modules::of_command_lines(&command_lines));
     (found, command_lines)

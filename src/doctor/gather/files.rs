@@ -42,7 +42,7 @@ pub fn gather(image: &Image, releases: &[String], running: Option<&Modules>) -> 
     let mut sysctl = sysctl_files::files(image);
     sysctl.extend(ufw(image, &firewalls));
     let systemd = sysctl_files::by_systemd(image);
-    let (modules, command_lines) = boot::modules(image, systemd, running.is_some());
+    let (modules, command_lines) = boot::modules(image, systemd);
     let programs = boot::programs(image, systemd);
     let conffiles = image.read("var/lib/dpkg/info/procps.conffiles");
     let mut files = Files {

@@ -23,11 +23,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::model::LogFormat;
+use crate::core::model::LogFormat;
 
 pub use queue::{Pending, dropped};
 
-/// Environment variable that sets levels by target, over `-v` and `-q`: `debug`, `warn,ctctl::journal=trace`.
+/// Environment variable that sets levels by target, over `-v` and `-q`: `debug`, `warn,ctctl::act::journal=trace`.
 pub const FILTER_VARIABLE: &str = "CTCTL_LOG";
 
 type Output = Box<dyn Layer<Registry> + Send + Sync>;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ctctl::model::Settings;
+use ctctl::core::model::Settings;
 use ctctl::{config, metrics};
 
 const CTCTL: &str = env!("CARGO_BIN_EXE_ctctl");

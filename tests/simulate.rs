@@ -3,8 +3,8 @@
 use std::process::{Command, Output, Stdio};
 
 use ctctl::config::parse_scenario;
-use ctctl::model::{Scenario, Settings};
-use ctctl::simulate::{SHIPPED, Strategy, run};
+use ctctl::core::model::{Scenario, Settings};
+use ctctl::core::simulate::{SHIPPED, Strategy, run};
 
 fn shipped(name: &str) -> Scenario {
     let shipped = SHIPPED.iter().find(|shipped| shipped.name == name).expect("shipped");

@@ -13,9 +13,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, MultiHeaders, NetlinkAddr, recvmmsg, setsockopt, sockopt};
 
-use crate::flow::Flow;
-use crate::namespace::Namespace;
-use crate::netlink::{self, Batch, CT_DELETE, CT_GET, NLM_F_REQUEST};
+use crate::harness::flow::Flow;
+use crate::harness::namespace::Namespace;
+use crate::harness::netlink::{self, Batch, CT_DELETE, CT_GET, NLM_F_REQUEST};
 use crate::process::{seconds, task_cpu_seconds};
 
 /// Seconds of a dump of the whole table that only counts messages; `entries` is what has to come.

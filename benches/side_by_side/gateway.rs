@@ -5,13 +5,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Asked;
-use crate::agent::{Agent, Setup};
-use crate::fill::fill;
-use crate::flow::{Flow, L4, source};
-use crate::hostwide::{self, BUCKETS, Restore};
-use crate::namespace::{Namespace, unique};
-use crate::table::ESTABLISHED;
-use crate::tool::tool;
+use crate::harness::agent::{Agent, Setup};
+use crate::harness::fill::fill;
+use crate::harness::flow::{Flow, L4, source};
+use crate::harness::hostwide::{self, BUCKETS, Restore};
+use crate::harness::namespace::{Namespace, unique};
+use crate::harness::table::ESTABLISHED;
+use crate::harness::tool::tool;
 
 /// In force for what would else be gone before it is measured.
 const LONG_SECONDS: u32 = 100_000;
@@ -124,7 +124,7 @@ pub fn within(first: Ipv4Addr, n: u32, idle_seconds: u32) -> Flow {
         from,
         SERVER,
         L4::Tcp(1024 + (n % 100) as u16, 443, ESTABLISHED),
-        crate::flow::ESTABLISHED_SECONDS - idle_seconds,
+        crate::harness::flow::ESTABLISHED_SECONDS - idle_seconds,
     )
 }
 

@@ -9,10 +9,10 @@ use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, bind, socket};
 use nix::unistd::gettid;
 
-use crate::namespace::Namespace;
-use crate::packets::{NOBODY, SYN, mac, segment};
-use crate::tool::must;
-use crate::topology::{GATEWAY_OUTSIDE4, Topology};
+use crate::harness::namespace::Namespace;
+use crate::harness::packets::{NOBODY, SYN, mac, segment};
+use crate::harness::tool::must;
+use crate::harness::topology::{GATEWAY_OUTSIDE4, Topology};
 
 const PORT: u16 = 443;
 const ACK: u8 = 0x10;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::Asked;
-use crate::hostwide::{self, BUCKETS};
-use crate::wait;
+use crate::harness::hostwide::{self, BUCKETS};
+use crate::harness::wait;
 
 fn line<'a>(text: &'a str, key: &str) -> &'a str {
     let value = text.lines().find_map(|line| line.strip_prefix(key));

@@ -28,43 +28,10 @@ mod process;
 mod ratio;
 mod smoke;
 
-// The integration suite's own hands: they share no code with the program that is measured.
+// The integration suite's own harness: it shares no code with the program that is measured.
 #[allow(dead_code)]
-#[path = "../../integration/agent.rs"]
-mod agent;
-#[allow(dead_code)]
-#[path = "../../integration/cleanup.rs"]
-mod cleanup;
-#[allow(dead_code)]
-#[path = "../../integration/fill.rs"]
-mod fill;
-#[allow(dead_code)]
-#[path = "../../integration/flow.rs"]
-mod flow;
-#[allow(dead_code)]
-#[path = "../../integration/hostwide.rs"]
-mod hostwide;
-#[allow(dead_code)]
-#[path = "../../integration/namespace.rs"]
-mod namespace;
-#[allow(dead_code)]
-#[path = "../../integration/netlink.rs"]
-mod netlink;
-#[allow(dead_code)]
-#[path = "../../integration/packets.rs"]
-mod packets;
-#[allow(dead_code)]
-#[path = "../../integration/table.rs"]
-mod table;
-#[allow(dead_code)]
-#[path = "../../integration/tool.rs"]
-mod tool;
-#[allow(dead_code)]
-#[path = "../../integration/topology.rs"]
-mod topology;
-#[allow(dead_code)]
-#[path = "../../integration/wait.rs"]
-mod wait;
+#[path = "../../integration/harness/mod.rs"]
+mod harness;
 
 use std::path::PathBuf;
 
@@ -141,7 +108,7 @@ impl Asked {
     fn measure(&self) {
         for (name, run) in PARTS.iter().filter(|(name, _)| self.wants(name)) {
             // Held by each part alone: tests that write the same values of the host wait for it, or it for them.
-            let _lock = hostwide::lock(true);
+            let _lock = harness::hostwide::lock(true);
             println!("\n{name}");
             run(self);
         }
@@ -158,7 +125,7 @@ fn main() {
         eprintln!("side_by_side: {why}");
         std::process::exit(3);
     }
-    cleanup::on_interrupt();
+    harness::cleanup::on_interrupt();
     machine::print(&asked);
     asked.measure();
 }

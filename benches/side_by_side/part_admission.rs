@@ -4,17 +4,17 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::Asked;
-use crate::agent::{Setup, limit};
 use crate::bare::Listener;
-use crate::fill::{Writer, fill, paced};
-use crate::flow::{self, Flow, source};
 use crate::handshakes;
-use crate::hostwide::Restore;
-use crate::packets;
+use crate::harness::agent::{Setup, limit};
+use crate::harness::fill::{Writer, fill, paced};
+use crate::harness::flow::{self, Flow, source};
+use crate::harness::hostwide::Restore;
+use crate::harness::packets;
+use crate::harness::table::{ESTABLISHED, Row, rows, statistics};
+use crate::harness::topology::{SERVER4, Topology};
+use crate::harness::wait;
 use crate::ratio::{self, Wanted};
-use crate::table::{ESTABLISHED, Row, rows, statistics};
-use crate::topology::{SERVER4, Topology};
-use crate::wait;
 
 const IDLE_SECONDS: u32 = 8000;
 /// Newcomers at most; max is nine hundredths more.
@@ -239,7 +239,7 @@ pub fn writer(asked: &Asked) {
     let churn_once = || {
         let topology = Topology::new();
         let flow = |n: u32| Flow::established(source(n % 50), SERVER4, (1024 + n / 50) as u16, 0);
-        crate::fill::churn(&mut Writer::new(&topology.gateway), 60_000, total, total / 12, flow)
+        crate::harness::fill::churn(&mut Writer::new(&topology.gateway), 60_000, total, total / 12, flow)
     };
     let each = |one: &dyn Fn() -> f64| (0..asked.runs).map(|_| one()).collect::<Vec<_>>();
     println!("  {total} entries");

@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use crate::Asked;
-use crate::fill::{Writer, fill, paced};
-use crate::flow::Flow;
 use crate::gateway::{Gateway, SERVER};
+use crate::harness::fill::{Writer, fill, paced};
+use crate::harness::flow::Flow;
 use crate::process::status_mb;
 use crate::ratio::{self, Wanted};
 

@@ -7,15 +7,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::Asked;
-use crate::agent::Agent;
 use crate::bare::{Heard, Listener};
-use crate::fill::{Writer, churn};
-use crate::flow::Flow;
 use crate::gateway::{Gateway, mixed, within};
-use crate::namespace::Namespace;
+use crate::harness::agent::Agent;
+use crate::harness::fill::{Writer, churn};
+use crate::harness::flow::Flow;
+use crate::harness::namespace::Namespace;
+use crate::harness::wait;
 use crate::process::settled;
 use crate::ratio::{self, Spread, Wanted};
-use crate::wait;
 
 const OF_THE_MOST: f64 = 0.6;
 const KEPT: u32 = 10_000;

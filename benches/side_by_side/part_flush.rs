@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 
 use crate::Asked;
 use crate::bare::{self, Deletes};
-use crate::fill::fill;
-use crate::flow::Flow;
 use crate::gateway::{Gateway, conntrack, within};
+use crate::harness::fill::fill;
+use crate::harness::flow::Flow;
 use crate::process::run as timed;
 use crate::ratio::{self, Wanted};
 

@@ -3,11 +3,12 @@
 
 use crate::chart::{self, Line, Panel, short};
 use crate::gateway::Gateway;
+use crate::harness::hostwide;
 use crate::part_flush::Stale;
 use crate::part_rescue::Table;
 use crate::process::status_mb;
 use crate::ratio::Spread;
-use crate::{Asked, bare, hostwide, machine, part_events, part_queries, part_rest, part_scan};
+use crate::{Asked, bare, machine, part_events, part_queries, part_rest, part_scan};
 
 /// Kernel, agent and what this writes itself.
 const BYTES_AN_ENTRY: u64 = 1000;

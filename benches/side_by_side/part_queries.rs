@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::thread::{scope, sleep};
 use std::time::Duration;
 
-use crate::agent::Agent;
 use crate::gateway::Gateway;
+use crate::harness::agent::Agent;
 use crate::process::{run as timed, seconds};
 use crate::ratio::{self, Wanted};
 use crate::{Asked, bare, part_events};

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::bare;
-use crate::fill::{Writer, fill};
-use crate::flow::{Flow, source};
 use crate::gateway::Gateway;
+use crate::harness::fill::{Writer, fill};
+use crate::harness::flow::{Flow, source};
 use crate::ratio::{self, Wanted};
 use crate::{Asked, machine};
 

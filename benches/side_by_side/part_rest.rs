@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::Asked;
-use crate::agent::Agent;
+use crate::harness::agent::Agent;
 use crate::process::{cpu_seconds, settled};
 use crate::ratio::{self, Wanted};
 

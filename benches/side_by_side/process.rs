@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 
-use crate::namespace::Namespace;
-use crate::tool::find;
+use crate::harness::namespace::Namespace;
+use crate::harness::tool::find;
 
 /// `CLONE_NEWTIME` (linux/sched.h), which nix does not name.
 const CLONE_NEWTIME: i32 = 0x80;

@@ -8,9 +8,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::cleanup::{self, Guard, Leftover};
-use crate::hostwide::{self, BUCKETS, MAX};
-use crate::{Asked, PARTS, process, wait};
+use crate::harness::cleanup::{self, Guard, Leftover};
+use crate::harness::hostwide::{self, BUCKETS, MAX};
+use crate::harness::wait;
+use crate::{Asked, PARTS, process};
 
 const SMALL: [&str; 7] = [
     "--entries=10000",

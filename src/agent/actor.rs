@@ -18,21 +18,21 @@ use super::remembering::Remembering;
 use super::rest::Rest;
 use super::shared::{Numbers, Order, SharedView, Watch};
 use super::sweeper::Sweeper;
+use crate::act::executor::{DryWriter, KernelWriter, Writer};
+use crate::act::journal::{Journal, TimeoutsSeen};
+use crate::act::recovery::{Keeper, Noticed};
+use crate::core::model::{Level, Netns, Paused, Settings, Snapshot, Value};
+use crate::core::policy::{self, Memory};
+use crate::core::sieve::SharedSightings;
+use crate::core::state::{Identify, Rates, RegretMeter};
 use crate::error::{Error, Result};
-use crate::executor::{DryWriter, KernelWriter, Writer};
-use crate::gauge::Gauge;
-use crate::journal::{Journal, TimeoutsSeen};
-use crate::kernel::clock;
-use crate::kernel::deleter::Deleter;
-use crate::kernel::deleting::Deleting;
-use crate::kernel::modules::Asking;
-use crate::kernel::netns::Namespace;
-use crate::kernel::second_chance::Shortener;
-use crate::model::{Level, Netns, Paused, Settings, Snapshot, Value};
-use crate::policy::{self, Memory};
-use crate::recovery::{Keeper, Noticed};
-use crate::sieve::SharedSightings;
-use crate::state::{Identify, Rates, RegretMeter};
+use crate::facts::gauge::Gauge;
+use crate::linux::clock;
+use crate::linux::deleter::Deleter;
+use crate::linux::deleting::Deleting;
+use crate::linux::modules::Asking;
+use crate::linux::netns::Namespace;
+use crate::linux::second_chance::Shortener;
 
 /// Parts that the actor's thread is made of.
 pub struct Parts {

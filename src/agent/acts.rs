@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::actor::{Actor, BACKOFF_SECONDS, DEBT, REPEAT_SECONDS, SHORT_BACKOFF_SECONDS, Step};
 use super::chronicle::{Fullest, intended};
+use crate::act::executor::{Refused, Swept, Values};
+use crate::core::model::{Act, Action, ActionRow, Ended, Flush, Level, Outcome, Plan, Snapshot, Value};
+use crate::core::policy;
 use crate::error::Result;
-use crate::executor::{Refused, Swept, Values};
-use crate::kernel::clock;
-use crate::model::{Act, Action, ActionRow, Ended, Flush, Level, Outcome, Plan, Snapshot, Value};
-use crate::policy;
+use crate::linux::clock;
 
 impl Actor {
     /// Said once, and shown for as long as the agent runs.
@@ -359,7 +359,7 @@ pub(super) fn words(refused: &Refused) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::deleter::Deleted;
+    use crate::linux::deleter::Deleted;
 
     #[test]
     fn what_was_too_old_to_act_on_is_told_with_its_count() {

@@ -4,8 +4,8 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::kernel::sysctl_files;
-use crate::model::ConfiguredValue;
+use crate::core::model::ConfiguredValue;
+use crate::linux::sysctl_files;
 
 /// Longest wait for the files: some dozens of them on a disk that answers take milliseconds.
 const PATIENCE: Duration = Duration::from_millis(100);

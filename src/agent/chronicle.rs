@@ -2,13 +2,13 @@
 
 use super::drifts::Drifts;
 use super::turns::Turns;
-use crate::journal::{Journal, Ring};
-use crate::metrics::Acts;
-use crate::model::sentence::sentence;
-use crate::model::{
+use crate::act::journal::{Journal, Ring};
+use crate::core::model::sentence::sentence;
+use crate::core::model::{
     Act, Action, ActionRow, Draft, Ended, JournalRecord, Level, Netns, Outcome, Plan, PressureSettings,
     RecordEvent, Turn,
 };
+use crate::metrics::Acts;
 
 /// The fullest that the table was seen while a flush was under way.
 #[derive(Clone, Copy, PartialEq, Debug)]

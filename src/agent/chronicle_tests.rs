@@ -1,8 +1,8 @@
 //! What an act leaves in the journal.
 
 use super::*;
-use crate::journal::trail;
-use crate::model::{Class, Flush};
+use crate::act::journal::trail;
+use crate::core::model::{Class, Flush};
 
 struct Desk {
     dir: tempfile::TempDir,

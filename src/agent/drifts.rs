@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::Draft;
+use crate::core::model::Draft;
 
 /// Changes of one value that are told one by one.
 const TOLD: u32 = 3;
@@ -81,7 +81,7 @@ fn summary(name: &str, fight: &mut Fight, passed_seconds: f64) -> Option<Draft> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RecordEvent;
+    use crate::core::model::RecordEvent;
 
     fn change(name: &str, from: u64, to: u64) -> Draft {
         Draft {

@@ -5,11 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::shared::Numbers;
+use crate::core::model::Event;
+use crate::core::sieve::SharedSightings;
+use crate::core::state::Identify;
 use crate::error::Result;
-use crate::kernel::listener::Listener;
-use crate::model::Event;
-use crate::sieve::SharedSightings;
-use crate::state::Identify;
+use crate::linux::listener::Listener;
 
 /// Room for what other programs change at once: some 6,000 entries.
 const ROOM_BYTES: usize = 8 << 20;

@@ -1,7 +1,7 @@
 //! Sentences that the agent logs of itself at start.
 
-use crate::model::{Settings, Snapshot};
-use crate::policy;
+use crate::core::model::{Settings, Snapshot};
+use crate::core::policy;
 
 /// Thresholds, ceiling, and what may be done, a sentence each.
 pub fn lines(

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::actor::Actor;
 use super::shared::ReplySender;
 use crate::control::Reply;
-use crate::documents;
-use crate::kernel::clock;
-use crate::model::{EntryId, Header, Knowledge, KnowledgeDocument};
+use crate::core::model::{EntryId, Header, Knowledge, KnowledgeDocument};
+use crate::facts::documents;
+use crate::linux::clock;
 
 impl Actor {
     /// Answers from memory: neither the kernel nor a disk is asked.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::actor::Actor;
-use crate::journal::{Ticket, TimeoutsSeen};
-use crate::model::Class;
+use crate::act::journal::{Ticket, TimeoutsSeen};
+use crate::core::model::Class;
 
 impl Actor {
     /// Classes that are suspended, and when flows of theirs were last found alive: to the minute, for each is a file.

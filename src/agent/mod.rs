@@ -3,7 +3,7 @@
 //!
 //! `watch` hears and counts, `actor` decides (by asking `policy`) and acts, `service` answers from copies. None of them
 //! waits for another: a dump may block for a tenth of a second inside send(2), a disk or a client for longer. While the
-//! actor walks the table, a thread that it has for that deletes what it found (`kernel::deleting`).
+//! actor walks the table, a thread that it has for that deletes what it found (`linux::deleting`).
 
 mod actor;
 mod acts;
@@ -43,11 +43,11 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::act::journal;
 use crate::control;
+use crate::core::model::{Asker, Settings};
 use crate::error::{Error, Result};
-use crate::journal;
-use crate::kernel::{heap, priority, stop};
-use crate::model::{Asker, Settings};
+use crate::linux::{heap, priority, stop};
 use site::{Change, Site, Trouble};
 
 /// A start that takes longer is said to.

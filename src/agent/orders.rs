@@ -12,15 +12,15 @@ use super::owned::owned_values;
 use super::service::still_told;
 use super::shared::{Command, Order, ReplySender};
 use super::sweeper::Recount;
+use crate::act::executor::DryWriter;
 use crate::control::{Refusal, Reply};
-use crate::documents;
+use crate::core::model::{Asker, Basis, Draft, Level, Plan, RestoreOnExit, RevertDocument, Snapshot};
+use crate::core::policy;
+use crate::core::state::Weighing;
 use crate::error::Result;
-use crate::executor::DryWriter;
-use crate::gauge::NamespaceValues;
-use crate::kernel::clock;
-use crate::model::{Asker, Basis, Draft, Level, Plan, RestoreOnExit, RevertDocument, Snapshot};
-use crate::policy;
-use crate::state::Weighing;
+use crate::facts::documents;
+use crate::facts::gauge::NamespaceValues;
+use crate::linux::clock;
 
 impl Actor {
     /// Does what was asked; false at the end.
@@ -98,7 +98,7 @@ impl Actor {
         let mut taker = Recount::new(self.parts.identify.clone(), entries, remember);
         let settings = self.settings.clone();
         let mut none = DryWriter::default();
-        let pace = crate::model::Pace::default();
+        let pace = crate::core::model::Pace::default();
         let swept = self.sweeper.sweep(&mut self.gauge, &mut none, &[], &pace, &settings, Some(&mut taker));
         let duration = started.elapsed();
         // One that was halted says nothing of the table, however good the scan before it was.

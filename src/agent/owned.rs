@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::actor::Parts;
-use crate::executor::Values;
-use crate::gauge::Gauge;
-use crate::model::{Level, Settings, Snapshot, Timeout, Value};
+use crate::act::executor::Values;
+use crate::core::model::{Level, Settings, Snapshot, Timeout, Value};
+use crate::facts::gauge::Gauge;
 
 /// True if max and buckets are this agent's to write. A dry run writes nothing and needs no lease; an agent that would
 /// never raise max (a quota below it, `enabled = false`) keeps none from others.

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::Paused;
+use crate::core::model::Paused;
 
 /// The last order to pause or to act again.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,7 @@ impl Pause {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Asker;
+    use crate::core::model::Asker;
 
     #[test]
     fn a_pause_is_remembered_until_it_is_over_or_taken_back() {

@@ -14,14 +14,14 @@ use super::service::Answers;
 use super::shared::{Command, Numbers, Order, SharedView, Watch};
 use super::site::{Trouble, socket_of};
 use super::{End, Options, actor, watch};
+use crate::core::model::Netns;
+use crate::core::sieve::SharedSightings;
+use crate::core::state::{Identify, RegretMeter};
+use crate::direct;
 use crate::error::{Error, Result};
-use crate::kernel::clock;
-use crate::kernel::netns::Namespace;
-use crate::kernel::{memory, priority, process};
-use crate::model::Netns;
-use crate::sieve::SharedSightings;
-use crate::state::{Identify, RegretMeter};
-use crate::survey;
+use crate::linux::clock;
+use crate::linux::netns::Namespace;
+use crate::linux::{memory, priority, process};
 
 /// One namespace under watch.
 pub struct Pipeline {
@@ -69,7 +69,7 @@ impl Pipeline {
         let regret = Arc::new(RegretMeter::new(identify.clone()));
         let numbers = Arc::new(Numbers::default());
         let view: SharedView = Arc::new(Mutex::new(None));
-        let state_dir = survey::state_dir(&netns, settings);
+        let state_dir = direct::state_dir(&netns, settings);
         let watching = watch::Parts {
             namespace: clone()?,
             identify: identify.clone(),

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use super::actor::Actor;
 use super::seldom::Seldom;
+use crate::core::model::{EventsSetting, Snapshot, Value};
 use crate::error::{Error, Result};
-use crate::kernel::event_masks;
-use crate::model::{EventsSetting, Snapshot, Value};
+use crate::linux::event_masks;
 
 /// `nf_conntrack_events` is not set again more often.
 const EVENTS_AGAIN_SECONDS: f64 = 60.0;

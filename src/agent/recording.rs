@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use super::actor::{Actor, RECORD};
 use super::acts::words;
 use super::shared::Order;
+use crate::act::executor::Values;
+use crate::act::journal::{Records, SharedDisk, Ticket};
+use crate::act::recovery::Readiness;
+use crate::core::model::{Act, Action, Draft, EventsSetting, Level, Plan, RecordEvent, Snapshot, Value};
+use crate::core::policy;
 use crate::error::{Error, Result};
-use crate::executor::Values;
-use crate::journal::{Records, SharedDisk, Ticket};
-use crate::model::{Act, Action, Draft, EventsSetting, Level, Plan, RecordEvent, Snapshot, Value};
-use crate::policy;
-use crate::recovery::Readiness;
 
 /// Longest wait of the start for the disk, before it goes on without the values that are set at start.
 const START: Duration = Duration::from_secs(1);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::shared::{Command, Watch};
-use crate::kernel::clock;
-use crate::kernel::deleter::Witness;
-use crate::model::{Class, Entry};
-use crate::state::RegretMeter;
+use crate::core::model::{Class, Entry};
+use crate::core::state::RegretMeter;
+use crate::linux::clock;
+use crate::linux::deleter::Witness;
 
 /// Every deletion is remembered before it is sent, and counted once it is done.
 pub(super) struct Remembering {

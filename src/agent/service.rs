@@ -11,19 +11,19 @@ use tokio::sync::oneshot;
 
 use super::shared::{Command, Numbers, Order, Remembered, ReplySender, SharedView, Top, View, Watch};
 use super::site::Trouble;
+use crate::act::journal;
 use crate::config;
 use crate::control::{Answer, Call, Caller, Refusal, Reply, Service, SourceRows};
-use crate::documents;
-use crate::error::Error;
-use crate::journal;
-use crate::kernel::{clock, process};
-use crate::log;
-use crate::metrics::{Reading, Steady};
-use crate::model::{
+use crate::core::model::{
     AgentStatus, Asker, Basis, Class, EntriesOfSource, EntryRow, JournalRecord, Netns, Scan, SortBy,
     SourceCount, StatusDocument, TopSources, regret_percent,
 };
-use crate::policy;
+use crate::core::policy;
+use crate::error::Error;
+use crate::facts::documents;
+use crate::linux::{clock, process};
+use crate::log;
+use crate::metrics::{Reading, Steady};
 
 /// Time for which the result of a scan is told again at least, and a hundred times the time that it took at most: a
 /// client that asks all the time costs 1 % of a core.

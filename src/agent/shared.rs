@@ -15,15 +15,15 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::End;
+use crate::act::journal::Ring;
 use crate::control::{Refusal, Reply};
-use crate::journal::Ring;
-use crate::kernel::clock;
-use crate::metrics::Acts;
-use crate::model::{
+use crate::core::model::{
     Asker, Entry, EntryId, HandFlush, JournalRecord, Paused, Plan, Queue, Settings, Snapshot, SortBy,
     SourceKey, Value,
 };
-use crate::state::{Ledger, Picked};
+use crate::core::state::{Ledger, Picked};
+use crate::linux::clock;
+use crate::metrics::Acts;
 
 /// Numbers that the events thread publishes.
 #[derive(Debug, Default)]

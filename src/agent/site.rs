@@ -18,10 +18,10 @@ use super::service::Answers;
 use super::{End, Options};
 use crate::config;
 use crate::control::{Answer, Call, Caller, Refusal, Service};
+use crate::core::model::Settings;
 use crate::error::{Error, Result};
-use crate::kernel::clock;
-use crate::kernel::netns::{self, Namespace};
-use crate::model::Settings;
+use crate::linux::clock;
+use crate::linux::netns::{self, Namespace};
 
 /// Interval at which it is looked whether a namespace is there. Neither its making nor its end by name makes an event
 /// for a subscriber of the table.

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use super::shared::Numbers;
 use super::untold::Untold;
-use crate::error::Result;
-use crate::executor::{self, Judge, Surroundings, Swept, Writer};
-use crate::gauge::Gauge;
-use crate::kernel::clock;
-use crate::kernel::socket::explain;
-use crate::kernel::table::Walk;
-use crate::model::{
+use crate::act::executor::{self, Judge, Surroundings, Swept, Writer};
+use crate::core::model::{
     Candidate, Candidates, Chances, Class, Entry, EntryId, Flush, Judged, Pace, ProtocolGroup, Scan, Settings,
 };
-use crate::policy::{OwnHost, Protection};
-use crate::sieve::{SharedSightings, Sieve};
-use crate::state::{Identify, Ledger, Observations, Weighing};
+use crate::core::policy::{OwnHost, Protection};
+use crate::core::sieve::{SharedSightings, Sieve};
+use crate::core::state::{Identify, Ledger, Observations, Weighing};
+use crate::error::Result;
+use crate::facts::gauge::Gauge;
+use crate::linux::clock;
+use crate::linux::socket::explain;
+use crate::linux::table::Walk;
 
 /// A flush goes on where the last one left the table, if that was no longer ago: what has become idle in the meantime
 /// is in the part behind.

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use super::actor::Actor;
 use super::shared::View;
-use crate::model::{Plan, Snapshot};
-use crate::policy;
+use crate::core::model::{Plan, Snapshot};
+use crate::core::policy;
 
 impl Actor {
     pub(super) fn set_marks(&self, snapshot: &Snapshot) {

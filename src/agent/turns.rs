@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::Draft;
+use crate::core::model::Draft;
 
 /// Turns that are told one by one in each period.
 const TOLD: u32 = 6;
@@ -110,7 +110,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Level, RecordEvent};
+    use crate::core::model::{Level, RecordEvent};
 
     fn turn(level: Level, usage: f64) -> Draft {
         Draft {

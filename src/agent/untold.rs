@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::actor::Actor;
-use crate::model::{Entry, EntryId, Identity};
-use crate::policy;
-use crate::state::SecondChances;
+use crate::core::model::{Entry, EntryId, Identity};
+use crate::core::policy;
+use crate::core::state::SecondChances;
 
 /// As many are told at once as come in this time: at 1,000 a second 100, where a buffer of the default size holds 166.
 const AT_ONCE: Duration = Duration::from_millis(100);

@@ -13,15 +13,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::foreign::Foreign;
 use super::shared::{Command, Numbers, Order, WatchEnd};
+use crate::core::model::Queue;
+use crate::core::sieve::SharedSightings;
+use crate::core::state::{Audit, Backlog, Finding, Identify, Look, RegretMeter, Sighting, Sightings, Sync};
 use crate::error::Result;
-use crate::kernel::clock;
-use crate::kernel::ctnetlink::Ctnetlink;
-use crate::kernel::listener::{BYTES_PER_QUEUED_EVENT, Listener};
-use crate::kernel::netns::Namespace;
-use crate::kernel::sysctl::ConntrackSysctls;
-use crate::model::Queue;
-use crate::sieve::SharedSightings;
-use crate::state::{Audit, Backlog, Finding, Identify, Look, RegretMeter, Sighting, Sightings, Sync};
+use crate::linux::clock;
+use crate::linux::ctnetlink::Ctnetlink;
+use crate::linux::listener::{BYTES_PER_QUEUED_EVENT, Listener};
+use crate::linux::netns::Namespace;
+use crate::linux::sysctl::ConntrackSysctls;
 
 /// System calls in a row before commands and ticks have their turn.
 const BATCHES: usize = 32;

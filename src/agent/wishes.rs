@@ -7,9 +7,9 @@ use super::actor::Actor;
 use super::shared::ReplySender;
 use crate::config;
 use crate::control::Reply;
-use crate::kernel::clock;
-use crate::model::{Asker, Changed, Draft, HandFlush, Paused, RecordEvent, Reloaded, Settings};
-use crate::policy;
+use crate::core::model::{Asker, Changed, Draft, HandFlush, Paused, RecordEvent, Reloaded, Settings};
+use crate::core::policy;
+use crate::linux::clock;
 
 /// Keys that hold from the next start on.
 const AT_START: [&str; 8] = [

@@ -7,9 +7,9 @@ use super::output;
 use super::place::Place;
 use super::reach::{self, NoAnswer};
 use crate::control::Client;
+use crate::core::model::{EntryId, EntryRow, Knowledge};
+use crate::direct::{KnowsEntries, Target};
 use crate::error::{Error, Result};
-use crate::model::{EntryId, EntryRow, Knowledge};
-use crate::survey::{KnowsEntries, Target};
 
 /// Longest wait for one answer: an agent answers between two acts.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);

@@ -4,11 +4,11 @@ use super::args::{self, Global};
 use super::output;
 use super::place::Place;
 use super::render::{self, Style};
-use crate::doctor::gather::{self, Question};
-use crate::doctor::quoted;
+use crate::core::model::{DoctorDocument, Severity};
+use crate::direct;
 use crate::error::{Error, Result};
-use crate::model::{DoctorDocument, Severity};
-use crate::survey;
+use crate::tools::doctor::gather::{self, Question};
+use crate::tools::doctor::quoted;
 
 /// Examines files and kernel, and prints the findings.
 ///
@@ -40,7 +40,7 @@ fn running(global: &Global, options: &args::Doctor) -> Result<DoctorDocument> {
         settings: &place.settings,
         program: program(global),
         spec: global.netns.as_ref().or(configured).map(String::as_str),
-        baselines: &survey::baseline_dirs(place.target.netns(), &place.settings),
+        baselines: &direct::baseline_dirs(place.target.netns(), &place.settings),
         sample_seconds: options.sample,
     })
 }
@@ -72,7 +72,7 @@ fn exit_code(document: &DoctorDocument) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Header, Netns, NotExamined};
+    use crate::core::model::{Header, Netns, NotExamined};
 
     #[test]
     fn the_exit_code_says_the_worst() {

@@ -8,8 +8,8 @@ use super::place::Place;
 use super::render::entry::EventDocument;
 use super::render::quantity::counted;
 use super::{args, output, render};
+use crate::direct::{self, Sink, Told};
 use crate::error::{Error, Result};
-use crate::survey::{self, Sink, Told};
 
 /// Prints events as they come.
 ///
@@ -26,7 +26,7 @@ pub fn run(place: &Place, options: &args::Events) -> Result<u8> {
     let mut ended = Ok(());
     output::print(|out| {
         let mut lines = Lines { out, place, left: options.count, seen: 0, lost: 0, written: Ok(()) };
-        ended = survey::events(&place.target, filters, &options.kinds(), &mut lines);
+        ended = direct::events(&place.target, filters, &options.kinds(), &mut lines);
         if ended.is_ok() && place.style.verbosity >= 0 && !place.json {
             let events = counted(lines.seen, "event", "events");
             output::notice(&format!("{events} shown, {} lost", lines.lost));
@@ -59,7 +59,7 @@ impl Sink<Told<'_>> for Lines<'_> {
         }
         self.written = match (told, self.place.json) {
             (Told::Event(event), true) => {
-                output::json(self.out, &EventDocument::of_event(&survey::header(&self.place.target), event))
+                output::json(self.out, &EventDocument::of_event(&direct::header(&self.place.target), event))
             }
             (Told::Event(event), false) => {
                 let at = Timestamp::now().to_zoned(self.place.style.zone().clone());
@@ -67,7 +67,7 @@ impl Sink<Told<'_>> for Lines<'_> {
             }
             (Told::Lost(lost), true) => output::json(
                 self.out,
-                &EventDocument::lost(&survey::header(&self.place.target), lost, self.lost),
+                &EventDocument::lost(&direct::header(&self.place.target), lost, self.lost),
             ),
             (Told::Lost(lost), false) => {
                 output::notice(&format!("{} lost, {} in all", counted(lost, "event", "events"), self.lost));

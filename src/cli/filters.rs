@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::value::{self, BadValue};
-use crate::model::{
+use crate::core::model::{
     Family, Filter, Filters, Mark, MarkFault, TcpState, Wanted, network, protocol_name, protocol_names,
     protocol_number,
 };

@@ -9,9 +9,9 @@ use super::remembered::RememberedEntries;
 use super::render::flush::FlushDocument;
 use super::render::quantity::counted;
 use super::{args, beside, output, render};
+use crate::core::model::HandFlush;
+use crate::direct::{self, Flush, Flushed, Preview, Target, Wish};
 use crate::error::{Error, Result};
-use crate::model::HandFlush;
-use crate::survey::{self, Flush, Flushed, Preview, Target, Wish};
 
 /// Shows the entries that would be deleted, asks for consent, and deletes them.
 ///
@@ -125,7 +125,7 @@ fn record_in_journal(place: &Place, options: &args::Flush, requested: u64, delet
         // An agent may refuse a user other than root: the flush has not failed for that.
         Ok(mut client) => drop(client.tell_flush(flush)),
         Err(NoAnswer::NoAgent(_) | NoAnswer::Elsewhere(..)) => {
-            survey::record_flush(&place.target, &place.settings, flush);
+            direct::record_flush(&place.target, &place.settings, flush);
         }
         Err(_) => {}
     }
@@ -145,7 +145,7 @@ fn ask_consent(limit: u64, preview: &Preview) -> Result<bool> {
 fn report(place: &Place, options: &args::Flush, preview: &Preview, flushed: &Flushed) -> Result<u8> {
     output::print(|out| match place.json {
         true => {
-            let header = survey::header(&place.target);
+            let header = direct::header(&place.target);
             output::json(out, &FlushDocument::new(&header, options, preview, flushed))
         }
         false if options.dry_run || preview.matched == 0 => Ok(()),

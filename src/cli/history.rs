@@ -4,9 +4,9 @@ use super::args;
 use super::place::Place;
 use super::reach::{self, NoAnswer};
 use super::{output, render};
+use crate::act::journal;
+use crate::core::model::JournalRecord;
 use crate::error::Result;
-use crate::journal;
-use crate::model::JournalRecord;
 
 /// Number of acts shown if the operator gives neither a number nor a time.
 const DEFAULT_ACTS: u64 = 20;

@@ -9,9 +9,9 @@ use super::output;
 use super::place::Place;
 use super::render::quantity;
 use super::render::text::escape;
+use crate::core::model::{LifelineDocument, LifelinePort, LifelineTable};
 use crate::error::{Error, Result};
-use crate::lifeline::{self, Order, TABLE};
-use crate::model::{LifelineDocument, LifelinePort, LifelineTable};
+use crate::tools::lifeline::{self, Order, TABLE};
 
 /// Time that a port stays untracked unless `--for` says otherwise. An hour is longer than it takes to make room in the
 /// table, and shorter than it takes to forget an open port.
@@ -162,7 +162,7 @@ fn escape_lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Header, Netns};
+    use crate::core::model::{Header, Netns};
 
     #[test]
     fn the_port_of_the_session_is_the_one_that_matters() {

@@ -7,9 +7,9 @@ use super::remembered::RememberedEntries;
 use super::render::quantity::counted;
 use super::render::{conntrack, entry};
 use super::{args, beside, output};
+use crate::core::model::{Detail, Entry, Header, Verdict, unproven};
+use crate::direct::{self, NotListed, Sink};
 use crate::error::{Error, Result};
-use crate::model::{Detail, Entry, Header, Verdict, unproven};
-use crate::survey::{self, NotListed, Sink};
 
 const FOREIGN_WRITER_NOTICE: &str = "the agent heard another program write entries: the time left of those does \
      not show for how long they are idle";
@@ -34,11 +34,11 @@ pub fn run(place: &Place, options: &args::List) -> Result<u8> {
     }
     let mut listed = Ok(NotListed::default());
     output::print(|out| {
-        let header = place.json.then(|| survey::header(target));
+        let header = place.json.then(|| direct::header(target));
         let mut lines = Lines { out, place, header, written: Ok(()) };
         listed = match options.like_conntrack {
-            true => survey::list_details(target, settings, filters, remembered.known(), &mut lines),
-            false => survey::list(target, settings, filters, remembered.known(), &mut lines),
+            true => direct::list_details(target, settings, filters, remembered.known(), &mut lines),
+            false => direct::list(target, settings, filters, remembered.known(), &mut lines),
         };
         lines.written
     })?;
@@ -79,7 +79,7 @@ impl Lines<'_> {
             self.written = self.out.flush();
         }
         if self.header.is_some() {
-            self.header = Some(survey::header(&self.place.target));
+            self.header = Some(direct::header(&self.place.target));
         }
         self.written.is_ok()
     }

@@ -7,9 +7,9 @@ use super::place::Place;
 use super::render::text::escape;
 use super::{called, output, reach};
 use crate::control::Client;
+use crate::core::model::Header;
+use crate::direct;
 use crate::error::Result;
-use crate::model::Header;
-use crate::survey;
 
 /// Makes the agent watch on and touch nothing.
 ///
@@ -36,7 +36,7 @@ pub fn send_command(place: &Place, command: impl FnOnce(&mut Client) -> Result<S
     let mut client = reach::agent(&place.socket, netns).map_err(reach::NoAnswer::into_error)?;
     let message = called::complete(&command(&mut client)?).into_owned();
     output::print(|out| match place.json {
-        true => output::json(out, &MessageDocument { header: survey::header(&place.target), message }),
+        true => output::json(out, &MessageDocument { header: direct::header(&place.target), message }),
         false => writeln!(out, "{}", escape(&message)),
     })?;
     Ok(0)

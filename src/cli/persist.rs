@@ -5,9 +5,9 @@ use std::path::Path;
 use super::args::{self, Global};
 use super::place::Place;
 use super::{output, render};
+use crate::core::model::{EventsSetting, PersistDocument};
 use crate::error::Result;
-use crate::model::{EventsSetting, PersistDocument};
-use crate::{persist, survey};
+use crate::{direct, tools::persist};
 
 /// Makes today's values hold at boot.
 ///
@@ -21,7 +21,7 @@ pub fn run(global: &Global, options: &args::Persist) -> Result<u8> {
         dry_run: options.dry_run,
         named,
         state_dir: place.state_dir.clone(),
-        host_dir: Path::new(survey::HOST_DIR).into(),
+        host_dir: Path::new(direct::HOST_DIR).into(),
         events: place.settings.agent.events == EventsSetting::On,
     };
     let document = persist::run(place.target.namespace(), &order)?;

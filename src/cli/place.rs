@@ -6,9 +6,9 @@ use super::args::Global;
 use super::render::Style;
 use crate::config;
 use crate::control::Client;
+use crate::core::model::{Netns, Settings};
+use crate::direct::{Target, name_of_spec, state_dir};
 use crate::error::{Error, Result};
-use crate::model::{Netns, Settings};
-use crate::survey::{Target, name_of_spec, state_dir};
 
 /// Settings, namespace, paths and output style of one command.
 pub struct Place {

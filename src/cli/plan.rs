@@ -10,9 +10,9 @@ use super::render::Style;
 use super::render::quantity::moment;
 use super::render::text::escape;
 use super::{called, output, reach, render};
+use crate::core::model::PlanDocument;
 use crate::error::{Error, Result};
-use crate::model::PlanDocument;
-use crate::{config, replay, survey};
+use crate::{config, direct, tools::replay};
 
 /// Largest snapshot that is read. A snapshot has about 20 kB; the bound keeps `--from /dev/zero` from filling the
 /// memory.
@@ -30,12 +30,12 @@ pub fn run(global: &Global, options: &args::Plan) -> Result<u8> {
     let place = Place::find(global)?;
     let netns = place.target.netns();
     if options.snapshot {
-        let kernel = || survey::recorded(&place.target, &place.settings);
+        let kernel = || direct::recorded(&place.target, &place.settings);
         let (recorded, _) = reach::answer(&place.socket, netns, |client| client.snapshot(), kernel)?;
         output::print(|out| output::json(out, &recorded))?;
         return Ok(0);
     }
-    let kernel = || survey::plan(&place.target, &place.settings);
+    let kernel = || direct::plan(&place.target, &place.settings);
     let (plan, without) = reach::answer(&place.socket, netns, |client| client.plan(), kernel)?;
     let note = without.map(|without| format!("Read from the kernel ({without})"));
     show(plan, note.as_deref(), place.json, &place.style)

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{SortBy, SourceRow, TopSources};
+use crate::core::model::{SortBy, SourceRow, TopSources};
 
 /// Sums the sources of `all` (which must be every source) by the prefixes that `lengths` (IPv4, IPv6) give, and keeps
 /// the `limit` greatest sums by `rank`, ties by address; a limit of 0 keeps all. A prefix of one address is shown as

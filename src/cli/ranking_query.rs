@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::place::Place;
 use super::prefix;
 use super::reach::{self, NoAnswer};
+use crate::core::model::{Filters, Grouping, Question, Ranking, SortBy};
+use crate::direct;
 use crate::error::Result;
-use crate::model::{Filters, Grouping, Question, Ranking, SortBy};
-use crate::survey;
 
 /// Time for which new entries are listened to where no agent has counted them.
 pub const LISTEN: Duration = Duration::from_secs(2);
@@ -64,7 +64,7 @@ impl RankingQuery {
             (true, true) => place.without_arithmetic()?,
         };
         let target = beside.as_ref().unwrap_or(&place.target);
-        survey::ranking(target, &place.settings, &self.question, listen, idleness, &wanted)
+        direct::ranking(target, &place.settings, &self.question, listen, idleness, &wanted)
     }
 
     /// Returns the reason why no agent can answer, `None` if it can: of each entry an agent keeps no more than its

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::output;
 use crate::control::{Client, ConnectError};
-use crate::error::{Error, Exit, Result};
-use crate::model::{
+use crate::core::model::{
     EntriesOfSource, KnowledgeDocument, Netns, PlanDocument, SnapshotDocument, StatusDocument, TopSources,
 };
+use crate::error::{Error, Exit, Result};
 
 /// Reason why an answer does not come from the agent.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::Header;
+use crate::core::model::Header;
 
 const SOCKET: &str = "/run/ctctl/host.sock";
 

@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::place::Place;
 use super::render::text::escape;
 use super::{output, reach};
+use crate::core::model::{Header, Reloaded};
+use crate::direct;
 use crate::error::Result;
-use crate::model::{Header, Reloaded};
-use crate::survey;
 
 /// Makes the agent read its configuration again, and prints the changes.
 ///
@@ -19,7 +19,7 @@ pub fn run(place: &Place) -> Result<u8> {
     let reloaded = client.reload()?;
     output::print(|out| match place.json {
         true => {
-            output::json(out, &ReloadDocument { header: survey::header(&place.target), reloaded: &reloaded })
+            output::json(out, &ReloadDocument { header: direct::header(&place.target), reloaded: &reloaded })
         }
         false => {
             writeln!(out, "{}", escape(&reloaded.message))?;

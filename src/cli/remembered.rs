@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::output;
 use super::place::Place;
 use super::reach;
-use crate::model::{EntryRow, Filters};
-use crate::survey::Known;
+use crate::core::model::{EntryRow, Filters};
+use crate::direct::Known;
 
 /// Longest wait for the agent: a walk of a million entries takes about this long.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(250);

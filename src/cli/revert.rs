@@ -4,9 +4,9 @@ use super::args;
 use super::place::Place;
 use super::reach::{self, NoAnswer};
 use super::{called, output, render};
+use crate::core::model::RevertDocument;
+use crate::direct;
 use crate::error::Result;
-use crate::model::RevertDocument;
-use crate::survey;
 
 /// Puts back the values that the agent changed.
 ///
@@ -29,7 +29,7 @@ fn document(place: &Place, force: bool) -> Result<RevertDocument> {
             // An agent removes its socket as it ends: a socket that is still there was left by one that was killed.
             let left = matches!(without, NoAnswer::NoAgent(_)) && place.socket.exists();
             let left = left.then_some(place.socket.as_path());
-            let other = || survey::revert(&place.target, &place.settings, left, force);
+            let other = || direct::revert(&place.target, &place.settings, left, force);
             Ok(reach::or_else(Err(without), other)?.0)
         }
         Err(without) => {

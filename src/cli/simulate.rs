@@ -12,10 +12,10 @@ use super::output;
 use super::render::text::{escape, paragraph};
 use super::render::{self, Style};
 use crate::config::{self, nearest};
+use crate::core::model::{Header, Netns, Scenario};
+use crate::core::simulate::report::{Comparison, Document};
+use crate::core::simulate::{self, SHIPPED, Shipped, Strategy};
 use crate::error::{Error, Result};
-use crate::model::{Header, Netns, Scenario};
-use crate::simulate::report::{Comparison, Document};
-use crate::simulate::{self, SHIPPED, Shipped, Strategy};
 
 /// Largest scenario that is read: a real one has a few kilobytes.
 const LARGEST_BYTES: u64 = 1 << 20;

@@ -8,8 +8,8 @@ use super::reach::{self, NoAnswer};
 use super::render;
 use super::render::check::Check;
 use crate::control::Client;
+use crate::direct;
 use crate::error::{Error, Result};
-use crate::survey;
 
 /// Prints the state of the table and of the agent.
 ///
@@ -26,7 +26,7 @@ pub fn run(place: &Place, options: &args::Status) -> Result<u8> {
     let netns = place.target.netns();
     // The monitoring line shows no classes, so it takes the answer that costs the agent no look at the table.
     let ask = if options.check { Client::status_without_scan } else { Client::status };
-    let kernel = || survey::status(&place.target, &place.settings);
+    let kernel = || direct::status(&place.target, &place.settings);
     let (mut status, without) = reach::answer(&place.socket, netns, ask, kernel)?;
     called::complete_all(status.reasons.iter_mut().chain(&mut status.waiting));
     if options.check {

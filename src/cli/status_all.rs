@@ -9,9 +9,9 @@ use super::render::Style;
 use super::{output, render};
 use crate::config;
 use crate::control::{Client, ConnectError};
+use crate::core::model::{EverywhereDocument, NamespaceRow, Settings, StatusDocument, WatchingAgent};
+use crate::direct;
 use crate::error::{Error, Result};
-use crate::model::{EverywhereDocument, NamespaceRow, Settings, StatusDocument, WatchingAgent};
-use crate::survey;
 
 /// Default directory of agents' control sockets.
 const SOCKETS: &str = "/run/ctctl";
@@ -27,7 +27,7 @@ pub fn run(global: &Global) -> Result<u8> {
         return Err(Error::usage("usage", "--all is every namespace").hint("leave out --netns or --all"));
     }
     let (settings, _) = config::load(global.config.as_deref())?;
-    let mut document = survey::everywhere(&settings)?;
+    let mut document = direct::everywhere(&settings)?;
     for socket in sockets(Path::new(SOCKETS), global, &settings) {
         match Client::connect(&socket)
             .map(|mut client| client.with_timeout(ANSWER_TIMEOUT).status_without_scan())
@@ -108,7 +108,7 @@ fn incomplete(document: &EverywhereDocument) -> Option<Error> {
 mod tests {
     use super::*;
     use crate::cli::render::canned;
-    use crate::model::{Header, Level, Netns};
+    use crate::core::model::{Header, Level, Netns};
 
     fn document(rows: &[(u64, u64)]) -> EverywhereDocument {
         let row = |(inode, entries): &(u64, u64)| NamespaceRow {

@@ -14,9 +14,9 @@ use super::render::sources::Origin;
 use super::render::text::escape;
 use super::resolve::Resolver;
 use super::{output, render, watch};
+use crate::core::model::{Filters, Grouping, Question, Ranking, SortBy};
 use crate::error::{Error, Result};
-use crate::model::{Filters, Grouping, Question, Ranking, SortBy};
-use crate::{saved, survey};
+use crate::{direct, tools::saved};
 
 /// Prints the sources (or other groups) that fill the table.
 ///
@@ -149,7 +149,7 @@ fn from_file(path: &Path, question: &Question, filters: &Filters) -> Result<(Ran
         true => Box::new(io::stdin().lock()),
         false => Box::new(BufReader::with_capacity(256 << 10, File::open(path).map_err(cannot)?)),
     };
-    let read = saved::ranking(&mut text, question, survey::now(), filters).map_err(cannot)?;
+    let read = saved::ranking(&mut text, question, direct::now(), filters).map_err(cannot)?;
     if let Some((line, why)) = read.first_unreadable {
         if read.holds_no_entry() {
             return Err(Error::usage("input", format!("{name}: no line is an entry (line {line}: {why})"))

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf, absolute};
 use super::args::Global;
 use super::output;
 use crate::config;
+use crate::core::model::Settings;
 use crate::error::{Error, Result};
-use crate::model::Settings;
 
 const UNIT: &str = include_str!("ctctl.service");
 /// Path of the binary in the unit if the unit's own restrictions would hide the running binary.

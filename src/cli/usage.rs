@@ -9,8 +9,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::args::Arguments;
 use super::value::BadValue;
 use crate::config::nearest;
+use crate::core::model::{network, protocol_number};
 use crate::error::Error;
-use crate::model::{network, protocol_number};
 
 /// True if clap "fails" only to show help or the version.
 pub fn is_answer(error: &clap::Error) -> bool {

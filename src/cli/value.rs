@@ -7,7 +7,7 @@ use super::args::Seeds;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Timestamp, Zoned};
 
-use crate::model::{SPAN_HINT, span_seconds};
+use crate::core::model::{SPAN_HINT, span_seconds};
 
 /// A value that cannot be read: the reason, and a hint.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 //! Differences between two configurations.
 
 use super::tables::TABLES;
-use crate::model::{Changed, Settings, TIMEOUTS, Timeout};
+use crate::core::model::{Changed, Settings, TIMEOUTS, Timeout};
 
 /// Returns the keys whose values differ, in the order of the file, with their values as TOML writes them.
 pub fn changes(old: &Settings, new: &Settings) -> Vec<Changed> {

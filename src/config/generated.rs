@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::tables::TABLES;
-use crate::model::{Settings, TIMEOUTS};
+use crate::core::model::{Settings, TIMEOUTS};
 
 const HEAD: &str = "\
 # ctctl: every key with its default, and on what that stands. Remove the `#` before a key to change it.

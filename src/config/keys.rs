@@ -10,8 +10,8 @@ use toml::de::DeValue;
 use super::fault::{Fault, nearest, shown};
 use super::tables::TABLES;
 use super::value::{Read, Value};
-use crate::model::network;
-use crate::model::{Settings, TIMEOUTS, TimeoutSettings};
+use crate::core::model::network;
+use crate::core::model::{Settings, TIMEOUTS, TimeoutSettings};
 
 /// A table of the file.
 pub(super) struct Table {
@@ -55,7 +55,7 @@ impl Table {
     fn unknown_key(&self, value: &Value<'_, '_>) -> Fault {
         let fault =
             Fault::new(value.key_at, format!("unknown key `{}` in [{}]", shown(value.key), self.name));
-        let untouched = |t: &&crate::model::TimeoutSpec| {
+        let untouched = |t: &&crate::core::model::TimeoutSpec| {
             t.floor_key.is_none() && floor_key_of(t.name) == value.key && self.name == "timeouts"
         };
         if let Some(timeout) = TIMEOUTS.iter().find(untouched) {

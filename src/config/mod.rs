@@ -31,8 +31,8 @@ pub use self::scenario::parse_scenario;
 
 use self::fault::{Fault, shown};
 use self::value::Value;
+use crate::core::model::Settings;
 use crate::error::{Error, Result};
-use crate::model::Settings;
 
 /// Path of the file that is read when none is named.
 pub const DEFAULT_PATH: &str = "/etc/ctctl/ctctl.toml";

@@ -3,7 +3,7 @@
 use toml::de::DeTable;
 
 use super::fault::Fault;
-use crate::model::PressureSettings;
+use crate::core::model::PressureSettings;
 
 /// Checks that target <= low < high < critical. The fault is shown at the upper of the two values, or at the lower if
 /// the upper is a default.

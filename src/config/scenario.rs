@@ -5,8 +5,10 @@ use toml::de::{DeTable, DeValue};
 use super::fault::{Fault, nearest, shown};
 use super::value::{Read, Value};
 use super::{keys, order, tables};
+use crate::core::model::{
+    Change, Costs, FlowEnd, FlowKind, GatewayModel, Happening, Scenario, Settings, Traffic,
+};
 use crate::error::Result;
-use crate::model::{Change, Costs, FlowEnd, FlowKind, GatewayModel, Happening, Scenario, Settings, Traffic};
 
 /// Longest scenario, a hundred days: a longer one shows nothing more.
 const LONGEST_SECONDS: f64 = 8_640_000.0;

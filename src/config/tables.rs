@@ -1,10 +1,10 @@
-//! Every key of every table: its reader, its field in [`Settings`](crate::model::Settings), and its description.
+//! Every key of every table: its reader, its field in [`Settings`](crate::core::model::Settings), and its description.
 
 use serde::Serialize;
 
 use super::keys::*;
 use super::value::Value;
-use crate::model::{BucketsSetting, EventsSetting, IdleProof, LogFormat, Mark, RestoreOnExit};
+use crate::core::model::{BucketsSetting, EventsSetting, IdleProof, LogFormat, Mark, RestoreOnExit};
 
 /// Builds a key that has the name of its field. `show` replaces the way in which its default is written.
 macro_rules! key {

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, nearest, shown};
-use crate::model::{Mark, MarkFault, SPAN_HINT, network, span_seconds};
+use crate::core::model::{Mark, MarkFault, SPAN_HINT, network, span_seconds};
 
 pub(super) type Read<T> = Result<T, Fault>;
 

@@ -244,7 +244,7 @@ mod tests {
         run(async {
             let answers = AnswerCache::default();
             for limit in 0..1000 {
-                let call = Call::GetTopSources { limit, rank: crate::model::SortBy::Entries };
+                let call = Call::GetTopSources { limit, rank: crate::core::model::SortBy::Entries };
                 answers.ask(&service, call, KEEP, KEEP).await.0.expect("an answer");
             }
             assert_eq!(answers.questions.lock().expect("whole").len(), MOST_QUESTIONS);

@@ -13,11 +13,11 @@ use super::frame::Frames;
 use super::schema::{self, DecodedReply, HistoryPage};
 use super::socket::{ConnectError, dial};
 use super::{Call, Refusal, RefusalKind};
-use crate::error::{Error, Result};
-use crate::model::{
+use crate::core::model::{
     EntriesOfSource, EntryRow, HandFlush, JournalRecord, KnowledgeDocument, PlanDocument, Reloaded,
     RevertDocument, SnapshotDocument, SortBy, StatusDocument, TopSources,
 };
+use crate::error::{Error, Result};
 
 /// Longest wait for one message of an answer.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -17,11 +17,11 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use crate::error::{Error, Exit};
-use crate::model::{
+use crate::core::model::{
     EntriesOfSource, EntryRow, HandFlush, JournalRecord, KnowledgeDocument, PlanDocument, Reloaded,
     RevertDocument, SnapshotDocument, SortBy, StatusDocument, TopSources,
 };
+use crate::error::{Error, Exit};
 
 pub use client::Client;
 pub use rows::SourceRows;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::model::SourceRow;
+use crate::core::model::SourceRow;
 
 /// Makes the rows of a range.
 type Make = dyn Fn(Range<usize>) -> Vec<SourceRow> + Send + Sync;

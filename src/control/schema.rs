@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Call, Refusal, RefusalKind, Reply};
+use crate::core::model::{EntryRow, HandFlush, KnowledgeDocument, SortBy, TopSources};
 use crate::error::Exit;
-use crate::model::{EntryRow, HandFlush, KnowledgeDocument, SortBy, TopSources};
 
 /// Name of the interface.
 pub const INTERFACE: &str = "io.ctctl.Control";
@@ -265,7 +265,7 @@ impl Write for Bounded {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct HistoryPage {
     /// Records, oldest first.
-    pub records: Vec<crate::model::JournalRecord>,
+    pub records: Vec<crate::core::model::JournalRecord>,
 }
 
 /// Writes a whole reply as one message.
@@ -293,10 +293,10 @@ pub fn encode_whole(reply: &Reply, limit_bytes: usize) -> Result<Vec<u8>, TooLon
     }
 }
 
-fn json_records(records: &[crate::model::JournalRecord]) -> impl Serialize + '_ {
+fn json_records(records: &[crate::core::model::JournalRecord]) -> impl Serialize + '_ {
     #[derive(Serialize)]
     struct Borrowed<'a> {
-        records: &'a [crate::model::JournalRecord],
+        records: &'a [crate::core::model::JournalRecord],
     }
     Borrowed { records }
 }

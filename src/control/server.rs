@@ -22,7 +22,7 @@ use super::frame::Frames;
 use super::schema::{self, Asked, Fault, HistoryPage, Request};
 use super::share::{Account, Metered, Share, thread_time};
 use super::{Call, Caller, Refusal, Reply, Service};
-use crate::model::{EntriesOfSource, TopSources};
+use crate::core::model::{EntriesOfSource, TopSources};
 
 /// Bounds on a connection.
 #[derive(Clone, Debug)]

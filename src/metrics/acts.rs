@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Draft, RecordEvent};
+use crate::core::model::{Draft, RecordEvent};
 
 /// Upper bounds of the histogram's buckets, in seconds; the last is infinite.
 pub(super) const BOUNDS_SECONDS: [f64; 10] = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];

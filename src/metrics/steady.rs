@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::model::SourceCount;
+use crate::core::model::SourceCount;
 
 /// The chosen sources. A source stays until it falls out of the largest 2 n; then the largest source that is not chosen
 /// yet takes its place.

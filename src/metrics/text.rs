@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::acts::{Acts, BOUNDS_SECONDS};
-use crate::model::{Class, ClassRegret, Group, Queue, SourceCount, StatusDocument};
+use crate::core::model::{Class, ClassRegret, Group, Queue, SourceCount, StatusDocument};
 
 /// Media type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ctctl::control::{Call, Limits};
+use ctctl::core::model::{HandFlush, KnowledgeDocument, SortBy};
 use ctctl::error::Exit;
-use ctctl::model::{HandFlush, KnowledgeDocument, SortBy};
 use serde_json::{Value, json};
 
 use super::canned::{self, Agent, Canned};
@@ -85,7 +85,8 @@ fn pages_are_whole_documents_within_the_bound() {
         let bytes = raw.bytes().unwrap();
         assert!(bytes.len() < 20_000, "{} bytes", bytes.len());
         let page: Value = serde_json::from_slice(&bytes).unwrap();
-        let document: ctctl::model::TopSources = serde_json::from_value(page["parameters"].clone()).unwrap();
+        let document: ctctl::core::model::TopSources =
+            serde_json::from_value(page["parameters"].clone()).unwrap();
         assert_eq!((document.sources_total, document.synced), (1200, true));
         assert!((1..=500).contains(&document.sources.len()));
         rows.extend(document.sources);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ctctl::control::frame::Frames;
 use ctctl::control::{Answer, Call, Client, Limits, Refusal, Reply, Service, SourceRows, bind, serve};
-use ctctl::model::*;
+use ctctl::core::model::*;
 use serde_json::Value;
 use tokio::sync::watch;
 

@@ -5,8 +5,8 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use ctctl::control::Client;
+use ctctl::core::model::TopSources;
 use ctctl::error::{Error, Exit};
-use ctctl::model::TopSources;
 
 use super::canned;
 
@@ -75,7 +75,8 @@ fn pages_without_rows_do_not_go_on_for_ever() {
     let page = TopSources { sources: Vec::new(), ..canned::top_sources(0) };
     let page = serde_json::json!({"parameters": page, "continues": true}).to_string() + "\0";
     let endless = move |stream: &mut dyn Write| while stream.write_all(page.as_bytes()).is_ok() {};
-    let error = answered(endless, |client| client.top_sources(0, ctctl::model::SortBy::Entries).unwrap_err());
+    let error =
+        answered(endless, |client| client.top_sources(0, ctctl::core::model::SortBy::Entries).unwrap_err());
     assert!(error.why.contains("without end"), "{error}");
 }
 

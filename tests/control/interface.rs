@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ctctl::control::{Call, Limits, Refusal, Reply, schema};
-use ctctl::model::{Changed, HandFlush, Reloaded, SortBy};
+use ctctl::core::model::{Changed, HandFlush, Reloaded, SortBy};
 use serde_json::{Value, json};
 
 use super::canned::{self, Agent, Canned};

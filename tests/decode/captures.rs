@@ -1,12 +1,12 @@
 //! What a kernel was recorded to say of entries that were made on purpose: tests/captures/README.md tells how, and
 //! the expectations here are written from that.
 
-use ctctl::kernel::attribute::{Attributes, Message, Messages, NLMSG_DONE};
-use ctctl::kernel::decode;
-use ctctl::model::{
+use ctctl::core::model::{
     DCCP, Entry, Event, EventKind, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpInfo, TcpState, Tuple, UDP,
     UDPLITE,
 };
+use ctctl::linux::attribute::{Attributes, Message, Messages, NLMSG_DONE};
+use ctctl::linux::decode;
 
 use super::recorded::{DUMP, EVENTS, datagrams};
 use super::typed;

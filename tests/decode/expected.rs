@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
-use ctctl::kernel::socket::Netlink;
-use ctctl::kernel::table;
+use ctctl::linux::socket::Netlink;
+use ctctl::linux::table;
 
 use super::live::{create, dump, kinds};
 use super::namespace::{inside, nft};

@@ -2,10 +2,10 @@
 
 use std::os::fd::AsRawFd;
 
-use ctctl::kernel::listener::{Listener, Met};
-use ctctl::kernel::socket::Netlink;
-use ctctl::kernel::table;
-use ctctl::model::{Entry, EventKind, Status};
+use ctctl::core::model::{Entry, EventKind, Status};
+use ctctl::linux::listener::{Listener, Met};
+use ctctl::linux::socket::Netlink;
+use ctctl::linux::table;
 use netlink_packet_netfilter::conntrack::ConntrackMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::sys::socket::{NetlinkAddr, getsockname};
@@ -18,7 +18,7 @@ fn port(descriptor: &impl AsRawFd) -> u32 {
 }
 
 fn flow() -> Entry {
-    use ctctl::model::{L4, Tuple, UDP};
+    use ctctl::core::model::{L4, Tuple, UDP};
     let address = |text: &str| text.parse().expect("address");
     let tuple = |source, destination, l4| Tuple {
         source: address(source),

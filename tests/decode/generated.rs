@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use ctctl::kernel::question::CTTIMEOUT;
-use ctctl::model::{
+use ctctl::core::model::{
     DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpInfo, TcpState, Tuple, UDP, UDPLITE,
 };
+use ctctl::linux::question::CTTIMEOUT;
 use netlink_packet_core::{DefaultNla, Emitable, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoInfo, ProtoInfoTCP, ProtoTuple, Protocol,

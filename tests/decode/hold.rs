@@ -1,7 +1,7 @@
 //! What has to hold for any bytes: shared by the property tests and the fuzz target (tests/fuzz).
 
-use ctctl::kernel::attribute::{Attributes, Messages};
-use ctctl::kernel::decode;
+use ctctl::linux::attribute::{Attributes, Messages};
+use ctctl::linux::decode;
 
 use super::typed;
 

@@ -4,17 +4,17 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ctctl::kernel::attribute::{Attributes, Messages};
-use ctctl::kernel::deleter::{Deleted, Deleter, Witness};
-use ctctl::kernel::modules::Asking;
-use ctctl::kernel::request;
-use ctctl::kernel::socket::Netlink;
-use ctctl::kernel::table;
-use ctctl::kernel::timeout_policies::{self, HeardPolicies, PolicyListener};
-use ctctl::model::{
+use ctctl::core::model::{
     Class, DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpInfo, TcpState, TimeoutPolicy, Tuple,
     UDP, UDPLITE,
 };
+use ctctl::linux::attribute::{Attributes, Messages};
+use ctctl::linux::deleter::{Deleted, Deleter, Witness};
+use ctctl::linux::modules::Asking;
+use ctctl::linux::request;
+use ctctl::linux::socket::Netlink;
+use ctctl::linux::table;
+use ctctl::linux::timeout_policies::{self, HeardPolicies, PolicyListener};
 use netlink_packet_netfilter::conntrack::ConntrackMessage;
 
 use super::generated::{self, ZoneIn};

@@ -1,8 +1,8 @@
 //! Arbitrary typed messages, emitted to bytes: the borrowed decode says what the typed parse says.
 
-use ctctl::kernel::attribute::Messages;
-use ctctl::kernel::decode;
-use ctctl::model::EventKind;
+use ctctl::core::model::EventKind;
+use ctctl::linux::attribute::Messages;
+use ctctl::linux::decode;
 use netlink_packet_netfilter::conntrack::{ConntrackAttribute, ConntrackMessage};
 use proptest::prelude::*;
 

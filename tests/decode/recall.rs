@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use ctctl::kernel::deleter::{Deleted, Deleter};
-use ctctl::kernel::deleting::{Deleting, Going};
-use ctctl::kernel::socket::Netlink;
-use ctctl::kernel::table::{self, Walk};
-use ctctl::model::{Candidate, Class, Entry, L4, Tuple};
+use ctctl::core::model::{Candidate, Class, Entry, L4, Tuple};
+use ctctl::linux::deleter::{Deleted, Deleter};
+use ctctl::linux::deleting::{Deleting, Going};
+use ctctl::linux::socket::Netlink;
+use ctctl::linux::table::{self, Walk};
 
 use crate::live::{create, dump, kinds, same};
 use crate::namespace::inside;

@@ -1,8 +1,8 @@
 //! A delete names one entry whole, or is not made.
 
-use ctctl::kernel::attribute::Messages;
-use ctctl::kernel::request;
-use ctctl::model::{DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
+use ctctl::core::model::{DCCP, Entry, GRE, ICMP, ICMPV6, L4, SCTP, TCP, Tuple, UDP, UDPLITE};
+use ctctl::linux::attribute::Messages;
+use ctctl::linux::request;
 use netlink_packet_netfilter::conntrack::{ConntrackAttribute, ConntrackMessage};
 use proptest::prelude::*;
 

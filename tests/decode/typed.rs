@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ctctl::model::{Entry, L4, Status, TcpInfo, TcpState, Tuple};
+use ctctl::core::model::{Entry, L4, Status, TcpInfo, TcpState, Tuple};
 use netlink_packet_core::{DefaultNla, NLA_TYPE_MASK, NetlinkMessage, NetlinkPayload, Nla, NlasIterator};
 use netlink_packet_netfilter::conntrack::{
     ConntrackAttribute, ConntrackMessage, IPTuple, ProtoInfo, ProtoInfoTCP, ProtoTuple, Tuple as TypedTuple,

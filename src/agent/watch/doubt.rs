@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Watcher;
-use crate::kernel::clock;
-use crate::kernel::ctnetlink::Change;
+use crate::linux::clock;
+use crate::linux::ctnetlink::Change;
 
 /// The least time between two comparisons with the table where rules mask events.
 const MASKED_SECONDS: f64 = 2.0;

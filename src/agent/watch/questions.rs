@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::{Watcher, read};
 use crate::agent::shared::{Remembered, Top};
-use crate::kernel::clock;
-use crate::model::{EntryId, SortBy, SourceKey};
+use crate::core::model::{EntryId, SortBy, SourceKey};
+use crate::linux::clock;
 
 impl Watcher {
     pub(super) fn top(&mut self, limit: usize, rank: SortBy) -> Top {

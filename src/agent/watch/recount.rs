@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::Watcher;
 use crate::agent::shared::Order;
-use crate::kernel::clock;
-use crate::state::Ledger;
+use crate::core::state::Ledger;
+use crate::linux::clock;
 
 impl Watcher {
     /// Only with an empty queue: an event that was queued before a loss tells of a birth whose end may be among what

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::filters::FilterArguments;
 use crate::cli::value;
-use crate::model::EventKind;
+use crate::core::model::EventKind;
 
 /// Arguments of `events`.
 #[derive(Args, Debug)]

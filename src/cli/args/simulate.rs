@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::cli::value;
-use crate::simulate::Strategy;
+use crate::core::simulate::Strategy;
 
 /// Arguments of `simulate`.
 #[derive(Args, Debug)]

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::filters::FilterArguments;
 use crate::cli::value;
-use crate::model::{Grouping, SortBy};
+use crate::core::model::{Grouping, SortBy};
 
 /// Arguments of `top-sources`.
 #[derive(Args, Debug)]

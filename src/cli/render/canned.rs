@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::Style;
-use crate::model::{
+use crate::core::model::{
     AgentStatus, Basis, Bounds, Class, ClassRow, ClassScan, Drops, Header, JournalRecord, Level, Netns,
     Queue, RecordEvent, RevertDocument, RevertRow, SourceRow, StatusDocument, TimeoutRow, TopSources,
 };

@@ -7,8 +7,8 @@ use super::quantity::percent;
 use super::text::escape;
 use crate::cli::called::complete;
 use crate::cli::reach::NoAnswer;
+use crate::core::model::{Level, PressureSettings, StatusDocument};
 use crate::error::Error;
-use crate::model::{Level, PressureSettings, StatusDocument};
 
 /// Figures and conditions of the line.
 pub struct Check<'a> {

@@ -7,7 +7,7 @@ use super::quantity::{UNKNOWN, duration, percent};
 use super::table::{self, name, number};
 use super::text::prose;
 use crate::cli::called::complete;
-use crate::model::{ClassRow, UnclassedRow};
+use crate::core::model::{ClassRow, UnclassedRow};
 
 /// Writes the number of entries that each class would free, in the order in which classes are deleted. `age_seconds` is
 /// the age of the scan.

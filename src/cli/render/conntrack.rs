@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::text::escape;
-use crate::model::{
+use crate::core::model::{
     Counters, DCCP, Detail, GRE, ICMP, ICMPV6, L4, SCTP, Status, TCP, TcpState, Tuple, UDP, UDPLITE,
 };
 
@@ -159,7 +159,7 @@ fn compatible(address: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Entry;
+    use crate::core::model::Entry;
 
     fn line(detail: &Detail) -> String {
         let mut out = Vec::new();

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Style;
 use super::quantity::{counted, moment};
 use super::text::{escape, paragraph};
-use crate::model::{DoctorDocument, Evidence, Finding, Severity};
+use crate::core::model::{DoctorDocument, Evidence, Finding, Severity};
 
 const INDENT: usize = 4;
 

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use crate::model::{Level, ShortDuration};
-use crate::simulate::report::{Comparison, Document, Run, Sample};
+use crate::core::model::{Level, ShortDuration};
+use crate::core::simulate::report::{Comparison, Document, Run, Sample};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 96.0;

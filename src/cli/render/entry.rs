@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::text::escape;
-use crate::model::{
+use crate::core::model::{
     Class, Entry, Event, GRE, Header, IdleText, L4, Netns, ShortDuration, Status, TCP, Tuple, Unproven,
     Verdict, protocol_name,
 };

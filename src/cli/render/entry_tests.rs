@@ -1,7 +1,7 @@
 //! Lines as they are printed, and what their JSON holds.
 
 use super::*;
-use crate::model::{EventKind, Netns, TcpInfo, TcpState};
+use crate::core::model::{EventKind, Netns, TcpInfo, TcpState};
 
 fn tuple(source: &str, destination: &str, protocol: u8, l4: L4) -> Tuple {
     let address = |text: &str| text.parse().expect("an address");

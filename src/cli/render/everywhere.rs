@@ -6,7 +6,7 @@ use super::Style;
 use super::quantity::{UNKNOWN, count, counted, percent, rate};
 use super::table::{self, name, number};
 use super::text::paragraph;
-use crate::model::{EverywhereDocument, NamespaceRow};
+use crate::core::model::{EverywhereDocument, NamespaceRow};
 
 /// Writes a line on all namespaces together (not with `-q`), and the table.
 ///
@@ -61,7 +61,7 @@ fn process(row: &NamespaceRow) -> String {
 mod tests {
     use super::*;
     use crate::cli::render::canned;
-    use crate::model::{Header, Level, Netns, ProcessRow, WatchingAgent};
+    use crate::core::model::{Header, Level, Netns, ProcessRow, WatchingAgent};
 
     fn row(spec: &str, entries: u64, limit: u64) -> NamespaceRow {
         NamespaceRow {

@@ -9,8 +9,8 @@ use super::entry::{FlowRow, write_flow};
 use super::quantity::counted;
 use super::table::{self, name, number};
 use crate::cli::args;
-use crate::model::{Class, Ending, Header, IdleText, SourceKey, unproven};
-use crate::survey::{Flushed, Preview};
+use crate::core::model::{Class, Ending, Header, IdleText, SourceKey, unproven};
+use crate::direct::{Flushed, Preview};
 
 /// First column's title in the table of sources.
 pub const SOURCE: &str = "SOURCE";

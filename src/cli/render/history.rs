@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use super::Style;
 use super::quantity::moment;
 use super::text::{clipped, escape, prose};
-use crate::model::sentence::{self, outcome};
-use crate::model::{Draft, JournalRecord, RecordEvent};
+use crate::core::model::sentence::{self, outcome};
+use crate::core::model::{Draft, JournalRecord, RecordEvent};
 
 /// Longest line into a pipe, in columns.
 const LONGEST: usize = 240;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cli::render::canned;
-use crate::model::{Class, Level};
+use crate::core::model::{Class, Level};
 
 fn raise(id: u64, event: RecordEvent) -> JournalRecord {
     JournalRecord {

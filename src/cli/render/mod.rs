@@ -29,7 +29,7 @@ use std::sync::OnceLock;
 use jiff::tz::TimeZone;
 
 use super::args::Color;
-use crate::model::Level;
+use crate::core::model::Level;
 
 /// Width of a terminal that does not report its own, in columns.
 const DEFAULT_WIDTH: usize = 80;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::Style;
 use super::text::{escape, paragraph};
-use crate::model::PersistDocument;
+use crate::core::model::PersistDocument;
 
 /// Writes the diff of every file, the values that are not written as they are now, and those that will not hold.
 ///

@@ -6,8 +6,8 @@ use super::Style;
 use super::quantity::{counted, duration};
 use super::text::{escape, prose};
 use crate::cli::called::complete;
-use crate::model::sentence::unit;
-use crate::model::{ActionRow, PlanDocument};
+use crate::core::model::sentence::unit;
+use crate::core::model::{ActionRow, PlanDocument};
 
 /// Number of payers shown without `-v`.
 const FEW_PAYERS: usize = 5;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cli::render::canned;
-use crate::model::{Class, Level, Payer};
+use crate::core::model::{Class, Level, Payer};
 
 fn drawn(width: Option<usize>, plan: &PlanDocument, verbosity: i8) -> String {
     let mut out = Vec::new();

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::text::escape;
 
-pub use crate::model::sentence::{percent, took};
+pub use crate::core::model::sentence::{percent, took};
 
 /// Text for a value that is not known.
 pub const UNKNOWN: &str = "-";

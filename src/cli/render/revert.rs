@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::Style;
 use super::text::paragraph;
-use crate::model::RevertDocument;
-use crate::model::sentence::unit;
+use crate::core::model::RevertDocument;
+use crate::core::model::sentence::unit;
 
 /// Writes each value with its result, and what waits.
 ///

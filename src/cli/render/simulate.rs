@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use super::Style;
 use super::quantity::{UNKNOWN, duration};
 use super::text::{escape, paragraph};
-use crate::model::ShortDuration;
-use crate::simulate::report::{Comparison, Document, Run, Spread};
+use crate::core::model::ShortDuration;
+use crate::core::simulate::report::{Comparison, Document, Run, Spread};
 
 /// Number of lines of the timeline.
 const LINES: usize = 20;
@@ -179,8 +179,8 @@ fn notes(out: &mut dyn Write, comparison: &Comparison, style: &Style) -> io::Res
 mod tests {
     use super::*;
     use crate::cli::render::canned;
-    use crate::simulate::Strategy;
-    use crate::simulate::report::{Figures, Sample};
+    use crate::core::simulate::Strategy;
+    use crate::core::simulate::report::{Figures, Sample};
 
     #[test]
     fn three_digits_tell_any_count() {

@@ -7,7 +7,7 @@ use super::table::{self, Column, name, number};
 use super::text::paragraph;
 use super::{Style, quantity};
 use crate::cli::reach::NoAnswer;
-use crate::model::{Basis, Grouping, NotTold, Ranking, SourceRow};
+use crate::core::model::{Basis, Grouping, NotTold, Ranking, SourceRow};
 
 /// Number of lines beside the rows: the caption may take two, and the header one; the cursor stands on the last.
 pub const LINES_AROUND: usize = 4;
@@ -146,7 +146,7 @@ fn columns<'a>(top: &Ranking, zones: bool, origin: &Origin) -> Vec<Column<Named<
 mod tests {
     use super::*;
     use crate::cli::render::canned;
-    use crate::model::TopSources;
+    use crate::core::model::TopSources;
 
     fn drawn(width: Option<usize>, top: &TopSources, without: Option<&NoAnswer>) -> String {
         let mut out = Vec::new();

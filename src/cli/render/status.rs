@@ -9,7 +9,7 @@ use super::text::{clipped, escape, piped, prose};
 use super::{Style, history};
 use crate::cli::called::complete;
 use crate::cli::reach::NoAnswer;
-use crate::model::{AgentStatus, ClassRow, Level, Queue, StatusDocument, TimeoutRow};
+use crate::core::model::{AgentStatus, ClassRow, Level, Queue, StatusDocument, TimeoutRow};
 
 /// Column of the text after a label: the longest label, a colon and a space.
 const INDENT: usize = 11;

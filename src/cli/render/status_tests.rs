@@ -1,6 +1,6 @@
 use super::*;
 use crate::cli::render::canned;
-use crate::model::Level;
+use crate::core::model::Level;
 
 fn drawn(width: Option<usize>, verbosity: i8, status: &StatusDocument) -> String {
     let mut out = Vec::new();
@@ -68,12 +68,12 @@ fn pressed() -> StatusDocument {
     let row = status.classes.as_ref().expect("canned")[0].clone();
     status.classes = Some(vec![row; 9]);
     let act = status.last_actions[0].clone();
-    let acts = (1..10).map(|id| crate::model::JournalRecord { id, reason: long.into(), ..act.clone() });
+    let acts = (1..10).map(|id| crate::core::model::JournalRecord { id, reason: long.into(), ..act.clone() });
     status.last_actions = acts.collect();
     let agent = status.agent.as_mut().expect("canned");
     (agent.paused, agent.dry_run, agent.journal_ok, agent.synced) = (true, true, false, false);
     agent.paused_until = Some("2026-11-21T03:49:52.000001Z".into());
-    agent.paused_by = Some(crate::model::Asker {
+    agent.paused_by = Some(crate::core::model::Asker {
         uid: Some(0),
         command: Some("ctctl --netns blue --socket /run/ctctl/blue.sock pause --for 1h".into()),
         ..Default::default()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cli::prefix;
-use crate::model::{SortBy, SourceRow};
+use crate::core::model::{SortBy, SourceRow};
 
 /// Largest number of lines in the list: more than an operator scrolls through.
 pub const MOST_LINES: usize = 2000;

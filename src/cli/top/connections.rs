@@ -10,7 +10,7 @@ use super::cursor::Cursor;
 use super::model::{Ask, after};
 use crate::cli::render::entry;
 use crate::cli::render::quantity::UNKNOWN;
-use crate::model::{Class, Entry, EntryId, IdleText, ShortDuration, Verdict};
+use crate::core::model::{Class, Entry, EntryId, IdleText, ShortDuration, Verdict};
 
 /// Largest number of entries that are kept, the first ones in the order asked for: more than an operator scrolls
 /// through.

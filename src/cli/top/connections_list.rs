@@ -10,7 +10,7 @@ use super::list::{cut, mark};
 use super::model::Model;
 use crate::cli::render::quantity::{UNKNOWN, counted, took};
 use crate::cli::render::text::escape;
-use crate::model::Class;
+use crate::core::model::Class;
 
 /// A column, as wide as its widest cell. The column with the largest `leaves` leaves a narrow screen first; 0 stays.
 struct Column {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{L4, Status, TCP, Tuple, UDP};
+use crate::core::model::{L4, Status, TCP, Tuple, UDP};
 
 fn connection(protocol: u8, port: u16, to: u8, left: u32, idle_seconds: Option<u32>) -> Connection {
     let l4 = L4::Ports { source: port, destination: 443 };

@@ -11,7 +11,7 @@ use super::{Look, connections_list, graph, list, popup};
 use crate::cli::render::history::sentence;
 use crate::cli::render::quantity::{counted, duration, growth, moment, percent, rate};
 use crate::cli::render::text::escape;
-use crate::model::{Level, PressureSettings, StatusDocument};
+use crate::core::model::{Level, PressureSettings, StatusDocument};
 
 /// Number of lines that are always there: two of state, the list's title and header.
 const FIXED: u16 = 4;

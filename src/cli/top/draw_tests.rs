@@ -7,7 +7,7 @@ use crate::cli::render::canned;
 use crate::cli::top::arrange::{Arrangement, arrange};
 use crate::cli::top::connections::{Connection, Connections, Read};
 use crate::cli::top::model::Listing;
-use crate::model::{Class, Entry, L4, Tuple, Verdict};
+use crate::core::model::{Class, Entry, L4, Tuple, Verdict};
 use ratatui::crossterm::event::KeyCode;
 
 const PLAIN: Look = Look { colour: false, unicode: false };
@@ -300,7 +300,7 @@ fn titles_leave_out_words_rather_than_half_of_one() {
     listing.origin = "from a dump (12 ms): the agent does not count by source what is unreplied".into();
     listing.synced = false;
     (listing.total, model.how.prefix) = (262_144, Some((24, 64)));
-    model.how.rank = crate::model::SortBy::Unreplied;
+    model.how.rank = crate::core::model::SortBy::Unreplied;
     let shown = screen(&mut model, &PLAIN, 80, 24);
     let title = "-- 262144 prefixes by /24, /64, most unreplied first, not in step --";
     assert!(shown.contains(title), "{shown}");

@@ -8,7 +8,7 @@ use std::sync::mpsc::Sender;
 use super::arrange::Name;
 use super::gather::Message;
 use crate::cli::args::Global;
-use crate::model::{Filters, network};
+use crate::core::model::{Filters, network};
 
 /// Largest part of the command's output that is shown, in bytes.
 const MOST_BYTES: usize = 4096;

@@ -21,9 +21,9 @@ use crate::cli::place::Place;
 use crate::cli::ranking_query::{LISTEN, RankingQuery};
 use crate::cli::reach::{self, NoAnswer};
 use crate::cli::render::quantity::took;
+use crate::core::model::{Filters, Question, Ranking, SortBy, StatusDocument};
+use crate::direct::Meter;
 use crate::error::{Error, Result};
-use crate::model::{Filters, Question, Ranking, SortBy, StatusDocument};
-use crate::survey::Meter;
 
 /// Interval between two looks at usage.
 const USAGE_INTERVAL: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 
 use super::Look;
-use crate::model::{PressureSettings, ShortDuration};
+use crate::core::model::{PressureSettings, ShortDuration};
 
 /// Number of samples kept: an hour, one a second.
 const MOST_SAMPLES: usize = 3600;

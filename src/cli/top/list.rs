@@ -10,7 +10,7 @@ use super::cursor::Cursor;
 use super::model::Model;
 use crate::cli::render::quantity::{UNKNOWN, count, counted, rate};
 use crate::cli::render::text::escape;
-use crate::model::SortBy;
+use crate::core::model::SortBy;
 
 /// A column: title, width, rank, the order that it sorts by, and its text. The column with the largest rank leaves a
 /// narrow screen first; 0 stays.

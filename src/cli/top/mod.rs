@@ -26,9 +26,9 @@ use ratatui::style::{Color, Modifier, Style};
 use super::args::{self, Global};
 use super::filters::FilterArguments;
 use super::place::Place;
+use crate::core::model::{Filters, network};
+use crate::direct;
 use crate::error::{Error, Result};
-use crate::model::{Filters, network};
-use crate::survey;
 
 use flush::Flusher;
 use gather::{Gatherers, Message};
@@ -206,7 +206,7 @@ fn serve_request(model: &mut Model, ask: Ask, gatherers: &Gatherers, flusher: &F
     match ask {
         Ask::Nothing => {}
         Ask::Quit => return Next::End,
-        Ask::Stop => survey::ask_to_stop(),
+        Ask::Stop => direct::ask_to_stop(),
         Ask::Arrange => {
             model.arranging = true;
             gatherers.arrange(&model.how);

@@ -7,7 +7,7 @@ use super::arrange::{Arrangement, Line, Name};
 use super::connections::{Connections, Read};
 use super::cursor::Cursor;
 use super::graph::Usage;
-use crate::model::{Filters, SortBy, StatusDocument};
+use crate::core::model::{Filters, SortBy, StatusDocument};
 
 /// Prefix lengths that `p` steps through.
 const PREFIXES: [Option<(u8, u8)>; 3] = [None, Some((24, 64)), Some((16, 48))];

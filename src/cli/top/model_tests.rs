@@ -147,7 +147,8 @@ fn a_filter_is_written_refused_and_taken() {
     assert_eq!(press(&mut model, KeyCode::Enter), Ask::Filter("-p udp".into()));
     assert_eq!(model.filtered("-p udp".into(), Err("why".into())), Ask::Nothing);
     assert_eq!(model.popup, Popup::Filter("-p udp".into(), Some("why".into())));
-    let wanted = crate::model::Filter { negated: false, wanted: crate::model::Wanted::Protocol(17) };
+    let wanted =
+        crate::core::model::Filter { negated: false, wanted: crate::core::model::Wanted::Protocol(17) };
     assert_eq!(model.filtered("-p udp".into(), Ok(Filters::new(vec![wanted]))), Ask::Read);
     assert_eq!((model.filter_text.as_str(), &model.popup), ("-p udp", &Popup::Nothing));
     assert_eq!(press(&mut model, KeyCode::Esc), Ask::Read);

@@ -7,9 +7,9 @@ use super::connections::{Connection, MOST_ROWS, Order, Read};
 use super::gather::{IDLE_SHARE, Message};
 use crate::cli::place::Place;
 use crate::cli::remembered::RememberedEntries;
+use crate::core::model::{Entry, Filters, Verdict, network};
+use crate::direct::{self, Sink};
 use crate::error::{Error, Result};
-use crate::model::{Entry, Filters, Verdict, network};
-use crate::survey::{self, Sink};
 
 /// Shortest interval between two readings.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -75,7 +75,7 @@ impl Reading<'_> {
         let remembered = RememberedEntries::ask(place, &filters);
         let beside = place.beside_agent()?;
         let target = beside.as_ref().unwrap_or(&place.target);
-        survey::list(target, &place.settings, &filters, remembered.known(), self).map(drop)
+        direct::list(target, &place.settings, &filters, remembered.known(), self).map(drop)
     }
 
     fn done(mut self, took: Duration) -> Read {

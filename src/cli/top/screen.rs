@@ -11,8 +11,8 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 
+use crate::direct;
 use crate::error::{Error, Result};
-use crate::survey;
 
 type Drawn = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
 
@@ -45,7 +45,7 @@ impl Screen {
     /// Those of the terminal and of sigaction(2).
     pub fn pause(&mut self) -> io::Result<()> {
         give_back();
-        survey::until_continued()?;
+        direct::until_continued()?;
         self.terminal = take()?;
         Ok(())
     }

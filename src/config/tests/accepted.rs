@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{known_keys, parse};
-use crate::model::*;
+use crate::core::model::*;
 
 /// Every key with a value that is not its default.
 pub(in crate::config) const ALL: &[(&str, &str, &str)] = &[

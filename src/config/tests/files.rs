@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::config::{load, load_or};
+use crate::core::model::{LogFormat, Settings};
 use crate::error::Exit;
-use crate::model::{LogFormat, Settings};
 
 #[test]
 fn files() {

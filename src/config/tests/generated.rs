@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::{generated, known_keys, parse};
-use crate::model::{Settings, TIMEOUTS, Timeout, TimeoutSettings};
+use crate::core::model::{Settings, TIMEOUTS, Timeout, TimeoutSettings};
 
 /// The generated text without the mark before each key.
 fn uncommented() -> String {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::config::tables::TABLES;
-use crate::model::{Settings, TIMEOUTS};
+use crate::core::model::{Settings, TIMEOUTS};
 
 const BEGIN: &str =
     "<!-- From here on written from src/config/tables.rs: see src/config/tests/page.rs. -->\n";

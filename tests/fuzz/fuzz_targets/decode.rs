@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use ctctl::kernel::attribute::Messages;
+use ctctl::linux::attribute::Messages;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../decode/hold.rs"]

@@ -44,6 +44,7 @@ fn a_unit_that_nothing_starts_is_a_note() {
     for files in [
         &[(CT, UNIT), wants("etc/systemd/system/multi-user.target.wants/ct.service")][..],
         &[(CT, UNIT), wants("usr/lib/systemd/system/network.target.requires/ct.service")],
+        &[(CT, UNIT), wants("run/systemd/generator/multi-user.target.wants/ct.service")],
         &[
             (CT, UNIT),
             wants("etc/systemd/system/multi-user.target.wants/ct@.service"),
@@ -224,4 +225,15 @@ fn what_stands_behind_the_end_of_a_script_does_not_run() {
     ] {
         assert_eq!(severities(&script.replace("WRITE", write)), ["warning"], "{script}");
     }
+}
+
+#[test]
+fn scripts_that_scripts_run() {
+    let caller = "#!/bin/sh\n/opt/gw/tune.sh start\n";
+    assert_eq!(severities(&[("etc/rc.local", caller), ("opt/gw/tune.sh", SCRIPT)]), ["warning"]);
+    assert_eq!(severities(&[("etc/rc.local", "#!/bin/sh\nsh /opt/x\n"), ("opt/x", SCRIPT)]), ["warning"]);
+    assert_eq!(severities(&[("opt/gw/tune.sh", SCRIPT)]), [""; 0], "nothing runs it");
+    let flush = "#!/bin/sh\nconntrack -F\n";
+    let daily = ("etc/cron.daily/ct", "#!/bin/sh\ncd /\n/usr/local/sbin/clean\n");
+    assert_eq!(severities(&[daily, ("usr/local/sbin/clean", flush)]), ["warning"]);
 }

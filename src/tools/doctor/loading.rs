@@ -340,7 +340,7 @@ fn of_modprobe_call(facts: &Facts, files: &Files, command: &Command, early: &Fil
     let ours = command.program() == "modprobe" && normalized(behind.next()?) == "nf_conntrack";
     let several = words.iter().any(|word| word == "-a" || word == "--all" || word == "-r");
     let given: Vec<&String> = behind.filter(|word| word.contains('=')).collect();
-    let size = given.iter().filter_map(|word| number(word.strip_prefix("hashsize=")?)).last();
+    let size = given.iter().filter_map(|word| number(word.strip_prefix("hashsize=")?)).next_back();
     let kept = options::hashsize(files).map(|(_, size)| size);
     if !ours || several || given.is_empty() || (size.is_some() && size == kept && given.len() == 1) {
         return None;

@@ -234,8 +234,21 @@ impl Programs {
         }
     }
 
+    /// A script, with the commands of scripts of the operator's own that it runs.
     fn script(&mut self, image: &Image, path: &str, when: When) {
-        self.push(when, of_script(image, path));
+        const OF_PACKAGES: [&str; 4] = ["bin/", "sbin/", "usr/bin/", "usr/sbin/"];
+        let commands = of_script(image, path);
+        let run = applying::expanded(&commands);
+        let inside = run.iter().filter_map(script_of).collect::<BTreeSet<String>>();
+        self.push(when, commands);
+        let own = |path: &&String| !OF_PACKAGES.iter().any(|directory| path.starts_with(directory));
+        for path in inside.iter().filter(own) {
+            let commands = of_script(image, path);
+            if !commands.is_empty() {
+                self.paths.push(path.clone());
+                self.push(when, commands);
+            }
+        }
     }
 
     /// Scripts of init.d that the boot starts; a unit of the same name takes their place.
@@ -329,7 +342,19 @@ fn script_of(command: &Command) -> Option<String> {
 
 /// The commands of a script; none of a program, and none of a script that has to do with neither sysctls nor modules.
 fn of_script(image: &Image, path: &str) -> Vec<Command> {
-    const WORDS: [&str; 7] = ["sysctl", "procps", "modprobe", "insmod", "iptables", "conntrack", "systemctl"];
+    // The last are those of scripts of the operator's own, which may have to do with them.
+    const WORDS: [&str; 10] = [
+        "sysctl",
+        "procps",
+        "modprobe",
+        "insmod",
+        "iptables",
+        "conntrack",
+        "systemctl",
+        "/usr/local/",
+        "/opt/",
+        "/root/",
+    ];
     let text = image
         .read_script(path)
         .filter(|text| !text.text.contains('\0') && WORDS.iter().any(|word| text.text.contains(word)));

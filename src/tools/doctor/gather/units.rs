@@ -10,12 +10,18 @@ use crate::linux::image::Image;
 use crate::linux::text_lines::{Format, joined};
 
 /// Directories of units, in order of precedence (systemd.unit(5), Unit File Load Path).
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 11] = [
+    "etc/systemd/system.control",
+    "run/systemd/system.control",
+    "run/systemd/transient",
+    "run/systemd/generator.early",
     "etc/systemd/system",
     "run/systemd/system",
+    "run/systemd/generator",
     "usr/local/lib/systemd/system",
     "usr/lib/systemd/system",
     "lib/systemd/system",
+    "run/systemd/generator.late",
 ];
 /// Targets that no boot reaches: what they want runs at the end, or in trouble.
 const NOT_AT_BOOT: [&str; 10] = [

@@ -108,6 +108,16 @@ fn names_with_both_separators() {
     }
 }
 
+#[test]
+fn a_key_is_shown_as_it_is_written() {
+    for key in ["net/nf.conntrack_max", "net/netfilter/nf_conntrack.max", "net.netfilter/nf_conntrack_count"]
+    {
+        let tree = tree(&[(FILE, &format!("{key} = 5\n"))]);
+        assert!(title(&tree).contains(key), "{}", title(&tree));
+        cured(&tree);
+    }
+}
+
 /// Before Linux 6.15 a negative limit is none; since then the write is refused.
 #[test]
 fn a_negative_limit_is_told_by_the_kernels_version() {
@@ -123,6 +133,7 @@ fn a_negative_limit_is_told_by_the_kernels_version() {
         tree
     };
     let line = set("max", "-1");
+    assert!(title(&image(&["5.10.0-32-amd64"], &[(FILE, &set("max", "-0x1"))])).contains("is no limit"));
     let script = "#!/bin/sh\nsysctl -w net.netfilter.nf_conntrack_max=-1\n";
     for (releases, words) in [
         (&["5.10.0-32-amd64"][..], "is no limit to this kernel"),

@@ -193,3 +193,26 @@ fn each_fix_is_printed_once() {
     fixes.dedup();
     assert_eq!(fixes.len(), all, "{fixes:#?}");
 }
+
+/// Of two branches one runs, and which does not stand in the file.
+#[test]
+fn of_two_branches_the_larger_max_is_kept() {
+    let (small, large) = (write(65_536), write(262_144));
+    for (first, last) in [(&small, &large), (&large, &small)] {
+        for script in [
+            format!("if [ -e /x ]; then\n  {first}\nelse\n  {last}\nfi\n"),
+            format!("case $(uname -m) in\n  x86_64) {first} ;;\n  *) {last} ;;\nesac\n"),
+        ] {
+            let script = format!("#!/bin/sh\n{script}");
+            assert_eq!(left(&[("etc/rc.local", &script)]), set("max", "262144"), "{script}");
+        }
+    }
+    // A command of `install` runs before.
+    let line = format!("install nf_conntrack /sbin/modprobe -i nf_conntrack && \\\n  {large} && logger up\n");
+    let script = format!("#!/bin/sh\n{small}\n");
+    let files = [("etc/modprobe.d/ct.conf", line.as_str()), ("etc/rc.local", &script)];
+    assert_eq!(left(&files), set("max", "65536"));
+    let tree = tree(&files);
+    cured(&tree);
+    assert!(text(&tree, "etc/modprobe.d/ct.conf").contains("logger up"));
+}

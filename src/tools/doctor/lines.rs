@@ -200,7 +200,10 @@ fn other_separator(
     Finding::new("sysctl-unknown-name", severity(line), title)
         .because(format!("{SEPARATORS} {} has one kind of them.", key(name)))
         .seen([facts.at(file, line)])
-        .fix(trial.assign(file, line, name, value))
+        .fix(match names::known(name) {
+            Known::ReadOnly => vec![facts.comment_out(&file.path, line)],
+            _ => trial.assign(file, line, name, value),
+        })
         .source(FORMAT)
 }
 
@@ -235,7 +238,14 @@ fn unknown(
     .find_map(|prefix| last.strip_prefix(prefix))
     .unwrap_or(last);
     let near = names::nearest(bare);
-    let title = format!("there is no sysctl {}", line.key.replace('/', "."));
+    let title = match line.key.contains('.') {
+        // With dots for slashes it would be another name.
+        true => format!(
+            "there is no sysctl {}, as it is written",
+            line.text.split('=').next().unwrap_or_default().trim()
+        ),
+        false => format!("there is no sysctl {}", line.key.replace('/', ".")),
+    };
     let because = match near {
         Some(Near::Meant(near)) if line.key.starts_with('-') => {
             format!(

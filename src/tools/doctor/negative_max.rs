@@ -11,7 +11,13 @@ const REFUSED_SINCE: names::Version = (6, 15);
 /// A negative number in a text for `max` or `expect_max`.
 pub fn number(name: &str, text: &str) -> Option<i64> {
     let word = text.split_ascii_whitespace().next().filter(|_| matches!(name, "max" | "expect_max"))?;
-    word.parse::<i32>().ok().filter(|number| *number < 0).map(i64::from)
+    let digits = word.strip_prefix('-')?;
+    let number = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => i64::from_str_radix(&digits[2..], 16),
+        [b'0', _, ..] => i64::from_str_radix(&digits[1..], 8),
+        _ => digits.parse::<i64>(),
+    };
+    number.ok().filter(|number| (1..=1 << 31).contains(number)).map(|number| -number)
 }
 
 /// Finding on such a number, without evidence and fix; nothing where every kernel refuses it, as it refuses any other

@@ -28,6 +28,7 @@ fn joined(line: &FileLine) -> (Vec<String>, Vec<Spaced>) {
         let is_name = !name.contains('=') && !name.starts_with(['#', '"']);
         let (taken, bare, value) = match behind {
             ["=", value, ..] if is_name => (3, *name, *value),
+            ["="] if is_name => (2, *name, ""),
             [value, ..] if is_name && value.len() > 1 && value.starts_with('=') => (2, *name, &value[1..]),
             [value, ..] if !value.contains(['=', '#']) && name.len() > 1 && name.ends_with('=') => {
                 (2, &name[..name.len() - 1], *value)
@@ -38,7 +39,10 @@ fn joined(line: &FileLine) -> (Vec<String>, Vec<Spaced>) {
                 continue;
             }
         };
-        all.push(format!("{bare}={value}"));
+        // What was meant by nothing nobody knows.
+        if !value.is_empty() {
+            all.push(format!("{bare}={value}"));
+        }
         spaced.push(Spaced {
             shown: rest[..taken].join(" "),
             name: bare.to_owned(),
@@ -69,7 +73,11 @@ pub fn check(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
     let Some(option) = known.first().filter(|_| is_read) else {
         // What is wrong with the option as it is meant is wrong with it in pieces.
         let found = as_meant().filter(|_| !spaced.is_empty() && !is_other)?;
-        return Some(Finding { evidence: vec![facts.line(line)], ..found });
+        let mut fix = found.fix;
+        if !line.path.ends_with(".conf") {
+            fix.insert(0, facts.replace(&line.path, line, &with));
+        }
+        return Some(Finding { evidence: vec![facts.line(line)], fix, ..found });
     };
     let is_switch = |option: &Spaced| {
         !option.empty
@@ -102,6 +110,7 @@ pub fn check(facts: &Facts, files: &Files, line: &FileLine) -> Option<Finding> {
     };
     let fix = match as_meant().filter(|_| !is_other) {
         Some(found) => found.fix,
+        None if all.is_empty() => vec![facts.comment_out(&line.path, line)],
         None if is_other => vec![facts.replace(&line.path, line, &with)],
         None => options::tried(facts, &mended, &with, &option.name),
     };

@@ -8,7 +8,7 @@ use super::facts::{Facts, Files};
 use super::formats::Command;
 use super::formats::shell;
 use super::formats::writes::{self, Write, script};
-use super::last_writes::Last;
+use super::last_writes::{self, Last};
 use super::names::{self, Known, Near};
 use super::settings::Setting;
 use super::short_timeouts::{self, negative_finding, short};
@@ -81,7 +81,8 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
         return Some(finding);
     }
     if let Some(last) = boot.last.behind(write) {
-        return (!is_same_command(last, write)).then(|| beaten(facts, boot, write, of_file, last));
+        return (!is_same_command(last, write))
+            .then(|| last_writes::beaten(facts, write, last).fix(moved(facts, boot, write, of_file)));
     }
     let full = key(name);
     let set = boot.effective.get(name);
@@ -129,29 +130,6 @@ fn of_write(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write]) ->
             .fix(moved(facts, boot, write, of_file))
             .source(&["sysctl.d(5)"]),
     )
-}
-
-/// A write whose value another of the same program takes away again.
-fn beaten(facts: &Facts, boot: &Boot<'_>, write: &Write, of_file: &[Write], last: &Write) -> Finding {
-    let (line, full) = (&write.line, key(write.name().unwrap_or_default()));
-    let by = match last.line.path == line.path {
-        true => format!("line {}", last.line.line),
-        false => format!("{}:{}", last.line.path, last.line.line),
-    };
-    let title = format!("line {} of {} writes {full}, and {by} writes it again", line.line, line.path);
-    let because = match line.path.contains("cron") {
-        true => {
-            "Each line runs at its own time, and the value changes with them. One place is enough: the last one's is kept."
-        }
-        false => {
-            "The last write counts. This one has no effect where the other runs, and what the other sets stays."
-        }
-    };
-    Finding::new("other-writer", Severity::Note, title)
-        .because(because)
-        .seen([facts.line(line), facts.line(&last.line)])
-        .fix(moved(facts, boot, write, of_file))
-        .source(&["sysctl(8)"])
 }
 
 /// Takes a write out of its file, and has what its command leaves in force set where the boot sets it. What does harm,

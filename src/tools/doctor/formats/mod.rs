@@ -33,6 +33,8 @@ pub struct Command {
     pub inside: bool,
     /// It runs when something stops, and not at a boot.
     pub at_stop: bool,
+    /// Branches of `if` and `case` that it stands in, by the compound command and the place among its branches.
+    pub branches: Vec<(u32, u32)>,
 }
 
 /// A redirection to a file by name.
@@ -112,6 +114,13 @@ impl Command {
             ("tee", _) => self.input.clone(),
             _ => None,
         }
+    }
+
+    /// True if only one of the two runs: they stand in different branches.
+    pub fn is_instead_of(&self, other: &Command) -> bool {
+        let differs =
+            |(id, at): &(u32, u32)| other.branches.iter().any(|(theirs, there)| theirs == id && there != at);
+        self.branches.iter().any(differs)
     }
 
     /// Its line with other text in its place; nothing where it cannot be cut out of it.

@@ -15,7 +15,7 @@ pub fn install(line: &FileLine) -> Option<(&str, &str)> {
 pub fn commands(line: &FileLine) -> Vec<Command> {
     let Some((_, text)) = install(line) else { return Vec::new() };
     let mut found = shell::commands(&line.path, text);
-    let before = line.text.rfind(text).filter(|_| found.len() > 1 && line.line == line.last);
+    let before = line.text.rfind(text).filter(|_| found.len() > 1);
     for command in &mut found {
         command.span = command.span.zip(before).map(|((from, to), before)| (from + before, to + before));
         command.line = line.clone();

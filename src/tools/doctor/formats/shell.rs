@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
             return false;
         };
         command.inside = std::mem::take(&mut self.joined) || self.compounds > 0;
-        command.at_stop = self.stops.now();
+        (command.at_stop, command.branches) = self.stops.now();
         self.assign(&command.words);
         command.piped = from_pipe;
         if command.input.is_none() && from_pipe {

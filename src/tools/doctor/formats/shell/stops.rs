@@ -15,11 +15,24 @@ pub(super) struct Stops {
     named: Option<String>,
     /// For each open function the compound commands around it, and whether it stops something.
     functions: Vec<(usize, bool)>,
+    /// Open `if` and `case`, each by its number, with the number of the branch.
+    branches: Vec<(u32, u32)>,
+    /// Numbers that were given to them.
+    opened: u32,
 }
 
 impl Stops {
     /// Takes the first word of a command, with the number of compound commands that are open then.
     pub(super) fn word(&mut self, word: &str, compounds: usize) {
+        match word {
+            "if" | "case" => {
+                self.opened += 1;
+                self.branches.push((self.opened, 0));
+            }
+            "elif" | "else" => self.next_branch(),
+            "fi" | "esac" => drop(self.branches.pop()),
+            _ => {}
+        }
         match word {
             "case" => self.cases.push(false),
             "esac" => drop(self.cases.pop()),
@@ -36,6 +49,12 @@ impl Stops {
         }
     }
 
+    fn next_branch(&mut self) {
+        if let Some((_, at)) = self.branches.last_mut() {
+            *at += 1;
+        }
+    }
+
     /// Takes an operator, with the words of the command in front of it.
     pub(super) fn operator(&mut self, operator: &str, words: &[String]) {
         match (operator, words) {
@@ -49,7 +68,10 @@ impl Stops {
                     *arm = all;
                 }
             }
-            (";;", _) => self.cases.last_mut().into_iter().for_each(|arm| *arm = false),
+            (";;", _) => {
+                self.cases.last_mut().into_iter().for_each(|arm| *arm = false);
+                self.next_branch();
+            }
             _ => {}
         }
         if !matches!(operator, "|" | "(") {
@@ -57,9 +79,10 @@ impl Stops {
         }
     }
 
-    /// True where a boot does not run a command.
-    pub(super) fn now(&self) -> bool {
-        self.cases.contains(&true) || self.functions.iter().any(|(_, stops)| *stops)
+    /// True where a boot does not run a command, and the branches in which it stands.
+    pub(super) fn now(&self) -> (bool, Vec<(u32, u32)>) {
+        let stops = self.cases.contains(&true) || self.functions.iter().any(|(_, stops)| *stops);
+        (stops, self.branches.clone())
     }
 }
 

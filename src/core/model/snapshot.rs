@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class::Class;
 use super::groups::Group;
+use super::level::Level;
 use super::neighbour::Conntrackds;
 use super::regret::ClassRegret;
 use super::share::Weighed;
@@ -191,6 +192,11 @@ pub struct ClassScan {
 }
 
 impl ClassScan {
+    /// Entries that may go at this level and not at those below it.
+    pub fn goes_only_at(&self, level: Level) -> u64 {
+        if level == Level::Critical { self.only_critical.total() } else { 0 }
+    }
+
     /// Nothing of this class was seen yet.
     pub fn empty(class: Class) -> Self {
         ClassScan {

@@ -1,10 +1,13 @@
 //! Backoff of small acts: where next to nothing is left to free, an act at every look would walk the whole table each
 //! time, for a handful of entries that have just become idle.
 
-use super::urgent::{SMALL_ACTS, room};
-use super::{Memory, observe, relief};
-use crate::core::model::{ClassScan, Level, Pace, Plan, Settings, Snapshot};
+use super::moment::Moment;
+use super::{Memory, observe};
+use crate::core::model::{ClassScan, Level, Pace, Plan, Snapshot};
 
+/// Urgent acts in a row that meet next to nothing before they are no chance: one may have met a part that was
+/// cleared.
+pub(super) const SMALL_ACTS: u32 = 3;
 /// An act that frees less than this share of what was too many is small.
 const SHARE: u64 = 50;
 /// The longest that the next one waits at high; at critical what becomes idle all at once is not to wait for long.
@@ -28,17 +31,17 @@ impl Memory {
 /// Reason for which the next act waits, with the time, if it does. It does not where more can be freed, where the
 /// table was looked at after the last act, or where the sources are still to be weighed.
 pub(super) fn waits(
-    snapshot: &Snapshot,
+    moment: &Moment<'_>,
     memory: &Memory,
     excess: u64,
     refused: bool,
-    settings: &Settings,
     plan: &Plan,
 ) -> Option<String> {
+    let Moment { snapshot, settings, .. } = *moment;
     let (at, times) = memory.small_acts?;
     let scan = snapshot.scan.as_ref().filter(|scan| scan.trusted);
     let classes = scan.iter().flat_map(|scan| &scan.classes);
-    let may_go = |seen: &ClassScan| seen.would_free.saturating_add(relief::only_critical(seen, plan.level));
+    let may_go = |seen: &ClassScan| seen.would_free.saturating_add(seen.goes_only_at(plan.level));
     let free = classes.fold(0, |sum: u64, seen| sum.saturating_add(may_go(seen)));
     let share = if times > 0 { SHARE } else { 2 };
     let looked = scan.is_some_and(|scan| scan.at_seconds > at);
@@ -52,7 +55,7 @@ pub(super) fn waits(
     // By what comes in: what the agent deletes hides how fast the table grows.
     let coming = snapshot.new_per_second.unwrap_or(0.0) * settings.pressure.horizon_seconds;
     let wait = match (plan.level, times) {
-        (_, 0..SMALL_ACTS) if coming >= room(snapshot, settings) => 0.0,
+        (_, 0..SMALL_ACTS) if coming >= moment.room() => 0.0,
         _ if refused => (4.0 * walk).max(REFUSED_SECONDS),
         (Level::Critical, 0) => 0.0,
         (Level::Critical, _) => (10.0 * walk).max(f64::from(times).min(CRITICAL_SECONDS)),

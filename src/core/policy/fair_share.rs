@@ -15,6 +15,7 @@
 
 use super::ceiling::what_makes_room;
 use super::max_min::{Claim, dues, level};
+use super::moment::Moment;
 use crate::core::model::*;
 
 /// Payers with at most this multiple of the mean of all payers stand together.
@@ -37,13 +38,8 @@ struct Bill<'a> {
 }
 
 /// Adds what makes up for `missing` entries; how many that may free.
-pub(super) fn share_out(
-    weighed: &Weighed,
-    missing: u64,
-    snapshot: &Snapshot,
-    settings: &Settings,
-    plan: &mut Plan,
-) -> u64 {
+pub(super) fn share_out(moment: &Moment<'_>, weighed: &Weighed, missing: u64, plan: &mut Plan) -> u64 {
+    let settings = moment.settings;
     let floor = settings.flush.emergency_idle_floor_seconds;
     let forged = take_unanswered(weighed, missing, floor, settings, plan);
     let mut bill = Bill::new(weighed, missing.saturating_sub(weighed.unanswered_entries), settings);
@@ -53,7 +49,7 @@ pub(super) fn share_out(
     if group.is_none() {
         bill.ask_above_level();
     }
-    tell_what_stays(&bill, floor, snapshot, settings, plan);
+    tell_what_stays(moment, &bill, floor, plan);
     forged + take_dues(&bill, group, floor, settings, plan)
 }
 
@@ -196,7 +192,7 @@ fn weight(holder: &Holder, settings: &Settings) -> f64 {
 }
 
 /// Says why not all of it goes, until when, and what makes room before.
-fn tell_what_stays(bill: &Bill<'_>, floor: u32, snapshot: &Snapshot, settings: &Settings, plan: &mut Plan) {
+fn tell_what_stays(moment: &Moment<'_>, bill: &Bill<'_>, floor: u32, plan: &mut Plan) {
     if bill.missing == 0 {
         return;
     }
@@ -205,7 +201,7 @@ fn tell_what_stays(bill: &Bill<'_>, floor: u32, snapshot: &Snapshot, settings: &
          emergency_idle_floor_seconds {floor} for certain, and nobody below it pays for others; they go as they come to be \
          idle for so long, and before that {}",
         bill.missing,
-        what_makes_room(snapshot, settings)
+        what_makes_room(moment.snapshot, moment.settings)
     ));
 }
 

@@ -1,8 +1,9 @@
 //! Protection is an attack surface: whoever can make entries look protected keeps them for ever. So the share of the
 //! table that configuration protects is metered, and at critical it is held to `max_percent`.
 
-use super::{Memory, limit, percent, share};
-use crate::core::model::{Act, Action, Class, ClassScan, Flush, Level, Plan, Scan, Settings, Snapshot};
+use super::moment::Moment;
+use super::{Memory, percent, share};
+use crate::core::model::{Act, Action, Class, ClassScan, Flush, Level, Plan, Scan, Settings};
 
 /// Entries that configuration protects, and those that it may.
 struct Share {
@@ -14,8 +15,9 @@ struct Share {
 
 impl Share {
     /// Of the limit, as the last scan saw it: a share of the entries would alarm on an empty table.
-    fn of(snapshot: &Snapshot, settings: &Settings) -> Option<Share> {
-        let (limit, max_percent) = (limit(snapshot, settings)?, settings.protect.max_percent);
+    fn of(moment: &Moment<'_>) -> Option<Share> {
+        let Moment { snapshot, settings, .. } = *moment;
+        let (limit, max_percent) = (moment.limit?, settings.protect.max_percent);
         let scan = snapshot.scan.as_ref().filter(|scan| scan.trusted)?;
         let (held, allowed) = (scan.liftable, share(limit, max_percent));
         Some(Share { held, allowed, percent: percent(held, limit), max_percent })
@@ -27,8 +29,8 @@ impl Share {
 }
 
 /// Raises the alarm and takes it back: nine tenths of what raises it, so that it does not come and go.
-pub(super) fn meter(snapshot: &Snapshot, memory: &mut Memory, settings: &Settings, plan: &mut Plan) {
-    let Some(share) = Share::of(snapshot, settings) else { return };
+pub(super) fn meter(moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) {
+    let Some(share) = Share::of(moment) else { return };
     let stays = memory.overprotected && share.held as f64 > 0.9 * share.allowed as f64;
     memory.overprotected = share.over() > 0 || stays;
     if memory.overprotected {
@@ -45,15 +47,9 @@ pub(super) fn meter(snapshot: &Snapshot, memory: &mut Memory, settings: &Setting
 
 /// At critical, where nothing gentler is left, flushes of what configuration protects as much as is over
 /// `max_percent`: what is idle for certain past its floor, the longest idle first. How many that may free.
-pub(super) fn lift(
-    snapshot: &Snapshot,
-    memory: &Memory,
-    scan: &Scan,
-    excess: u64,
-    settings: &Settings,
-    plan: &mut Plan,
-) -> u64 {
-    let Some(share) = Share::of(snapshot, settings) else { return 0 };
+pub(super) fn lift(moment: &Moment<'_>, memory: &Memory, scan: &Scan, excess: u64, plan: &mut Plan) -> u64 {
+    let Moment { snapshot, settings, .. } = *moment;
+    let Some(share) = Share::of(moment) else { return 0 };
     let allowed = settings.flush.enabled && snapshot.may_flush && plan.level == Level::Critical;
     // Max that rises right now, or may in a moment, may be enough.
     let raises = memory.raised_at_seconds.is_some_and(|at| snapshot.now_seconds - at < 1.0);

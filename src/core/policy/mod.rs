@@ -150,25 +150,25 @@ pub fn decide(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> (Pla
     let mut memory = memory.clone();
     memory.peak_entries = memory.peak_entries.max(snapshot.entries);
     let mut plan = Plan::default();
-    level::judge(&Moment::new(snapshot, settings), &mut memory, &mut plan);
-    regret::judge(snapshot, &mut memory, &mut plan);
+    let suspensions = regret::judge(snapshot, &mut memory);
     let seen = regret::without_suspended(snapshot, &memory);
-    let snapshot = seen.as_ref();
-    let moment = &Moment::new(snapshot, settings);
+    let moment = &Moment::new(seen.as_ref(), settings);
+    level::judge(moment, &mut memory, &mut plan);
+    regret::tell(suspensions, &mut plan);
     if plan.level > Level::Normal {
         relief::relieve(moment, &mut memory, &mut plan);
     } else {
         calm::step_back(moment, &mut memory, &mut plan);
         ahead::look(moment, &mut plan);
-        observe::observe(snapshot, settings, &mut plan);
-        second_chance::find_who_spoke(snapshot, &mut plan);
+        observe::observe(moment, &mut plan);
+        second_chance::find_who_spoke(moment.snapshot, &mut plan);
     }
-    lift::meter(snapshot, &mut memory, settings, &mut plan);
+    lift::meter(moment, &mut memory, &mut plan);
     calm::tell_waiting(moment, &memory, &mut plan);
-    second_chance::tell_waiting(snapshot, &mut plan);
-    neighbours::tell(snapshot, &mut plan);
-    observe::tell_waiting(snapshot, &mut plan);
-    unclassed::tell(snapshot, &mut plan);
+    second_chance::tell_waiting(moment.snapshot, &mut plan);
+    neighbours::tell(moment.snapshot, &mut plan);
+    observe::tell_waiting(moment.snapshot, &mut plan);
+    unclassed::tell(moment.snapshot, &mut plan);
     regret::withhold(&memory, &mut plan);
     memory.drops = Some(snapshot.drops);
     (plan, memory)

@@ -1,9 +1,9 @@
 //! The facts and settings that one decision rests on, with the figures that they make.
 
-use super::{limit, seconds_to_full, usage_percent};
+use super::{limit, seconds_to_full, share, usage_percent};
 use crate::core::model::{Settings, Snapshot};
 
-/// Snapshot and settings of one decision; each figure that several rules use is computed once.
+/// Snapshot and settings of one decision, made once in [`decide`](super::decide); each figure that several rules use is computed once.
 #[derive(Clone, Copy)]
 pub(super) struct Moment<'a> {
     /// Facts about the table and the host.
@@ -28,5 +28,22 @@ impl<'a> Moment<'a> {
             usage_percent: usage_percent(snapshot, settings),
             seconds_to_full: seconds_to_full(snapshot, settings),
         }
+    }
+
+    /// Entries over the target where the namespace may hold `limit`.
+    pub(super) fn excess(&self, limit: u64) -> u64 {
+        self.snapshot.entries.saturating_sub(share(limit, self.settings.pressure.target_percent))
+    }
+
+    /// Entries that there is room for; without a limit no end of them.
+    pub(super) fn room(&self) -> f64 {
+        self.limit.map_or(f64::INFINITY, |limit| limit.saturating_sub(self.snapshot.entries) as f64)
+    }
+
+    /// Entries that come in a second, where they would fill the table within the horizon; else 0: nothing that a pace
+    /// has to answer to.
+    pub(super) fn coming_soon(&self) -> f64 {
+        let soon = self.seconds_to_full.is_some_and(|s| s <= self.settings.pressure.horizon_seconds);
+        if soon { self.snapshot.new_per_second.unwrap_or(0.0).max(0.0) } else { 0.0 }
     }
 }

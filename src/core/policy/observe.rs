@@ -1,6 +1,7 @@
 //! Scans in calm, for tables where only observation proves idleness: under pressure it would be too late to begin,
 //! since a silence of two hours takes two hours to be seen.
 
+use super::moment::Moment;
 use crate::core::model::{Class, ClassScan, IdleProof, Plan, Scan, Settings, Snapshot};
 
 /// No more often than this in calm.
@@ -11,7 +12,8 @@ const LONGEST_SECONDS: f64 = 10.0;
 
 /// Asks for a scan where one is due: every quarter of the shortest floor, once a minute at most, and for a hundredth of
 /// a core at most.
-pub(super) fn observe(snapshot: &Snapshot, settings: &Settings, plan: &mut Plan) {
+pub(super) fn observe(moment: &Moment<'_>, plan: &mut Plan) {
+    let Moment { snapshot, settings, .. } = *moment;
     let flush = &settings.flush;
     let scan = snapshot.scan.as_ref();
     let by_observation = match flush.idle_proof {

@@ -16,7 +16,8 @@ const QUIET_SECONDS: f64 = 600.0;
 /// may live, and its payers could end it by sending one packet each. For the same reason it may take what is of a
 /// suspended class, as anything else, from payers above their level: else whoever has a class suspended would keep the
 /// table critical for as long as its entries last.
-pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan) {
+pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory) -> Vec<Suspension> {
+    let mut suspensions = Vec::new();
     for class in Class::ALL {
         let told_of = snapshot.regret.iter().find(|regret| regret.class == class).cloned();
         let regret = &told_of.unwrap_or_else(|| ClassRegret::none(class));
@@ -36,15 +37,23 @@ pub(super) fn judge(snapshot: &Snapshot, memory: &mut Memory, plan: &mut Plan) {
                 memory.suspended.remove(&class);
                 let reason =
                     format!("{class} is flushed again: no regret has been seen for {QUIET_SECONDS} s");
-                plan.suspensions.push(Suspension { class, turn: Turn::Ends, reason });
+                suspensions.push(Suspension { class, turn: Turn::Ends, reason });
                 continue;
             }
         };
         memory.suspended.insert(class);
-        plan.reasons.push(reason.clone());
-        plan.waiting.push(reason.clone());
-        plan.suspensions.push(Suspension { class, turn, reason });
+        suspensions.push(Suspension { class, turn, reason });
     }
+    suspensions
+}
+
+/// Puts them into the plan, with the reasons of those that hold.
+pub(super) fn tell(suspensions: Vec<Suspension>, plan: &mut Plan) {
+    for held in suspensions.iter().filter(|suspension| suspension.turn != Turn::Ends) {
+        plan.reasons.push(held.reason.clone());
+        plan.waiting.push(held.reason.clone());
+    }
+    plan.suspensions.extend(suspensions);
 }
 
 fn too_much(regret: &ClassRegret) -> bool {

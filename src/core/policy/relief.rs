@@ -2,8 +2,8 @@
 
 use super::moment::Moment;
 use super::{
-    Memory, ahead, backoff, calm, fair_share, level, lift, observe, raise, second_chance, seconds_to_full,
-    settle, share, timeouts, urgent,
+    Memory, ahead, backoff, calm, fair_share, level, lift, observe, raise, second_chance, settle, share,
+    timeouts, urgent,
 };
 use crate::core::model::{
     Act, Action, Class, ClassScan, Flush, Level, Pace, Plan, Scan, Settings, Snapshot, unproven,
@@ -36,17 +36,17 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
         urgent_at_entries: share(limit, pressure.critical_percent),
         urgent_per_second: settings.flush.per_second_critical,
         enough_at_entries: share(limit, pressure.target_percent),
-        chances_per_second: second_chance::per_second(snapshot, settings),
+        chances_per_second: second_chance::per_second(moment),
         portion: None,
     };
     if plan.level < Level::Critical {
         let planned = settings.flush.per_second_high as f64;
-        plan.pace.per_second = plan.pace.keeping_up(planned, coming_soon(snapshot, settings)) as u64;
+        plan.pace.per_second = plan.pace.keeping_up(planned, moment.coming_soon()) as u64;
     }
     let refused = level::refused(snapshot, memory) > 0;
     let unseen = settle::unseen(snapshot, memory, refused);
-    let excess = snapshot.entries.saturating_sub(plan.pace.enough_at_entries).saturating_sub(unseen);
-    let chance = second_chance::has_time(plan.level, snapshot, memory, excess, settings);
+    let excess = moment.excess(limit).saturating_sub(unseen);
+    let chance = second_chance::has_time(moment, plan.level, memory, excess);
     let unshown = (unseen > 0).then(|| {
         let shows = settle::shows_seconds(snapshot, memory);
         format!(
@@ -59,15 +59,15 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
     }
     if excess > 0
         && memory.relieving
-        && let Some(why) = backoff::waits(snapshot, memory, excess, refused, settings, plan)
+        && let Some(why) = backoff::waits(moment, memory, excess, refused, plan)
     {
         return Some(why);
     }
-    let scan = match trusted_scan(snapshot, memory, settings, plan) {
+    let scan = match trusted_scan(moment, memory, plan) {
         Ok(scan) => scan,
         Err(why) => {
-            if memory.relieving && excess > 0 && urgent::needed(snapshot, memory, settings) {
-                urgent::flush(snapshot, memory, excess, settings, plan);
+            if memory.relieving && excess > 0 && urgent::needed(moment, memory) {
+                urgent::flush(moment, memory, excess, plan);
                 return unshown;
             }
             return Some(why);
@@ -86,9 +86,9 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
     plan.reasons.extend(unshown);
     // A timeout is for entries to come, and the record that it is put back by is waited for on disk (1.5 to 4.5 ms, 100
     // ms where that is slow): where there is no time for that, what is there goes first.
-    let fast = plan.level == Level::Critical || fills_fast(snapshot, settings);
+    let fast = plan.level == Level::Critical || fills_fast(moment);
     if !fast {
-        timeouts::shorten(snapshot, memory, scan, excess, settings, plan);
+        timeouts::shorten(moment, memory, scan, excess, plan);
     }
     let waiting = if chance { second_chance::waiting(snapshot, scan).min(excess) } else { 0 };
     if waiting > 0 {
@@ -96,14 +96,14 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
         plan.reasons.push(reason);
     }
     let missing = excess - waiting;
-    let freed = flush(snapshot, memory, scan, missing, chance, settings, plan);
+    let freed = flush(moment, memory, scan, missing, chance, plan);
     let lifted = match waiting + freed {
-        0 => lift::lift(snapshot, memory, scan, missing, settings, plan),
+        0 => lift::lift(moment, memory, scan, missing, plan),
         _ => 0,
     };
     let shared = share_out(moment, memory, scan, missing - freed - lifted, plan);
     if fast {
-        timeouts::shorten(snapshot, memory, scan, excess, settings, plan);
+        timeouts::shorten(moment, memory, scan, excess, plan);
     }
     if freed + lifted + shared < missing {
         tell_unproven(scan, plan);
@@ -121,8 +121,8 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
 }
 
 /// True if the table comes to be full soon, and grows faster than deletions at level high go by themselves.
-fn fills_fast(snapshot: &Snapshot, settings: &Settings) -> bool {
-    2.0 * coming_soon(snapshot, settings) > settings.flush.per_second_high as f64
+fn fills_fast(moment: &Moment<'_>) -> bool {
+    2.0 * moment.coming_soon() > moment.settings.flush.per_second_high as f64
 }
 
 /// Asks sources that hold more than their share for what classes cannot free at critical. It takes a scan that
@@ -140,7 +140,7 @@ fn share_out(moment: &Moment<'_>, memory: &mut Memory, scan: &Scan, missing: u64
         _ if !memory.sharing => 0,
         Some(weighed) => {
             memory.weighed_seconds = Some(snapshot.now_seconds);
-            fair_share::share_out(weighed, missing, snapshot, settings, plan)
+            fair_share::share_out(moment, weighed, missing, plan)
         }
         None => {
             (plan.scan, plan.weigh) = (true, true);
@@ -151,13 +151,6 @@ fn share_out(moment: &Moment<'_>, memory: &mut Memory, scan: &Scan, missing: u64
             0
         }
     }
-}
-
-/// Entries that come in a second, where they would fill the table within the horizon; else 0: nothing that a pace has
-/// to answer to.
-pub(super) fn coming_soon(snapshot: &Snapshot, settings: &Settings) -> f64 {
-    let soon = seconds_to_full(snapshot, settings).is_some_and(|s| s <= settings.pressure.horizon_seconds);
-    if soon { snapshot.new_per_second.unwrap_or(0.0).max(0.0) } else { 0.0 }
 }
 
 /// Seconds for which a scan is acted on.
@@ -174,12 +167,8 @@ fn keep_seconds(level: Level, memory: &Memory, scan: &Scan, settings: &Settings)
 
 /// The last scan, if it is young enough to act on; otherwise asks for one, or says when it will. A scan is also a reap:
 /// the kernel frees what has expired but is still counted while it walks (`ctnetlink_dump_table`).
-fn trusted_scan<'a>(
-    snapshot: &'a Snapshot,
-    memory: &Memory,
-    settings: &Settings,
-    plan: &mut Plan,
-) -> Result<&'a Scan, String> {
+fn trusted_scan<'a>(moment: &Moment<'a>, memory: &Memory, plan: &mut Plan) -> Result<&'a Scan, String> {
+    let Moment { snapshot, settings, .. } = *moment;
     let young =
         |scan: &&Scan| ahead::younger(snapshot, scan, keep_seconds(plan.level, memory, scan, settings));
     let ran_out = |scan: &&Scan| plan.level == Level::High && second_chance::ran_out(snapshot, scan);
@@ -212,14 +201,14 @@ fn trusted_scan<'a>(
 /// Flushes class after class, only as many as are too many; with a `chance`, those whom it serves get that instead. How
 /// many that may free.
 fn flush(
-    snapshot: &Snapshot,
+    moment: &Moment<'_>,
     memory: &Memory,
     scan: &Scan,
     excess: u64,
     chance: bool,
-    settings: &Settings,
     plan: &mut Plan,
 ) -> u64 {
+    let Moment { snapshot, settings, .. } = *moment;
     if !settings.flush.enabled || !snapshot.may_flush {
         plan.reasons.push(match settings.flush.enabled {
             true => "nothing is flushed: this agent may not delete entries".into(),
@@ -231,7 +220,7 @@ fn flush(
     for seen in scan.classes.iter().filter(|seen| !memory.suspended.contains(&seen.class)) {
         let chance = chance && second_chance::serves(seen.class);
         let act = match chance {
-            true => Act::SecondChance(second_chance::give(seen, left, snapshot, settings)),
+            true => Act::SecondChance(second_chance::give(moment, seen, left)),
             false => Act::Flush(flush_of(seen, left, plan.level, settings)),
         };
         let (Act::Flush(flush) | Act::SecondChance(flush)) = &act else { continue };
@@ -239,7 +228,7 @@ fn flush(
             left -= flush.budget;
             let hurried = plan.level == Level::High && !chance && second_chance::serves(seen.class);
             let mut reason = why(seen, flush, left + flush.budget, settings);
-            if let Some(why_not) = second_chance::why_not(snapshot, settings).filter(|_| hurried) {
+            if let Some(why_not) = second_chance::why_not(moment).filter(|_| hurried) {
                 reason += why_not;
             }
             plan.actions.push(Action { act, reason });
@@ -264,18 +253,13 @@ fn flush_of(seen: &ClassScan, missing: u64, level: Level, settings: &Settings) -
     if seen.class != Class::Closed {
         return flush;
     }
-    let (short, of_short) = (missing.saturating_sub(may_go), only_critical(seen, level));
+    let (short, of_short) = (missing.saturating_sub(may_go), seen.goes_only_at(level));
     let time_wait_over_seconds = Some(match short.min(of_short) {
         0 => idle_over_seconds.max(settings.flush.half_open_floor_seconds()),
         n if n < of_short => seen.only_critical.cut_for(n, floor),
         _ => floor,
     });
     Flush { time_wait_over_seconds, budget: flush.budget.saturating_add(of_short).min(missing), ..flush }
-}
-
-/// Entries of a class that may go at this level and not at those below it.
-pub(super) fn only_critical(seen: &ClassScan, level: Level) -> u64 {
-    if level == Level::Critical { seen.only_critical.total() } else { 0 }
 }
 
 fn why(seen: &ClassScan, flush: &Flush, missing: u64, settings: &Settings) -> String {
@@ -323,7 +307,7 @@ fn tell_unproven(scan: &Scan, plan: &mut Plan) {
 
 fn barren(snapshot: &Snapshot, memory: &mut Memory, scan: &Scan, plan: &mut Plan, excess: u64) {
     let may_go = |seen: &ClassScan| {
-        seen.would_free.saturating_add(seen.in_grace).saturating_add(only_critical(seen, plan.level))
+        seen.would_free.saturating_add(seen.in_grace).saturating_add(seen.goes_only_at(plan.level))
     };
     let none = scan.classes.iter().all(|seen| may_go(seen) == 0);
     plan.reasons.extend(none.then(|| format!(

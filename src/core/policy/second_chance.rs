@@ -1,7 +1,8 @@
 //! The second chance: at level high, ESTABLISHED entries that are idle past their floor are not deleted. They are left
 //! `grace_seconds`, and the next packet puts the full timeout back.
 
-use super::{Memory, ahead, seconds_to_full};
+use super::moment::Moment;
+use super::{Memory, ahead};
 use crate::core::model::{Class, ClassScan, Flush, Level, Plan, Scan, Settings, Snapshot};
 
 /// Growth is not steady, and what has run out is counted until the scan after it.
@@ -17,7 +18,8 @@ const LISTENED_PER_SECOND: u64 = 1000;
 const HURRY_SECONDS: f64 = 10.0;
 
 /// Second chances that are given in a second.
-pub(super) fn per_second(snapshot: &Snapshot, settings: &Settings) -> u64 {
+pub(super) fn per_second(moment: &Moment<'_>) -> u64 {
+    let Moment { snapshot, settings, .. } = *moment;
     let alone = settings.flush.per_second_high;
     if snapshot.update_listeners == 0 { alone } else { alone.min(LISTENED_PER_SECOND) }
 }
@@ -30,18 +32,13 @@ pub fn told_per_second(settings: &Settings) -> u64 {
 
 /// True if there is time for it before the table is full; where there is none, or the kernel refuses, the entries are
 /// flushed.
-pub(super) fn has_time(
-    level: Level,
-    snapshot: &Snapshot,
-    memory: &mut Memory,
-    excess: u64,
-    settings: &Settings,
-) -> bool {
+pub(super) fn has_time(moment: &Moment<'_>, level: Level, memory: &mut Memory, excess: u64) -> bool {
+    let Moment { snapshot, settings, .. } = *moment;
     let (now, grace) = (snapshot.now_seconds, settings.flush.grace_seconds);
     let missing = excess.saturating_sub(snapshot.chances.waiting);
-    let giving = missing as f64 / per_second(snapshot, settings).max(1) as f64;
+    let giving = missing as f64 / per_second(moment).max(1) as f64;
     let takes = giving + f64::from(grace) + MARGIN_SECONDS;
-    if level == Level::Critical || seconds_to_full(snapshot, settings).is_some_and(|full| full <= takes) {
+    if level == Level::Critical || moment.seconds_to_full.is_some_and(|full| full <= takes) {
         memory.hurried_at_seconds = Some(now);
     }
     let hurried = memory.hurried_at_seconds.is_some_and(|at| now - at < HURRY_SECONDS);
@@ -49,7 +46,8 @@ pub(super) fn has_time(
 }
 
 /// Reason for which entries are flushed at high though a grace is configured.
-pub(super) fn why_not(snapshot: &Snapshot, settings: &Settings) -> Option<&'static str> {
+pub(super) fn why_not(moment: &Moment<'_>) -> Option<&'static str> {
+    let Moment { snapshot, settings, .. } = *moment;
     match settings.flush.grace_seconds {
         0 => None,
         _ if !snapshot.may_give_grace => Some("; the kernel takes no second chance from this agent"),
@@ -90,7 +88,8 @@ pub(super) fn find_who_spoke(snapshot: &Snapshot, plan: &mut Plan) {
 
 /// Gives `missing` entries of a class a second chance, the longest idle first. Those that are in their grace are
 /// longer idle, and stay out of it.
-pub(super) fn give(seen: &ClassScan, missing: u64, snapshot: &Snapshot, settings: &Settings) -> Flush {
+pub(super) fn give(moment: &Moment<'_>, seen: &ClassScan, missing: u64) -> Flush {
+    let Moment { snapshot, settings, .. } = *moment;
     let floor = settings.flush.floor_seconds(seen.class);
     let budget = seen.would_free.min(missing).min(snapshot.chances.room);
     let idle_over_seconds = match seen.would_free > budget {

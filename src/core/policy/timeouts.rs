@@ -1,9 +1,10 @@
 //! Timeouts come down, for the entries to come.
 
+use super::moment::Moment;
 use super::settle::{self, Write};
-use super::{Memory, overridden, relief};
+use super::{Memory, overridden};
 use crate::core::model::{
-    Act, Action, Class, ClassScan, Governed, Histogram, Level, Plan, Scan, Settings, Snapshot, Timeout, Value,
+    Act, Action, Class, ClassScan, Governed, Histogram, Level, Plan, Scan, Settings, Timeout, Value,
 };
 
 /// Entries under one timeout that are a tenth of all are among those that fill the table.
@@ -72,20 +73,14 @@ impl<'a> Under<'a> {
 
 /// Shortens each timeout under which the entries stand that fill the table, to the largest value that would cover the
 /// excess, never below its floor, once. It frees nothing of what is idle already: it is for the entries to come.
-pub(super) fn shorten(
-    snapshot: &Snapshot,
-    memory: &mut Memory,
-    scan: &Scan,
-    excess: u64,
-    settings: &Settings,
-    plan: &mut Plan,
-) {
+pub(super) fn shorten(moment: &Moment<'_>, memory: &mut Memory, scan: &Scan, excess: u64, plan: &mut Plan) {
+    let Moment { snapshot, settings, .. } = *moment;
     if !settings.timeouts.enabled || !snapshot.may_set_timeouts {
         return;
     }
     let level = plan.level;
     let may_go = |sum: u64, seen: &ClassScan| {
-        let late = relief::only_critical(seen, level);
+        let late = seen.goes_only_at(level);
         sum.saturating_add(seen.would_free).saturating_add(seen.in_grace).saturating_add(late)
     };
     let spent = plan.level == Level::Critical && scan.classes.iter().fold(0, may_go) < excess;

@@ -5,16 +5,14 @@
 //! after a scan would take; but the first goes within a millisecond, not after a tenth of a second at 65,000 entries
 //! and more than one at a million.
 
-use super::{Memory, ahead, limit, relief, seconds_to_full, usage_percent};
-use crate::core::model::{Act, Action, Class, Flush, Level, Plan, Scan, Settings, Snapshot};
+use super::moment::Moment;
+use super::{Memory, ahead, backoff};
+use crate::core::model::{Act, Action, Class, Flush, Level, Plan, Scan, Snapshot};
 
 /// Seconds of a scan for each entry; a table that is full before a scan has ended cannot wait for it: 1.2 us an entry
 /// to dump it, as much again for what is done on the way, and a second for what the scheduler makes of that.
 const SCAN_SECONDS_PER_ENTRY: f64 = 2.4e-6;
 const SPARE_SECONDS: f64 = 1.0;
-/// Urgent acts in a row that meet next to nothing before they are no chance: one may have met a part that was
-/// cleared.
-pub(super) const SMALL_ACTS: u32 = 3;
 /// Multiple of the time that a scan is kept below critical for which it is a ground for urgency: until the look ahead
 /// that replaces it has ended.
 const LONGER: f64 = 1.5;
@@ -22,11 +20,13 @@ const LONGER: f64 = 1.5;
 const GENEROUS: f64 = 1.25;
 
 /// True if there is no time for a scan.
-pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) -> bool {
+pub(super) fn needed(moment: &Moment<'_>, memory: &Memory) -> bool {
+    let Moment { snapshot, settings, .. } = *moment;
     let flush = &settings.flush;
     // If scans were barren or the last acts met next to nothing, nothing is there to be met: a scan is due, which at
     // critical weighs the sources.
-    let spent = memory.barren.is_some() || memory.small_acts.is_some_and(|(_, times)| times >= SMALL_ACTS);
+    let spent =
+        memory.barren.is_some() || memory.small_acts.is_some_and(|(_, times)| times >= backoff::SMALL_ACTS);
     if !flush.enabled || !snapshot.may_flush || memory.sharing || spent || there(snapshot, memory).is_empty()
     {
         return false;
@@ -34,16 +34,11 @@ pub(super) fn needed(snapshot: &Snapshot, memory: &Memory, settings: &Settings) 
     // A dump goes through the entries of other namespaces as well: what the last one took is what the next one takes.
     let last = snapshot.scan.as_ref().map_or(0.0, |scan| 2.0 * scan.duration_seconds);
     let scan = SPARE_SECONDS + (snapshot.entries as f64 * SCAN_SECONDS_PER_ENTRY).max(last);
-    let usage = usage_percent(snapshot, settings);
+    let usage = moment.usage_percent;
     // At critical by what comes in: what the agent deletes hides how fast the table grows.
-    let comes = snapshot.new_per_second.is_none_or(|new| room(snapshot, settings) <= new * scan);
+    let comes = snapshot.new_per_second.is_none_or(|new| moment.room() <= new * scan);
     let full = usage >= 100.0 || (usage >= settings.pressure.critical_percent && comes);
-    full || seconds_to_full(snapshot, settings).is_some_and(|seconds| seconds <= scan)
-}
-
-/// Entries that there is room for; without a limit no end of them.
-pub(super) fn room(snapshot: &Snapshot, settings: &Settings) -> f64 {
-    limit(snapshot, settings).map_or(f64::INFINITY, |limit| limit.saturating_sub(snapshot.entries) as f64)
+    full || moment.seconds_to_full.is_some_and(|seconds| seconds <= scan)
 }
 
 /// The classes that may go as they are met: those that a scan met, if that scan is young, or if acts since then found
@@ -65,8 +60,9 @@ fn there(snapshot: &Snapshot, memory: &Memory) -> Vec<Class> {
 }
 
 /// Adds a flush of each class that is there, at its floor.
-pub(super) fn flush(snapshot: &Snapshot, memory: &Memory, excess: u64, settings: &Settings, plan: &mut Plan) {
-    let coming = relief::coming_soon(snapshot, settings) as u64;
+pub(super) fn flush(moment: &Moment<'_>, memory: &Memory, excess: u64, plan: &mut Plan) {
+    let Moment { snapshot, settings, .. } = *moment;
+    let coming = moment.coming_soon() as u64;
     let share = (excess.saturating_add(coming)) as f64 / snapshot.entries.max(1) as f64;
     plan.scan = false;
     plan.pace.portion = Some((share * GENEROUS).min(1.0));

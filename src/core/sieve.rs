@@ -281,6 +281,7 @@ impl<'a> Sieve<'a> {
             return;
         };
         seen.entries += n;
+        seen.protected += if judged.protected.is_some() { n } else { 0 };
         if judged.idle_is_unknown() {
             seen.idle_unknown += n;
             self.unproven.add(judged.unproven.unwrap_or(Unproven::OwnTimeout), n);

@@ -190,6 +190,7 @@ pub fn status() -> StatusDocument {
     let class = ClassRow {
         class: Class::UdpShort,
         entries: 9,
+        protected: 1,
         oldest_idle_seconds: Some(80),
         oldest_is_exact: true,
         idle_unknown: 2,
@@ -312,6 +313,7 @@ pub fn plan() -> PlanDocument {
         classes: Some(vec![ClassRow {
             class: Class::Closed,
             entries: 9,
+            protected: 1,
             oldest_idle_seconds: Some(80),
             oldest_is_exact: true,
             idle_unknown: 2,

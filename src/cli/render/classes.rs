@@ -32,6 +32,10 @@ pub fn classes(
     if rows.iter().any(|row| row.idle_unknown > 0) {
         columns.insert(3, number("IDLE UNKNOWN", 2, |row| row.idle_unknown.to_string()));
     }
+    // Between the entries and what is told of the others alone.
+    if rows.iter().any(|row| row.protected > 0) {
+        columns.insert(2, number("PROTECTED", 2, |row| row.protected.to_string()));
+    }
     let seen = age_seconds.filter(|age| *age >= 1.0).map(|age| format!(" (seen {} ago)", duration(age)));
     let heading = format!("Classes, the first to go first{}", seen.unwrap_or_default());
     writeln!(out, "\n{}", style.bold(&heading))?;

@@ -120,6 +120,9 @@ pub struct TimeoutRow {
 pub struct ClassRow {
     pub class: Class,
     pub entries: u64,
+    /// Entries that something protects: the columns on idleness leave them out.
+    #[serde(default)]
+    pub protected: u64,
     /// The longest certain idleness; `None` where the class has entries and that of none of them is known.
     pub oldest_idle_seconds: Option<u32>,
     /// That is exact, and not only the least that it can be.
@@ -150,6 +153,7 @@ impl ClassRow {
         ClassRow {
             class: seen.class,
             entries: seen.entries,
+            protected: seen.protected,
             // Nothing is unknown of no entries.
             oldest_idle_seconds: if seen.entries == 0 { Some(0) } else { seen.oldest_idle_seconds },
             oldest_is_exact: seen.oldest_is_exact,

@@ -86,6 +86,7 @@ impl Judged {
             presumed_seconds: self.presumed_seconds,
             floor_seconds: self.class.map(|class| settings.floor_of_seconds(class, entry)),
             protected: self.protected,
+            liftable: self.liftable,
             past_floor: self.past_floor,
             in_grace: self.in_grace,
             protocol: entry.original.protocol,

@@ -85,6 +85,10 @@ fn what(record: &Draft) -> String {
         RecordEvent::Done => format!("{past}{object}"),
         RecordEvent::Intend => format!("about to {infinitive}{object}"),
         RecordEvent::Failed => format!("failed to {infinitive}{object}"),
+        // Configuration protects more than `max_percent`; the record of its end says that it is within that again.
+        RecordEvent::Deferred if record.action.as_deref() == Some("protect") => {
+            "protection is over max_percent".into()
+        }
         RecordEvent::Deferred => format!("put off: {infinitive}{object}"),
     }
 }
@@ -104,7 +108,7 @@ fn verbs(action: &str, name: &str) -> (String, String) {
         "pause" => ("pause", "paused"),
         "resume" => ("act again", "acts again"),
         "reload" => ("read the configuration again", "read the configuration again"),
-        "protect" => ("keep protection within max_percent", "kept protection within max_percent"),
+        "protect" => ("keep protection within max_percent", "protection is within max_percent"),
         "release" => ("allow flushes of", "allowed flushes of"),
         "act" => ("act", "acted"),
         other => return (other.to_string(), format!("did {other}")),

@@ -164,6 +164,9 @@ pub struct ClassScan {
     pub class: Class,
     /// Entries of the class, protected ones and those of unknown idleness included.
     pub entries: u64,
+    /// Entries that something protects, whatever their idleness.
+    #[serde(default)]
+    pub protected: u64,
     /// Entries idle for certain, past their floor and not protected: what a flush of it would free.
     pub would_free: u64,
     /// Past the floor as well, but gone within `grace_seconds` unless a packet comes: a second chance was given, or
@@ -202,6 +205,7 @@ impl ClassScan {
         ClassScan {
             class,
             entries: 0,
+            protected: 0,
             would_free: 0,
             in_grace: 0,
             oldest_idle_seconds: None,
@@ -307,6 +311,7 @@ impl Scan {
         self.liftable = self.liftable.saturating_sub(n);
         if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
             seen.entries = seen.entries.saturating_sub(n);
+            seen.protected = seen.protected.saturating_sub(n);
             seen.held_by_protection.remove_largest(n);
         }
     }

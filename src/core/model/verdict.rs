@@ -28,6 +28,9 @@ pub struct Verdict {
     pub floor_seconds: Option<u32>,
     /// Reason for which it stays whatever happens.
     pub protected: Option<&'static str>,
+    /// Configuration alone protects it: at critical it may go, as far as more than `max_percent` of the table is under
+    /// such protection.
+    pub liftable: bool,
     /// Idle for certain past its floor, protected or not.
     pub past_floor: bool,
     /// It ends by itself within the grace unless a packet comes.
@@ -75,7 +78,8 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(reason) = self.protected {
-            return write!(f, "stays: {reason}");
+            let up_to = if self.liftable && self.past_floor { ", up to max_percent at critical" } else { "" };
+            return write!(f, "stays: {reason}{up_to}");
         }
         let (Some(_), Some(floor)) = (self.class, self.floor_seconds) else {
             let what = if self.protocol == TCP { "TCP in this state" } else { "this" };
@@ -223,6 +227,10 @@ mod tests {
         assert_eq!(said(chance), (false, "stays: second chance, gone in 45s unless a packet comes".into()));
         let protected = Verdict { protected: Some("a helper is attached"), ..stale };
         assert_eq!(said(protected), (false, "stays: a helper is attached".into()));
+        let by_hand = Verdict { protected: Some("[protect] sources"), liftable: true, ..stale };
+        assert_eq!(said(by_hand), (false, "stays: [protect] sources, up to max_percent at critical".into()));
+        let fresh = Verdict { past_floor: false, ..by_hand };
+        assert_eq!(said(fresh), (false, "stays: [protect] sources".into()));
         let young = Verdict { idle_seconds: Some(9), past_floor: false, ..stale };
         assert_eq!(said(young), (false, "stays: idle for less than 2h4m".into()));
         let unknown = Verdict { idle_seconds: None, past_floor: false, ..stale };

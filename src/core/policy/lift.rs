@@ -23,6 +23,24 @@ impl Share {
         Some(Share { held, allowed, percent: percent(held, limit), max_percent })
     }
 
+    /// Tells how much configuration protects, and how many entries would lose that at critical.
+    fn sentence(&self, scan: Option<&Scan>) -> String {
+        let idle = |sum: u64, seen: &ClassScan| sum.saturating_add(seen.held_by_protection.total());
+        let may_lose = scan.map_or(0, |scan| scan.classes.iter().fold(0, idle)).min(self.over());
+        let more = match self.over() {
+            0 => "at critical none loses that now".into(),
+            over => format!(
+                "{over} are over that, and at critical {may_lose} of them would be flushed, for they are idle for \
+                 certain past their floor"
+            ),
+        };
+        let (held, percent, max_percent) = (self.held, self.percent, self.max_percent);
+        format!(
+            "configuration protects {held} entries, {percent:.1} % of the limit, against max_percent {max_percent}: \
+             {more}"
+        )
+    }
+
     fn over(&self) -> u64 {
         self.held.saturating_sub(self.allowed)
     }
@@ -34,11 +52,7 @@ pub(super) fn meter(moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) {
     let stays = memory.overprotected && share.held as f64 > 0.9 * share.allowed as f64;
     memory.overprotected = share.over() > 0 || stays;
     if memory.overprotected {
-        let text = format!(
-            "configuration protects {} entries, {:.1} % of the limit, against max_percent {}: at critical, what is \
-             over that and idle for certain past its floor loses its protection",
-            share.held, share.percent, share.max_percent
-        );
+        let text = share.sentence(moment.snapshot.scan.as_ref());
         plan.waiting.push(text.clone());
         plan.reasons.push(text.clone());
         plan.overprotected = Some(text);

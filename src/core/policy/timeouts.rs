@@ -121,7 +121,10 @@ pub(super) fn shorten(moment: &Moment<'_>, memory: &mut Memory, scan: &Scan, exc
         let idle = match covered {
             // Some are, and may not go: the class is suspended.
             0 if oldest >= floor => format!("{} {name} entries are there", under.entries),
-            0 => format!("none of {} {name} entries is idle for {floor} s", under.entries),
+            0 => format!(
+                "of {} {name} entries none that is unprotected is idle for {floor} s for certain",
+                under.entries
+            ),
             n => format!("{n} {name} entries are idle for {floor} s or more"),
         };
         let reason = format!(

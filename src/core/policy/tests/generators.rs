@@ -74,6 +74,7 @@ fn class_scan(class: Class) -> BoxedStrategy<ClassScan> {
                 ClassScan {
                     class,
                     entries,
+                    protected: entries / 4,
                     would_free,
                     in_grace,
                     oldest_idle_seconds: Some(oldest_idle_seconds),

@@ -39,6 +39,19 @@ fn at_critical_what_is_over_max_percent_loses_it_the_longest_idle_first() {
 }
 
 #[test]
+fn before_it_is_lifted_the_plan_tells_of_how_many_entries() {
+    let told = |held, idle| plan(50_000, protecting(held, idle)).0.overprotected;
+    let over = told(30_000, 15_000).expect("it is over max_percent");
+    assert!(
+        over.contains("30000 entries, 30.0 % of the limit, against max_percent 20: 10000 are over"),
+        "{over}"
+    );
+    assert!(over.contains("at critical 10000 of them would be flushed"), "{over}");
+    assert!(told(30_000, 40).is_some_and(|over| over.contains("at critical 40 of them would be flushed")));
+    assert_eq!(told(20_000, 20_000), None);
+}
+
+#[test]
 fn no_more_goes_than_is_too_many_or_idle() {
     assert_eq!(lifted(&plan(96_000, protecting(60_000, 40)).0), [(Class::Established, 7440, 40)]);
     assert_eq!(lifted(&plan(96_000, protecting(60_000, 0)).0), []);

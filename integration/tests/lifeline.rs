@@ -140,7 +140,15 @@ fn printed() {
         ));
     };
     let listed = || topology.gateway.must("nft", &["list", "ruleset"], "");
-    for by_state in ["tcp dport 22 ct state new accept", "iifname \"g0\" ct state new accept"] {
+    for by_state in [
+        "tcp dport 22 ct state new accept",
+        "iifname \"g0\" ct state new accept",
+        // Established connections are let through before these: untracked, each packet would meet them.
+        "tcp dport 22 limit rate 6/minute burst 8 packets accept",
+        "tcp dport 22 tcp flags & (syn | ack) == syn accept",
+        "tcp dport 22 meta length < 100 accept",
+        "ct state . tcp dport { new . 22, established . 22 } accept",
+    ] {
         filter(by_state);
         let session = connect(&topology, gateway, PATIENCE).expect("let in");
         let answer = setup.ctctl(&["lifeline", "--for", "1h"]);

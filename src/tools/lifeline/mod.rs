@@ -9,6 +9,7 @@ mod path;
 mod path_iptables;
 mod path_nft;
 mod rule;
+mod varying;
 
 use std::collections::BTreeSet;
 
@@ -106,7 +107,7 @@ pub fn refusal(refusals: &[String]) -> Option<Error> {
     let others = if more.is_empty() { String::new() } else { format!(" (and {} more like it)", more.len()) };
     Some(
         Error::no("lifeline", format!("it would lock out: {first}{others}"))
-            .hint("let the port in without ct state first (tcp dport PORT accept), then run this again"),
+            .hint("let the port in, and its answers out, without ct state and before rules that count or compare single packets (tcp dport PORT accept), then run this again; where NAT or marks are named, those rules have to leave the port alone"),
     )
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::TABLE;
 use super::nft::{self, Nft};
-use super::path::{Chains, Packet, locks_out};
+use super::path::{Holds, Packet, Session};
 use super::path_iptables::{self, in_range};
 use super::path_nft::Ruleset;
 use super::rule::{Rule, text};
@@ -70,7 +70,7 @@ impl Obstacles {
         let rules: Vec<Rule> = foreign("rule").into_iter().map(Rule::new).filter(|r| !passed(r)).collect();
         let listing = Ruleset::new(ruleset);
         let journeys: Vec<([&str; 2], Packet)> =
-            packets_at_hooks(way, ports).map(|(_, hooks, [_, untracked])| (hooks, untracked)).collect();
+            packets_at_hooks(way, ports).map(|(_, hooks, [.., untracked])| (hooks, untracked)).collect();
         let concerns = |rule: &Rule| {
             let hooked = chains.iter().find(|chain| chain["hook"].is_string() && rule.is_in(chain));
             let met = |hooks: &[&str]| hooked.is_none_or(|chain| hooks.contains(&text(&chain["hook"])));
@@ -81,14 +81,21 @@ impl Obstacles {
             if rule.drops_untracked() && concerns(rule) {
                 self.refusals.push(format!("{place} drops what is untracked"));
             }
-            if rule.drops_invalid() {
+            if rule.drops_invalid() || rule.refuses_in_the_middle() {
                 self.later.push(after_the_end(&place));
+            }
+            let port = ports.iter().find(|port| rule.is_of(way.protocol) && rule.passes_on_to(**port));
+            if let Some(port) = port {
+                self.refusals.push(format!(
+                    "{place} passes another port on to port {port}, and the answers from there need tracking"
+                ));
             }
             let port = ports.iter().find(|port| rule.names_port(way.protocol, "dport", **port));
             if let Some(port) = port.filter(|_| rule.has(&["dnat", "redirect"])) {
                 self.refusals.push(format!("{place} passes port {port} on by DNAT, which needs tracking"));
             }
         }
+        self.of_marks(&chains, &rules);
         let input = met_in("input", &chains, &rules);
         if !input.iter().any(|rule| rule.accepts_untracked()) {
             self.of_states(&input, way, ports);
@@ -110,22 +117,43 @@ impl Obstacles {
         }
     }
 
+    /// Refuses marks that rules make of entries and that decide on packets, or choose their route: untracked packets
+    /// have none.
+    fn of_marks(&mut self, chains: &[&Value], rules: &[Rule]) {
+        let routes = |rule: &Rule| chains.iter().any(|chain| chain["type"] == "route" && rule.is_in(chain));
+        let decided = rules.iter().find(|rule| rule.decides_by_mark());
+        for rule in rules.iter().filter(|rule| rule.marks_by_entry()) {
+            let then = match (routes(rule), decided) {
+                (true, _) => "the route of a packet may depend on it".to_owned(),
+                (false, Some(by)) => format!("{} decides by the mark", by.place()),
+                (false, None) => continue,
+            };
+            let place = rule.place();
+            self.refusals.push(format!(
+                "{place} marks packets by connection tracking, and {then}: untracked ones have no such mark"
+            ));
+        }
+    }
+
     /// Refuses base chains of nftables that let the ports through only for the state of their packets.
     fn of_paths(&mut self, ruleset: &Value, way: Way, ports: &BTreeSet<u16>) {
         let ruleset = Ruleset::new(ruleset);
-        for (port, hooks, [tracked, untracked]) in packets_at_hooks(way, ports) {
-            let chains = [tracked, untracked].map(|packet| ruleset.chains(&packet));
+        for (port, hooks, packets) in packets_at_hooks(way, ports) {
+            let [first, established, untracked] = packets.map(|packet| ruleset.chains(&packet));
             let bases = hooks.iter().flat_map(|hook| ruleset.bases(hook));
-            self.refuse(port, &chains, bases, |base| format!("the chain {base}"));
+            self.refuse(port, &Session { first, established, untracked }, bases, |base| {
+                format!("the chain {base}")
+            });
         }
     }
 
     fn of_iptables_paths(&mut self, text: &str, way: Way, ports: &BTreeSet<u16>) {
         for table in path_iptables::tables(text) {
-            for (port, hooks, [tracked, untracked]) in packets_at_hooks(way, ports) {
-                let chains = [tracked, untracked].map(|packet| table.chains(&packet));
+            for (port, hooks, packets) in packets_at_hooks(way, ports) {
+                let [first, established, untracked] = packets.map(|packet| table.chains(&packet));
+                let session = Session { first, established, untracked };
                 let bases = hooks.iter().map(|hook| hook.to_uppercase()).filter(|base| table.has(base));
-                self.refuse(port, &chains, bases, |base| {
+                self.refuse(port, &session, bases, |base| {
                     format!("the chain {base} of the iptables table {}", table.name)
                 });
             }
@@ -135,15 +163,23 @@ impl Obstacles {
     fn refuse(
         &mut self,
         port: u16,
-        [tracked, untracked]: &[Chains; 2],
+        session: &Session,
         bases: impl Iterator<Item = String>,
         named: impl Fn(&str) -> String,
     ) {
-        for base in bases.filter(|base| locks_out(tracked, untracked, base)) {
-            self.refusals.push(format!(
-                "{} lets port {port} through by its connection state alone, and drops it untracked",
-                named(&base)
-            ));
+        for base in bases {
+            if session.is_locked_out(&base) {
+                self.refusals.push(format!(
+                    "{} lets port {port} through by its connection state alone, and drops it untracked",
+                    named(&base)
+                ));
+            } else if session.is_asked_each_time(&base) {
+                self.refusals.push(format!(
+                    "{} lets established connections of port {port} through first; untracked, every packet would meet \
+                     rules on rates, flags, sizes, marks or sets that change, which now only the first one meets",
+                    named(&base)
+                ));
+            }
         }
     }
 
@@ -162,6 +198,7 @@ impl Obstacles {
 
     fn of_iptables(&mut self, text: &str, way: Way, ports: &BTreeSet<u16>) {
         let mut table = "";
+        let decides_by_mark = path_iptables::decides_by_mark(text);
         for line in text.lines() {
             if let Some(name) = line.strip_prefix('*') {
                 table = name;
@@ -186,8 +223,35 @@ impl Obstacles {
             if refuses && states.contains(&"UNTRACKED") {
                 self.warnings.push(format!("iptables drops what is untracked: {line}"));
             }
-            if refuses && states.contains(&"INVALID") {
+            let by_flags = words.iter().any(|word| matches!(*word, "--syn" | "--tcp-flags"));
+            if refuses && (states.contains(&"INVALID") || (states.contains(&"NEW") && by_flags)) {
                 self.later.push(after_the_end(&format!("iptables: {line}")));
+            }
+            let by_entry = words.contains(&"--restore-mark")
+                || (target == "MARK"
+                    && words.iter().any(|word| matches!(*word, "conntrack" | "state" | "connmark")));
+            if spoken
+                && by_entry
+                && (decides_by_mark || (table == "mangle" && words.get(1) == Some(&"OUTPUT")))
+            {
+                self.refusals.push(format!(
+                    "iptables marks packets by connection tracking, and the mark decides on them: untracked ones have none: \
+                     {line}"
+                ));
+            }
+            let given = || {
+                after(&["--to-ports"])
+                    .or_else(|| after(&["--to-destination"])?.rsplit_once(':').map(|to| to.1))
+            };
+            let here = || {
+                after(&["--to-destination"]).is_none_or(|to| to.starts_with(':') || to.starts_with("127."))
+            };
+            let to =
+                ports.iter().find(|port| given().is_some_and(|to| in_range(&to.replace('-', ":"), **port)));
+            if let Some(to) = to.filter(|_| spoken && here() && matches!(target, "DNAT" | "REDIRECT")) {
+                self.refusals.push(format!(
+                    "iptables passes another port on to port {to}, and the answers from there need tracking: {line}"
+                ));
             }
             match port {
                 Some(port) if table == "nat" && matches!(target, "DNAT" | "REDIRECT") => {
@@ -211,17 +275,23 @@ fn after_the_end(place: &str) -> String {
     format!("{place}: a session that lives through the end of the lifeline may be taken for INVALID there")
 }
 
-/// Returns for each port and direction the hooks that its packets pass, and such a packet tracked and untracked.
+/// Returns for each port and direction the hooks that its packets pass, and the first such packet of a session, one of an
+/// established session, and an untracked one.
 fn packets_at_hooks(
     way: Way,
     ports: &BTreeSet<u16>,
-) -> impl Iterator<Item = (u16, [&'static str; 2], [Packet; 2])> {
+) -> impl Iterator<Item = (u16, [&'static str; 2], [Packet; 3])> {
     // A server's first packet comes in, and its answer belongs to a connection already; for a client it is the reverse.
     let serves = way.incoming.contains(&"dport");
     let (comes, goes) = if serves { ("new", "established") } else { ("established", "new") };
     ports.iter().flat_map(move |port| {
-        let incoming = [comes, "untracked"].map(|state| Packet::incoming(way, *port, state));
-        let outgoing = [goes, "untracked"].map(|state| Packet::outgoing(way, *port, state));
+        let mut incoming =
+            [comes, "established", "untracked"].map(|state| Packet::incoming(way, *port, state));
+        let mut outgoing =
+            [goes, "established", "untracked"].map(|state| Packet::outgoing(way, *port, state));
+        for first in [&mut incoming[0], &mut outgoing[0]] {
+            first.by_entry = Holds::Unknown;
+        }
         [(*port, ["prerouting", "input"], incoming), (*port, ["output", "postrouting"], outgoing)]
     })
 }

@@ -149,3 +149,66 @@ fn what_another_hook_accepts_lets_nothing_in() {
     found.of_nft(&json!({"nftables": objects}), SERVER_TCP, &BTreeSet::from([22]));
     assert!(found.refusals[0].contains("by ct state alone"), "{found:?}");
 }
+
+#[test]
+fn a_port_that_others_are_passed_on_to_needs_its_answers_tracked() {
+    let redirect =
+        |to: Value| nft("prerouting", "accept", &[json!([port(json!(2222)), {"redirect": to}])]).refusals;
+    for to in [json!({"port": 22}), json!({"port": {"range": [20, 30]}}), json!({"port": {"map": {}}})] {
+        let refusals = redirect(to.clone());
+        assert!(refusals.len() == 1 && refusals[0].contains("on to port 22"), "{to}: {refusals:?}");
+    }
+    assert_eq!(redirect(json!({"port": 80})), Vec::<String>::new());
+    let dnat = |to: Value| nft("prerouting", "accept", &[json!([port(json!(2222)), {"dnat": to}])]).refusals;
+    assert_eq!(dnat(json!({"addr": "10.0.0.5", "port": 22})), Vec::<String>::new(), "another host's port");
+    assert_eq!(dnat(json!({"addr": "127.0.0.1", "port": 22})).len(), 1);
+    let of_iptables = |rule: &str| {
+        let mut found = Obstacles::default();
+        found.of_iptables(
+            &format!("*nat\n-A PREROUTING -p tcp {rule}\nCOMMIT\n"),
+            SERVER_TCP,
+            &BTreeSet::from([22]),
+        );
+        found.refusals.len()
+    };
+    assert_eq!(of_iptables("-m tcp --dport 2222 -j REDIRECT --to-ports 22"), 1);
+    assert_eq!(of_iptables("-m tcp --dport 2222 -j DNAT --to-destination :20-30"), 1);
+    assert_eq!(of_iptables("-m tcp --dport 2222 -j DNAT --to-destination 10.0.0.5:22"), 0);
+    assert_eq!(of_iptables("-m tcp --dport 80 -j REDIRECT --to-ports 8080"), 0);
+}
+
+#[test]
+fn marks_of_entries_that_decide_are_refused_and_marks_that_do_not_are_left_alone() {
+    let of_entry = json!([
+        {"match": {"op": "==", "left": {"ct": {"key": "direction"}}, "right": "original"}},
+        {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 7}}
+    ]);
+    let by_mark =
+        json!([{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": 7}}, {"accept": null}]);
+    let found = nft("input", "drop", &[of_entry.clone(), by_mark.clone()]);
+    assert!(found.refusals.iter().any(|refusal| refusal.contains("have no such mark")), "{found:?}");
+    for rules in [vec![of_entry], vec![by_mark]] {
+        let found = nft("prerouting", "accept", &rules);
+        assert_eq!(found.refusals, Vec::<String>::new(), "{rules:?}");
+    }
+    let of_iptables = |rules: &str| {
+        let mut found = Obstacles::default();
+        found.of_iptables(&format!("*mangle\n{rules}COMMIT\n"), SERVER_TCP, &BTreeSet::from([22]));
+        found.refusals.len()
+    };
+    let restore = "-A PREROUTING -j CONNMARK --restore-mark\n";
+    assert_eq!(of_iptables(restore), 0);
+    assert_eq!(of_iptables(&format!("{restore}-A INPUT -m mark --mark 0x1 -j ACCEPT\n")), 1);
+}
+
+#[test]
+fn what_refuses_new_connections_without_syn_may_cut_a_session_at_the_end() {
+    let flags = json!({"match": {"op": "!=", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}},
+        ["fin", "syn", "rst", "ack"]]}, "right": "syn"}});
+    let found = nft("input", "accept", &[json!([flags, state("in", json!("new")), {"drop": null}])]);
+    assert_eq!((found.refusals, found.later.len()), (vec![], 1));
+    let mut found = Obstacles::default();
+    let rule = "*filter\n-A INPUT -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m state --state NEW -j DROP\nCOMMIT\n";
+    found.of_iptables(rule, SERVER_TCP, &BTreeSet::from([22]));
+    assert_eq!(found.later.len(), 1);
+}

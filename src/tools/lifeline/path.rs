@@ -47,6 +47,8 @@ pub(super) struct Packet {
     pub(super) port: u16,
     /// Value of `ct state` for the packet, in nft's word.
     pub(super) state: &'static str,
+    /// Result of conditions on other facts of its entry than the state (`ct status`, `ct mark`).
+    pub(super) by_entry: Holds,
     /// True if the packet uses the interface lo.
     pub(super) loopback: bool,
 }
@@ -54,7 +56,9 @@ pub(super) struct Packet {
 impl Packet {
     /// Returns a packet to the port.
     pub(super) fn incoming(way: Way, port: u16, state: &'static str) -> Packet {
-        Packet { protocol: way.protocol, fields: way.incoming, port, state, loopback: way.loopback }
+        // A session that is let through today may be so for any of these.
+        let by_entry = if state == "established" { Holds::Yes } else { Holds::Unknown };
+        Packet { protocol: way.protocol, fields: way.incoming, port, state, by_entry, loopback: way.loopback }
     }
 
     /// Returns a packet from the port.
@@ -89,6 +93,8 @@ pub(super) enum Effect {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Step {
     pub(super) holds: Holds,
+    /// True if it may match one packet of a session and not the next.
+    pub(super) varies: bool,
     pub(super) effect: Effect,
 }
 
@@ -106,15 +112,18 @@ pub(super) struct Outcomes {
     pub(super) dropped: bool,
     /// True if the packet may reach the end of the chain, or a `return`.
     pub(super) passed: bool,
+    /// True if it may meet a rule that matches one packet of a session and not the next.
+    pub(super) varies: bool,
 }
 
 impl Outcomes {
-    const ANY: Outcomes = Outcomes { accepted: true, dropped: true, passed: true };
+    const ANY: Outcomes = Outcomes { accepted: true, dropped: true, passed: true, varies: false };
 
     fn add(&mut self, other: Outcomes) {
         self.accepted |= other.accepted;
         self.dropped |= other.dropped;
         self.passed |= other.passed;
+        self.varies |= other.varies;
     }
 }
 
@@ -148,6 +157,7 @@ impl Chains {
     fn take(&self, steps: &[Step], known: &mut BTreeMap<String, Outcomes>) -> Outcomes {
         let mut ends = Outcomes::default();
         for step in steps.iter().filter(|step| step.holds != Holds::No) {
+            ends.varies |= step.varies;
             let goes_on = match &step.effect {
                 Effect::Accept => {
                     ends.accepted = true;
@@ -184,9 +194,27 @@ impl Chains {
     }
 }
 
-/// True if the chain accepts the port's packets only for their state: tracked ones may pass, untracked ones never do.
-pub(super) fn locks_out(tracked: &Chains, untracked: &Chains, base: &str) -> bool {
-    tracked.ends(base).accepted && !untracked.ends(base).accepted
+/// The chains as three packets of one session meet them.
+pub(super) struct Session {
+    /// Its first packet of this direction.
+    pub(super) first: Chains,
+    /// One of an established session.
+    pub(super) established: Chains,
+    /// One that is not tracked.
+    pub(super) untracked: Chains,
+}
+
+impl Session {
+    /// True if the base chain accepts the packets only for their state: tracked ones may pass, untracked ones never do.
+    pub(super) fn is_locked_out(&self, base: &str) -> bool {
+        self.first.ends(base).accepted && !self.untracked.ends(base).accepted
+    }
+
+    /// True if the base chain would ask of every packet what it asks of the first one of a session now, and the answer
+    /// may differ from one packet to the next.
+    pub(super) fn is_asked_each_time(&self, base: &str) -> bool {
+        self.untracked.ends(base).varies && !self.established.ends(base).varies
+    }
 }
 
 #[cfg(test)]
@@ -194,7 +222,7 @@ mod tests {
     use super::*;
 
     fn step(holds: Holds, effect: Effect) -> Step {
-        Step { holds, effect }
+        Step { holds, varies: false, effect }
     }
 
     fn ends(drops: bool, steps: &[Step], others: &[(&str, &[Step])]) -> Outcomes {

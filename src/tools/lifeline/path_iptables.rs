@@ -1,6 +1,7 @@
 //! Chains of iptables, evaluated for one packet from the output of iptables-save(8).
 
 use super::path::{Chain, Chains, Effect, Holds, Packet, Step};
+use super::varying;
 
 /// Matches that add no condition beside their options, which are evaluated.
 const EVALUATED_MATCHES: [&str; 6] = ["tcp", "udp", "multiport", "conntrack", "state", "comment"];
@@ -54,6 +55,15 @@ impl Table<'_> {
     }
 }
 
+/// True if a rule decides on packets by their mark.
+pub(super) fn decides_by_mark(text: &str) -> bool {
+    text.lines().any(|line| {
+        let words = words(line);
+        let has = |word: &str| words.iter().any(|found| found == word);
+        has("-A") && has("--mark") && !has("MARK") && !has("CONNMARK") && !has("connmark")
+    })
+}
+
 /// Splits a rule into words; a quoted text is one word.
 pub(super) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut escaped) = (Vec::new(), None::<String>, false, false);
@@ -78,6 +88,7 @@ pub(super) fn words(line: &str) -> Vec<String> {
 
 fn step(rule: &[String], packet: &Packet, chains: &Chains) -> Option<Step> {
     let (mut holds, mut negated, mut by_state, mut of_entry) = (Holds::Yes, false, false, false);
+    let mut varies = false;
     let mut words = rule.iter().map(String::as_str);
     while let Some(word) = words.next() {
         if word == "!" {
@@ -91,8 +102,11 @@ fn step(rule: &[String], packet: &Packet, chains: &Chains) -> Option<Step> {
                 // A match on other facts of an entry, without a state, fails if the packet has no entry.
                 let entry =
                     if of_entry && !by_state && packet.is_untracked() { Holds::No } else { Holds::Yes };
-                return effect(name, word == "-g", chains)
-                    .map(|effect| Step { holds: holds.and(entry), effect });
+                return effect(name, word == "-g", chains).map(|effect| Step {
+                    holds: holds.and(entry),
+                    varies,
+                    effect,
+                });
             }
             "-p" => {
                 let protocol = value();
@@ -101,7 +115,10 @@ fn step(rule: &[String], packet: &Packet, chains: &Chains) -> Option<Step> {
             "-m" => match value() {
                 name if EVALUATED_MATCHES.contains(&name) => Holds::Yes,
                 name if ENTRY_MATCHES.contains(&name) && packet.is_untracked() => Holds::No,
-                _ => Holds::Unknown,
+                name => {
+                    varies |= varying::iptables_match(name);
+                    Holds::Unknown
+                }
             },
             "-i" | "-o" => match value() {
                 "lo" => Holds::from_bool(packet.loopback),
@@ -122,9 +139,12 @@ fn step(rule: &[String], packet: &Packet, chains: &Chains) -> Option<Step> {
             option if option.starts_with("--ct") => {
                 of_entry = true;
                 // If a state is asked for too, conntrack_mt compares nothing else of a packet without an entry.
-                if packet.is_untracked() { Holds::Yes } else { Holds::Unknown }
+                if packet.is_untracked() { Holds::Yes } else { packet.by_entry }
             }
-            option if option.starts_with('-') => Holds::Unknown,
+            option if option.starts_with('-') => {
+                varies |= varying::iptables_option(option);
+                Holds::Unknown
+            }
             // This word is the value of an unknown option.
             _ => continue,
         };

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::TABLE;
 use super::path::{Chain, Chains, Effect, Holds, Packet, Step};
 use super::rule::{self, text};
+use super::varying;
 
 /// Families whose chains a TCP or UDP packet meets.
 const FAMILIES: [&str; 3] = ["ip", "ip6", "inet"];
@@ -58,7 +59,7 @@ impl<'a> Ruleset<'a> {
     }
 
     fn steps(&self, rule: &Value, packet: &Packet, into: &mut Vec<Step>) {
-        let mut holds = Holds::Yes;
+        let (mut holds, mut varies) = (Holds::Yes, false);
         let target = |verdict: &Value| format!("{} {}", place(rule), text(&verdict["target"]));
         let effect = |expression: &Value| {
             let of = |(key, effect): (&str, Effect)| expression.get(key).map(|_| effect);
@@ -77,19 +78,35 @@ impl<'a> Ruleset<'a> {
             plain.or_else(jump).or_else(goto)
         };
         for expression in rule["expr"].as_array().into_iter().flatten() {
-            if let Some(found) = effect(expression) {
-                into.push(Step { holds, effect: found });
+            if let Some(effect) = effect(expression) {
+                let varies = varies || (effect == Effect::Accept && self.asks_a_changing_set(rule));
+                into.push(Step { holds, varies, effect });
             } else if let Some(matched) = expression.get("match") {
-                holds = holds.and(self.holds(rule, matched, packet));
+                let found = self.holds(rule, matched, packet);
+                varies |= found == Holds::Unknown && varying::value(&matched["left"]);
+                holds = holds.and(found);
             } else if let Some(map) = expression.get("vmap") {
                 for (found, verdict) in self.looked_up(rule, map, packet) {
                     let effect = effect(verdict);
-                    into.extend(effect.map(|effect| Step { holds: holds.and(found), effect }));
+                    let varies = varies || (found == Holds::Unknown && varying::value(&map["key"]));
+                    into.extend(effect.map(|effect| Step { holds: holds.and(found), varies, effect }));
                 }
-            } else if ["xt", "limit", "quota", "ct count"].iter().any(|key| expression.get(key).is_some()) {
-                holds = holds.and(Holds::Unknown);
+            } else if varying::statement(expression) {
+                (holds, varies) = (holds.and(Holds::Unknown), true);
             }
         }
+    }
+
+    /// True if a condition of the rule looks an address up in a set that fills and empties itself.
+    fn asks_a_changing_set(&self, rule: &Value) -> bool {
+        let matched = rule["expr"].as_array().into_iter().flatten().filter_map(|e| e.get("match"));
+        let mut names = matched.filter_map(|matched| matched["right"].as_str()?.strip_prefix('@'));
+        names.any(|name| {
+            let here = |set: &&Value| {
+                set["name"] == name && set["table"] == rule["table"] && set["family"] == rule["family"]
+            };
+            self.all("set").find(here).is_some_and(varying::set)
+        })
     }
 
     fn holds(&self, rule: &Value, matched: &Value, packet: &Packet) -> Holds {
@@ -103,10 +120,13 @@ impl<'a> Ruleset<'a> {
 
     /// Compares the value that `left` reads of the packet with `right`, or with its elements.
     fn is(&self, rule: &Value, left: &Value, right: &Value, packet: &Packet) -> Holds {
+        if let Some(parts) = left["concat"].as_array() {
+            return self.is_one_of(rule, parts, right, packet);
+        }
         if let Some(ct) = left.get("ct") {
             let known = ct["key"] == "state" && !rule::words(right).is_empty();
             let states = rule::words(right);
-            return if known { Holds::from_bool(states.contains(&packet.state)) } else { Holds::Unknown };
+            return if known { Holds::from_bool(states.contains(&packet.state)) } else { packet.by_entry };
         }
         if let Some(payload) = left.get("payload") {
             let (protocol, field) = (text(&payload["protocol"]), text(&payload["field"]));
@@ -130,6 +150,27 @@ impl<'a> Ruleset<'a> {
                 _ => Holds::Unknown,
             },
             _ => Holds::Unknown,
+        }
+    }
+
+    /// Compares the values that `parts` read of the packet with the elements of a set of such combinations.
+    fn is_one_of(&self, rule: &Value, parts: &[Value], right: &Value, packet: &Packet) -> Holds {
+        let one = [right.clone()];
+        let elements = match right["set"].as_array() {
+            Some(elements) => elements.as_slice(),
+            None if right.get("concat").is_some() => &one,
+            None => return Holds::Unknown,
+        };
+        let compare = |element: &Value| {
+            let values = element["concat"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let pairs = parts.iter().zip(values);
+            pairs.fold(Holds::Yes, |holds, (left, right)| holds.and(self.is(rule, left, right, packet)))
+        };
+        let found: Vec<Holds> = elements.iter().map(compare).collect();
+        match (found.contains(&Holds::Yes), found.contains(&Holds::Unknown)) {
+            (true, _) => Holds::Yes,
+            (false, true) => Holds::Unknown,
+            (false, false) => Holds::No,
         }
     }
 

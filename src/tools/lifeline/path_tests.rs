@@ -176,3 +176,71 @@ fn answers_that_only_their_state_lets_out_are_locked_in() {
     let text = "*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT DROP [0:0]\n-A OUTPUT -m state --state ESTABLISHED -j ACCEPT\nCOMMIT\n";
     assert!(iptables(text)[0].contains("chain OUTPUT of the iptables table filter"));
 }
+
+/// Established connections are let through first; after them, one rule.
+fn behind_established(policy: &str, rule: Value, more: Value) -> Vec<String> {
+    let established = json!([state(&["established", "related"]), accept()]);
+    refused(policy, json!([established, rule]), json!([]), more)
+}
+
+#[test]
+fn what_only_the_first_packet_meets_today_may_not_decide_on_every_packet() {
+    let flags = json!({"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["syn", "ack"]]});
+    let limit = |over: bool| json!({"limit": {"rate": 6, "burst": 8, "per": "minute", "inv": over}});
+    let knock =
+        json!({"set": {"family": "inet", "table": "f", "name": "k", "flags": ["timeout"], "timeout": 3}});
+    let by_knock = matched(json!({"payload": {"protocol": "ip", "field": "saddr"}}), json!("@k"));
+    let each = json!({"set": {"op": "update", "elem": {"payload": {"protocol": "ip", "field": "saddr"}}, "set": "@m",
+        "stmt": [limit(true)]}});
+    for (policy, rule, more) in [
+        ("drop", json!([tcp_port(json!(22)), limit(false), accept()]), Value::Null),
+        ("drop", json!([tcp_port(json!(22)), matched(flags, json!("syn")), accept()]), Value::Null),
+        (
+            "drop",
+            json!([matched(json!({"meta": {"key": "length"}}), json!({"range": [0, 100]})), accept()]),
+            Value::Null,
+        ),
+        ("drop", json!([tcp_port(json!(22)), by_knock, accept()]), knock),
+        ("accept", json!([tcp_port(json!(22)), each, {"drop": null}]), Value::Null),
+    ] {
+        let refused = behind_established(policy, rule.clone(), more);
+        assert_eq!(refused.len(), 1, "{rule}");
+        assert!(refused[0].contains("every packet would meet"), "{refused:?}");
+    }
+    // Other ports, and what no rule decides by.
+    for rule in [json!([udp_53(), limit(false), accept()]), json!([limit(false), {"log": null}])] {
+        assert_eq!(behind_established("accept", rule.clone(), Value::Null), Vec::<String>::new(), "{rule}");
+    }
+    // Every packet meets it today as well.
+    let first = json!([[limit(true), {"drop": null}], [tcp_port(json!(22)), accept()]]);
+    assert_eq!(refused("drop", first, json!([]), Value::Null), Vec::<String>::new());
+}
+
+#[test]
+fn a_state_within_a_combination_is_a_state() {
+    let left =
+        json!({"concat": [{"ct": {"key": "state"}}, {"payload": {"protocol": "tcp", "field": "dport"}}]});
+    let of = |state: &str| json!({"concat": [state, 22]});
+    let by_state = matched(left.clone(), json!({"set": [of("new"), of("established")]}));
+    assert_eq!(refused("drop", json!([[by_state, accept()]]), json!([]), Value::Null).len(), 1);
+    let any = matched(left, json!({"set": [of("new"), of("established"), of("untracked")]}));
+    assert_eq!(refused("drop", json!([[any, accept()]]), json!([]), Value::Null), Vec::<String>::new());
+}
+
+#[test]
+fn iptables_that_count_or_look_at_single_packets_behind_the_established_would_cut_sessions() {
+    let established = "INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
+    for rules in [
+        &["INPUT -p tcp -m tcp --dport 22 -m limit --limit 3/min --limit-burst 4 -j ACCEPT"][..],
+        &["INPUT -p tcp -m tcp --dport 22 --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT"],
+        &[
+            "INPUT -m recent --update --seconds 60 --hitcount 10 --name S -j DROP",
+            "INPUT -p tcp -m tcp --dport 22 -j ACCEPT",
+        ],
+        &["INPUT -p tcp -m tcp --dport 22 -m mark --mark 0x1 -j ACCEPT"],
+    ] {
+        let refused = iptables(&filter(&[&[established], rules].concat()));
+        assert_eq!(refused.len(), 1, "{rules:?}");
+        assert!(refused[0].contains("every packet would meet"), "{refused:?}");
+    }
+}

@@ -42,6 +42,52 @@ impl<'a> Rule<'a> {
         })
     }
 
+    /// True if the rule passes packets of other ports on to this port of this host (`redirect`, or `dnat` without an
+    /// address of another). A map may have any port.
+    pub(super) fn passes_on_to(&self, port: u16) -> bool {
+        self.expressions().any(|expression| {
+            let redirect = expression.get("redirect");
+            let nat = redirect.or_else(|| expression.get("dnat")).filter(|nat| nat.is_object());
+            let here = |nat: &&Value| match nat["addr"].as_str() {
+                Some(address) => address == "::1" || address.starts_with("127."),
+                None => redirect.is_some() || nat.get("addr").is_none(),
+            };
+            nat.filter(here).is_some_and(|nat| match nat.get("port") {
+                None => false,
+                Some(given @ Value::Number(_)) => holds(given, port),
+                Some(given) => given.get("range").is_none() || holds(given, port),
+            })
+        })
+    }
+
+    /// True if every header that the rule names is of this protocol.
+    pub(super) fn is_of(&self, protocol: &str) -> bool {
+        let other = if protocol == "tcp" { "udp" } else { "tcp" };
+        !self.matches().any(|m| m["left"]["payload"]["protocol"] == other || m["right"] == other)
+    }
+
+    /// True if the rule sets the mark of packets by what connection tracking knows of them.
+    pub(super) fn marks_by_entry(&self) -> bool {
+        let is_mark = |e: &Value| e["mangle"]["key"]["meta"]["key"] == "mark";
+        self.expressions().any(is_mark) && self.expressions().any(|e| e.to_string().contains("\"ct\":"))
+    }
+
+    /// True if the rule decides on packets by their mark.
+    pub(super) fn decides_by_mark(&self) -> bool {
+        let verdicts = ["accept", "drop", "reject", "return", "jump", "goto", "vmap", "queue"];
+        let asks =
+            |e: &Value| ["match", "vmap"].iter().any(|key| e[*key].to_string().contains(r#"{"key":"mark"}"#));
+        self.has(&verdicts) && self.expressions().any(asks)
+    }
+
+    /// True if the rule refuses packets that begin a connection in its middle, as those of a session do whose packets
+    /// were not tracked before.
+    pub(super) fn refuses_in_the_middle(&self) -> bool {
+        let begins = self.states().iter().any(|(negated, states)| states.contains(&"new") != *negated);
+        let by_flags = self.matches().any(|m| m["left"].to_string().contains(r#""field":"flags""#));
+        begins && by_flags && self.refuses()
+    }
+
     /// True if the rule accepts all packets that this host sends to itself.
     pub(super) fn accepts_loopback(&self) -> bool {
         let interfaces = ["iif", "iifname", "oif", "oifname"];

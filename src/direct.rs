@@ -11,6 +11,7 @@ mod look;
 mod masters;
 mod meter;
 mod ranking;
+mod recent;
 mod victims;
 mod walked;
 mod walks;
@@ -53,8 +54,8 @@ pub use everywhere::everywhere;
 pub use flush::{Flush, Flushed, Preview, Wish};
 pub use known::Known;
 pub use list::{NotListed, Sink, list, list_details, list_loading_nothing};
-use look::Recent;
 use masters::Masters;
+use recent::Recent;
 
 /// A network namespace that the calling thread has entered.
 pub struct Target {

@@ -504,6 +504,170 @@ fn nothing_is_left_to_do() {
     }));
 }
 
+/// Circles of files that are there still, each by its files; a new one is refused, and one that is gone has to go from
+/// the list.
+const CIRCLES: &[&[&str]] = &[
+    &[
+        "act/journal/baseline.rs",
+        "act/journal/disk.rs",
+        "act/journal/file.rs",
+        "act/journal/read.rs",
+        "act/journal/seen.rs",
+        "act/journal/trail.rs",
+        "act/journal/writer.rs",
+    ],
+    &[
+        "agent/actor.rs",
+        "agent/acts.rs",
+        "agent/owned.rs",
+        "agent/reading.rs",
+        "agent/recording.rs",
+        "agent/sweeper.rs",
+        "agent/untold.rs",
+    ],
+    &["agent/pipeline.rs", "agent/service.rs", "agent/site.rs"],
+    &["cli/args.rs", "cli/filters.rs", "cli/value.rs"],
+    &["config/keys.rs", "config/tables.rs"],
+    &["core/state/entry_index.rs", "core/state/ledger.rs", "core/state/ranked.rs", "core/state/sources.rs"],
+    &[
+        "tools/doctor/applying.rs",
+        "tools/doctor/flushes.rs",
+        "tools/doctor/lines.rs",
+        "tools/doctor/loading.rs",
+        "tools/doctor/modules.rs",
+        "tools/doctor/options.rs",
+        "tools/doctor/order.rs",
+        "tools/doctor/size.rs",
+        "tools/doctor/spaced_options.rs",
+        "tools/doctor/torn.rs",
+        "tools/doctor/trial.rs",
+        "tools/doctor/writers.rs",
+    ],
+    &[
+        "tools/doctor/gather/boot.rs",
+        "tools/doctor/gather/commands.rs",
+        "tools/doctor/gather/files.rs",
+        "tools/doctor/gather/hooks.rs",
+        "tools/doctor/gather/units.rs",
+    ],
+    &[
+        "tools/lifeline/obstacles.rs",
+        "tools/lifeline/path.rs",
+        "tools/lifeline/path_iptables.rs",
+        "tools/lifeline/path_nft.rs",
+    ],
+];
+
+/// The module that a file is, from the root of the crate: `["core", "policy", "level"]`.
+fn place(source: &Source) -> Vec<String> {
+    let mut names: Vec<String> = source.path.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    names.pop_if(|name| name == "mod");
+    names
+}
+
+/// Every path that begins with `crate` or `super` in code of the module `at`, tests left out, from the root on.
+fn paths(tokens: TokenStream, at: &[String], found: &mut BTreeSet<Vec<String>>) {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let mut i = 0;
+    while i < tokens.len() {
+        match &tokens[i] {
+            TokenTree::Ident(word) if word == "crate" && colons(&tokens, i + 1) => {
+                ends(&tokens[i + 3..], Vec::new(), found);
+                i += 3;
+            }
+            TokenTree::Ident(word) if word == "super" && colons(&tokens, i + 1) => {
+                ends(&tokens[i..], at.to_vec(), found);
+                while is_super(&tokens, i) {
+                    i += 3;
+                }
+            }
+            TokenTree::Ident(word) if word == "mod" => {
+                let name = tokens.get(i + 1).map(ToString::to_string).unwrap_or_default();
+                if let Some(TokenTree::Group(body)) = tokens.get(i + 2)
+                    && name != "tests"
+                {
+                    paths(body.stream(), &[at, &[name]].concat(), found);
+                }
+                i += 3;
+            }
+            TokenTree::Group(group) => {
+                paths(group.stream(), at, found);
+                i += 1;
+            }
+            _ => i += 1,
+        }
+    }
+}
+
+/// Adds the ends of a path that goes on from the module `at`: one, or one for each element of a list in braces.
+fn ends(path: &[TokenTree], mut at: Vec<String>, found: &mut BTreeSet<Vec<String>>) {
+    let mut i = 0;
+    while is_super(path, i) {
+        at.pop();
+        i += 3;
+    }
+    while let Some(TokenTree::Ident(name)) = path.get(i) {
+        at.push(name.to_string());
+        if !colons(path, i + 1) {
+            break;
+        }
+        i += 3;
+    }
+    if let Some(TokenTree::Group(list)) = path.get(i)
+        && list.delimiter() == Delimiter::Brace
+    {
+        let inside: Vec<TokenTree> = list.stream().into_iter().collect();
+        let comma = |token: &TokenTree| matches!(token, TokenTree::Punct(p) if p.as_char() == ',');
+        inside.split(comma).for_each(|element| ends(element, at.clone(), found));
+    }
+    found.insert(at);
+}
+
+/// For each file the files that it names, as places in `files`; a file and the folder that it stands in are no pair.
+fn edges(files: &[Source]) -> Vec<BTreeSet<usize>> {
+    let places: Vec<Vec<String>> = files.iter().map(place).collect();
+    let longest = |path: &Vec<String>| {
+        (1..=path.len()).rev().find_map(|n| places.iter().position(|place| *place == path[..n]))
+    };
+    let of = |from: usize| {
+        let mut found = BTreeSet::new();
+        paths(files[from].tokens(), &places[from], &mut found);
+        let apart =
+            |to: &usize| !places[from].starts_with(&places[*to]) && !places[*to].starts_with(&places[from]);
+        found.iter().filter_map(longest).filter(apart).collect()
+    };
+    (0..files.len()).map(of).collect()
+}
+
+/// Files that lead back to themselves, by circle: those that reach each other.
+fn circles(files: &[Source]) -> BTreeSet<Vec<String>> {
+    let edges = edges(files);
+    let reach = |from: usize| {
+        let (mut reached, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(file) = next.pop() {
+            next.extend(edges[file].iter().filter(|to| reached.insert(**to)));
+        }
+        reached
+    };
+    let reached: Vec<BTreeSet<usize>> = (0..files.len()).map(reach).collect();
+    let circle = |file: usize| -> Option<Vec<String>> {
+        let back = (0..files.len()).filter(|to| reached[file].contains(to) && reached[*to].contains(&file));
+        let paths: Vec<String> = back.map(|file| files[file].path.clone()).collect();
+        (!paths.is_empty()).then_some(paths)
+    };
+    (0..files.len()).filter_map(circle).collect()
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let files: Vec<Source> = sources().into_iter().filter(|source| !source.is_test()).collect();
+    let known: BTreeSet<Vec<String>> =
+        CIRCLES.iter().map(|files| files.iter().map(|file| file.to_string()).collect()).collect();
+    let found = circles(&files);
+    none(found.difference(&known).map(|circle| format!("new: {}", circle.join(", "))).collect());
+    none(known.difference(&found).map(|circle| format!("gone from src/: {}", circle.join(", "))).collect());
+}
+
 /// The checks themselves, on files that break a rule and on files that do not.
 mod fixtures {
     use super::*;
@@ -577,5 +741,26 @@ mod fixtures {
             unsafe_faults(&file("linux/clock.rs", "// SAFETY: g takes nothing.\nunsafe { g() }")).is_empty()
         );
         assert!(unsafe_faults(&file("cli/text.rs", "fn unsafe_to_print() {}")).is_empty());
+    }
+
+    #[test]
+    fn files_that_import_each_other_are_a_circle_and_a_file_and_its_folder_are_none() {
+        let files = |texts: &[(&str, &str)]| -> Vec<Source> {
+            texts.iter().map(|(path, text)| file(path, text)).collect()
+        };
+        let circle = files(&[
+            ("act/journal/disk.rs", "use super::{file::File, trail};"),
+            ("act/journal/file.rs", "fn f() { super::trail::keep() }"),
+            ("act/journal/trail.rs", "use crate::act::journal::disk::Disk;"),
+            ("act/journal/read.rs", "use super::disk::Disk;"),
+        ]);
+        let three = ["disk", "file", "trail"].map(|name| format!("act/journal/{name}.rs")).to_vec();
+        assert_eq!(circles(&circle), BTreeSet::from([three]));
+        let none = files(&[
+            ("act/journal/mod.rs", "pub use disk::Disk; use self::disk::Page;"),
+            ("act/journal/disk.rs", "use super::Journal; mod tests { use super::super::file; }"),
+            ("act/journal/file.rs", "use super::disk::Disk;"),
+        ]);
+        assert_eq!(circles(&none), BTreeSet::new());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::server::Limits;
+use super::limits::Limits;
 use super::share::Account;
 
 /// The user at the other end of a connection (SO_PEERCRED: as of its connect()).

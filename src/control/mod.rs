@@ -7,6 +7,7 @@ mod cache;
 mod client;
 mod connections;
 pub mod frame;
+mod limits;
 mod rows;
 pub mod schema;
 mod server;
@@ -24,8 +25,9 @@ use crate::core::model::{
 use crate::error::{Error, Exit};
 
 pub use client::Client;
+pub use limits::Limits;
 pub use rows::SourceRows;
-pub use server::{Limits, serve};
+pub use server::serve;
 pub use share::Share;
 pub use socket::{ConnectError, SocketGuard, bind, peer_pid};
 

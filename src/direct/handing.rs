@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::beside::Beside;
-use super::look::Recent;
 use super::masters::Masters;
+use super::recent::Recent;
 use crate::core::model::{
     Entry, Filters, FlushSettings, Judged, Knowledge, KnowledgeDocument, UnprovenCounts, Verdict,
 };

@@ -12,12 +12,13 @@ use super::Target;
 use super::beside::Beside;
 use super::handing::{Handing, NotTold};
 use super::masters::Masters;
+use super::recent::Recent;
 use super::walked::Walked;
 use super::whole;
 use crate::core::model::{Detail, Entry, Filters, Settings, UnprovenCounts, Verdict};
 use crate::core::policy::Protection;
 use crate::core::sieve::{SharedSightings, Sieve};
-use crate::core::state::{BuildAsIs, Dumped, Identify, Observations};
+use crate::core::state::{Dumped, Identify, Observations};
 use crate::error::{Error, Result};
 use crate::facts::gauge::Gauge;
 use crate::linux::attribute::Malformed;
@@ -26,43 +27,8 @@ use crate::linux::request;
 use crate::linux::socket::{Netlink, explain};
 use crate::linux::table::{self, Chunk, Part, Reader};
 
-/// A dump that goes on after its last entry went starts that bucket again (`ctnetlink_dump_table`): doubles are near.
-const RECENT: usize = 256;
-
 /// Interval at which the facts that the judgement rests on are read again: a dump lasts as long as its reader takes.
 const REFRESH: Duration = Duration::from_millis(250);
-
-/// The last few entries of a dump, to know doubles by.
-pub(super) struct Recent<'a> {
-    identify: &'a Identify,
-    /// The oldest is at `next`.
-    ring: Vec<u64>,
-    next: usize,
-    /// Fingerprints of the ring, to be found without looking at each (260 ns of an entry's 1.2 us).
-    known: HashSet<u64, BuildAsIs>,
-}
-
-impl<'a> Recent<'a> {
-    pub(super) fn new(identify: &'a Identify) -> Self {
-        let known = HashSet::with_capacity_and_hasher(RECENT, BuildAsIs::default());
-        Recent { identify, ring: Vec::with_capacity(RECENT), next: 0, known }
-    }
-
-    /// True for an entry that was not seen a moment ago.
-    pub(super) fn is_new(&mut self, entry: &Entry) -> bool {
-        let fingerprint = self.identify.entry(entry);
-        if !self.known.insert(fingerprint) {
-            return false;
-        }
-        if self.ring.len() < RECENT {
-            self.ring.push(fingerprint);
-        } else {
-            self.known.remove(&std::mem::replace(&mut self.ring[self.next], fingerprint));
-            self.next = (self.next + 1) % RECENT;
-        }
-        true
-    }
-}
 
 /// Goes through the table for a command, in constant memory: nothing is remembered of an entry that was handed on,
 /// but that children name their masters.

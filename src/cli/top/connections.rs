@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use ratatui::crossterm::event::KeyCode;
 
 use super::arrange::Name;
+use super::ask::{Ask, after};
 use super::cursor::Cursor;
-use super::model::{Ask, after};
 use crate::cli::render::entry;
 use crate::cli::render::quantity::UNKNOWN;
 use crate::core::model::{Class, Entry, EntryId, IdleText, ShortDuration, Verdict};

@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
 use super::model::{Model, Popup};
+use super::wrap::wrap;
 use super::{Look, connections_list, graph, list, popup};
 use crate::cli::render::history::sentence;
 use crate::cli::render::quantity::{counted, duration, growth, moment, percent, rate};
@@ -262,23 +263,6 @@ fn draw_actions(model: &Model, zone: &TimeZone, look: &Look, place: Rect, buffer
         let style = if line.starts_with("  ") { look.dim() } else { Style::default() };
         buffer.set_stringn(place.x, y, line, place.width.into(), style);
     }
-}
-
-/// Breaks text between words; lines after the first are indented.
-pub fn wrap(text: &str, width: u16, lines: &mut Vec<String>) {
-    let width = usize::from(width).max(4);
-    let mut line = String::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        if line.trim().is_empty() {
-            line.push_str(word);
-        } else if line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(std::mem::replace(&mut line, format!("  {word}")));
-        } else {
-            line.push(' ');
-            line.push_str(word);
-        }
-    }
-    lines.push(line);
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::Sender;
 
 use super::arrange::Name;
-use super::gather::Message;
+use super::message::Message;
 use crate::cli::args::Global;
 use crate::core::model::{Filters, network};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::event::{self, Event, KeyEvent};
+use ratatui::crossterm::event::{self, Event};
 use signal_hook::consts::{
     SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGVTALRM,
     SIGXCPU, SIGXFSZ,
@@ -13,7 +13,7 @@ use signal_hook::consts::{
 use signal_hook::iterator::Signals;
 
 use super::arrange::{Arrangement, arrange};
-use super::connections::Read;
+use super::message::{IDLE_SHARE, Message};
 use super::model::{Listing, Model};
 use super::reading::{ReadRequest, read_connections};
 use super::screen;
@@ -29,8 +29,7 @@ use crate::error::{Error, Result};
 const USAGE_INTERVAL: Duration = Duration::from_secs(1);
 /// Shortest interval between two counts of sources.
 const SOURCES_INTERVAL: Duration = Duration::from_secs(2);
-/// Bound on the work of counting: after a count the thread rests for at least this many times its duration.
-pub const IDLE_SHARE: u32 = 10;
+
 /// Largest number of sources asked for if they are not folded: more than an operator scrolls through.
 const MOST_SOURCES: usize = 1000;
 /// Longest wait for the last drawing after a signal: a terminal that takes no more output must not keep the process.
@@ -42,37 +41,6 @@ const FATAL_SIGNALS: [i32; 13] = [
     SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGXCPU, SIGXFSZ, SIGVTALRM,
     SIGPROF, SIGIO,
 ];
-
-/// A message to the thread that draws.
-pub enum Message {
-    /// A key was pressed.
-    Key(KeyEvent),
-    /// The window was resized.
-    Redraw,
-    /// A signal ends the process, or the terminal is gone.
-    End,
-    /// SIGTSTP came: the terminal is wanted for another job.
-    Pause,
-    /// Usage of the table.
-    Status {
-        /// Seconds since the start.
-        second: u64,
-        /// Status of the table and the agent.
-        status: Box<StatusDocument>,
-        /// Reason why the status is not from the agent; `None` if it is.
-        without: Option<String>,
-    },
-    /// Sources, and the arrangement that they are in.
-    Listing(Arrangement, Box<Listing>),
-    /// The entries of one source, or the reason why they cannot be read.
-    Connections(Box<std::result::Result<Read, String>>),
-    /// Reason why something cannot be read.
-    Trouble(String),
-    /// Preview of a flush of this source, and true if the command succeeded.
-    Previewed(super::arrange::Name, String, bool),
-    /// Output of a flush that ended.
-    Flushed(String),
-}
 
 /// A message to the thread that arranges.
 enum ArrangeMessage {

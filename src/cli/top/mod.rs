@@ -2,6 +2,7 @@
 //! dump.
 
 mod arrange;
+mod ask;
 mod connections;
 mod connections_list;
 mod cursor;
@@ -10,10 +11,12 @@ mod flush;
 mod gather;
 mod graph;
 mod list;
+mod message;
 mod model;
 mod popup;
 mod reading;
 mod screen;
+mod wrap;
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -30,9 +33,11 @@ use crate::core::model::{Filters, network};
 use crate::direct;
 use crate::error::{Error, Result};
 
+use ask::Ask;
 use flush::Flusher;
-use gather::{Gatherers, Message};
-use model::{Ask, Listing, Model};
+use gather::Gatherers;
+use message::Message;
+use model::{Listing, Model};
 use screen::Screen;
 
 /// Longest time between two drawings: a terminal that went away is noticed by drawing.

@@ -4,6 +4,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::arrange::{Arrangement, Line, Name};
+use super::ask::{Ask, after};
 use super::connections::{Connections, Read};
 use super::cursor::Cursor;
 use super::graph::Usage;
@@ -15,29 +16,6 @@ const PREFIXES: [Option<(u8, u8)>; 3] = [None, Some((24, 64)), Some((16, 48))];
 const RANKS: [SortBy; 4] = [SortBy::Entries, SortBy::New, SortBy::Unreplied, SortBy::Idle];
 /// Longest filter text, in bytes.
 const LONGEST_FILTER: usize = 400;
-
-/// Requests of a key to the other threads.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Ask {
-    /// Asks for nothing.
-    Nothing,
-    /// Ends the program.
-    Quit,
-    /// Stops the process until the shell continues it.
-    Stop,
-    /// Asks for the last counts in another arrangement.
-    Arrange,
-    /// Asks for new counts.
-    Read,
-    /// Asks for the entries of the source whose connections are shown, or to stop reading if there is none.
-    Connections,
-    /// Asks to parse these words as filters.
-    Filter(String),
-    /// Asks for a preview of a flush of this source.
-    Preview(Name),
-    /// Asks to flush this source.
-    Flush(Name),
-}
 
 /// A window over the list.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -377,12 +355,6 @@ impl Model {
         self.popup = Popup::Filter(text, None);
         Ask::Nothing
     }
-}
-
-/// Returns the element after `now`, after the last one the first; the first one if `now` is not among them.
-pub fn after<T: PartialEq + Clone>(all: &[T], now: &T) -> T {
-    let at = all.iter().position(|one| one == now).map_or(0, |at| (at + 1) % all.len());
-    all[at].clone()
 }
 
 #[cfg(test)]

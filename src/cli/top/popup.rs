@@ -5,8 +5,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::Look;
-use super::draw::wrap;
 use super::model::{Model, Popup};
+use super::wrap::wrap;
 use crate::cli::render::flush::{DELETED, MOST_RECENT, SOURCE};
 use crate::cli::render::text::escape;
 

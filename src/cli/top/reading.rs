@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::connections::{Connection, MOST_ROWS, Order, Read};
-use super::gather::{IDLE_SHARE, Message};
+use super::message::{IDLE_SHARE, Message};
 use crate::cli::place::Place;
 use crate::cli::remembered::RememberedEntries;
 use crate::core::model::{Entry, Filters, Verdict, network};

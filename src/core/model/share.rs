@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::Histogram;
+use super::histogram::Histogram;
 use super::tuple::SourceKey;
 
 /// One source: an address, or the prefix that stands for one (`source_prefix`), in a zone.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::view::{Seen, zone};
+use super::seen::{Seen, zone};
 use super::weighing::sources_within;
 use crate::core::model::{Due, Holder, Rank, SourceKey, Traffic};
 

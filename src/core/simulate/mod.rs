@@ -24,6 +24,7 @@ pub mod report;
 mod run;
 mod scenarios;
 mod second_chance;
+mod seen;
 mod strategy;
 mod sweep;
 mod table;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::fair_share;
 use super::random::Random;
+use super::seen::Seen;
 use super::table::Table;
-use super::view::{AgentView, Seen};
+use super::view::AgentView;
 use crate::core::model::{Costs, Flush, Pace, Settings, Share};
 use crate::core::sweep::{Allowed, Choice, Rules, Victim};
 

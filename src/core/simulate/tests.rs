@@ -6,9 +6,10 @@ use super::admission::{admit, chance};
 use super::cohort::Lost;
 use super::fair_share;
 use super::random::Random;
+use super::seen::Seen;
 use super::sweep::{Standing, Sweep};
 use super::table::Table;
-use super::view::{AgentView, Seen, UP_SECONDS};
+use super::view::{AgentView, UP_SECONDS};
 use crate::core::model::*;
 use crate::core::sweep::{Choice, Rules};
 

@@ -1,15 +1,13 @@
 //! The agent's view of the modelled table: the sieve that judges real entries judges one entry of each cohort.
 
-use crate::core::model::{
-    Chances, Entry, Event, EventKind, Features, Judged, Scan, Settings, Timeout, Traffic,
-};
+use crate::core::model::{Chances, Event, EventKind, Features, Scan, Settings, Timeout, Traffic};
 use crate::core::policy::{OwnHost, Protection};
 use crate::core::sieve::{Grounds, SharedSightings, Sieve};
 use crate::core::state::{Bases, Identify, Observations, TimeoutHistory};
 
 use super::cohort::{Cohort, Place};
-use super::flow::State;
 use super::second_chance::Given;
+use super::seen::Seen;
 use super::table::Table;
 use super::weighing;
 
@@ -25,45 +23,6 @@ pub struct AgentView {
     history: TimeoutHistory,
     given: Given,
     opened_seconds: f64,
-}
-
-/// One cohort, as a look sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    /// Identity of the cohort.
-    pub id: u32,
-    /// Index of the traffic that it is of.
-    pub group: usize,
-    /// State of its entries.
-    pub state: State,
-    /// Number of its entries.
-    pub count: u64,
-    /// One of them, as a dump would show it; each group of sources has a zone of its own.
-    pub entry: Entry,
-    /// The judgement of that one.
-    pub judged: Judged,
-}
-
-impl Seen {
-    /// They may go by their class.
-    pub fn eligible(&self) -> bool {
-        self.judged.eligible || self.judged.only_critical
-    }
-
-    /// Their certain idleness, if nothing protects them.
-    pub fn idle_unprotected(&self) -> Option<u32> {
-        self.judged.idle_unprotected()
-    }
-
-    fn new(place: &Place, cohort: &Cohort, entry: Entry, judged: Judged) -> Self {
-        let entry = Entry { zone: zone(place.group), ..entry };
-        Seen { id: cohort.id, group: place.group, state: place.state, count: cohort.count, entry, judged }
-    }
-}
-
-/// The zone that stands for a group of sources where the rules of a sweep ask whose an entry is.
-pub fn zone(group: usize) -> u16 {
-    u16::try_from(group).unwrap_or(u16::MAX)
 }
 
 impl AgentView {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::view::Seen;
+use super::seen::Seen;
 use crate::core::model::{
     FlushSettings, Histogram, Holder, Holding, Rank, SourceKey, Takeable, Traffic, Weighed,
 };

@@ -1,7 +1,6 @@
 //! Entries that were given a second chance: arithmetic is wrong about these until they are gone or a packet came.
 
 use super::lines::{self, Lines, Slot};
-use super::observations::seconds;
 use crate::core::model::{Chances, GivenChance};
 
 /// An entry in its grace, in 20 bytes; times in seconds since the host came up.
@@ -152,6 +151,11 @@ impl SecondChances {
             room: (Self::BOUND - self.entries.len()) as u64,
         }
     }
+}
+
+/// Whole seconds since the host came up, the nearest; what is before that is its beginning.
+pub(super) fn seconds(at: f64) -> u32 {
+    at.round().max(0.0) as u32
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Remembers the entries that earlier scans saw: an equal expiry, or with accounting equal counters, at two scans
 //! means no packet in between.
 
-use super::chance::SecondChances;
+use super::chance::{SecondChances, seconds};
 use super::lines::{self, Lines, Slot};
 use crate::core::model::{GivenChance, Knowledge, ObservedBefore};
 
@@ -196,11 +196,6 @@ impl Observations {
         }
         Some(Seen { silent_seconds: 0, renewed: true })
     }
-}
-
-/// Whole seconds since the host came up, the nearest; what is before that is its beginning.
-pub(super) fn seconds(at: f64) -> u32 {
-    at.round().max(0.0) as u32
 }
 
 impl Observed {

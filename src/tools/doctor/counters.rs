@@ -2,15 +2,14 @@
 
 use super::cure::quoted;
 use super::facts::{Facts, Runtime};
-use super::{messages, size};
+use super::messages::{self, begin_anew, evidence, severity_of};
+use super::size;
 use crate::core::model::{Evidence, Finding, KernelMessage, Severity, Statistics};
 
 /// Ports taken: fewer a second are ordinary on a busy gateway.
 const FOUND_PER_SECOND: f64 = 10.0;
 /// Ports taken since boot: fewer are ordinary on a busy gateway.
 const FOUND_IN_ALL: u64 = 10_000;
-/// Messages older than this are history.
-const RECENT_SECONDS: f64 = 3600.0;
 /// Messages that are shown at most.
 const SHOWN: usize = 3;
 
@@ -190,13 +189,6 @@ fn log(facts: &Facts) -> Vec<Finding> {
     found
 }
 
-/// A message that was logged long ago is history.
-pub(super) fn severity_of(facts: &Facts, last: &KernelMessage) -> Severity {
-    let up = facts.runtime.as_ref().map_or(0.0, |runtime| runtime.up_seconds);
-    let recent = last.at_seconds.is_none_or(|at| up - at < RECENT_SECONDS);
-    if recent { Severity::Warning } else { Severity::Note }
-}
-
 /// Seconds by which the kernel's time of a namespace and stat(2)'s differ at most.
 const CLOCKS_SECONDS: f64 = 2.0;
 
@@ -219,27 +211,6 @@ fn suppressed(message: &KernelMessage) -> Option<u64> {
     let (before, _) =
         text.split_once(" callbacks suppressed").or_else(|| text.split_once(" messages suppressed"))?;
     before.rsplit(' ').next()?.parse().ok()
-}
-
-pub(super) fn evidence(facts: &Facts, message: &KernelMessage) -> Evidence {
-    let file = match message.line {
-        Some(_) => facts.path(&message.path),
-        None => message.path.clone(),
-    };
-    let at = message.at_seconds.map_or(String::new(), |at| format!("[{at:.0}] "));
-    let text = format!("{at}{}", message.text);
-    Evidence { file: Some(file), line: message.line, text, at: message.at.clone() }
-}
-
-/// A log that stays tells of the past for ever.
-pub(super) fn begin_anew(facts: &Facts, messages: &[&KernelMessage]) -> Vec<String> {
-    let Some(last) = messages.last() else { return Vec::new() };
-    let clear = match last.line {
-        // The moment makes the name: one of before is not overwritten.
-        Some(_) => format!("{}.$(date +%Y%m%d-%H%M%S)", facts.rename(&last.path, &last.path)),
-        None => "dmesg --clear".into(),
-    };
-    vec!["# once the cause is gone, let the log begin anew:".into(), clear]
 }
 
 fn logged(facts: &Facts, full: &[&KernelMessage], times: u64, severity: Severity) -> Finding {

@@ -1,9 +1,11 @@
 //! Messages of the kernel's log: which table they tell of, and for how many messages a line stands.
 
-use super::counters::{begin_anew, evidence, severity_of};
 use super::cure::key;
 use super::facts::Facts;
-use crate::core::model::{Finding, KernelMessage, Severity};
+use crate::core::model::{Evidence, Finding, KernelMessage, Severity};
+
+/// Messages older than this are history.
+const RECENT_SECONDS: f64 = 3600.0;
 
 /// Messages that are shown at most.
 const SHOWN: usize = 3;
@@ -63,6 +65,34 @@ pub fn expectations(facts: &Facts, messages: &[KernelMessage]) -> Option<Finding
             .fix(fix)
             .source(&["nf_ct_expect_related_report, net/netfilter/nf_conntrack_expect.c"]),
     )
+}
+
+/// A message that was logged long ago is history.
+pub(super) fn severity_of(facts: &Facts, last: &KernelMessage) -> Severity {
+    let up = facts.runtime.as_ref().map_or(0.0, |runtime| runtime.up_seconds);
+    let recent = last.at_seconds.is_none_or(|at| up - at < RECENT_SECONDS);
+    if recent { Severity::Warning } else { Severity::Note }
+}
+
+pub(super) fn evidence(facts: &Facts, message: &KernelMessage) -> Evidence {
+    let file = match message.line {
+        Some(_) => facts.path(&message.path),
+        None => message.path.clone(),
+    };
+    let at = message.at_seconds.map_or(String::new(), |at| format!("[{at:.0}] "));
+    let text = format!("{at}{}", message.text);
+    Evidence { file: Some(file), line: message.line, text, at: message.at.clone() }
+}
+
+/// A log that stays tells of the past for ever.
+pub(super) fn begin_anew(facts: &Facts, messages: &[&KernelMessage]) -> Vec<String> {
+    let Some(last) = messages.last() else { return Vec::new() };
+    let clear = match last.line {
+        // The moment makes the name: one of before is not overwritten.
+        Some(_) => format!("{}.$(date +%Y%m%d-%H%M%S)", facts.rename(&last.path, &last.path)),
+        None => "dmesg --clear".into(),
+    };
+    vec!["# once the cause is gone, let the log begin anew:".into(), clear]
 }
 
 #[cfg(test)]

@@ -2,10 +2,13 @@
 
 use super::cure::{key, runtime};
 use super::facts::Facts;
-use super::timeouts::{CUTS_SECONDS, RFC_5382_SECONDS};
 use super::value::{self, Reading};
 use crate::core::model::{Evidence, Finding, Severity, Timeout};
 
+/// RFC 5382, REQ-5: not below 2 hours 4 minutes.
+pub const RFC_5382_SECONDS: u64 = 7440;
+/// Below what the kernel itself gives a connection whose data is not acknowledged (tcp_timeout_unacknowledged).
+pub const CUTS_SECONDS: u64 = 300;
 /// Below this part of the kernel's own value (or of the floor of the agent, where that is lower) a timeout is an error,
 /// as 300 s are for an established connection.
 const ERROR_PART: u32 = 20;

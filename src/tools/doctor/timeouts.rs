@@ -5,10 +5,6 @@ use super::facts::Facts;
 use super::short_timeouts::{self, ESTABLISHED};
 use crate::core::model::{Finding, Severity};
 
-/// RFC 5382, REQ-5: not below 2 hours 4 minutes.
-pub const RFC_5382_SECONDS: u64 = 7440;
-/// Below what the kernel itself gives a connection whose data is not acknowledged (tcp_timeout_unacknowledged).
-pub const CUTS_SECONDS: u64 = 300;
 /// The kernel's default, five days.
 const FIVE_DAYS_SECONDS: u64 = 432_000;
 /// Seconds that the fixes set: a day, as Kubernetes does.

@@ -196,6 +196,7 @@ impl<'a> Sieve<'a> {
             exact: proof.exact,
             unproven: proof.unproven,
             second_chance,
+            left_seconds: entry.timeout_seconds,
             presumed_seconds,
             presumed_stale,
             order_seconds,

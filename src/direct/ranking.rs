@@ -101,7 +101,7 @@ fn counted_beside(target: &Target, settings: &Settings, counting: &mut Counting<
 impl Counting<'_> {
     fn listed(&mut self, entry: &Entry, verdict: &Verdict) {
         if (self.wanted)(entry, verdict.likely_seconds()) {
-            self.counts.add(entry, (!verdict.idle_is_unknown()).then_some(verdict.eligible()));
+            self.counts.add(entry, verdict.may_go());
         }
     }
 }
@@ -113,7 +113,7 @@ impl Heed for Counting<'_> {
 
     fn entry(&mut self, entry: &Entry, judged: &Judged) {
         if (self.wanted)(entry, judged.presumed_seconds.max(judged.idle_seconds)) {
-            self.counts.add(entry, (!judged.idle_is_unknown()).then_some(judged.eligible));
+            self.counts.add(entry, judged.may_go(entry));
         }
     }
 }

@@ -274,8 +274,9 @@ impl Page<'_> {
     /// Adds the state that holds most entries of no class, if these are much of the table, and a remedy: a line each.
     fn unclassed_state(&mut self, status: &StatusDocument) -> io::Result<()> {
         let rows = status.unclassed.as_deref().unwrap_or_default();
-        let Some(row) =
-            rows.first().filter(|row| row.is_much() && (row.is_kept() || status.level > Level::Normal))
+        let Some(row) = rows
+            .first()
+            .filter(|row| row.is_much() && (row.brief_remedy().is_some() || status.level > Level::Normal))
         else {
             return Ok(());
         };

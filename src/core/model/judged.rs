@@ -1,6 +1,6 @@
 //! The judgement of one entry: class, certain idleness and protection.
 
-use super::{Class, Entry, FlushSettings, GroupPlace, Timeout, Unproven, Verdict};
+use super::{Class, Entry, FlushSettings, GroupPlace, TCP, Timeout, Unproven, Verdict};
 
 /// The judgement of one entry at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +21,8 @@ pub struct Judged {
     pub unproven: Option<Unproven>,
     /// It was given a second chance, and no packet has come since.
     pub second_chance: bool,
+    /// The time that it has left in seconds, where that is told.
+    pub left_seconds: Option<u32>,
     /// Its idleness in seconds by the timeouts that are known, where that is more than what is certain: which were in
     /// force before the first look nobody saw.
     pub presumed_seconds: Option<u32>,
@@ -59,6 +61,7 @@ impl Judged {
             exact: true,
             unproven: None,
             second_chance: false,
+            left_seconds: entry.timeout_seconds,
             presumed_seconds: None,
             presumed_stale: false,
             order_seconds: Some(idle_seconds),
@@ -82,7 +85,7 @@ impl Judged {
             exact: self.exact,
             unproven: self.unproven,
             second_chance: self.second_chance,
-            left_seconds: entry.timeout_seconds,
+            left_seconds: self.left_seconds,
             presumed_seconds: self.presumed_seconds,
             floor_seconds: self.class.map(|class| settings.floor_of_seconds(class, entry)),
             protected: self.protected,
@@ -98,6 +101,14 @@ impl Judged {
     pub fn idle_is_unknown(&self) -> bool {
         let unknown = self.idle_seconds.is_none() || self.presumed_stale;
         unknown && self.class.is_some() && self.protected.is_none()
+    }
+
+    /// It may go, as far as its idleness is known: as [`Verdict::may_go`].
+    pub fn may_go(&self, entry: &Entry) -> Option<bool> {
+        let certain = self.idle_seconds.is_some() && self.presumed_seconds.is_none();
+        let half_closed = self.class.is_none() && entry.original.protocol == TCP && self.protected.is_none();
+        let doubtful = half_closed && !certain;
+        (!doubtful && !self.idle_is_unknown()).then_some(self.eligible)
     }
 
     /// Idleness of an entry that nothing protects, past its class's floor or not: certain as far as the emergency

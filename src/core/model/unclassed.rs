@@ -22,6 +22,41 @@ pub struct Unclassed {
     /// Entries that have been idle for longer than the kernel's own timeout, which would have ended them: for certain,
     /// or by the timeouts that are known.
     pub over_default: u64,
+    /// Of these, those of which it is certain.
+    #[serde(default)]
+    pub over_default_certain: u64,
+    /// Entries that have been idle for certain for [`LONG_TIMES`] the kernel's own timeout.
+    #[serde(default)]
+    pub long_idle: u64,
+    /// The longest certain silence of those that are presumed to have been idle for longer: since the first look at the
+    /// timeouts of this boot.
+    #[serde(default)]
+    pub presumed_since_seconds: Option<u32>,
+    /// Entries that have more time left than the kernel's own timeouts give to any entry in this state.
+    #[serde(default)]
+    pub left_longer: u64,
+    /// The longest time left, in seconds.
+    #[serde(default)]
+    pub longest_left_seconds: Option<u32>,
+}
+
+/// Multiple of the kernel's own timeout for which an entry has to be silent for the flush that the remedy names.
+const LONG_TIMES: u32 = 10;
+/// Seconds that the kernel gives in any state of TCP to a connection with data in flight
+/// (`tcp_timeout_unacknowledged`, `tcp_timeout_max_retrans`).
+const IN_FLIGHT_SECONDS: u32 = 300;
+
+/// Facts of one entry of no class.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silence {
+    /// Its certain idleness in seconds.
+    pub certain: Option<u32>,
+    /// That is exact, and not only the least that it can be.
+    pub exact: bool,
+    /// Its idleness in seconds by all that is known, certain or not.
+    pub likely: Option<u32>,
+    /// The seconds that it has left.
+    pub left: Option<u32>,
 }
 
 /// A row of `status` and `plan`.
@@ -49,8 +84,23 @@ pub struct UnclassedRow {
     pub oldest_is_exact: bool,
     /// Entries whose idleness is not known.
     pub idle_unknown: u64,
-    /// Entries that the kernel's own timeout would have ended.
+    /// Entries that the kernel's own timeout would have ended, for certain or by the timeouts that are known.
     pub over_default: u64,
+    /// Of these, those of which it is certain.
+    #[serde(default)]
+    pub over_default_certain: u64,
+    /// Entries that have been idle for certain for ten times the kernel's own timeout.
+    #[serde(default)]
+    pub long_idle: u64,
+    /// The longest certain silence of those that are only presumed to have been idle for longer.
+    #[serde(default)]
+    pub presumed_since_seconds: Option<u32>,
+    /// Entries that have more time left than the kernel's own timeouts give to any entry in this state.
+    #[serde(default)]
+    pub left_longer: u64,
+    /// The longest time left.
+    #[serde(default)]
+    pub longest_left_seconds: Option<u32>,
 }
 
 impl Unclassed {
@@ -64,23 +114,43 @@ impl Unclassed {
             oldest_is_exact: false,
             idle_unknown: 0,
             over_default: 0,
+            over_default_certain: 0,
+            long_idle: 0,
+            presumed_since_seconds: None,
+            left_longer: 0,
+            longest_left_seconds: None,
         }
     }
 
-    /// `n` entries of this certain idleness, which is exact or the least that it can be, and of this one by all that is
-    /// known.
-    pub fn add(&mut self, idle: Option<u32>, exact: bool, likely: Option<u32>, n: u64) {
+    /// `n` entries that are alike.
+    pub fn add(&mut self, silence: Silence, n: u64) {
+        let Silence { certain, exact, likely, left } = silence;
         self.entries += n;
-        match idle {
+        match certain {
             Some(idle) if self.oldest_idle_seconds.is_none_or(|oldest| idle > oldest) => {
                 (self.oldest_idle_seconds, self.oldest_is_exact) = (Some(idle), exact);
             }
             Some(_) => {}
             None => self.idle_unknown += n,
         }
-        let own = self.timeout.map(|timeout| timeout.spec().kernel_default_seconds);
-        if own.zip(likely).is_some_and(|(own, idle)| idle > own) {
-            self.over_default += n;
+        self.longest_left_seconds = self.longest_left_seconds.max(left);
+        let Some(own) = self.timeout.map(|timeout| timeout.spec().kernel_default_seconds) else { return };
+        if left.is_some_and(|left| left > own.max(IN_FLIGHT_SECONDS)) {
+            self.left_longer += n;
+        }
+        if certain.is_some_and(|idle| idle >= own.saturating_mul(LONG_TIMES)) {
+            self.long_idle += n;
+        }
+        if certain.max(likely).is_none_or(|idle| idle <= own) {
+            return;
+        }
+        self.over_default += n;
+        match certain.is_some_and(|idle| idle > own) {
+            true => self.over_default_certain += n,
+            false => {
+                self.presumed_since_seconds =
+                    self.presumed_since_seconds.max(Some(certain.unwrap_or_default()));
+            }
         }
     }
 
@@ -98,6 +168,11 @@ impl Unclassed {
             oldest_is_exact: self.oldest_is_exact,
             idle_unknown: self.idle_unknown,
             over_default: self.over_default,
+            over_default_certain: self.over_default_certain,
+            long_idle: self.long_idle,
+            presumed_since_seconds: self.presumed_since_seconds,
+            left_longer: self.left_longer,
+            longest_left_seconds: self.longest_left_seconds,
         }
     }
 }
@@ -113,6 +188,17 @@ impl UnclassedRow {
         self.timeout_seconds.zip(self.default_seconds).is_some_and(|(now, own)| now > own)
     }
 
+    /// Ten times the kernel's own timeout: who was silent for as long may be taken for dead.
+    fn long_seconds(&self) -> Option<u32> {
+        Some(self.default_seconds?.saturating_mul(LONG_TIMES))
+    }
+
+    /// Seconds from the scan on after which the first entry can be idle for certain for so long; `None` where of none
+    /// anything is known.
+    fn long_idle_in_seconds(&self) -> Option<u32> {
+        Some(self.long_seconds()?.saturating_sub(self.oldest_idle_seconds.max(self.presumed_since_seconds)?))
+    }
+
     /// The row on a line of a screen: `900 TCP in CLOSE_WAIT: tcp_timeout_close_wait is 3600 s, not 60 s`.
     pub fn brief(&self) -> String {
         let state = self.state.to_uppercase().replace('-', "_");
@@ -121,16 +207,30 @@ impl UnclassedRow {
             (Some(name), Some(now), Some(own)) if now > own => {
                 format!("{text}: {name} is {now} s, not {own} s")
             }
-            (Some(name), Some(now), _) => format!("{text}: {name} is {now} s"),
+            (Some(name), Some(now), _) => match self.longest_left_seconds.filter(|_| self.left_longer > 0) {
+                Some(left) => format!("{text}: {name} is {now} s, but they have up to {left} s left"),
+                None => format!("{text}: {name} is {now} s"),
+            },
             _ => text,
         }
     }
 
-    /// Remedy on a line of a screen; `None` where the timeout is the kernel's own or shorter.
+    /// Remedy on a line of a screen; `None` where a timeout of the kernel's own or a shorter one ends them.
     pub fn brief_remedy(&self) -> Option<String> {
-        let own = self.default_seconds.filter(|_| self.is_kept())?;
-        let silent = super::verdict::ShortDuration(own.saturating_mul(10));
-        Some(format!("set it to {own}; `ctctl flush --state {} --idle-over {silent}`", self.state))
+        let (own, long) = (self.default_seconds?, super::verdict::ShortDuration(self.long_seconds()?));
+        let set = self.is_kept().then(|| format!("set it to {own}"));
+        if set.is_none() && self.left_longer == 0 {
+            return None;
+        }
+        let flush = match self.long_idle_in_seconds() {
+            _ if self.long_idle > 0 => format!("`ctctl flush --state {} --idle-over {long}`", self.state),
+            Some(wait) => {
+                let wait = super::verdict::ShortDuration(wait);
+                format!("none is idle for {long} for certain until {wait} after the scan")
+            }
+            None => "for how long they have been idle is not known".into(),
+        };
+        Some(set.map_or(flush.clone(), |set| format!("{set}; {flush}")))
     }
 
     /// The row by its timeout: one sentence without a full stop, for `plan`, `status` and `doctor`.
@@ -145,32 +245,80 @@ impl UnclassedRow {
         else {
             return text;
         };
-        match now {
-            now if now > own => {
-                let times = f64::from(now) / f64::from(own.max(1));
-                text += &format!("; {name} is {now} s, {times:.0} times the kernel's own {own} s");
-                if name == "tcp_timeout_close_wait" {
-                    text += " (kube-proxy sets it to an hour)";
-                }
+        if now > own {
+            let times = f64::from(now) / f64::from(own.max(1));
+            text += &format!("; {name} is {now} s, {times:.0} times the kernel's own {own} s");
+            if name == "tcp_timeout_close_wait" {
+                text += " (kube-proxy sets it to an hour)";
             }
-            now => text += &format!("; {name} is {now} s: they end so long after their last packet"),
+        } else if let Some(left) = self.longest_left_seconds.filter(|_| self.left_longer > 0) {
+            text += &format!(
+                "; {name} is {now} s, for packets to come: {} of them were given more before and keep the time left \
+                 until a packet comes, the longest {left} s",
+                self.left_longer
+            );
+        } else {
+            text += &format!("; {name} is {now} s: they end so long after their last packet");
+            return text;
         }
-        if self.over_default > 0 && now > own {
-            text += &format!(", and {} of them have been idle for longer than that", self.over_default);
-        }
+        self.idle_told(own).iter().for_each(|told| text += &format!("; {told}"));
         text
     }
 
-    /// Remedy in a sentence; `None` where the timeout is the kernel's own or shorter.
-    pub fn remedy(&self) -> Option<String> {
-        let (name, now, own) = (self.timeout.as_ref()?, self.timeout_seconds?, self.default_seconds?);
-        (now > own).then(|| {
+    /// Entries that have been idle for longer than the kernel's own timeout: those of which it is certain, and those of
+    /// which it is presumed, with what nobody can tell of them.
+    pub fn idle_told(&self, own: u32) -> Vec<String> {
+        let certain = self.over_default_certain;
+        let told = (certain > 0)
+            .then(|| format!("{certain} of them have for certain been idle for longer than {own} s"));
+        let presumed = self.over_default.saturating_sub(certain);
+        let guess = (presumed > 0).then(|| {
             format!(
-                "set net.netfilter.nf_conntrack_{name} to {own} for those to come (where kube-proxy sets it, in its \
-                 configuration); `ctctl flush --state {} --idle-over {}` takes those that are there and proven idle",
-                self.state,
-                super::verdict::ShortDuration(own.saturating_mul(10))
+                "{presumed} of them have presumably been idle for longer than {own} s, if their timeout was never set \
+                 otherwise: certain is their silence since ctctl first looked in this boot, {} s before this scan",
+                self.presumed_since_seconds.unwrap_or_default()
             )
+        });
+        told.into_iter().chain(guess).collect()
+    }
+
+    /// Remedy in a sentence; `None` where a timeout of the kernel's own or a shorter one ends them.
+    pub fn remedy(&self) -> Option<String> {
+        let (name, own) = (self.timeout.as_ref()?, self.default_seconds?);
+        let flush = self.flush_hint()?;
+        if self.is_kept() {
+            return Some(format!(
+                "set net.netfilter.nf_conntrack_{name} to {own} for packets to come (where kube-proxy sets it, in its \
+                 configuration): entries that are there keep the time left, and {flush}"
+            ));
+        }
+        (self.timeout_seconds.is_some() && self.left_longer > 0).then_some(flush)
+    }
+
+    /// The flush that takes those that are there, if it would take any; otherwise when it will.
+    pub fn flush_hint(&self) -> Option<String> {
+        let long = self.long_seconds()?;
+        let command = format!(
+            "`ctctl flush --state {} --idle-over {}`",
+            self.state,
+            super::verdict::ShortDuration(long)
+        );
+        if self.long_idle > 0 {
+            return Some(format!("{command} takes the {} that are proven idle for so long", self.long_idle));
+        }
+        let Some(wait) = self.long_idle_in_seconds() else {
+            return Some(
+                "since for how long they have been idle is not known, no flush by idleness takes them".into(),
+            );
+        };
+        let text = super::verdict::ShortDuration(wait);
+        Some(match self.longest_left_seconds.filter(|left| *left < wait) {
+            Some(left) => format!(
+                "those that are there end by themselves within {left} s, before a flush by idleness would take them"
+            ),
+            None => format!(
+                "{command} takes none of them before {text} after this scan, and then those that stayed silent"
+            ),
         })
     }
 }
@@ -179,28 +327,78 @@ impl UnclassedRow {
 mod tests {
     use super::*;
 
-    fn row(now: u32) -> UnclassedRow {
-        let timeout = Timeout::named("tcp_timeout_close_wait");
-        let seen = Unclassed { entries: 900, over_default: 870, ..Unclassed::empty("close-wait", timeout) };
+    fn row(now: u32, each: Silence) -> UnclassedRow {
+        let mut seen = Unclassed::empty("close-wait", Timeout::named("tcp_timeout_close_wait"));
+        seen.add(each, 900);
         seen.row(Some(now), 960)
+    }
+
+    /// As two looks at an entry that was silent for 900 s of an hour tell it: the first 22 s after ctctl first looked.
+    fn presumed() -> Silence {
+        Silence { certain: Some(22), exact: false, likely: Some(900), left: Some(2700) }
+    }
+
+    fn certain() -> Silence {
+        Silence { certain: Some(900), exact: true, ..presumed() }
     }
 
     #[test]
     fn a_timeout_above_the_kernels_is_named_with_its_remedy() {
-        let said = row(3600).sentence();
+        let said = row(3600, certain()).sentence();
         let expected = "900 of 960 entries are TCP in CLOSE_WAIT, of no class: no flush by class takes them; \
                         tcp_timeout_close_wait is 3600 s, 60 times the kernel's own 60 s (kube-proxy sets it to an \
-                        hour), and 870 of them have been idle for longer than that";
+                        hour); 900 of them have for certain been idle for longer than 60 s";
         assert_eq!(said, expected);
-        let remedy = row(3600).remedy().expect("one");
+        let remedy = row(3600, certain()).remedy().expect("one");
         assert!(remedy.contains("nf_conntrack_tcp_timeout_close_wait to 60 "), "{remedy}");
-        assert!(remedy.contains("`ctctl flush --state close-wait --idle-over 10m`"), "{remedy}");
+        let flush = "`ctctl flush --state close-wait --idle-over 10m` takes the 900 that are proven idle";
+        assert!(remedy.contains(flush), "{remedy}");
+        let brief = row(3600, certain()).brief_remedy().expect("one");
+        assert_eq!(brief, "set it to 60; `ctctl flush --state close-wait --idle-over 10m`");
+    }
+
+    #[test]
+    fn what_is_presumed_of_silence_is_not_said_to_be_certain() {
+        let row = row(3600, presumed());
+        assert_eq!((row.over_default, row.over_default_certain, row.long_idle), (900, 0, 0));
+        let said = row.sentence();
+        let expected = "; 900 of them have presumably been idle for longer than 60 s, if their timeout was never set \
+                        otherwise: certain is their silence since ctctl first looked in this boot, 22 s before this scan";
+        assert!(said.ends_with(expected) && !said.contains("for certain"), "{said}");
+        let remedy = row.remedy().expect("one");
+        let when = "`ctctl flush --state close-wait --idle-over 10m` takes none of them before 9m38s after this scan";
+        assert!(remedy.contains(when), "{remedy}");
+        let brief = row.brief_remedy().expect("one");
+        assert_eq!(brief, "set it to 60; none is idle for 10m for certain until 9m38s after the scan");
+    }
+
+    #[test]
+    fn a_timeout_that_was_set_back_is_for_packets_to_come() {
+        let with = row(60, certain());
+        let said = with.sentence();
+        let expected = "; tcp_timeout_close_wait is 60 s, for packets to come: 900 of them were given more before and keep \
+                        the time left until a packet comes, the longest 2700 s; 900 of them have for certain been idle \
+                        for longer than 60 s";
+        assert!(said.ends_with(expected), "{said}");
+        let flush =
+            "`ctctl flush --state close-wait --idle-over 10m` takes the 900 that are proven idle for so long";
+        assert_eq!(with.remedy().as_deref(), Some(flush));
+        assert_eq!(
+            with.brief(),
+            "900 TCP in CLOSE_WAIT: tcp_timeout_close_wait is 60 s, but they have up to 2700 s left"
+        );
+        let nobody_knows = row(60, Silence { left: Some(2700), ..Silence::default() });
+        assert!(nobody_knows.remedy().is_some_and(|said| said.contains("is not known")));
+        let soon = row(60, Silence { left: Some(310), ..presumed() });
+        assert!(soon.remedy().is_some_and(|said| said.contains("end by themselves within 310 s")));
     }
 
     #[test]
     fn under_the_kernels_own_timeout_they_end_by_themselves() {
-        assert_eq!(row(60).remedy(), None);
-        let said = row(60).sentence();
+        // Data in flight has 300 s in any state.
+        let own = row(60, Silence { left: Some(290), ..Silence::default() });
+        assert_eq!((own.remedy(), own.brief_remedy()), (None, None));
+        let said = own.sentence();
         assert!(
             said.ends_with("tcp_timeout_close_wait is 60 s: they end so long after their last packet"),
             "{said}"

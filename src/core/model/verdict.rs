@@ -58,6 +58,14 @@ impl Verdict {
         unknown && self.class.is_some() && self.protected.is_none()
     }
 
+    /// It may go, as far as its idleness is known. TCP of no class may never go; where it is not known whether it is
+    /// idle, or that is only presumed, that is not said of it, for it may fill a table and a flush by hand takes it.
+    pub fn may_go(&self) -> Option<bool> {
+        let certain = self.idle_seconds.is_some() && self.presumed_seconds.is_none();
+        let doubtful = self.class.is_none() && self.protocol == TCP && self.protected.is_none() && !certain;
+        (!doubtful && !self.idle_is_unknown()).then_some(self.eligible())
+    }
+
     /// Its idleness, where it is known exactly.
     pub fn exact_seconds(&self) -> Option<u32> {
         self.idle_seconds.filter(|_| self.exact)
@@ -179,6 +187,18 @@ impl fmt::Display for ShortDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_silence_that_is_only_presumed_nobody_knows_whether_it_is_idle() {
+        let half_closed = Verdict { protocol: TCP, idle_seconds: Some(900), ..Verdict::default() };
+        assert_eq!(half_closed.may_go(), Some(false));
+        let presumed = Verdict { idle_seconds: Some(22), presumed_seconds: Some(900), ..half_closed };
+        let unknown = Verdict { idle_seconds: None, ..half_closed };
+        assert_eq!((presumed.may_go(), unknown.may_go()), (None, None));
+        let protected = Verdict { protected: Some("[protect] sources"), ..presumed };
+        assert_eq!(protected.may_go(), Some(false));
+        assert_eq!(Verdict { protocol: 47, ..unknown }.may_go(), Some(false));
+    }
 
     #[test]
     fn durations_are_those_that_filters_take() {

@@ -1,6 +1,6 @@
 //! Counts entries of no class by their state, so that a table that fills with them can say so.
 
-use crate::core::model::{GroupPlace, Judged, Unclassed};
+use crate::core::model::{GroupPlace, Judged, Silence, Unclassed};
 
 /// By protocol and state; few of the places are ever in use.
 #[derive(Clone, Debug, Default)]
@@ -14,8 +14,13 @@ impl Unclasseds {
             self.0.push((place, Unclassed::empty(place.state(), judged.timeout)));
             self.0.len() - 1
         });
-        let likely = judged.presumed_seconds.max(judged.idle_seconds);
-        self.0[at].1.add(judged.idle_seconds, judged.exact, likely, n);
+        let silence = Silence {
+            certain: judged.idle_seconds,
+            exact: judged.exact,
+            likely: judged.presumed_seconds.max(judged.idle_seconds),
+            left: judged.left_seconds,
+        };
+        self.0[at].1.add(silence, n);
     }
 
     /// All of them, the most frequent first.

@@ -3,7 +3,7 @@
 
 use super::cure::seen;
 use super::facts::Facts;
-use crate::core::model::{Finding, Severity, ShortDuration, Unclassed, UnclassedRow};
+use crate::core::model::{Finding, Severity, Unclassed, UnclassedRow};
 
 /// Fewer entries fill no table.
 const MANY: u64 = 100;
@@ -26,17 +26,10 @@ fn finding(facts: &Facts, row: &UnclassedRow) -> Option<Finding> {
     let (_, evidence) = facts.in_force(name).filter(|_| now > own)?;
     let state = row.state.to_uppercase().replace('-', "_");
     let title = format!("{} of {} entries are TCP in {state}, kept for {now} s", row.entries, row.of_entries);
-    let held = match row.over_default {
-        0 => None,
-        n => Some(seen(format!("{n} of them have been idle for longer than the kernel's own {own} s"))),
-    };
+    let held = row.idle_told(own).into_iter().map(seen);
     // Entries that are there keep the timeout of their last packet: the new one is for those to come.
-    let left = format!(
-        "# entries that are there keep what they have: ctctl flush --state {} --idle-over {} takes those that are \
-         proven idle",
-        row.state,
-        ShortDuration(own.saturating_mul(10))
-    );
+    let flush = row.flush_hint().unwrap_or_default().replace('`', "");
+    let left = format!("# entries that are there keep the time left: {flush}");
     Some(
         Finding::new("half-closed-stay", Severity::Warning, title)
             .because(format!(

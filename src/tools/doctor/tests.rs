@@ -86,7 +86,8 @@ fn half_closed_connections_that_a_long_timeout_keeps_are_named_with_it() {
     let with = |entries, seconds: &str| {
         changed(|runtime| {
             runtime.values.insert("tcp_timeout_close_wait".into(), seconds.into());
-            let seen = Unclassed { entries, over_default: 700, ..Unclassed::empty("close-wait", timeout) };
+            let mut seen = Unclassed { over_default: 700, ..Unclassed::empty("close-wait", timeout) };
+            (seen.entries, seen.over_default_certain, seen.long_idle) = (entries, 690, 690);
             let table = runtime.table.as_mut().expect("a table");
             table.unclassed = vec![seen];
         })
@@ -99,6 +100,18 @@ fn half_closed_connections_that_a_long_timeout_keeps_are_named_with_it() {
     );
     paste(&mut facts, &fix);
     assert_eq!(ids(&facts), [], "after the fix");
+    let table =
+        |facts: &mut Facts| facts.runtime.as_mut().unwrap().table.as_mut().unwrap().unclassed.remove(0);
+    let mut facts = with(900, "3600");
+    let seen = Unclassed {
+        over_default_certain: 0,
+        long_idle: 0,
+        presumed_since_seconds: Some(22),
+        ..table(&mut facts)
+    };
+    facts.runtime.as_mut().unwrap().table.as_mut().unwrap().unclassed.push(seen);
+    let fix = alone(&facts, "half-closed-stay", Severity::Warning).join("\n");
+    assert!(fix.contains("--idle-over 10m takes none of them before 9m38s after this scan"), "{fix}");
     assert_eq!(ids(&with(900, "60")), [], "the kernel's own");
     assert_eq!(ids(&with(99, "3600")), [], "few");
 }

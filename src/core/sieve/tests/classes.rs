@@ -14,6 +14,7 @@ fn an_entry_may_go_from_its_class_floor_on() {
         exact: true,
         unproven: None,
         second_chance: false,
+        left_seconds: established(7440).timeout_seconds,
         presumed_seconds: None,
         presumed_stale: false,
         order_seconds: Some(7440),
@@ -78,6 +79,10 @@ fn a_scan_tells_what_is_of_no_class_and_under_which_timeout() {
         oldest_is_exact: true,
         idle_unknown: 1,
         over_default: 1,
+        over_default_certain: 1,
+        long_idle: 1,
+        left_longer: 3,
+        longest_left_seconds: Some(3601),
         ..Unclassed::empty("close-wait", Some(timeout))
     };
     assert_eq!(scan.unclassed[0], expected);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::super::{Service, Side, TableFacts};
 use super::Question;
-use crate::core::model::{Entry, Status, TcpState, Timeout, UDP, Unclassed, Verdict};
+use crate::core::model::{Entry, Silence, Status, TcpState, Timeout, UDP, Unclassed, Verdict};
 use crate::direct::{self, Sink};
 use crate::error::Result;
 use crate::linux::address;
@@ -66,7 +66,13 @@ impl Counting {
         if let Some(tcp) = entry.tcp.filter(|_| verdict.class.is_none()) {
             let (state, timeout) = (tcp.state.name(), Timeout::governing(entry));
             let seen = self.unclassed.entry(state).or_insert_with(|| Unclassed::empty(state, timeout));
-            seen.add(verdict.idle_seconds, verdict.exact, verdict.likely_seconds(), 1);
+            let silence = Silence {
+                certain: verdict.idle_seconds,
+                exact: verdict.exact,
+                likely: verdict.likely_seconds(),
+                left: verdict.left_seconds,
+            };
+            seen.add(silence, 1);
         }
         let Some(port) = entry.original.destination_port().filter(|_| entry.original.protocol == UDP) else {
             return;

@@ -180,7 +180,7 @@ pub fn baseline_dirs(netns: &Netns, settings: &Settings) -> [PathBuf; 2] {
 /// Exit 3 where the kernel cannot be read.
 pub fn status(target: &Target, settings: &Settings) -> Result<StatusDocument> {
     let snapshot = facts(target, settings)?;
-    let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
+    let (plan, _) = policy::decide(&snapshot, &Memory::once(), settings);
     let header = header(target);
     Ok(documents::status(header, &snapshot, &plan, settings, &found(target, settings)))
 }
@@ -199,7 +199,7 @@ fn found(target: &Target, settings: &Settings) -> BTreeMap<Value, u64> {
 pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
     let snapshot = facts(target, settings)?;
     // From nothing: the table is as full as it is, and nothing was seen before.
-    let (plan, _) = policy::decide(&snapshot, &Memory::default(), settings);
+    let (plan, _) = policy::decide(&snapshot, &Memory::once(), settings);
     Ok(documents::plan(header(target), &snapshot, &plan))
 }
 
@@ -210,7 +210,7 @@ pub fn plan(target: &Target, settings: &Settings) -> Result<PlanDocument> {
 pub fn recorded(target: &Target, settings: &Settings) -> Result<SnapshotDocument> {
     let snapshot = facts(target, settings)?;
     let header = header(target);
-    Ok(documents::recorded(header, Basis::Dump, &snapshot, &Memory::default(), settings))
+    Ok(documents::recorded(header, Basis::Dump, &snapshot, &Memory::once(), settings))
 }
 
 fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
@@ -229,7 +229,7 @@ fn facts(target: &Target, settings: &Settings) -> Result<Snapshot> {
     snapshot.now_seconds = snapshot.now_seconds.max(first.at_seconds);
     snapshot.scan = Some(first);
     snapshot.chances.room = SecondChances::BOUND as u64;
-    if policy::decide(&snapshot, &Memory::default(), settings).0.weigh {
+    if policy::decide(&snapshot, &Memory::once(), settings).0.weigh {
         snapshot.scan = Some(scan(true)?);
     }
     // A scan that took a while is not one from the future: the facts are as of its end.

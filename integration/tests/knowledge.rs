@@ -182,12 +182,13 @@ fn half_closed() {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         all.iter().for_each(|words| assert!(text.contains(words), "{words}: {text}"));
     };
-    let remedy = "flush --state close-wait --idle-over 10m";
     for (command, words) in [
         (
             "plan",
             [
                 "900 of 900 entries are TCP in CLOSE_WAIT",
+                "900 of them have presumably been idle for longer than 60 s",
+                "flush --state close-wait --idle-over 10m` takes none of them before",
                 "tcp_timeout_close_wait is 3600 s, 60 times the kernel's own 60 s",
                 "set net.netfilter.nf_conntrack_tcp_timeout_close_wait to 60",
             ],
@@ -196,6 +197,8 @@ fn half_closed() {
             "status",
             [
                 "No class: ",
+                "none is idle for 10m for certain until",
+                "CLOSE_WAIT",
                 "900 TCP in CLOSE_WAIT: tcp_timeout_close_wait is 3600 s, not 60 s",
                 "set it to 60",
             ],
@@ -203,11 +206,11 @@ fn half_closed() {
     ] {
         let text = setup.ctctl(&[command]).stdout;
         says(&text, &words);
-        says(&text, &[remedy]);
         let row = &setup.json(&[command])["unclassed"][0];
         let told = (&row["state"], &row["entries"], &row["timeout_seconds"], &row["default_seconds"]);
         assert_eq!(told, (&"close-wait".into(), &900.into(), &3600.into(), &60.into()), "{row}");
-        assert_eq!(row["over_default"], 900, "{row}");
+        let idle = (&row["over_default"], &row["over_default_certain"], &row["long_idle"]);
+        assert_eq!(idle, (&900.into(), &0.into(), &0.into()), "{row}");
     }
     let plan = setup.json(&["plan"]);
     assert!(!plan["reasons"].to_string().contains("higher ceiling"), "{plan:#}");
@@ -227,6 +230,8 @@ fn half_closed() {
     assert_eq!((&unproven["deleted"], &unproven["idle_unknown"]), (&0.into(), &900.into()), "{unproven:#}");
     // Where an agent has looked for long enough it is proven.
     looked_long_ago(&setup);
+    let text = setup.ctctl(&["plan"]).stdout;
+    says(&text, &["flush --state close-wait --idle-over 10m` takes the 900 that are proven idle"]);
     let flushed = setup.json(&wanted);
     assert_eq!((&flushed["deleted"], &flushed["idle_unknown"]), (&900.into(), &0.into()), "{flushed:#}");
 }

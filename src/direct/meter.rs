@@ -33,7 +33,7 @@ impl<'a> Meter<'a> {
     /// Exit 3 where the kernel does not answer any more.
     pub fn read(&mut self) -> Result<StatusDocument> {
         let snapshot = self.gauge.snapshot()?;
-        let (plan, _) = policy::decide(&snapshot, &Memory::default(), self.settings);
+        let (plan, _) = policy::decide(&snapshot, &Memory::once(), self.settings);
         let header = documents::header(self.target.netns(), clock::now_rfc3339());
         Ok(documents::status(header, &snapshot, &plan, self.settings, &self.found))
     }

@@ -93,9 +93,17 @@ pub struct Memory {
     pub overprotected: bool,
     /// Baseline of the values that the agent may change.
     pub baseline: BTreeMap<Value, u64>,
+    /// It is decided this once, for a command: nobody looks at the table again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
 }
 
 impl Memory {
+    /// For a command with no agent: nothing was seen before, and nothing comes after.
+    pub fn once() -> Memory {
+        Memory { once: true, ..Memory::default() }
+    }
+
     /// The memory with nothing done since `before`: acts that were decided meanwhile were not carried out.
     pub fn without_acts_since(self, before: &Memory) -> Memory {
         Memory {

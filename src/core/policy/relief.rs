@@ -70,6 +70,10 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
                 urgent::flush(moment, memory, excess, plan);
                 return unshown;
             }
+            if memory.once && !plan.scan {
+                plan.reasons.push(why);
+                return None;
+            }
             return Some(why);
         }
     };
@@ -115,9 +119,18 @@ fn act(before: u64, moment: &Moment<'_>, memory: &mut Memory, plan: &mut Plan) -
     }
     let next = (keep_seconds(plan.level, memory, scan, settings) - (snapshot.now_seconds - scan.at_seconds))
         .max(0.0);
-    (freed + lifted + shared == 0 && !plan.scan).then(|| {
+    let waits = (freed + lifted + shared == 0 && !plan.scan).then(|| {
         format!("nothing more can go by what the last scan saw: the table is looked at again in {next:.1} s")
-    })
+    });
+    match waits {
+        Some(_) if memory.once => {
+            plan.reasons.push(format!(
+                "nothing more can go by what this scan saw: an agent would look at the table again in {next:.1} s"
+            ));
+            None
+        }
+        waits => waits,
+    }
 }
 
 /// True if the table comes to be full soon, and grows faster than deletions at level high go by themselves.
@@ -179,9 +192,11 @@ fn trusted_scan<'a>(moment: &Moment<'a>, memory: &Memory, plan: &mut Plan) -> Re
             let rests = (2.0 * scan.duration_seconds).max(0.2);
             let age = snapshot.now_seconds - scan.at_seconds;
             plan.scan = age > rests;
+            let looks =
+                if memory.once { "an agent would look again" } else { "the table is looked at again" };
             Err(format!(
                 "the last scan may have missed entries or met them twice (the buckets were resized, or it saw far more or \
-                 fewer than are counted): the table is looked at again {:.1} s from now",
+                 fewer than are counted): {looks} {:.1} s from now",
                 (rests - age).max(0.0)
             ))
         }
@@ -227,7 +242,8 @@ fn flush(
         if flush.budget > 0 {
             left -= flush.budget;
             let hurried = plan.level == Level::High && !chance && second_chance::serves(seen.class);
-            let mut reason = why(seen, flush, left + flush.budget, settings);
+            let age_seconds = (snapshot.now_seconds - scan.at_seconds).max(0.0);
+            let mut reason = why(seen, flush, left + flush.budget, age_seconds, settings);
             if let Some(why_not) = second_chance::why_not(moment).filter(|_| hurried) {
                 reason += why_not;
             }
@@ -262,17 +278,23 @@ fn flush_of(seen: &ClassScan, missing: u64, level: Level, settings: &Settings) -
     Flush { time_wait_over_seconds, budget: flush.budget.saturating_add(of_short).min(missing), ..flush }
 }
 
-fn why(seen: &ClassScan, flush: &Flush, missing: u64, settings: &Settings) -> String {
+/// The reason of a flush. Entries come to be idle after the scan that it rests on, so that it may take more of them.
+fn why(seen: &ClassScan, flush: &Flush, missing: u64, age_seconds: f64, settings: &Settings) -> String {
     let (class, floor) = (seen.class, settings.flush.floor_seconds(seen.class));
     let may_go = match flush.grace_seconds {
         Some(_) => seen.would_free,
         None => seen.would_free.saturating_add(seen.in_grace),
     };
+    let longest = seen.oldest_idle_seconds.filter(|_| may_go > 0);
+    let longest = longest.map_or(String::new(), |seconds| format!(", the longest for {seconds} s"));
+    let when = match age_seconds < 0.1 {
+        true => "when scanned just now".into(),
+        false => format!("when last scanned, {age_seconds:.1} s before"),
+    };
     let facts = format!(
-        "{missing} entries are over target_percent {}; {may_go} {class} entries are idle for {floor} s or more, the \
-         longest for {} s",
+        "{missing} entries are over target_percent {}; {when}, {may_go} {class} \
+         entries were idle for {floor} s or more{longest}",
         settings.pressure.target_percent,
-        seen.oldest_idle_seconds.unwrap_or_default()
     );
     if let Some(time_wait) = flush.time_wait_over_seconds {
         let own = settings.flush.half_open_floor_seconds();

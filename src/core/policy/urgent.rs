@@ -64,12 +64,15 @@ pub(super) fn flush(moment: &Moment<'_>, memory: &Memory, excess: u64, plan: &mu
     let Moment { snapshot, settings, .. } = *moment;
     let coming = moment.coming_soon() as u64;
     let share = (excess.saturating_add(coming)) as f64 / snapshot.entries.max(1) as f64;
+    // However slowly new ones come, each of them is refused.
+    let full = moment.usage_percent >= 100.0;
     plan.scan = false;
     plan.pace.portion = Some((share * GENEROUS).min(1.0));
     for class in there(snapshot, memory) {
         let floor = settings.flush.floor_seconds(class);
+        let why = if full { "the table is full" } else { "there is no time for a scan first" };
         let reason = format!(
-            "{excess} entries are over target_percent {} and there is no time for a scan first: {class} entries go \
+            "{excess} entries are over target_percent {} and {why}: {class} entries go \
              as they are met from {floor} s of idleness on, the least missed first in each part of the table, {excess} \
              of all classes together",
             settings.pressure.target_percent

@@ -156,3 +156,14 @@ fn at_critical_the_oldest_time_wait_goes_before_its_floor_and_only_what_is_missi
     let none_left = closed_flush(99_000, closing(0, &[(8, 9000)], 0)).unwrap();
     assert_eq!((none_left.0, none_left.1), (5, Some(5)));
 }
+
+#[test]
+fn the_reason_says_what_the_scan_saw_and_when() {
+    let now = &plan(80_000, all_classes()).actions[0].reason;
+    assert!(now.contains("when scanned just now, 4000 closed entries were idle"), "{now}");
+    let scan = Scan { at_seconds: NOW - 2.5, ..all_classes() };
+    let reason = &plan(80_000, scan).actions[0].reason;
+    let expected = "10000 entries are over target_percent 70; when last scanned, 2.5 s before, 4000 closed entries were \
+                    idle for 5 s or more, the longest for 64 s";
+    assert!(reason.starts_with(expected), "{reason}");
+}

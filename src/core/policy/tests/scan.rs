@@ -157,3 +157,23 @@ fn what_is_of_no_class_and_fills_the_table_is_named_with_its_timeout_and_what_to
     assert!(half_closed(20_000, 3600, 40_000).contains("CLOSE_WAIT"));
     assert!(!half_closed(20_000, 60, 40_000).contains("CLOSE_WAIT"));
 }
+
+#[test]
+fn a_command_with_no_agent_says_of_no_look_that_comes() {
+    let mut settings = pinned();
+    settings.timeouts.enabled = false;
+    let weighed = Some(std::sync::Arc::default());
+    let nothing = Scan { weighed, ..seen(&[(Class::Established, &[(60, 90_000)])]) };
+    for trusted in [true, false] {
+        let snapshot = Snapshot { scan: Some(Scan { trusted, ..nothing.clone() }), ..table(96_000) };
+        let said = |memory: &Memory| {
+            let plan = decide(&snapshot, memory, &settings).0;
+            (plan.waiting.join("; "), plan.reasons.join("; "))
+        };
+        let (waiting, _) = said(&fresh());
+        assert!(waiting.contains("the table is looked at again"), "{waiting}");
+        let (waiting, reasons) = said(&Memory { once: true, ..fresh() });
+        assert!(!waiting.contains("look") && !reasons.contains("is looked at again"), "{waiting} {reasons}");
+        assert!(reasons.contains("an agent would look"), "{reasons}");
+    }
+}

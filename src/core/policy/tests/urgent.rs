@@ -31,6 +31,9 @@ fn a_full_table_is_relieved_before_it_is_scanned() {
     let portion = plan.pace.portion.expect("an urgent act");
     assert!((portion - 26.0 / 96.0 * 1.25).abs() < 1e-9 && !plan.scan);
     assert!(plan.actions[0].reason.contains("no time for a scan"), "{:?}", plan.actions[0]);
+    let full = plan_of(&growing(100_000, 0.0), &pinned());
+    let reason = &full.actions[0].reason;
+    assert!(reason.contains("and the table is full: ") && !reason.contains("no time"), "{reason}");
 }
 
 #[test]

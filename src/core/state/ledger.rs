@@ -92,6 +92,8 @@ pub struct Births {
 impl Births {
     /// Long enough to be steady, short enough to see a flood begin.
     const MEMORY_SECONDS: f64 = 5.0;
+    /// A rate of less time than this is one of chance.
+    const SETTLED_SECONDS: u32 = 3;
 
     /// One more, in this second.
     pub fn add(&mut self, now_seconds: u32) {
@@ -101,9 +103,12 @@ impl Births {
         self.rate_milli = self.rate_milli.saturating_add((1000.0 / Self::MEMORY_SECONDS) as u32);
     }
 
-    /// New entries a second, as of now.
-    pub fn per_second(&self, now_seconds: u32) -> f64 {
-        f64::from(self.milli_at(now_seconds)) / 1000.0
+    /// New entries a second, as of now, if beginnings were heard for so long; `None` until that says anything. Memory
+    /// that is not filled yet knows as much less as it is empty.
+    pub fn per_second(&self, now_seconds: u32, heard_seconds: u32) -> Option<f64> {
+        let filled = 1.0 - (-f64::from(heard_seconds) / Self::MEMORY_SECONDS).exp();
+        let settled = heard_seconds >= Self::SETTLED_SECONDS;
+        settled.then(|| f64::from(self.milli_at(now_seconds)) / 1000.0 / filled)
     }
 
     pub(super) fn milli_at(&self, now_seconds: u32) -> u32 {
@@ -134,6 +139,8 @@ pub struct Ledger {
     /// Marked where the entry's beginning was heard.
     live: Fingerprints,
     sources: Sources,
+    /// Since when beginnings are heard.
+    heard_since_seconds: Option<u32>,
     /// Of the same entries, if it is to remember them.
     roll: Option<Box<EntryIndex>>,
 }
@@ -167,6 +174,11 @@ impl Ledger {
         if let Some(roll) = &mut self.roll {
             roll.clear();
         }
+    }
+
+    /// Beginnings are heard from now on, if they were not before.
+    pub fn hears_since(&mut self, now_seconds: u32) {
+        self.heard_since_seconds.get_or_insert(now_seconds);
     }
 
     /// An entry is there, heard of at `now_seconds`; false if it was known to be.
@@ -206,6 +218,7 @@ impl Ledger {
     /// Takes over how fast entries of each source began, and since when sources are known: those that `before` does not
     /// know are so since `now_seconds`. At the `first` time all of them are as good as old.
     pub fn keep_past(&mut self, before: &Ledger, first: bool, now_seconds: u32) {
+        self.heard_since_seconds = before.heard_since_seconds;
         for (key, count) in self.sources.iter_mut() {
             let known = before.sources.get(key);
             count.births = known.map_or(Births::default(), |known| known.births);
@@ -259,7 +272,7 @@ impl Ledger {
 
     /// The `limit` largest sources (0: all) by `rank`, of which it knows entries and new ones, to be sorted elsewhere.
     pub fn pick(&self, limit: usize, rank: SortBy, now_seconds: u32) -> Picked {
-        Picked::of(self.sources.iter(), limit, rank, now_seconds)
+        Picked::of(self.sources.iter(), limit, rank, now_seconds).heard_since(self.heard_since_seconds)
     }
 
     /// Sources in the order of `rank`, the largest first; ties by entries, address and zone.
@@ -338,6 +351,24 @@ mod tests {
         dumped.insert(1, key(1), ProtocolGroup::Udp, 129);
         dumped.keep_past(&ledger, false, 129);
         assert_eq!(rate(&dumped, 129), [rates[0]]);
+    }
+
+    #[test]
+    fn a_rate_is_the_same_from_the_start_and_none_before_it_has_settled() {
+        let mut ledger = Ledger::default();
+        ledger.hears_since(100);
+        let mut rates = Vec::new();
+        for second in 100..160u32 {
+            rates.push(ledger.top(0, SortBy::New, second).first().and_then(|row| row.new_per_second));
+            for n in 0..32 {
+                ledger.born(u64::from(second * 100 + n), key(1), ProtocolGroup::Tcp, second);
+            }
+        }
+        assert_eq!(rates[..3], [None; 3]);
+        for (second, rate) in rates.iter().enumerate().skip(3) {
+            let rate = rate.expect("settled");
+            assert!((27.0..34.0).contains(&rate), "{rate} after {second} s");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub struct Picked {
     limit: usize,
     rank: SortBy,
     now_seconds: u32,
+    heard_since_seconds: Option<u32>,
 }
 
 impl Picked {
@@ -37,7 +38,12 @@ impl Picked {
             1..=FEW => few(sources, limit, rank, now_seconds),
             _ => sources.map(|(key, count)| (key, *count)).collect(),
         };
-        Picked { sources: picked, limit, rank, now_seconds }
+        Picked { sources: picked, limit, rank, now_seconds, heard_since_seconds: None }
+    }
+
+    /// With the time since when beginnings are heard; without it that has always been so.
+    pub(super) fn heard_since(self, heard_since_seconds: Option<u32>) -> Self {
+        Picked { heard_since_seconds, ..self }
     }
 
     /// To be sorted takes long enough to be done where nobody waits for it.
@@ -53,14 +59,15 @@ impl Picked {
 
     /// The sources in order, packed.
     pub fn sorted(self) -> Sorted {
-        let Picked { mut sources, limit, rank, now_seconds } = self;
+        let Picked { mut sources, limit, rank, now_seconds, heard_since_seconds } = self;
         let by = |(key, count): &(SourceKey, Count)| Reverse(place(*key, count, rank, now_seconds));
         if limit != 0 && limit < sources.len() {
             sources.select_nth_unstable_by_key(limit - 1, by);
             sources.truncate(limit);
         }
         sources.sort_unstable_by_key(by);
-        Sorted { sources, now_seconds }
+        let heard_seconds = heard_since_seconds.map_or(u32::MAX, |since| now_seconds.saturating_sub(since));
+        Sorted { sources, now_seconds, heard_seconds }
     }
 }
 
@@ -69,6 +76,7 @@ impl Picked {
 pub struct Sorted {
     sources: Vec<(SourceKey, Count)>,
     now_seconds: u32,
+    heard_seconds: u32,
 }
 
 impl Sorted {
@@ -84,7 +92,11 @@ impl Sorted {
 
     /// The rows of a range.
     pub fn of(&self, range: Range<usize>) -> impl Iterator<Item = SourceCount> + '_ {
-        self.sources.get(range).into_iter().flatten().map(|(key, count)| row(*key, count, self.now_seconds))
+        self.sources
+            .get(range)
+            .into_iter()
+            .flatten()
+            .map(|(key, count)| row(*key, count, self.now_seconds, self.heard_seconds))
     }
 }
 
@@ -121,12 +133,12 @@ fn few<'a>(
     best.into_iter().map(|Reverse(((.., Reverse(key)), count))| (key, count)).collect()
 }
 
-fn row(key: SourceKey, count: &Count, now_seconds: u32) -> SourceCount {
+fn row(key: SourceKey, count: &Count, now_seconds: u32, heard_seconds: u32) -> SourceCount {
     SourceCount {
         address: key.address,
         zone: key.zone,
         entries: count.entries(),
-        new_per_second: Some(count.births.per_second(now_seconds)),
+        new_per_second: count.births.per_second(now_seconds, heard_seconds),
         tcp: count.tcp.into(),
         udp: count.udp.into(),
         icmp: count.icmp.into(),

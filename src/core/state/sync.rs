@@ -53,6 +53,7 @@ impl Sync {
     /// Sets the time at which events from here on are heard.
     pub fn at(&mut self, now_seconds: u32) {
         self.now_seconds = now_seconds;
+        self.ledger.hears_since(now_seconds);
     }
 
     /// Takes an event, in the order of the stream; gives the fingerprint of its entry.

@@ -37,6 +37,8 @@ pub struct Chronicle {
     netns: Netns,
     dry_run: bool,
     acts: Acts,
+    /// Intents of a dry run's acts that are under way.
+    intents: Vec<Draft>,
     /// The act that said that too much is protected.
     protection: Option<u64>,
     drifts: Drifts,
@@ -49,7 +51,8 @@ impl Chronicle {
     pub fn new(journal: Journal, netns: Netns, dry_run: bool) -> Self {
         let (acts, drifts) = Default::default();
         let (levels, protections) = (Turns::of("the level"), Turns::of("what configuration protects"));
-        Chronicle { journal, netns, dry_run, acts, protection: None, drifts, levels, protections }
+        let intents = Vec::new();
+        Chronicle { journal, netns, dry_run, acts, intents, protection: None, drifts, levels, protections }
     }
 
     /// A number for an act.
@@ -202,7 +205,12 @@ impl Chronicle {
                 record.reason += &format!("; with it go {}", others.join(", "));
                 record.class = None;
             }
-            self.journal.append(Draft { dry_run: self.dry_run, ..record });
+            let record = Draft { dry_run: self.dry_run, ..record };
+            // Nothing can be cut short in a dry run, which may come to nothing.
+            match self.dry_run {
+                true => self.intents.push(record),
+                false => drop(self.journal.append(record)),
+            }
             ids.push(id);
         }
         let last = ids.last().copied().unwrap_or(0);
@@ -210,18 +218,28 @@ impl Chronicle {
         ids
     }
 
-    /// Records the outcomes of acts that ended at once. Of those that are one act, the parts that met entries are
-    /// told, each class by itself; if none did, that is told.
+    /// Records the outcomes of acts that one sweep did. Of those that are one act, the parts that met entries are
+    /// told, each class by itself; if none did, that is told. A dry run that would take nothing is no act.
     pub fn outcomes(&mut self, outcomes: &[(u64, Outcome)], level: Level) {
+        let intents = std::mem::take(&mut self.intents);
+        let mut told: Vec<Draft> = Vec::new();
         for act in outcomes.chunk_by(|one, next| one.0 == next.0) {
+            let before = told.len();
             let met = act.iter().filter(|(_, outcome)| outcome.requested > 0);
-            let told = met.map(|(id, outcome)| self.outcome(*id, outcome, level)).count();
-            if let (0, Some((id, outcome))) = (told, act.first()) {
+            told.extend(met.map(|(id, outcome)| ended(*id, outcome, level)));
+            if let (true, Some((id, outcome))) = (told.len() == before, act.first())
+                && outcome.ended != Ended::DryRun
+            {
                 let record = ended(*id, outcome, level);
                 let class = record.class.filter(|_| act.len() == 1);
-                self.note(Draft { class, ..record });
+                told.push(Draft { class, ..record });
             }
         }
+        let acts_together = Some(told.len() as u64).filter(|acts| *acts > 1);
+        for intent in intents.into_iter().filter(|intent| told.iter().any(|end| end.id == intent.id)) {
+            self.journal.append(intent);
+        }
+        told.into_iter().for_each(|end| self.note(Draft { acts_together, ..end }));
     }
 
     /// The table was critical for a while, between two looks and in the middle of an act.

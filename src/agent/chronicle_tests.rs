@@ -11,10 +11,14 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
+        Desk::of(false)
+    }
+
+    fn of(dry_run: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let netns = Netns { name: None, inode: 7 };
         let journal = Journal::open(dir.path(), "b", netns.clone());
-        Desk { dir, chronicle: Chronicle::new(journal, netns, false) }
+        Desk { dir, chronicle: Chronicle::new(journal, netns, dry_run) }
     }
 
     /// Acts that came to so much each; the records of it.
@@ -22,9 +26,10 @@ impl Desk {
         let actions: Vec<Action> = came_to.iter().map(|(class, _)| action(*class)).collect();
         let actions: Vec<&Action> = actions.iter().collect();
         let ids = self.chronicle.intend_lightly(&actions, together, Level::Critical, 97.0);
+        let dry_run = self.chronicle.dry_run;
         let outcome = |(action, (_, n)): (&&Action, &(Class, u64))| Outcome {
             action: (*action).clone(),
-            ended: Ended::Done,
+            ended: if dry_run { Ended::DryRun } else { Ended::Done },
             requested: *n,
             achieved: *n,
             already_gone: 0,
@@ -95,6 +100,26 @@ fn acts_of_their_own_are_each_told_to_their_end() {
     let ids: Vec<u64> = records.iter().map(|record| record.id).collect();
     assert_eq!((ids[0], ids[1]), (ids[2], ids[3]));
     assert_ne!(ids[0], ids[1]);
+}
+
+#[test]
+fn acts_of_one_sweep_share_the_fall_of_usage() {
+    let records = Desk::new().act(&[(Class::Closed, 30), (Class::Udp, 3)], false);
+    let together: Vec<_> = records.iter().map(|record| record.acts_together).collect();
+    assert_eq!(together, [None, None, Some(2), Some(2)]);
+    let alone = Desk::new().act(&[(Class::Closed, 30)], false);
+    assert_eq!(alone[1].acts_together, None);
+}
+
+#[test]
+fn a_dry_run_that_would_take_nothing_is_no_act() {
+    for together in [false, true] {
+        assert_eq!(told(&Desk::of(true).act(&[(Class::Closed, 0), (Class::Udp, 0)], together)), []);
+    }
+    let records = Desk::of(true).act(&[(Class::Closed, 0), (Class::Udp, 3)], false);
+    let udp = Some(Class::Udp);
+    assert_eq!(told(&records), [(Intend, udp, Some(100)), (Done, udp, Some(3))]);
+    assert!(records.iter().all(|record| record.dry_run));
 }
 
 fn fullest(usage_percent: f64) -> Fullest {

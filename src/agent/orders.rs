@@ -76,6 +76,8 @@ impl Actor {
         let settings = self.settings.clone();
         let swept = self.sweeper.sweep(&mut self.gauge, &mut none, &[], &plan.pace, &settings, None);
         if let (Ok(_), Ok(snapshot)) = (swept, self.facts()) {
+            // What is said rests on the same scan as the figures beside it.
+            let (plan, _) = policy::decide(&snapshot, &self.memory, &self.settings);
             self.publish(&snapshot, &plan);
         }
     }

@@ -180,8 +180,11 @@ impl Answers {
         if clock::boottime_seconds() - snapshot.now_seconds > STALE_SECONDS {
             snapshot.entries = numbers.count.load(Relaxed);
         }
+        snapshot.new_per_second = view.new_per_second;
         let mut status = documents::status(header, &snapshot, &view.plan, &view.settings, &view.baseline);
         status.level = status.level.max(policy::least_level(&snapshot, &view.settings));
+        let age = |scan: &Scan| documents::rounded((clock::boottime_seconds() - scan.at_seconds).max(0.0));
+        status.classes_age_seconds = snapshot.scan.as_ref().map(age);
         status.waiting.extend(view.notes.iter().cloned());
         status.last_actions = view.last_actions.clone();
         status.agent = Some(AgentStatus {

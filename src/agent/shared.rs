@@ -99,6 +99,8 @@ impl Numbers {
 #[allow(missing_docs)]
 pub struct View {
     pub snapshot: Snapshot,
+    /// New entries a second, smoothed: the snapshot's rate is the pace that has to be answered to.
+    pub new_per_second: Option<f64>,
     pub plan: Plan,
     pub baseline: BTreeMap<Value, u64>,
     pub settings: Arc<Settings>,

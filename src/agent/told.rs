@@ -20,12 +20,18 @@ impl Actor {
     }
 
     pub(super) fn publish(&mut self, snapshot: &Snapshot, plan: &Plan) {
+        let mut snapshot = snapshot.clone();
+        // An act since then may have made a scan of its own: what is shown is of before it.
+        if let (Some(shown), Some(last)) = (&mut snapshot.scan, &self.sweeper.last) {
+            shown.acted_since |= last.acted_since || last.at_seconds > shown.at_seconds;
+        }
         let view = View {
-            snapshot: snapshot.clone(),
+            new_per_second: self.rates.new_per_second(),
             plan: plan.clone(),
             baseline: self.keeper.baseline(),
             settings: self.settings.clone(),
             pause: self.pause.clone().filter(|_| self.paused(snapshot.now_seconds)),
+            snapshot,
             dry_run: self.parts.dry_run,
             journal_ok: self.chronicle.ok(),
             capabilities: self.gauge.capabilities(),

@@ -17,6 +17,7 @@ fn plan(inode: u64) -> PlanDocument {
         unclassed: None,
         unproven: None,
         classes_age_seconds: None,
+        classes_before_act: false,
         scan: false,
         waiting: Vec::new(),
     }

@@ -333,6 +333,7 @@ impl<'a> Sieve<'a> {
             liftable: self.liftable,
             presumed: self.presumed,
             by_observation,
+            acted_since: false,
             trusted: whole && trusted,
             unproven: self.unproven.rows(),
             unclassed: self.unclassed.rows(),

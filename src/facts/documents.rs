@@ -24,6 +24,14 @@ pub fn status(
     baseline: &BTreeMap<Value, u64>,
 ) -> StatusDocument {
     let ceiling = policy::ceiling(snapshot, settings);
+    let net_growth_per_second = snapshot.net_growth_per_second.map(rounded);
+    // What the table grows by came in, even if it was not heard yet.
+    let new_per_second =
+        snapshot.new_per_second.map(|new| rounded(new).max(net_growth_per_second.unwrap_or(0.0)));
+    let told = |sentences: &[String]| match within_protection(snapshot, settings) {
+        true => sentences.iter().filter(|text| Some(*text) != plan.overprotected.as_ref()).cloned().collect(),
+        false => sentences.to_vec(),
+    };
     StatusDocument {
         header,
         level: plan.level,
@@ -32,11 +40,11 @@ pub fn status(
         limit: policy::limit(snapshot, settings).unwrap_or(0),
         buckets: snapshot.buckets,
         usage_percent: rounded(policy::usage_percent(snapshot, settings)),
-        new_per_second: snapshot.new_per_second.map(rounded),
-        net_growth_per_second: snapshot.net_growth_per_second.map(rounded),
+        new_per_second,
+        net_growth_per_second,
         seconds_to_full: seconds_to_full(snapshot, settings),
         drops: snapshot.drops,
-        reasons: plan.reasons.clone(),
+        reasons: told(&plan.reasons),
         bounds: Bounds {
             max_ceiling: ceiling.entries,
             bytes_per_entry: snapshot.memory.bytes_per_entry,
@@ -54,11 +62,20 @@ pub fn status(
         unclassed: snapshot.scan.as_ref().map(|scan| unclassed(scan, snapshot)),
         unproven: snapshot.scan.as_ref().map(|scan| scan.unproven.clone()),
         classes_age_seconds: scan_age(snapshot),
+        classes_before_act: snapshot.scan.as_ref().is_some_and(|scan| scan.acted_since),
         protected: snapshot.scan.as_ref().map(|scan| scan.protected),
-        waiting: plan.waiting.clone(),
+        waiting: told(&plan.waiting),
         agent: None,
         last_actions: Vec::new(),
     }
+}
+
+/// True if the scan that the document shows met no more entries that configuration protects than it may: the alarm lasts
+/// until nine tenths of that, and a scan that is not shown is no ground for it.
+fn within_protection(snapshot: &Snapshot, settings: &Settings) -> bool {
+    let liftable = snapshot.scan.as_ref().map_or(0, |scan| scan.liftable);
+    policy::limit(snapshot, settings)
+        .is_none_or(|limit| liftable as f64 <= limit as f64 * settings.protect.max_percent / 100.0)
 }
 
 /// Seconds until the table is full: 0 where it is, whether it grows or not, and none where it does not grow.
@@ -132,6 +149,7 @@ pub fn plan(header: Header, snapshot: &Snapshot, plan: &Plan) -> PlanDocument {
         unclassed: snapshot.scan.as_ref().map(|scan| unclassed(scan, snapshot)),
         unproven: snapshot.scan.as_ref().map(|scan| scan.unproven.clone()),
         classes_age_seconds: scan_age(snapshot),
+        classes_before_act: snapshot.scan.as_ref().is_some_and(|scan| scan.acted_since),
         scan: plan.scan,
         waiting: plan.waiting.clone(),
     }
@@ -198,6 +216,47 @@ pub fn rounded(value: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of(snapshot: &Snapshot, plan: &Plan) -> StatusDocument {
+        let netns = Netns { name: None, inode: 7 };
+        status(header(&netns, String::new()), snapshot, plan, &Settings::default(), &BTreeMap::new())
+    }
+
+    #[test]
+    fn no_table_grows_by_more_than_comes_in() {
+        let rates = |new, net| {
+            let snapshot = Snapshot {
+                new_per_second: new,
+                net_growth_per_second: net,
+                max: 1000,
+                ..Snapshot::default()
+            };
+            let status = of(&snapshot, &Plan::default());
+            (status.new_per_second, status.net_growth_per_second)
+        };
+        assert_eq!(rates(Some(16.1), Some(22.7)), (Some(22.7), Some(22.7)));
+        assert_eq!(rates(Some(16.1), Some(-3.0)), (Some(16.1), Some(-3.0)));
+        assert_eq!(rates(None, Some(22.7)), (None, Some(22.7)));
+    }
+
+    #[test]
+    fn the_share_of_protection_is_told_where_the_scan_that_is_shown_says_so() {
+        let text = "configuration protects 105 entries".to_owned();
+        let (reasons, waiting) = (vec!["usage".into(), text.clone()], vec![text.clone()]);
+        let plan = Plan { reasons, waiting, overprotected: Some(text), ..Plan::default() };
+        let told = |liftable| {
+            let mut sieved = Scan { liftable, ..Scan::default() };
+            sieved.acted_since = false;
+            let status = of(&Snapshot { max: 500, scan: Some(sieved), ..Snapshot::default() }, &plan);
+            (status.reasons.len(), status.waiting.len())
+        };
+        // 20 % of 500: the alarm lasts from 101 to 90.
+        assert_eq!((told(101), told(100), told(95)), ((2, 1), (1, 0), (1, 0)));
+        assert!(
+            of(&Snapshot { max: 500, ..Snapshot::default() }, &plan).waiting.is_empty(),
+            "no scan is shown"
+        );
+    }
 
     #[test]
     fn a_full_table_is_full_in_no_time_whether_it_grows_or_not() {

@@ -229,6 +229,7 @@ pub fn status() -> StatusDocument {
         unclassed: Some(unclassed()),
         unproven: Some(vec![UnprovenCount { why: Unproven::OneWay, entries: 7 }]),
         classes_age_seconds: Some(2.5),
+        classes_before_act: false,
         protected: None,
         waiting: vec!["max waits".into()],
         agent: Some(agent),
@@ -327,6 +328,7 @@ pub fn plan() -> PlanDocument {
         unclassed: Some(unclassed()),
         unproven: Some(vec![UnprovenCount { why: Unproven::Foreign, entries: 2 }]),
         classes_age_seconds: Some(0.125),
+        classes_before_act: false,
         scan: false,
         waiting: vec!["max waits".into()],
     }
@@ -368,6 +370,7 @@ pub fn record(seq: u64) -> JournalRecord {
         reason: "81 % of 1000".into(),
         usage_before_percent: Some(81.0),
         usage_after_percent: Some(40.5),
+        acts_together: None,
         dry_run: false,
         by: None,
         until: None,

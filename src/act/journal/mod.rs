@@ -193,6 +193,7 @@ fn record(draft: Draft, seq: u64, boot_id: &str, netns: &Netns) -> JournalRecord
         reason,
         usage_before_percent: draft.usage_before_percent,
         usage_after_percent: draft.usage_after_percent,
+        acts_together: draft.acts_together,
         dry_run: draft.dry_run,
         by: draft.by,
         until: draft.until,

@@ -10,7 +10,7 @@ use crate::cli::called::complete;
 use crate::core::model::{ClassRow, UnclassedRow};
 
 /// Writes the number of entries that each class would free, in the order in which classes are deleted. `age_seconds` is
-/// the age of the scan.
+/// the age of the scan; `before_act`: entries went since.
 ///
 /// # Errors
 /// Those of the writer.
@@ -18,6 +18,7 @@ pub fn classes(
     out: &mut dyn Write,
     rows: Option<&[ClassRow]>,
     age_seconds: Option<f64>,
+    before_act: bool,
     style: &Style,
 ) -> io::Result<()> {
     let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return Ok(()) };
@@ -36,7 +37,9 @@ pub fn classes(
     if rows.iter().any(|row| row.protected > 0) {
         columns.insert(2, number("PROTECTED", 2, |row| row.protected.to_string()));
     }
-    let seen = age_seconds.filter(|age| *age >= 1.0).map(|age| format!(" (seen {} ago)", duration(age)));
+    let shown = age_seconds.filter(|age| before_act || *age >= 1.0);
+    let since = if before_act { ", before the last act" } else { "" };
+    let seen = shown.map(|age| format!(" (seen {} ago{since})", duration(age)));
     let heading = format!("Classes, the first to go first{}", seen.unwrap_or_default());
     writeln!(out, "\n{}", style.bold(&heading))?;
     table::write(out, &columns, rows, style)?;
@@ -75,4 +78,28 @@ pub fn unclassed(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::render::canned;
+    use crate::core::model::{Class, ClassScan};
+
+    #[test]
+    fn figures_of_before_the_last_act_are_marked_however_young_they_are() {
+        let rows = [ClassRow::seen(&ClassScan::empty(Class::Closed))];
+        let heading = |age, before_act| {
+            let mut out = Vec::new();
+            classes(&mut out, Some(&rows), Some(age), before_act, &canned::style(None)).expect("memory");
+            let text = String::from_utf8(out).expect("text");
+            text.lines()
+                .nth(1)
+                .expect("a heading")
+                .trim_start_matches("Classes, the first to go first")
+                .to_owned()
+        };
+        assert_eq!((heading(0.25, false).as_str(), heading(7.0, false).as_str()), ("", " (seen 7 s ago)"));
+        assert!(heading(0.25, true).ends_with(" ago, before the last act)"), "{}", heading(0.25, true));
+    }
 }

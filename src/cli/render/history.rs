@@ -122,7 +122,18 @@ fn act_text(act: &Act<'_>, style: &Style) -> String {
         [] => act.last().map(|last| sentence::sentence(&in_zone(last, style))).unwrap_or_default(),
         [one] => sentence::sentence(one),
         several => {
-            let each: Vec<String> = several.iter().map(outcome).collect();
+            // The last of those that one sweep did tells the fall of usage.
+            let bare = |end: &Draft| match end.acts_together {
+                Some(_) => outcome(&Draft {
+                    usage_before_percent: None,
+                    usage_after_percent: None,
+                    duration_seconds: None,
+                    ..end.clone()
+                }),
+                None => outcome(end),
+            };
+            let (last, before) = (several.last().map(outcome), &several[..several.len() - 1]);
+            let each: Vec<String> = before.iter().map(bare).chain(last).collect();
             let why = several.last().map(|last| last.reason.as_str()).unwrap_or_default();
             if why.is_empty() { each.join("; ") } else { format!("{}: {why}", each.join("; ")) }
         }

@@ -43,7 +43,13 @@ pub fn write(out: &mut dyn Write, plan: &PlanDocument, note: Option<&str>, style
     for waiting in plan.waiting.iter().filter(|waiting| !plan.reasons.contains(waiting)) {
         prose(out, style.width, "Waiting: ", 9, &complete(waiting))?;
     }
-    super::classes::classes(out, plan.classes.as_deref(), plan.classes_age_seconds, style)?;
+    super::classes::classes(
+        out,
+        plan.classes.as_deref(),
+        plan.classes_age_seconds,
+        plan.classes_before_act,
+        style,
+    )?;
     super::classes::unclassed(out, plan.unclassed.as_deref(), &plan.reasons, style)
 }
 

@@ -45,6 +45,7 @@ fn plan() -> PlanDocument {
         unclassed: None,
         unproven: None,
         classes_age_seconds: None,
+        classes_before_act: false,
         scan: false,
         waiting: vec![],
     }

@@ -57,7 +57,13 @@ fn whole(status: &StatusDocument, without: Option<&NoAnswer>, style: &Style) -> 
     }
     page.timeouts(&status.timeouts)?;
     page.lines.extend(drawn(|out| {
-        classes(out, status.classes.as_deref(), status.classes_age_seconds, style)?;
+        classes(
+            out,
+            status.classes.as_deref(),
+            status.classes_age_seconds,
+            status.classes_before_act,
+            style,
+        )?;
         unclassed(out, status.unclassed.as_deref(), &status.reasons, style)?;
         if !status.last_actions.is_empty() {
             writeln!(out, "\n{}", style.bold("Last actions"))?;
@@ -81,7 +87,8 @@ fn screen(status: &StatusDocument, without: Option<&NoAnswer>, style: &Style) ->
     page.unclassed_state(status)?;
     let rows: Vec<ClassRow> =
         status.classes.iter().flatten().filter(|row| worth_a_line(row)).cloned().collect();
-    let table = drawn(|out| classes(out, Some(&rows), status.classes_age_seconds, style))?;
+    let table =
+        drawn(|out| classes(out, Some(&rows), status.classes_age_seconds, status.classes_before_act, style))?;
     let head = page.lines.len();
     for (sentences, rows, actions) in LAYOUTS {
         page.lines.truncate(head);

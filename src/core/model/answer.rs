@@ -238,6 +238,9 @@ pub struct Status {
     /// Age of the look at the table that `classes` and `protected` are of.
     #[serde(default)]
     pub classes_age_seconds: Option<f64>,
+    /// Entries went since, so that the classes are of before the last act.
+    #[serde(default)]
+    pub classes_before_act: bool,
     pub protected: Option<u64>,
     pub waiting: Vec<String>,
     pub agent: Option<AgentStatus>,
@@ -265,6 +268,9 @@ pub struct PlanDocument {
     /// Seconds since that look.
     #[serde(default)]
     pub classes_age_seconds: Option<f64>,
+    /// Entries went since, so that the classes are of before the last act.
+    #[serde(default)]
+    pub classes_before_act: bool,
     /// The table is looked at next, before more is decided.
     #[serde(default)]
     pub scan: bool,

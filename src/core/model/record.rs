@@ -107,8 +107,11 @@ pub struct JournalRecord {
     pub reason: String,
     /// Usage before the act, in percent.
     pub usage_before_percent: Option<f64>,
-    /// Usage after the act, in percent.
+    /// Usage after the act, in percent: after all acts of its sweep, where it shared one.
     pub usage_after_percent: Option<f64>,
+    /// Number of acts that one sweep did together, this one included; the fall of usage is that of all of them.
+    #[serde(default)]
+    pub acts_together: Option<u64>,
     /// Nothing was changed.
     pub dry_run: bool,
     /// User that asked for it, where no policy decided it.
@@ -141,6 +144,7 @@ pub struct Draft {
     pub reason: String,
     pub usage_before_percent: Option<f64>,
     pub usage_after_percent: Option<f64>,
+    pub acts_together: Option<u64>,
     pub dry_run: bool,
     pub by: Option<Asker>,
     pub until: Option<String>,
@@ -166,6 +170,7 @@ impl From<&JournalRecord> for Draft {
             reason: record.reason,
             usage_before_percent: record.usage_before_percent,
             usage_after_percent: record.usage_after_percent,
+            acts_together: record.acts_together,
             dry_run: record.dry_run,
             by: record.by,
             until: record.until,
@@ -231,6 +236,7 @@ impl Draft {
             reason: reason.into(),
             usage_before_percent: None,
             usage_after_percent: None,
+            acts_together: None,
             dry_run: false,
             by: None,
             until: None,

@@ -57,7 +57,7 @@ fn effect(record: &Draft) -> String {
     }
     let mut text = match (record.usage_before_percent, record.usage_after_percent) {
         (Some(before), Some(after)) if record.name.is_none() || percent(before) != percent(after) => {
-            format!(", from {} to {}", percent(before), percent(after))
+            format!(", {}from {} to {}", together(record), percent(before), percent(after))
         }
         (Some(usage), None) | (None, Some(usage)) => format!(", at {}", percent(usage)),
         _ => String::new(),
@@ -67,6 +67,15 @@ fn effect(record: &Draft) -> String {
         text.push_str(&format!(" in {}", took(seconds)));
     }
     text
+}
+
+/// Other acts of the same sweep, with which it shares the fall of usage and the time that it took.
+fn together(record: &Draft) -> String {
+    match record.acts_together.map_or(0, |acts| acts.saturating_sub(1)) {
+        0 => String::new(),
+        1 => "together with the other act of this sweep ".into(),
+        others => format!("together with the {others} other acts of this sweep "),
+    }
 }
 
 fn what(record: &Draft) -> String {

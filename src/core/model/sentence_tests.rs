@@ -56,6 +56,26 @@ fn a_flush_says_how_many_went_and_what_usage_became() {
 }
 
 #[test]
+fn no_act_of_a_sweep_claims_the_fall_of_all_of_them() {
+    let flush = |acts_together| Draft {
+        action: Some("flush".into()),
+        class: Some(Class::Closed),
+        requested: Some(30),
+        achieved: Some(30),
+        usage_before_percent: Some(200.0),
+        usage_after_percent: Some(74.0),
+        acts_together,
+        ..Draft::new(1, RecordEvent::Done, "why")
+    };
+    let alone = "flushed 30 of 30 closed entries, from 200.0 % to 74.0 %: why";
+    assert_eq!((sentence(&flush(None)).as_str(), sentence(&flush(Some(1))).as_str()), (alone, alone));
+    assert_eq!(
+        sentence(&flush(Some(3))),
+        "flushed 30 of 30 closed entries, together with the 2 other acts of this sweep from 200.0 % to 74.0 %: why"
+    );
+}
+
+#[test]
 fn a_dry_run_never_reads_as_done() {
     let dry = |event| sentence(&Draft { dry_run: true, ..raise(event) });
     assert_eq!(dry(RecordEvent::Done), "would raise max from 65536 to 98304 (dry run): usage 82 %");

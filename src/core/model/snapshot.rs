@@ -171,6 +171,9 @@ pub struct Scan {
     /// Idleness of most of its entries can be proven by observation alone, so that scans are wanted in calm too.
     #[serde(default)]
     pub by_observation: bool,
+    /// Entries went or got a second chance since: classes are as it saw them, less what is known to have gone.
+    #[serde(default)]
+    pub acted_since: bool,
     /// False if the dump may be partial or doubled (buckets resized, far from the count): never acted on.
     pub trusted: bool,
     /// One for each of [`Class::ALL`], in that order.
@@ -193,6 +196,7 @@ impl Scan {
     /// `n` entries of a class went since.
     pub fn freed(&mut self, class: Class, n: u64) {
         self.entries = self.entries.saturating_sub(n);
+        self.acted_since |= n > 0;
         if class == Class::FairShare {
             // The holdings are others now.
             self.weighed = None;
@@ -214,6 +218,7 @@ impl Scan {
         self.entries = self.entries.saturating_sub(n);
         self.protected = self.protected.saturating_sub(n);
         self.liftable = self.liftable.saturating_sub(n);
+        self.acted_since |= n > 0;
         if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
             seen.entries = seen.entries.saturating_sub(n);
             seen.protected = seen.protected.saturating_sub(n);
@@ -225,6 +230,7 @@ impl Scan {
     pub fn given_grace(&mut self, class: Class, n: u64) {
         if let Some(seen) = self.classes.iter_mut().find(|c| c.class == class) {
             let n = n.min(seen.would_free);
+            self.acted_since |= n > 0;
             seen.would_free -= n;
             seen.in_grace += n;
         }

@@ -52,7 +52,9 @@ fn the_largest_go_first() {
 #[test]
 fn a_scan_forgets_what_went() {
     let mut scan = super::fixtures::seen(&[(Class::Closed, &[(60, 100)]), (Class::Udp, &[(300, 50)])]);
+    assert!(!scan.acted_since);
     scan.freed(Class::Closed, 70);
+    assert!(scan.acted_since, "its figures are of before the act");
     let closed = &scan.classes[0];
     assert_eq!((scan.entries, closed.entries, closed.would_free, closed.idle.total()), (80, 30, 30, 30));
     scan.freed(Class::Closed, u64::MAX);

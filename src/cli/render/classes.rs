@@ -73,7 +73,11 @@ pub fn unclassed(
     let shown = |row: &&UnclassedRow| style.verbosity > 0 || row.is_much();
     for row in rows.unwrap_or_default().iter().filter(shown) {
         let told = [Some(row.sentence()), row.remedy().filter(|_| row.is_much())];
-        for text in told.iter().flatten().filter(|text| !said.contains(text)) {
+        for text in told
+            .iter()
+            .flatten()
+            .filter(|text| !said.contains(text) && !said.contains(&complete(text).into()))
+        {
             prose(out, style.width, "  ", 2, &complete(text))?;
         }
     }

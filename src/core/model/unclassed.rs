@@ -307,9 +307,11 @@ impl UnclassedRow {
             return Some(format!("{command} takes the {} that are proven idle for so long", self.long_idle));
         }
         let Some(wait) = self.long_idle_in_seconds() else {
-            return Some(
-                "since for how long they have been idle is not known, no flush by idleness takes them".into(),
-            );
+            return Some(format!(
+                "for how long they have been idle is not known: no flush by idleness takes them, and `ctctl flush --state \
+                 {}` takes all of them, live ones too",
+                self.state
+            ));
         };
         let text = super::verdict::ShortDuration(wait);
         Some(match self.longest_left_seconds.filter(|left| *left < wait) {
@@ -317,7 +319,8 @@ impl UnclassedRow {
                 "those that are there end by themselves within {left} s, before a flush by idleness would take them"
             ),
             None => format!(
-                "{command} takes none of them before {text} after this scan, and then those that stayed silent"
+                "{command} takes none of them before {text} after this scan, and then those that stayed silent, if an \
+                 agent watched meanwhile"
             ),
         })
     }

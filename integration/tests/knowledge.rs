@@ -232,6 +232,9 @@ fn half_closed() {
     looked_long_ago(&setup);
     let text = setup.ctctl(&["plan"]).stdout;
     says(&text, &["flush --state close-wait --idle-over 10m` takes the 900 that are proven idle"]);
+    // Pasted as it stands, it acts on this namespace.
+    let doctor = setup.ctctl(&["doctor", "--json", "--sample", "0s"]).stdout;
+    assert!(doctor.contains(" flush --state close-wait") && !doctor.contains("ctctl flush"), "{doctor}");
     let flushed = setup.json(&wanted);
     assert_eq!((&flushed["deleted"], &flushed["idle_unknown"]), (&900.into(), &0.into()), "{flushed:#}");
 }

@@ -1,9 +1,9 @@
 //! The command `ctctl doctor`.
 
 use super::args::{self, Global};
-use super::output;
 use super::place::Place;
 use super::render::{self, Style};
+use super::{called, output};
 use crate::core::model::{DoctorDocument, Severity};
 use crate::direct;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::tools::doctor::quoted;
 /// # Errors
 /// The path of `--root` is no directory, or the namespace cannot be entered.
 pub fn run(global: &Global, options: &args::Doctor) -> Result<u8> {
-    let document = match &options.root {
+    let mut document = match &options.root {
         Some(_) if global.netns.is_some() => {
             return Err(Error::usage("usage", "--root examines files, which have no network namespace")
                 .hint("leave out --netns, or --root"));
@@ -23,6 +23,10 @@ pub fn run(global: &Global, options: &args::Doctor) -> Result<u8> {
         Some(root) => gather::image(root)?,
         None => running(global, options)?,
     };
+    for finding in &mut document.findings {
+        // Comments among the commands name commands too.
+        called::complete_all(finding.fix.iter_mut().chain([&mut finding.title, &mut finding.explanation]));
+    }
     let style = Style::of_stdout(global.color, global.verbosity());
     output::print(|out| match global.json {
         true => output::json(out, &document),

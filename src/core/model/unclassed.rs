@@ -25,7 +25,7 @@ pub struct Unclassed {
     /// Of these, those of which it is certain.
     #[serde(default)]
     pub over_default_certain: u64,
-    /// Entries that have been idle for certain for [`LONG_TIMES`] the kernel's own timeout.
+    /// Entries that have been idle for certain for ten times the kernel's own timeout.
     #[serde(default)]
     pub long_idle: u64,
     /// The longest certain silence of those that are presumed to have been idle for longer: since the first look at the

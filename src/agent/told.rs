@@ -43,4 +43,17 @@ impl Actor {
         };
         *self.parts.view.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(view));
     }
+
+    /// Puts what the operator just ordered into the last view: pause, settings and their record. The client that
+    /// ordered it asks for `status` next, and the round that publishes a whole view may come later.
+    pub(super) fn publish_orders(&self) {
+        let mut shared = self.parts.view.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(view) = shared.as_mut() {
+            let view = Arc::make_mut(view);
+            view.pause = self.pause.clone();
+            view.settings = self.settings.clone();
+            view.last_actions = self.chronicle.last_actions(10);
+            view.records = self.chronicle.records();
+        }
+    }
 }

@@ -34,6 +34,7 @@ impl Actor {
         let until = seconds.map(clock::rfc3339_in);
         self.asked("pause", String::new(), &by, |draft| draft.until = until.clone());
         self.pause = Some(Paused { until_seconds, until, by });
+        self.publish_orders();
         answer(
             reply,
             &match seconds {
@@ -51,6 +52,7 @@ impl Actor {
         if let Some(pause) = &was {
             self.asked("resume", format!("it was paused by {}", pause.by), &by, |_| ());
         }
+        self.publish_orders();
         answer(reply, if was.is_some() { "acting again" } else { "it was not paused" });
     }
 
@@ -83,6 +85,7 @@ impl Actor {
         let each: Vec<String> = changes.iter().map(ToString::to_string).collect();
         let why = if each.is_empty() { "nothing changed".to_owned() } else { each.join("; ") };
         self.asked("reload", why, &by, |draft| draft.changes = changes.clone());
+        self.publish_orders();
         let _ = reply.send(Ok(Reply::Reloaded(Reloaded { message, changes })));
     }
 
@@ -98,6 +101,7 @@ impl Actor {
         let by = Some(by.clone());
         let draft = Draft { by, usage_after_percent: usage, ..Draft::by_hand(id, flush) };
         self.chronicle.asked(Draft { level: Some(self.memory.level), ..draft });
+        self.publish_orders();
         answer(reply, "recorded");
     }
 
